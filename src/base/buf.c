@@ -1,0 +1,64 @@
+/* base/buf.c: the byte queue. Layer: base. */
+#include "base/buf.h"
+
+#include <string.h>
+
+static tt_rc buf_grow(struct buf *b, size_t need)
+{
+    size_t cap = b->cap < 256 ? 256 : b->cap;
+    while (cap < need) {
+        if (cap > SIZE_MAX / 2)
+            return TT_ERR_MEMORY;
+        cap *= 2;
+    }
+    uint8_t *data = mem_resize(b->data, cap);
+    if (data == NULL)
+        return TT_ERR_MEMORY;
+    b->data = data;
+    b->cap = cap;
+    return TT_OK;
+}
+
+uint8_t *buf_reserve(struct buf *b, size_t n)
+{
+    size_t live = buf_size(b);
+    if (n > SIZE_MAX - b->len || (b->max > 0 && (live > b->max || n > b->max - live)))
+        return NULL;
+    if (b->len + n > b->cap && b->off > 0) {
+        memmove(b->data, b->data + b->off, live);
+        b->off = 0;
+        b->len = live;
+    }
+    if ((b->len + n > b->cap || b->data == NULL) && buf_grow(b, b->len + n) != TT_OK)
+        return NULL;
+    return b->data + b->len;
+}
+
+void buf_commit(struct buf *b, size_t n)
+{
+    b->len += n;
+}
+
+tt_rc buf_append(struct buf *b, const void *data, size_t n)
+{
+    uint8_t *to = buf_reserve(b, n);
+    if (to == NULL)
+        return TT_ERR_MEMORY;
+    if (n > 0)
+        memcpy(to, data, n);
+    buf_commit(b, n);
+    return TT_OK;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    b->off += n;
+    if (b->off == b->len)
+        b->off = b->len = 0;
+}
+
+void buf_free(struct buf *b)
+{
+    mem_free(b->data);
+    *b = (struct buf){.max = b->max};
+}

@@ -1,0 +1,133 @@
+/* base/mem.c: allocation with sizes, wiping on free. Layer: base. The only file that may call malloc or free. */
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* In front of each block, so that mem_free can wipe it. Keeps the block aligned for any type. */
+union header {
+    size_t size;
+    max_align_t align;
+};
+
+#ifdef TT_FAULT_INJECTION
+#include <pthread.h>
+static pthread_mutex_t test_lock = PTHREAD_MUTEX_INITIALIZER;
+static size_t test_fail_in;
+static struct mem_test_stats test_stats;
+
+void mem_test_fail_nth(size_t nth)
+{
+    pthread_mutex_lock(&test_lock);
+    test_fail_in = nth;
+    pthread_mutex_unlock(&test_lock);
+}
+
+void mem_test_reset(void)
+{
+    pthread_mutex_lock(&test_lock);
+    test_stats = (struct mem_test_stats){0};
+    pthread_mutex_unlock(&test_lock);
+}
+
+struct mem_test_stats mem_test_stats(void)
+{
+    pthread_mutex_lock(&test_lock);
+    struct mem_test_stats copy = test_stats;
+    pthread_mutex_unlock(&test_lock);
+    return copy;
+}
+
+static bool test_alloc_fails(size_t n)
+{
+    pthread_mutex_lock(&test_lock);
+    bool fails = test_fail_in > 0 && --test_fail_in == 0;
+    if (!fails) {
+        test_stats.allocations++;
+        test_stats.live_blocks++;
+        test_stats.live_bytes += n;
+        if (test_stats.live_bytes > test_stats.peak_bytes)
+            test_stats.peak_bytes = test_stats.live_bytes;
+    }
+    pthread_mutex_unlock(&test_lock);
+    return fails;
+}
+
+static void test_freed(size_t n)
+{
+    pthread_mutex_lock(&test_lock);
+    test_stats.live_blocks--;
+    test_stats.live_bytes -= n;
+    pthread_mutex_unlock(&test_lock);
+}
+#else
+static bool test_alloc_fails(size_t n)
+{
+    (void)n;
+    return false;
+}
+static void test_freed(size_t n)
+{
+    (void)n;
+}
+#endif
+
+void *mem_alloc(size_t n)
+{
+    if (n > SIZE_MAX - sizeof(union header) || test_alloc_fails(n))
+        return NULL;
+    union header *h = calloc(1, sizeof *h + n);
+    if (h == NULL)
+        return NULL;
+    h->size = n;
+    return h + 1;
+}
+
+void *mem_resize(void *p, size_t n)
+{
+    void *bigger = mem_alloc(n);
+    if (bigger == NULL || p == NULL)
+        return bigger;
+    size_t old = ((union header *)p - 1)->size;
+    memcpy(bigger, p, old < n ? old : n);
+    mem_free(p);
+    return bigger;
+}
+
+void mem_free(void *p)
+{
+    if (p == NULL)
+        return;
+    union header *h = (union header *)p - 1;
+    test_freed(h->size);
+    mem_wipe(p, h->size);
+    free(h);
+}
+
+void *mem_dup(const void *p, size_t n)
+{
+    uint8_t *copy = n < SIZE_MAX ? mem_alloc(n + 1) : NULL;
+    if (copy != NULL && n > 0)
+        memcpy(copy, p, n);
+    return copy;
+}
+
+char *mem_strdup(const char *s)
+{
+    return mem_dup(s, strlen(s));
+}
+
+void mem_wipe(void *p, size_t n)
+{
+    if (n > 0)
+        explicit_bzero(p, n);
+}
+
+bool mem_equal_ct(const void *a, const void *b, size_t n)
+{
+    const volatile uint8_t *x = a, *y = b;
+    uint8_t diff = 0;
+    for (size_t i = 0; i < n; i++)
+        diff = (uint8_t)(diff | (x[i] ^ y[i]));
+    return diff == 0;
+}

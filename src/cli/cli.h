@@ -1,0 +1,65 @@
+/* cli/cli.h: what every command of the program shares. Layer: cli. One command, one file: cmd_NAME.c.
+ *
+ * Commands return an exit code. Messages for a person go to stderr in the program's voice ("tpmtls: ...", then
+ * "tpmtls: hint: ..."); results go to stdout. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdio.h>
+
+#include "tpmtls/error.h"
+#include "tpmtls/key.h"
+
+/* Exit codes; a contract, in the README. */
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILURE = 1,
+    CLI_USAGE = 2,
+    CLI_NOT_TRUSTED = 3, /* the peer is not trusted */
+    CLI_TPM = 4,
+    CLI_REFUSED = 5 /* refused by the peer */
+};
+
+/* struct cli: the global options, before COMMAND. */
+struct cli {
+    const char *tpm; /* --tpm, or NULL */
+    bool json;
+    int verbose;
+};
+
+/* cli_fail: print the error and its hint, and return the exit code that fits err->rc (USAGE 2, VERIFY 3, TPM 4,
+ * PEER_ALERT 5, else 1). */
+int cli_fail(const struct tt_error *err);
+/* cli_usage: print "tpmtls: <sentence>" and the usage text of the command, return CLI_USAGE. */
+int cli_usage(const char *usage, const char *fmt, ...) TT_PRINTF(2, 3);
+/* cli_note: a line on stderr for a person ("tpmtls: ..."). */
+void cli_note(const char *fmt, ...) TT_PRINTF(1, 2);
+
+/* cli_read_file: whole file ("-" = stdin), NUL-terminated behind len; at most 16 MiB; free with tt_free. */
+TT_MUST_USE tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, struct tt_error *err);
+/* cli_write_file: atomically (temporary file, fsync, rename); path NULL or "-" = stdout. mode e.g. 0600. With
+ * no_overwrite an existing file is TT_ERR_EXISTS. */
+TT_MUST_USE tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigned mode, bool no_overwrite,
+                                 struct tt_error *err);
+
+/* cli_open_tpm: --tpm, else TPMTLS_TPM, else /dev/tpmrm0 when it is there; else an error that names the choices. Says on
+ * stderr, once, that an emulated TPM protects nothing that file permissions do not. */
+TT_MUST_USE tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err);
+
+/* struct cli_key: a key with the TPM it may need. */
+struct cli_key {
+    struct tt_key *key;
+    struct tt_tpm *tpm; /* NULL for a software key */
+};
+/* cli_open_key: spec is a file with a TSS2 PRIVATE KEY or a software key, or "handle:0x81...". Says on stderr when
+ * it is a software key. */
+TT_MUST_USE tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec, struct tt_error *err);
+void cli_close_key(struct cli_key *k);
+
+int cmd_key(const struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
+int cmd_csr(const struct cli *cli, int argc, char **argv);
+int cmd_ca(const struct cli *cli, int argc, char **argv);
+int cmd_connect(const struct cli *cli, int argc, char **argv);
+int cmd_serve(const struct cli *cli, int argc, char **argv);
+
+#endif
