@@ -1,0 +1,124 @@
+/* crypto/hash.c: hash, HMAC and HKDF by libcrypto. Layer: crypto. RFC 5869 for HKDF. */
+#include "crypto/hash.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "crypto/lib_internal.h"
+
+struct hash_ctx {
+    EVP_MD_CTX *ctx;
+    EVP_MD_CTX *scratch; /* for hash_peek */
+};
+
+size_t hash_size(enum hash_id id)
+{
+    static const size_t sizes[HASH_COUNT] = {[HASH_SHA256] = 32, [HASH_SHA384] = 48, [HASH_SHA512] = 64};
+    return (size_t)id < HASH_COUNT ? sizes[id] : 0;
+}
+
+tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data, uint8_t *ret)
+{
+    if (id == HASH_NONE || id >= HASH_COUNT)
+        return TT_ERR_UNSUPPORTED;
+    return EVP_Digest(data.data, data.len, ret, NULL, lib->md[id], NULL) == 1 ? TT_OK : TT_ERR_INTERNAL;
+}
+
+tt_rc hash_new(struct hash_ctx **ret, const struct crypto_lib *lib, enum hash_id id)
+{
+    if (id == HASH_NONE || id >= HASH_COUNT)
+        return TT_ERR_UNSUPPORTED;
+    struct hash_ctx *h = mem_alloc(sizeof *h);
+    if (h == NULL)
+        return TT_ERR_MEMORY;
+    h->ctx = EVP_MD_CTX_new();
+    h->scratch = EVP_MD_CTX_new();
+    if (h->ctx == NULL || h->scratch == NULL || EVP_DigestInit_ex2(h->ctx, lib->md[id], NULL) != 1) {
+        hash_free(h);
+        return TT_ERR_MEMORY;
+    }
+    *ret = h;
+    return TT_OK;
+}
+
+tt_rc hash_update(struct hash_ctx *h, struct tt_bytes data)
+{
+    return EVP_DigestUpdate(h->ctx, data.data, data.len) == 1 ? TT_OK : TT_ERR_INTERNAL;
+}
+
+tt_rc hash_peek(struct hash_ctx *h, uint8_t *ret)
+{
+    bool ok = EVP_MD_CTX_copy_ex(h->scratch, h->ctx) == 1 && EVP_DigestFinal_ex(h->scratch, ret, NULL) == 1;
+    return ok ? TT_OK : TT_ERR_INTERNAL;
+}
+
+tt_rc hash_restart(struct hash_ctx *h)
+{
+    return EVP_DigestInit_ex2(h->ctx, NULL, NULL) == 1 ? TT_OK : TT_ERR_INTERNAL;
+}
+
+tt_rc hash_copy(struct hash_ctx **ret, const struct hash_ctx *from)
+{
+    struct hash_ctx *h = mem_alloc(sizeof *h);
+    if (h == NULL)
+        return TT_ERR_MEMORY;
+    h->ctx = EVP_MD_CTX_new();
+    h->scratch = EVP_MD_CTX_new();
+    if (h->ctx == NULL || h->scratch == NULL || EVP_MD_CTX_copy_ex(h->ctx, from->ctx) != 1) {
+        hash_free(h);
+        return TT_ERR_MEMORY;
+    }
+    *ret = h;
+    return TT_OK;
+}
+
+void hash_free(struct hash_ctx *h)
+{
+    if (h == NULL)
+        return;
+    EVP_MD_CTX_free(h->ctx);
+    EVP_MD_CTX_free(h->scratch);
+    mem_free(h);
+}
+
+tt_rc hmac(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes key, const struct tt_bytes *data, size_t n,
+           uint8_t *ret)
+{
+    if (id == HASH_NONE || id >= HASH_COUNT)
+        return TT_ERR_UNSUPPORTED;
+    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(lib->hmac[id]);
+    static const uint8_t empty_key[1];
+    bool ok = ctx != NULL && EVP_MAC_init(ctx, key.len > 0 ? key.data : empty_key, key.len, NULL) == 1;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = data[i].len == 0 || EVP_MAC_update(ctx, data[i].data, data[i].len) == 1;
+    size_t len = 0;
+    ok = ok && EVP_MAC_final(ctx, ret, &len, hash_size(id)) == 1;
+    EVP_MAC_CTX_free(ctx);
+    return ok ? TT_OK : TT_ERR_INTERNAL;
+}
+
+tt_rc hkdf_extract(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes salt, struct tt_bytes ikm,
+                   uint8_t *ret)
+{
+    return hmac(lib, id, salt, &ikm, 1, ret);
+}
+
+tt_rc hkdf_expand(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes prk, struct tt_bytes info,
+                  uint8_t *ret, size_t len)
+{
+    size_t size = hash_size(id), done = 0;
+    if (size == 0 || len > 255 * size)
+        return TT_ERR_USAGE;
+    uint8_t block[HASH_MAX_SIZE];
+    tt_rc rc = TT_OK;
+    for (uint8_t counter = 1; rc == TT_OK && done < len; counter++) {
+        const struct tt_bytes in[] = {{block, counter == 1 ? 0 : size}, info, {&counter, 1}};
+        rc = hmac(lib, id, prk, in, TT_COUNT(in), block);
+        size_t part = len - done < size ? len - done : size;
+        if (rc == TT_OK)
+            memcpy(ret + done, block, part);
+        done += part;
+    }
+    mem_wipe(block, sizeof block);
+    return rc;
+}

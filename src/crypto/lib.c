@@ -1,0 +1,105 @@
+/* crypto/lib.c: fetch libcrypto's algorithms once. Layer: crypto. */
+#include "crypto/lib.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+
+#include "base/mem.h"
+#include "crypto/lib_internal.h"
+
+static bool lib_has_keytype(const char *name)
+{
+    EVP_KEYMGMT *m = EVP_KEYMGMT_fetch(NULL, name, NULL);
+    EVP_KEYMGMT_free(m);
+    return m != NULL;
+}
+
+static bool lib_fetch_hmac(struct crypto_lib *lib, enum hash_id id, const char *digest)
+{
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    if (mac == NULL)
+        return false;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)digest, 0),
+                           OSSL_PARAM_construct_end()};
+    lib->hmac[id] = EVP_MAC_CTX_new(mac);
+    EVP_MAC_free(mac);
+    return lib->hmac[id] != NULL && EVP_MAC_CTX_set_params(lib->hmac[id], params) == 1;
+}
+
+static bool lib_fetch_curve(struct curve *c, const char *name, int nid, size_t field_size)
+{
+    c->name = name;
+    c->field_size = field_size;
+    c->group = EC_GROUP_new_by_curve_name(nid);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)name, 0),
+        OSSL_PARAM_construct_end()};
+    bool ok = c->group != NULL && ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
+              EVP_PKEY_fromdata(ctx, &c->template, EVP_PKEY_KEY_PARAMETERS, params) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static bool lib_fetch(struct crypto_lib *lib)
+{
+    static const char *const digests[] = {
+        [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
+    for (enum hash_id id = HASH_SHA256; id < HASH_COUNT; id++) {
+        lib->md[id] = EVP_MD_fetch(NULL, digests[id], NULL);
+        if (lib->md[id] == NULL || !lib_fetch_hmac(lib, id, digests[id]))
+            return false;
+    }
+    lib->aead[AEAD_AES_128_GCM] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
+    lib->aead[AEAD_AES_256_GCM] = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    lib->aead[AEAD_CHACHA20_POLY1305] = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+    lib->has_x25519 = lib_has_keytype("X25519");
+    lib->has_x448 = lib_has_keytype("X448");
+    lib->has_ed25519 = lib_has_keytype("ED25519");
+    lib->has_ed448 = lib_has_keytype("ED448");
+    return lib->aead[AEAD_AES_128_GCM] != NULL && lib->aead[AEAD_AES_256_GCM] != NULL &&
+           lib_fetch_curve(&lib->curves[CURVE_P256], "P-256", NID_X9_62_prime256v1, 32) &&
+           lib_fetch_curve(&lib->curves[CURVE_P384], "P-384", NID_secp384r1, 48) &&
+           lib_fetch_curve(&lib->curves[CURVE_P521], "P-521", NID_secp521r1, 66);
+}
+
+tt_rc crypto_lib_new(struct crypto_lib **ret, struct tt_error *err)
+{
+    struct crypto_lib *lib = mem_alloc(sizeof *lib);
+    if (lib == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    bool ok = lib_fetch(lib);
+    ERR_clear_error(); /* optional algorithms that are missing leave entries in libcrypto's queue */
+    if (!ok) {
+        crypto_lib_free(lib);
+        error_hint(err, "look at the providers in the OpenSSL configuration (openssl list -providers)");
+        return error_set(err, TT_ERR_INTERNAL, "libcrypto lacks an algorithm that TLS 1.3 needs");
+    }
+    *ret = lib;
+    return TT_OK;
+}
+
+void crypto_lib_free(struct crypto_lib *lib)
+{
+    if (lib == NULL)
+        return;
+    for (size_t i = 0; i < HASH_COUNT; i++) {
+        EVP_MD_free(lib->md[i]);
+        EVP_MAC_CTX_free(lib->hmac[i]);
+    }
+    for (size_t i = 0; i < AEAD_COUNT; i++)
+        EVP_CIPHER_free(lib->aead[i]);
+    for (size_t i = 0; i < CURVE_COUNT; i++) {
+        EC_GROUP_free(lib->curves[i].group);
+        EVP_PKEY_free(lib->curves[i].template);
+    }
+    mem_free(lib);
+}
+
+bool crypto_random(void *unused, uint8_t *buf, size_t n)
+{
+    (void)unused;
+    return n <= INT32_MAX && RAND_bytes(buf, (int)n) == 1;
+}

@@ -1,0 +1,31 @@
+/* crypto/lib_internal.h: what crypto_lib holds. Layer: crypto; included by this layer only. */
+#ifndef CRYPTO_LIB_INTERNAL_H
+#define CRYPTO_LIB_INTERNAL_H
+
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+
+#include "crypto/aead.h"
+#include "crypto/hash.h"
+#include "crypto/kx.h"
+#include "crypto/lib.h"
+
+/* The NIST curves with what their keys are made from. */
+enum curve_id { CURVE_P256, CURVE_P384, CURVE_P521, CURVE_COUNT };
+
+struct curve {
+    const char *name;   /* libcrypto's group name */
+    EC_GROUP *group;    /* immutable, shared */
+    EVP_PKEY *template; /* domain parameters only; public keys are set on copies of it */
+    size_t field_size;  /* bytes of a coordinate */
+};
+
+struct crypto_lib {
+    EVP_MD *md[HASH_COUNT];
+    EVP_MAC_CTX *hmac[HASH_COUNT]; /* templates with the digest set; only ever duplicated */
+    EVP_CIPHER *aead[AEAD_COUNT];  /* NULL where libcrypto lacks it */
+    struct curve curves[CURVE_COUNT];
+    bool has_x25519, has_x448, has_ed25519, has_ed448;
+};
+
+#endif

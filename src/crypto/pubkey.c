@@ -1,0 +1,234 @@
+/* crypto/pubkey.c: verification keys and signature verification. Layer: crypto. RFC 9846 section 4.3.3. */
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "crypto/sig_internal.h"
+
+const struct scheme_info *scheme_info_of(uint16_t scheme)
+{
+    static const struct scheme_info infos[] = {
+        {TT_SCHEME_ECDSA_SECP256R1_SHA256, SIG_EC, HASH_SHA256, CURVE_P256},
+        {TT_SCHEME_ECDSA_SECP384R1_SHA384, SIG_EC, HASH_SHA384, CURVE_P384},
+        {TT_SCHEME_ECDSA_SECP521R1_SHA512, SIG_EC, HASH_SHA512, CURVE_P521},
+        {TT_SCHEME_RSA_PSS_RSAE_SHA256, SIG_RSA_PSS, HASH_SHA256, CURVE_COUNT},
+        {TT_SCHEME_RSA_PSS_RSAE_SHA384, SIG_RSA_PSS, HASH_SHA384, CURVE_COUNT},
+        {TT_SCHEME_RSA_PSS_RSAE_SHA512, SIG_RSA_PSS, HASH_SHA512, CURVE_COUNT},
+        {TT_SCHEME_RSA_PSS_PSS_SHA256, SIG_RSA_PSS_KEY, HASH_SHA256, CURVE_COUNT},
+        {TT_SCHEME_RSA_PSS_PSS_SHA384, SIG_RSA_PSS_KEY, HASH_SHA384, CURVE_COUNT},
+        {TT_SCHEME_RSA_PSS_PSS_SHA512, SIG_RSA_PSS_KEY, HASH_SHA512, CURVE_COUNT},
+        {TT_SCHEME_RSA_PKCS1_SHA256, SIG_RSA_PKCS1, HASH_SHA256, CURVE_COUNT},
+        {TT_SCHEME_RSA_PKCS1_SHA384, SIG_RSA_PKCS1, HASH_SHA384, CURVE_COUNT},
+        {TT_SCHEME_RSA_PKCS1_SHA512, SIG_RSA_PKCS1, HASH_SHA512, CURVE_COUNT},
+        {TT_SCHEME_ED25519, SIG_ED25519, HASH_NONE, CURVE_COUNT},
+        {TT_SCHEME_ED448, SIG_ED448, HASH_NONE, CURVE_COUNT},
+    };
+    for (size_t i = 0; i < TT_COUNT(infos); i++)
+        if (infos[i].scheme == scheme)
+            return &infos[i];
+    return NULL;
+}
+
+enum hash_id scheme_hash(uint16_t scheme)
+{
+    const struct scheme_info *s = scheme_info_of(scheme);
+    return s == NULL ? HASH_NONE : s->hash;
+}
+
+bool scheme_available(const struct crypto_lib *lib, uint16_t scheme)
+{
+    const struct scheme_info *s = scheme_info_of(scheme);
+    if (s == NULL)
+        return false;
+    return s->type == SIG_ED25519 ? lib->has_ed25519 : s->type == SIG_ED448 ? lib->has_ed448 : true;
+}
+
+/* What kind of key this is; fills key->type and key->curve. */
+static bool key_classify(struct sig_key *k)
+{
+    k->curve = CURVE_COUNT;
+    k->bits = (unsigned)EVP_PKEY_get_bits(k->pkey);
+    switch (EVP_PKEY_get_base_id(k->pkey)) {
+    case EVP_PKEY_RSA:
+        k->type = SIG_RSA_PSS;
+        return true;
+    case EVP_PKEY_RSA_PSS:
+        k->type = SIG_RSA_PSS_KEY;
+        return true;
+    case EVP_PKEY_ED25519:
+        k->type = SIG_ED25519;
+        return true;
+    case EVP_PKEY_ED448:
+        k->type = SIG_ED448;
+        return true;
+    case EVP_PKEY_EC: {
+        static const char *const names[CURVE_COUNT] = {"prime256v1", "secp384r1", "secp521r1"};
+        char name[32];
+        k->type = SIG_EC;
+        if (EVP_PKEY_get_group_name(k->pkey, name, sizeof name, NULL) != 1)
+            return false;
+        for (enum curve_id c = CURVE_P256; c < CURVE_COUNT; c++)
+            if (strcmp(name, names[c]) == 0)
+                k->curve = c;
+        return true;
+    }
+    default:
+        return false;
+    }
+}
+
+struct sig_key *sig_key_of(EVP_PKEY *pkey)
+{
+    struct sig_key *k = pkey == NULL ? NULL : mem_alloc(sizeof *k);
+    if (k == NULL) {
+        EVP_PKEY_free(pkey);
+        return NULL;
+    }
+    k->pkey = pkey;
+    if (key_classify(k))
+        return k;
+    sig_key_free(k);
+    return NULL;
+}
+
+void sig_key_free(struct sig_key *k)
+{
+    if (k == NULL)
+        return;
+    EVP_PKEY_free(k->pkey);
+    mem_free(k);
+}
+
+/* For an RSA key, rsa_pss_rsae and PKCS#1 are told apart by allow_pkcs1: TLS 1.3 refuses PKCS#1 in CertificateVerify.
+ * EMSA-PSS needs 2 * hash + 2 bytes (RFC 8017 section 9.1.1, salt = hash length). */
+bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1)
+{
+    const struct scheme_info *s = scheme_info_of(scheme);
+    if (s == NULL)
+        return false;
+    switch (s->type) {
+    case SIG_EC:
+        return k->type == SIG_EC && k->curve == s->curve;
+    case SIG_RSA_PKCS1:
+        return allow_pkcs1 && k->type == SIG_RSA_PSS;
+    case SIG_RSA_PSS:
+    case SIG_RSA_PSS_KEY:
+        return k->type == s->type && (k->bits + 6) / 8 >= 2 * hash_size(s->hash) + 2;
+    default:
+        return k->type == s->type;
+    }
+}
+
+tt_rc sig_pss_setup(EVP_PKEY_CTX *ctx, const struct crypto_lib *lib, const struct scheme_info *s)
+{
+    if (s->hash != HASH_NONE && EVP_PKEY_CTX_set_signature_md(ctx, lib->md[s->hash]) != 1)
+        return TT_ERR_INTERNAL;
+    if (s->type == SIG_RSA_PKCS1)
+        return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 ? TT_OK : TT_ERR_INTERNAL;
+    if (s->type != SIG_RSA_PSS && s->type != SIG_RSA_PSS_KEY)
+        return TT_OK;
+    /* "The length of the Salt MUST be equal to the length of the output of the digest algorithm" (4.3.3). */
+    bool ok = EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+              EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, lib->md[s->hash]) == 1 &&
+              EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
+    return ok ? TT_OK : TT_ERR_INTERNAL;
+}
+
+/* The SPKI of an EC or Ed25519 key is a fixed prefix and the key; libcrypto's generic decoder costs as much as a
+ * signature, so those are read directly and all else goes to it. RFC 5480, RFC 8410. */
+static EVP_PKEY *spki_fast(const struct crypto_lib *lib, struct tt_bytes spki)
+{
+    static const uint8_t p256[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+                                   0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+    static const uint8_t p384[] = {0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+                                   0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00};
+    static const struct {
+        const uint8_t *prefix;
+        size_t prefix_len, key_len;
+        enum curve_id curve;
+    } forms[] = {{p256, sizeof p256, 65, CURVE_P256}, {p384, sizeof p384, 97, CURVE_P384}};
+    for (size_t i = 0; i < TT_COUNT(forms); i++) {
+        if (spki.len != forms[i].prefix_len + forms[i].key_len ||
+            memcmp(spki.data, forms[i].prefix, forms[i].prefix_len) != 0)
+            continue;
+        EVP_PKEY *key = EVP_PKEY_new();
+        if (key != NULL && EVP_PKEY_copy_parameters(key, lib->curves[forms[i].curve].template) == 1 &&
+            EVP_PKEY_set1_encoded_public_key(key, spki.data + forms[i].prefix_len, forms[i].key_len) == 1)
+            return key;
+        EVP_PKEY_free(key);
+    }
+    return NULL;
+}
+
+tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes spki)
+{
+    EVP_PKEY *pkey = spki_fast(lib, spki);
+    if (pkey == NULL && spki.len <= INT32_MAX) {
+        const uint8_t *at = spki.data;
+        pkey = d2i_PUBKEY(NULL, &at, (long)spki.len);
+        if (pkey != NULL && at != spki.data + spki.len) {
+            EVP_PKEY_free(pkey);
+            pkey = NULL;
+        }
+    }
+    struct sig_key *k = sig_key_of(pkey);
+    ERR_clear_error();
+    if (k == NULL)
+        return TT_ERR_DECODE;
+    *ret = (struct pubkey *)k;
+    return TT_OK;
+}
+
+static const struct sig_key *key_of(const struct pubkey *k)
+{
+    return (const struct sig_key *)k;
+}
+
+void pubkey_free(struct pubkey *k)
+{
+    sig_key_free((struct sig_key *)k);
+}
+
+bool pubkey_fits(const struct pubkey *k, uint16_t scheme)
+{
+    return sig_key_fits(key_of(k), scheme, false);
+}
+
+unsigned pubkey_bits(const struct pubkey *k)
+{
+    return key_of(k)->bits;
+}
+
+/* Ed25519 and Ed448 take the message itself. */
+static bool verify_message(const struct sig_key *k, struct tt_bytes message, struct tt_bytes sig)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, k->pkey) == 1 &&
+              EVP_DigestVerify(ctx, sig.data, sig.len, message.data, message.len) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *pk, uint16_t scheme, struct tt_bytes message,
+                    struct tt_bytes signature)
+{
+    const struct sig_key *k = key_of(pk);
+    const struct scheme_info *s = scheme_info_of(scheme);
+    if (s == NULL || !sig_key_fits(k, scheme, true))
+        return TT_ERR_VERIFY;
+    bool ok = false;
+    if (s->hash == HASH_NONE) {
+        ok = verify_message(k, message, signature);
+    } else {
+        uint8_t digest[HASH_MAX_SIZE];
+        TT_TRY(hash_digest(lib, s->hash, message, digest));
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
+        ok = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && sig_pss_setup(ctx, lib, s) == TT_OK &&
+             EVP_PKEY_verify(ctx, signature.data, signature.len, digest, hash_size(s->hash)) == 1;
+        EVP_PKEY_CTX_free(ctx);
+    }
+    ERR_clear_error();
+    return ok ? TT_OK : TT_ERR_VERIFY;
+}

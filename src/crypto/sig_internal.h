@@ -1,0 +1,31 @@
+/* crypto/sig_internal.h: shared by pubkey.c and privkey.c. Layer: crypto; included by this layer only. */
+#ifndef CRYPTO_SIG_INTERNAL_H
+#define CRYPTO_SIG_INTERNAL_H
+
+#include "crypto/lib_internal.h"
+#include "crypto/sig.h"
+
+enum sig_type { SIG_EC, SIG_RSA_PSS, SIG_RSA_PSS_KEY, SIG_RSA_PKCS1, SIG_ED25519, SIG_ED448 };
+
+struct scheme_info {
+    uint16_t scheme;
+    enum sig_type type;
+    enum hash_id hash;
+    enum curve_id curve;
+};
+
+/* struct sig_key: what struct pubkey and struct privkey both are. A plain RSA key has type SIG_RSA_PSS. */
+struct sig_key {
+    EVP_PKEY *pkey;
+    enum sig_type type;
+    enum curve_id curve;
+    unsigned bits;
+};
+
+const struct scheme_info *scheme_info_of(uint16_t scheme); /* NULL for an unknown scheme */
+struct sig_key *sig_key_of(EVP_PKEY *pkey);                /* takes pkey, also on failure (NULL) */
+void sig_key_free(struct sig_key *k);
+bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1);
+TT_MUST_USE tt_rc sig_pss_setup(EVP_PKEY_CTX *ctx, const struct crypto_lib *lib, const struct scheme_info *s);
+
+#endif
