@@ -25,6 +25,9 @@ struct cli {
     const char *tpm; /* --tpm, or NULL */
     bool json;
     int verbose;
+    const char *key_password_file;   /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
+    tt_tpm_trace_fn tpm_trace;       /* told of each TPM command while a key is opened; may be NULL */
+    void *tpm_trace_arg;
 };
 
 /* cli_fail: print the error and its hint, and return the exit code that fits err->rc (USAGE 2, VERIFY 3, TPM 4,
@@ -34,6 +37,18 @@ int cli_fail(const struct tt_error *err);
 int cli_usage(const char *usage, const char *fmt, ...) TT_PRINTF(2, 3);
 /* cli_note: a line on stderr for a person ("tpmtls: ..."). */
 void cli_note(const char *fmt, ...) TT_PRINTF(1, 2);
+
+/* cli_hint: the second line of a message ("tpmtls: hint: ..."). */
+void cli_hint(const char *fmt, ...) TT_PRINTF(1, 2);
+
+/* cli_getopt: getopt_long that prints nothing itself; options and words may be mixed. At the start of a command
+ * optind is 0. Long options without a letter have values from CLI_OPT on. */
+#define CLI_OPT 256
+struct option;
+int cli_getopt(int argc, char **argv, const char *short_options, const struct option *long_options);
+/* cli_bad_option: after cli_getopt returned c = '?' or ':': say which option was wrong; returns CLI_USAGE. usage is
+ * the command's usage text, or NULL. */
+int cli_bad_option(const char *usage, char **argv, int c);
 
 /* cli_read_file: whole file ("-" = stdin), NUL-terminated behind len; at most 16 MiB; free with tt_free. */
 TT_MUST_USE tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, struct tt_error *err);
@@ -55,6 +70,10 @@ struct cli_key {
  * it is a software key. */
 TT_MUST_USE tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec, struct tt_error *err);
 void cli_close_key(struct cli_key *k);
+
+/* cli_read_password: the password of a software key, from --key-password-file (its first line), else asked on the
+ * terminal (never on stdin). *ret is NUL-terminated, to be freed with tt_free. what names the key in the prompt. */
+TT_MUST_USE tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what, struct tt_error *err);
 
 int cmd_key(const struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
 int cmd_csr(const struct cli *cli, int argc, char **argv);

@@ -1,0 +1,147 @@
+/* cli/keys.c: how every command finds its TPM and opens its key. Layer: cli. Says what a person must know:
+ * that a TPM is emulated, that a key is a software key. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/rc.h"
+
+#define TPM_DEVICE "/dev/tpmrm0"
+
+static const char *tpm_choice(const struct cli *cli)
+{
+    const char *from_environment = getenv("TPMTLS_TPM");
+    if (cli->tpm != NULL)
+        return cli->tpm;
+    if (from_environment != NULL && from_environment[0] != '\0')
+        return from_environment;
+    return access(TPM_DEVICE, F_OK) == 0 ? "device" : NULL;
+}
+
+tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err)
+{
+    const char *spec = tpm_choice(cli);
+    if (spec == NULL) {
+        (void)error_set(err, TT_ERR_TPM, "no TPM: there is no " TPM_DEVICE ", and none was named");
+        error_hint(err,
+                   "name one with --tpm or TPMTLS_TPM: device, embedded[:DIR] (emulated, for trying things "
+                   "out), or a TCTI string of tpm2-tss such as swtpm:path=/run/swtpm.sock");
+        return TT_ERR_TPM;
+    }
+    struct tt_tpm *tpm;
+    tt_rc rc = tt_tpm_open(&tpm, spec, err);
+    if (rc != TT_OK && rc != TT_ERR_USAGE) {
+        if (err != NULL)
+            err->rc = TT_ERR_TPM; /* whatever the cause, it is the TPM that is missing: exit code 4 */
+        return TT_ERR_TPM;
+    }
+    TT_TRY(rc);
+    if (cli->verbose > 0)
+        cli_note("TPM: %s", tt_tpm_describe(tpm));
+    if (tt_tpm_is_emulated(tpm))
+        cli_note("this TPM is emulated: it protects nothing that file permissions do not");
+    if (cli->tpm_trace != NULL)
+        tt_tpm_set_trace(tpm, cli->tpm_trace, cli->tpm_trace_arg);
+    *ret = tpm;
+    return TT_OK;
+}
+
+void cli_close_key(struct cli_key *k)
+{
+    tt_key_free(TT_TAKE(k->key));
+    tt_tpm_close(TT_TAKE(k->tpm));
+}
+
+static tt_rc open_software(struct tt_key **ret, const struct cli *cli, struct tt_bytes pem, const char *path,
+                           struct tt_error *err)
+{
+    struct tt_error first = {0};
+    tt_rc rc = tt_key_open_software(ret, pem, NULL, &first);
+    if (rc == TT_ERR_AUTH) {
+        TT_AUTO(mem_free_auto) char *password = NULL;
+        TT_TRY(cli_read_password(&password, cli, path, err));
+        rc = tt_key_open_software(ret, pem, password, err);
+    } else if (rc != TT_OK && err != NULL) {
+        *err = first;
+    }
+    if (rc == TT_OK)
+        cli_note("%s is a software key: whoever reads the file has the key", path);
+    return rc;
+}
+
+static tt_rc open_handle(struct cli_key *k, const char *spec, struct tt_error *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long handle = strtoul(spec, &end, 0);
+    if (errno != 0 || end == spec || *end != '\0' || handle > UINT32_MAX) {
+        (void)error_set(err, TT_ERR_USAGE, "'handle:%s' is not a TPM handle", spec);
+        error_hint(err, "a persistent key looks like handle:0x81000010");
+        return TT_ERR_USAGE;
+    }
+    return tt_key_open_handle(&k->key, k->tpm, (uint32_t)handle, err);
+}
+
+/* What the PEM says it is. The first BEGIN line counts. */
+static const char *find_label(const char *text, const char *label)
+{
+    char line[64];
+    (void)snprintf(line, sizeof line, "-----BEGIN %s-----", label);
+    return strstr(text, line);
+}
+
+static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *path, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *text = NULL;
+    size_t len = 0;
+    TT_TRY(cli_read_file(&text, &len, path, err));
+    struct tt_bytes pem = {(const uint8_t *)text, len};
+    if (find_label(text, "TSS2 PRIVATE KEY") != NULL) {
+        TT_TRY(cli_open_tpm(&k->tpm, cli, err));
+        return tt_key_open_pem(&k->key, k->tpm, pem, err);
+    }
+    if (strstr(text, "PRIVATE KEY-----") != NULL)
+        return open_software(&k->key, cli, pem, path, err);
+    (void)error_set(err, TT_ERR_DECODE, "%s holds no private key in PEM form%s", path,
+                    find_label(text, "CERTIFICATE") != NULL ? ", but a certificate" : "");
+    error_hint(err,
+               "a key is a TSS2 PRIVATE KEY file (tpmtls key create -o FILE), handle:0x81..., or a PKCS#8 "
+               "PRIVATE KEY file");
+    return TT_ERR_DECODE;
+}
+
+/* Errors from below know the TPM or the bytes, not the file's name. */
+static void name_the_key(struct tt_error *err, const char *spec)
+{
+    if (err == NULL || strstr(err->text, spec) != NULL)
+        return;
+    struct tt_error named = {0};
+    (void)error_set(&named, err->rc, "key %s: %s", spec, err->text);
+    memcpy(err->text, named.text, sizeof err->text);
+}
+
+tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec, struct tt_error *err)
+{
+    static const char prefix[] = "handle:";
+    struct cli_key k = {0};
+    tt_rc rc;
+    if (strncmp(spec, prefix, sizeof prefix - 1) == 0) {
+        rc = cli_open_tpm(&k.tpm, cli, err);
+        if (rc == TT_OK)
+            rc = open_handle(&k, spec + sizeof prefix - 1, err);
+    } else {
+        rc = open_file(&k, cli, spec, err);
+    }
+    if (rc != TT_OK) {
+        if (k.tpm != NULL || rc == TT_ERR_DECODE || rc == TT_ERR_AUTH)
+            name_the_key(err, spec);
+        cli_close_key(&k);
+        return rc;
+    }
+    *ret = k;
+    return TT_OK;
+}

@@ -1,0 +1,140 @@
+/* cli/main.c: the program's entry: global options, then one command. Layer: cli. One command, one file:
+ * cmd_*.c.
+ *
+ * The process never dumps core: keys of peers and software keys live in its memory. Must not hold any logic
+ * of a command. */
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/* Until every command's file is there, a missing one is simply not offered. */
+#pragma weak cmd_csr
+#pragma weak cmd_ca
+#pragma weak cmd_connect
+#pragma weak cmd_serve
+
+static const struct command {
+    const char *name;
+    int (*run)(const struct cli *cli, int argc, char **argv);
+    const char *what;
+} commands[] = {
+    {"key", cmd_key, "make and look at keys in the TPM"},
+    {"csr", cmd_csr, "write a certificate request signed by the TPM"},
+    {"ca", cmd_ca, "a small CA: issue certificates"},
+    {"connect", cmd_connect, "open a TLS 1.3 connection; stdin and stdout are the connection"},
+    {"serve", cmd_serve, "accept TLS 1.3 connections"},
+};
+
+static const char usage_head[] =
+    "usage: tpmtls [--tpm TPM] [--json] [-v] COMMAND ...\n"
+    "\n"
+    "TLS 1.3 with keys that live in a TPM 2.0.\n"
+    "\n"
+    "  --tpm TPM   device (/dev/tpmrm0), embedded[:DIR] (an emulated one), or a TCTI string of tpm2-tss;\n"
+    "              default: the environment variable TPMTLS_TPM, else /dev/tpmrm0 when it is there\n"
+    "  --json      results and events as JSON\n"
+    "  --key-password-file FILE|fd:N\n"
+    "              where the password of an encrypted software key is read from (default: asked on the "
+    "terminal)\n"
+    "  -v          say more\n"
+    "  --help      this text; `tpmtls COMMAND --help` tells about a command\n"
+    "  --version\n"
+    "\n"
+    "commands:\n";
+
+static const char usage_tail[] =
+    "\n"
+    "exit codes: 0 ok, 1 failure, 2 usage, 3 peer not trusted, 4 TPM, 5 refused by the peer\n";
+
+static void print_help(FILE *to)
+{
+    fputs(usage_head, to);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].what);
+    fputs(usage_tail, to);
+}
+
+static const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(commands[i].name, name) == 0 && commands[i].run != NULL)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+/* Nothing this process holds may end in a core file, and a peer that goes away is an error, not a signal. */
+static void harden_process(void)
+{
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+enum global_option {
+    OPT_TPM = CLI_OPT,
+    OPT_JSON,
+    OPT_PASSWORD_FILE,
+    OPT_HELP,
+    OPT_VERSION
+};
+
+static const struct option global_options[] = {
+    {"tpm", required_argument, NULL, OPT_TPM},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"key-password-file", required_argument, NULL, OPT_PASSWORD_FILE},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    harden_process();
+    struct cli cli = {0};
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "+:v", global_options, NULL)) != -1;) {
+        switch (c) {
+        case OPT_TPM:
+            cli.tpm = optarg;
+            break;
+        case OPT_JSON:
+            cli.json = true;
+            break;
+        case OPT_PASSWORD_FILE:
+            cli.key_password_file = optarg;
+            break;
+        case 'v':
+            cli.verbose++;
+            break;
+        case OPT_HELP:
+            print_help(stdout);
+            return CLI_OK;
+        case OPT_VERSION:
+            printf("tpmtls %s\n", tt_version());
+            return CLI_OK;
+        default:
+            return cli_bad_option(NULL, argv, c);
+        }
+    }
+    if (optind >= argc) {
+        cli_note("no command given");
+        print_help(stderr);
+        return CLI_USAGE;
+    }
+    const struct command *command = command_find(argv[optind]);
+    if (command == NULL) {
+        cli_note("there is no command '%s'", argv[optind]);
+        cli_hint("`tpmtls --help` lists the commands");
+        return CLI_USAGE;
+    }
+    int first = optind;
+    optind = 0; /* the command parses its own options from the start */
+    return command->run(&cli, argc - first, argv + first);
+}
