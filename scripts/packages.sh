@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# scripts/packages.sh: the Debian packages tpmtls needs, why, and how they get installed. Sourced by ./dev.
+# One line a package: GROUP PACKAGE REASON. Works on Debian 12 and 13, also in a bare debootstrap root.
+PACKAGES='
+build gcc the C compiler
+build libc6-dev the headers of libc
+build meson the build system
+build ninja-build runs what meson plans
+build pkgconf finds the libraries for meson
+build python3 runs meson and the scripts of this project
+build libssl-dev libcrypto: hashes, ciphers, signatures, X.509
+build libtss2-dev tpm2-tss: speaks to the TPM
+build libevent-dev the event loop
+build libjansson-dev reads and writes JSON
+build libsqlite3-dev the store of the CA
+demo swtpm the emulated TPM, for machines without one and for the tests
+demo openssl the other end of the connections in the demo and the tests
+test libcmocka-dev the unit test framework
+test gnutls-bin gnutls-serv and gnutls-cli, another TLS implementation to test against
+test tpm2-tools makes keys the way others do, for the tests
+test tpm2-openssl the OpenSSL provider that our key files must work with
+test procps ps, to see that no helper process is left behind
+lint git lists the files of the project
+lint clang the second compiler
+lint clang-format checks the layout of the code
+lint clang-tidy static analysis
+lint cppcheck static analysis
+lint shellcheck checks the shell scripts
+lint libcmocka-dev the tests are checked as well
+fuzz clang libFuzzer is part of it
+fuzz libclang-rt-dev the sanitizers and the fuzzer of clang
+fuzz llvm names the functions in a crash report
+debian13 debootstrap makes the Debian 13 root
+'
+
+# packages_missing GROUP: the packages of a group that are not installed, one "NAME REASON" a line.
+packages_missing() {
+    local group package reason
+    while read -r group package reason; do
+        [ "$group" = "$1" ] || continue
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            printf '%s %s\n' "$package" "$reason"
+    done <<<"$PACKAGES"
+}
+
+# as_root COMMAND...: with sudo where we are not root.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo 'dev: root is needed to install packages, and there is no sudo' >&2
+        echo "dev: hint: as root: apt-get install ${WANTED:-}" >&2
+        return 1
+    fi
+}
+
+# apt_get WORDS...: apt-get that asks nothing and waits for whoever holds dpkg's lock; silent unless it fails.
+apt_get() {
+    local out rc=0
+    out=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=900 \
+        -o Dpkg::Options::=--force-confold -o Acquire::Retries=3 "$@" 2>&1 </dev/null) || rc=$?
+    [ $rc -eq 0 ] || tail -n 30 <<<"$out" >&2
+    return $rc
+}
+
+# apt_update: DPkg::Lock::Timeout does not cover the lock on the lists, so that one is waited for here.
+apt_update() {
+    local try out
+    echo 'dev: reading the package lists (apt-get update)'
+    for try in 1 2 3 4 5 6; do
+        out=$(apt_get update 2>&1) && return 0
+        grep -q 'Could not get lock' <<<"$out" || break
+        sleep $((try * 5))
+    done
+    printf '%s\n' "$out" >&2
+    return 1
+}
+
+# packages_known NAME...: does apt know a version of each?
+packages_known() {
+    local name
+    for name in "$@"; do
+        apt-cache show --no-all-versions "$name" >/dev/null 2>&1 || return 1
+    done
+}
+
+# packages_need GROUP: install what is missing of a group, saying what and why. Silent when nothing is.
+packages_need() {
+    grep -q "^$1 " <<<"$PACKAGES" || { echo "dev: there is no package group '$1'" >&2 && return 2; }
+    if ! command -v dpkg-query >/dev/null; then
+        [ "${PACKAGES_WARNED:-}" ] || echo 'dev: not a Debian system: nothing can be installed for you' >&2
+        PACKAGES_WARNED=yes
+        return 0
+    fi
+    local missing names
+    missing=$(packages_missing "$1")
+    [ -n "$missing" ] || return 0
+    echo "dev: to be installed with apt-get:"
+    while read -r name reason; do
+        printf '  %-18s %s\n' "$name" "$reason"
+    done <<<"$missing"
+    mapfile -t names < <(cut -d' ' -f1 <<<"$missing")
+    WANTED=${names[*]}
+    packages_known "${names[@]}" || apt_update || return 1
+    # A list that is out of date names files the mirror no longer has: read the lists anew and try once more.
+    apt_get install --no-install-recommends "${names[@]}" 2>/dev/null ||
+        { apt_update && apt_get install --no-install-recommends "${names[@]}"; } ||
+        { echo "dev: apt-get could not install: $WANTED" >&2 && return 1; }
+}
