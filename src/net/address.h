@@ -1,0 +1,21 @@
+/* net/address.h: "HOST:PORT" and "[::1]:PORT" in, readable peers out. Layer: net. */
+#ifndef NET_ADDRESS_H
+#define NET_ADDRESS_H
+
+#include <sys/socket.h>
+
+#include "base/rc.h"
+
+struct address {
+    char host[256]; /* without brackets; empty when the text was ":PORT" */
+    char port[32];  /* a number 0 .. 65535 */
+};
+
+/* address_parse: TT_ERR_USAGE with a sentence when it is neither form. An IPv6 address needs its brackets. */
+TT_MUST_USE tt_rc address_parse(struct address *ret, const char *text, struct tt_error *err);
+
+/* address_format: "127.0.0.1:443" or "[::1]:443" into ret; "a local socket" for anything else. */
+#define ADDRESS_TEXT_MAX 72
+void address_format(char ret[ADDRESS_TEXT_MAX], const struct sockaddr *sa);
+
+#endif

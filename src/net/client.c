@@ -1,0 +1,193 @@
+/* net/client.c: name lookup and connecting. Layer: net. Tries the addresses of a host in the resolver's
+ * order; one that does not answer is given up early while another is left. */
+#include "net/client.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/clock.h"
+
+#define TRY_NEXT_AFTER_S 5
+
+struct client {
+    struct client_options opt;
+    char host[256];
+    char peer[sizeof(((struct address *)0)->host) + 8]; /* HOST:PORT as it was typed */
+    struct addrinfo *addresses, *next;
+    struct event *attempt; /* the connecting socket, or only a timer to get onto the loop */
+    int fd;
+    uint64_t give_up_at;
+    int last_errno;
+};
+
+static void close_attempt(struct client *c)
+{
+    if (c->attempt != NULL)
+        event_free(TT_TAKE(c->attempt));
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    c->fd = -1;
+}
+
+void client_free(struct client *c)
+{
+    if (c == NULL)
+        return;
+    close_attempt(c);
+    if (c->addresses != NULL)
+        freeaddrinfo(c->addresses);
+    tt_config_free(c->opt.stream.config);
+    mem_free(c);
+}
+
+static void fail(struct client *c, const struct tt_error *err)
+{
+    close_attempt(c);
+    c->opt.failed(c->opt.arg, err);
+}
+
+static void fail_with_errno(struct client *c)
+{
+    struct tt_error err = {0};
+    if (c->last_errno == ETIMEDOUT) {
+        (void)error_set(&err, TT_ERR_DEADLINE, "cannot connect to %s: no answer", c->peer);
+        error_hint(&err, "a firewall may drop the packets, or the machine is down");
+    } else {
+        (void)error_set(&err, TT_ERR_IO, "cannot connect to %s: %s", c->peer,
+                        c->last_errno == ECONNREFUSED ? "connection refused" : strerror(c->last_errno));
+        if (c->last_errno == ECONNREFUSED)
+            error_hint(&err, "nothing listens on that port");
+    }
+    fail(c, &err);
+}
+
+static void hand_over(struct client *c)
+{
+    struct stream_options opt = c->opt.stream;
+    const int on = 1;
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    opt.peer = c->peer;
+    if (opt.server_name == NULL)
+        opt.server_name = c->host;
+    event_free(TT_TAKE(c->attempt));
+    struct tt_error err = {0};
+    struct stream *s;
+    if (stream_new(&s, c->fd, &opt, &err) != TT_OK) {
+        fail(c, &err);
+        return;
+    }
+    c->fd = -1;
+    c->opt.opened(c->opt.arg, s);
+}
+
+static void try_next(struct client *c);
+
+static void on_attempt(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *c = arg;
+    socklen_t len = sizeof c->last_errno;
+    c->last_errno = ETIMEDOUT;
+    if ((what & EV_WRITE) != 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &c->last_errno, &len) == 0 &&
+        c->last_errno == 0)
+        hand_over(c);
+    else
+        try_next(c);
+}
+
+/* Returns 0 or an errno. */
+static int attempt_start(struct client *c, const struct addrinfo *to)
+{
+    uint64_t now = clock_monotonic_ns();
+    if (now >= c->give_up_at)
+        return ETIMEDOUT;
+    c->fd = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->ai_protocol);
+    if (c->fd < 0)
+        return errno;
+    if (connect(c->fd, to->ai_addr, to->ai_addrlen) != 0 && errno != EINPROGRESS)
+        return errno;
+    c->attempt = event_new(c->opt.stream.base, c->fd, EV_WRITE, on_attempt, c);
+    uint64_t left_us = (c->give_up_at - now) / 1000;
+    if (to->ai_next != NULL && left_us > TRY_NEXT_AFTER_S * 1000000u)
+        left_us = TRY_NEXT_AFTER_S * 1000000u;
+    const struct timeval limit = {(time_t)(left_us / 1000000), (suseconds_t)(left_us % 1000000)};
+    return c->attempt == NULL || event_add(c->attempt, &limit) != 0 ? ENOMEM : 0;
+}
+
+static void try_next(struct client *c)
+{
+    close_attempt(c);
+    while (c->next != NULL) {
+        const struct addrinfo *to = c->next;
+        c->next = to->ai_next;
+        int rc = attempt_start(c, to);
+        if (rc == 0)
+            return;
+        c->last_errno = rc;
+        close_attempt(c);
+    }
+    fail_with_errno(c);
+}
+
+static void on_start(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    try_next(arg);
+}
+
+static tt_rc look_up(struct client *c, const struct address *to, struct tt_error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+    const struct addrinfo any = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    int rc = getaddrinfo(to->host, to->port, &hints, &c->addresses);
+    if (rc != 0) /* AI_ADDRCONFIG hides the loopback on a machine with no other address */
+        rc = getaddrinfo(to->host, to->port, &any, &c->addresses);
+    if (rc == 0) {
+        c->next = c->addresses;
+        return TT_OK;
+    }
+    (void)error_set(err, TT_ERR_NOT_FOUND, "cannot find the host '%s': %s", to->host,
+                    rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
+    error_hint(err, "check the spelling, or the resolver of this machine");
+    return TT_ERR_NOT_FOUND;
+}
+
+static tt_rc client_set_up(struct client *c, const struct address *to, struct tt_error *err)
+{
+    bool is_ipv6 = strchr(to->host, ':') != NULL;
+    if (to->host[0] == '\0')
+        return error_set(err, TT_ERR_USAGE, "the host is missing in ':%s'", to->port);
+    (void)snprintf(c->host, sizeof c->host, "%s", to->host);
+    (void)snprintf(c->peer, sizeof c->peer, is_ipv6 ? "[%.240s]:%.5s" : "%.240s:%.5s", to->host, to->port);
+    TT_TRY(look_up(c, to, err));
+    c->attempt = evtimer_new(c->opt.stream.base, on_start, c);
+    const struct timeval now = {0};
+    if (c->attempt == NULL || event_add(c->attempt, &now) != 0)
+        return error_set(err, TT_ERR_MEMORY, "no memory to connect");
+    unsigned seconds = c->opt.connect_timeout_s > 0 ? c->opt.connect_timeout_s : CLIENT_CONNECT_TIMEOUT_S;
+    c->give_up_at = clock_monotonic_ns() + seconds * UINT64_C(1000000000);
+    return TT_OK;
+}
+
+tt_rc client_start(struct client **ret, const struct address *to, const struct client_options *opt,
+                   struct tt_error *err)
+{
+    struct client *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return error_set(err, TT_ERR_MEMORY, "no memory to connect");
+    c->opt = *opt;
+    c->opt.stream.config = tt_config_ref(opt->stream.config);
+    c->fd = -1;
+    tt_rc rc = client_set_up(c, to, err);
+    if (rc != TT_OK) {
+        client_free(c);
+        return rc;
+    }
+    *ret = c;
+    return TT_OK;
+}

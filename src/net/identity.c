@@ -1,0 +1,62 @@
+/* net/identity.c: loading an identity. Layer: net. */
+#include "net/identity.h"
+
+#include <string.h>
+
+#include "base/rc.h"
+#include "tpmtls/pki.h"
+
+TT_DEFINE_AUTO(struct tt_cert_list, tt_cert_list_free)
+
+static tt_rc read_chain(struct tt_cert_list **ret, const struct identity_source *src, struct tt_error *err)
+{
+    struct tt_error why = {0};
+    tt_rc rc = tt_cert_list_from_pem(ret, src->chain_pem, &why);
+    if (rc == TT_OK)
+        return TT_OK;
+    (void)error_set(err, rc, "%s: %s", src->chain_name, why.text);
+    error_hint(err,
+               why.hint[0] != '\0' ? "%s" : "the file must hold certificates in PEM form, the leaf first",
+               why.hint);
+    return rc;
+}
+
+/* The commonest mistakes: the files of two machines mixed, and the CA's certificate in front of the leaf's.
+ */
+static tt_rc refuse_pair(const struct tt_cert_list *chain, const struct identity_source *src,
+                         struct tt_error *err)
+{
+    (void)error_set(err, TT_ERR_USAGE, "the certificate in %s does not belong to the key %s", src->chain_name,
+                    src->key_name);
+    for (size_t i = 1; i < chain->len; i++) {
+        if (tt_cert_matches_key(chain->certs[i], tt_key_spki(src->key)))
+            error_hint(err, "certificate number %zu in that file does: the leaf must come first", i + 1);
+    }
+    error_hint(err, "a certificate is issued for one key: `tpmtls csr --key %s` asks for a new one",
+               src->key_name);
+    return TT_ERR_USAGE;
+}
+
+tt_rc identity_add(struct tt_config *cfg, const struct identity_source *src, struct tt_error *err)
+{
+    TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *chain = NULL;
+    TT_TRY(read_chain(&chain, src, err));
+    if (!tt_cert_matches_key(chain->certs[0], tt_key_spki(src->key)))
+        return refuse_pair(chain, src, err);
+    uint16_t schemes[16];
+    size_t n = tt_key_schemes(src->key, schemes, TT_COUNT(schemes));
+    const struct tt_identity id = {
+        .chain = chain->certs,
+        .chain_len = chain->len,
+        .key = src->key,
+        .schemes = schemes,
+        .schemes_len = n < TT_COUNT(schemes) ? n : TT_COUNT(schemes),
+    };
+    if (n == 0) {
+        (void)error_set(err, TT_ERR_UNSUPPORTED, "the key %s can sign under no TLS 1.3 scheme",
+                        src->key_name);
+        error_hint(err, "`tpmtls key create --type p256` makes one that can");
+        return TT_ERR_UNSUPPORTED;
+    }
+    return tt_config_add_identity(cfg, &id, err);
+}

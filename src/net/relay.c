@@ -1,0 +1,186 @@
+/* net/relay.c: between a stream and two descriptors. Layer: net. Holds no queue of its own: what the stream
+ * does not take is not read, what the descriptor does not take stays in the stream. */
+#include "net/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK         (64 * 1024)
+#define BLOCKING_SAFE 4096 /* PIPE_BUF: a pipe that poll() calls writable takes this much without blocking   \
+                            */
+
+struct relay {
+    struct relay_options opt;
+    struct event *in_ready, *out_ready;
+    size_t out_chunk;
+    bool has_failed;
+    size_t held_len; /* read from in_fd, not taken by the stream yet */
+    uint8_t held[CHUNK];
+};
+
+static void close_in(struct relay *r)
+{
+    if (r->in_ready != NULL)
+        event_free(TT_TAKE(r->in_ready));
+    if (r->opt.owns_fds && r->opt.in_fd >= 0)
+        (void)close(r->opt.in_fd);
+    r->opt.in_fd = -1;
+}
+
+static void close_out(struct relay *r)
+{
+    if (r->out_ready != NULL)
+        event_free(TT_TAKE(r->out_ready));
+    if (r->opt.owns_fds && r->opt.out_fd >= 0)
+        (void)close(r->opt.out_fd);
+    r->opt.out_fd = -1;
+}
+
+static void fail(struct relay *r, const char *doing, int why)
+{
+    struct tt_error err = {0};
+    (void)error_set(&err, TT_ERR_IO, "cannot %s: %s", doing, strerror(why));
+    if (!r->has_failed && r->opt.failed != NULL) {
+        r->has_failed = true;
+        r->opt.failed(r->opt.arg, &err);
+    }
+}
+
+/* ---- from in_fd to the peer ---- */
+
+/* True when everything that was read is with the stream. */
+static bool send_held(struct relay *r)
+{
+    size_t taken = stream_write(r->opt.stream, r->held, r->held_len);
+    memmove(r->held, r->held + taken, r->held_len - taken);
+    r->held_len -= taken;
+    return r->held_len == 0;
+}
+
+static void on_in_ready(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct relay *r = arg;
+    ssize_t n = read(fd, r->held, sizeof r->held);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0) {
+        r->held_len = (size_t)n;
+        if (!send_held(r))
+            (void)event_del(r->in_ready);
+        return;
+    }
+    int why = n < 0 ? errno : 0;
+    close_in(r);
+    stream_close(r->opt.stream);
+    if (why != 0 && why != EIO) /* EIO: the terminal or its other end is gone, which is an end too */
+        fail(r, "read standard input", why);
+    else if (r->opt.in_ended != NULL)
+        r->opt.in_ended(r->opt.arg);
+}
+
+void relay_writable(struct relay *r)
+{
+    if (r->in_ready != NULL && send_held(r))
+        (void)event_add(r->in_ready, NULL);
+}
+
+/* ---- from the peer to out_fd ---- */
+
+/* 0, or the errno of a write that failed for good; EAGAIN: not now. */
+static int write_some(struct relay *r)
+{
+    struct tt_bytes plaintext = stream_plaintext(r->opt.stream);
+    while (plaintext.len > 0) {
+        size_t chunk = plaintext.len < r->out_chunk ? plaintext.len : r->out_chunk;
+        ssize_t n = r->opt.out_fd >= 0 ? write(r->opt.out_fd, plaintext.data, chunk) : (ssize_t)plaintext.len;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        stream_plaintext_done(r->opt.stream, (size_t)n);
+        if (r->opt.out_fd >= 0 && r->out_chunk == BLOCKING_SAFE)
+            return EAGAIN; /* ask poll again before the next one */
+        plaintext = stream_plaintext(r->opt.stream);
+    }
+    return 0;
+}
+
+void relay_plaintext(struct relay *r)
+{
+    int rc = write_some(r);
+    if (rc == EAGAIN) {
+        (void)event_add(r->out_ready, NULL);
+    } else if (rc != 0 && r->opt.out_may_close) {
+        close_out(r);
+        (void)write_some(r); /* away with the rest */
+    } else if (rc != 0) {
+        close_out(r);
+        fail(r, "write standard output", rc);
+    }
+}
+
+static void on_out_ready(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    relay_plaintext(arg);
+}
+
+void relay_ended(struct relay *r)
+{
+    close_out(r);
+}
+
+/* ---- life ---- */
+
+static bool may_block(int fd)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+    return fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && (flags & O_NONBLOCK) == 0;
+}
+
+static tt_rc relay_set_up(struct relay *r, struct tt_error *err)
+{
+    if (r->opt.in_fd >= 0) {
+        r->in_ready = event_new(r->opt.base, r->opt.in_fd, EV_READ | EV_PERSIST, on_in_ready, r);
+        if (r->in_ready == NULL || event_add(r->in_ready, NULL) != 0)
+            return error_set(err, TT_ERR_IO, "cannot watch the input");
+    }
+    if (r->opt.out_fd >= 0) {
+        r->out_chunk = may_block(r->opt.out_fd) ? BLOCKING_SAFE : CHUNK;
+        r->out_ready = event_new(r->opt.base, r->opt.out_fd, EV_WRITE, on_out_ready, r);
+        if (r->out_ready == NULL)
+            return error_set(err, TT_ERR_IO, "cannot watch the output");
+    }
+    return TT_OK;
+}
+
+tt_rc relay_new(struct relay **ret, const struct relay_options *opt, struct tt_error *err)
+{
+    struct relay *r = mem_alloc(sizeof *r);
+    if (r == NULL)
+        return error_set(err, TT_ERR_MEMORY, "no memory to pass data on");
+    r->opt = *opt;
+    tt_rc rc = relay_set_up(r, err);
+    if (rc != TT_OK) {
+        r->opt.owns_fds = false; /* still the caller's */
+        relay_free(r);
+        return rc;
+    }
+    *ret = r;
+    return TT_OK;
+}
+
+void relay_free(struct relay *r)
+{
+    if (r == NULL)
+        return;
+    close_in(r);
+    close_out(r);
+    mem_free(r);
+}

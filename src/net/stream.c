@@ -1,0 +1,392 @@
+/* net/stream.c: the stream's socket and life. Layer: net. Reads, writes, ends; what the bytes mean is the
+ * engine's business (stream_tls.c).
+ *
+ * Everything happens in stream_run, called from the loop: feed, sign, flush, tell, until nothing moves; then
+ * the socket's events are set to what is wanted. Calls from outside only schedule it, so nothing re-enters.
+ */
+#include "net/stream_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/clock.h"
+
+#define READ_SIZE       (64 * 1024)
+#define LINGER_FAILED_S 1 /* time for our alert to arrive before the socket is closed */
+#define LINGER_FINISH_S 5
+#define IDLE_S          2
+#define UNSENT_MAX      (512 * 1024) /* while more is unsent nothing is read: answers cannot pile up */
+
+void stream_schedule(struct stream *s)
+{
+    event_active(s->run, EV_TIMEOUT, 0);
+}
+
+static void timer_set(struct stream *s, unsigned seconds)
+{
+    const struct timeval t = {.tv_sec = (time_t)seconds};
+    (void)event_add(s->timer, &t);
+}
+
+/* ---- ending ---- */
+
+static void diagnose_end(struct stream *s, struct tt_error *err)
+{
+    const struct tt_conn_status *status = tt_conn_error(s->conn);
+    *err = status->error.rc != TT_OK ? status->error : s->error;
+    if (err->rc == TT_OK)
+        return;
+    const struct diagnose_facts facts = {
+        .peer = s->peer,
+        .role = s->opt.role,
+        .connected = s->stats.connected,
+        .alert_sent = status->alert_sent,
+        .alert_received = status->alert_received,
+        .first = {s->first, s->first_len},
+    };
+    diagnose(err, &facts);
+}
+
+static void close_socket(struct stream *s)
+{
+    if (s->fd < 0)
+        return;
+    (void)event_del(s->readable);
+    (void)event_del(s->writable);
+    (void)close(s->fd);
+    s->fd = -1;
+}
+
+static void finish_now(struct stream *s)
+{
+    if (s->phase == STREAM_DONE)
+        return;
+    s->phase = STREAM_DONE;
+    (void)event_del(s->timer);
+    sign_job_cancel(TT_TAKE(s->job));
+    close_socket(s);
+    struct tt_error err = {0};
+    diagnose_end(s, &err);
+    if (s->opt.handlers.closed != NULL)
+        s->opt.handlers.closed(s->opt.arg, s, err.rc != TT_OK ? &err : NULL);
+}
+
+/* Closing a socket with unread input makes the kernel reset the connection, and the reset may overtake our
+ * alert or close_notify. So: send, FIN, throw away what comes, for a bounded time. */
+static void linger(struct stream *s, unsigned seconds)
+{
+    if (s->phase != STREAM_OPEN)
+        return;
+    s->phase = STREAM_LINGER;
+    s->linger_s = seconds;
+    sign_job_cancel(TT_TAKE(s->job));
+    timer_set(s, seconds);
+}
+
+/* ---- the socket ---- */
+
+static void fail_transport(struct stream *s, const char *doing, int why)
+{
+    if (why == ECONNRESET || why == EPIPE)
+        (void)error_set(&s->error, TT_ERR_CLOSED, "%s reset the connection", s->peer);
+    else
+        (void)error_set(&s->error, TT_ERR_IO, "cannot %s %s: %s", doing, s->peer, strerror(why));
+}
+
+static void on_eof(struct stream *s)
+{
+    s->got_eof = true;
+    if (s->phase == STREAM_OPEN && tt_conn_feed_eof(s->conn) != TT_OK && !stream_has_failed(s))
+        (void)error_set(&s->error, TT_ERR_CLOSED, "%s hung up", s->peer);
+}
+
+static void on_read_error(struct stream *s, int why)
+{
+    if (why == EAGAIN || why == EWOULDBLOCK || why == EINTR)
+        return;
+    s->got_eof = true;
+    s->is_write_broken = true;
+    if (s->phase == STREAM_OPEN)
+        fail_transport(s, "receive from", why);
+}
+
+static void receive(struct stream *s)
+{
+    uint8_t data[READ_SIZE];
+    ssize_t n = recv(s->fd, data, sizeof data, MSG_DONTWAIT);
+    if (n == 0)
+        on_eof(s);
+    else if (n < 0)
+        on_read_error(s, errno);
+    else if (s->phase == STREAM_OPEN)
+        stream_feed(s, (struct tt_bytes){data, (size_t)n});
+}
+
+/* A broken pipe is not told at once: the alert that explains it may wait in the receive queue. */
+static void flush(struct stream *s)
+{
+    while (!s->is_write_broken) {
+        struct tt_bytes out = tt_conn_output(s->conn);
+        if (out.len == 0)
+            return;
+        ssize_t n = send(s->fd, out.data, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n < 0) {
+            s->is_write_broken = true;
+            if (s->is_end_told && !s->is_closing)
+                fail_transport(s, "send to", errno);
+            return;
+        }
+        tt_conn_output_done(s->conn, (size_t)n);
+        s->is_active = true;
+        if (s->phase == STREAM_LINGER)
+            timer_set(s, s->linger_s);
+    }
+}
+
+static bool has_unsent(const struct stream *s)
+{
+    return !s->is_write_broken && tt_conn_output(s->conn).len > 0;
+}
+
+static void event_want(struct event *ev, bool wanted)
+{
+    bool pending = event_pending(ev, EV_READ | EV_WRITE, NULL) != 0;
+    if (wanted && !pending)
+        (void)event_add(ev, NULL);
+    else if (!wanted && pending)
+        (void)event_del(ev);
+}
+
+static void watch_socket(struct stream *s)
+{
+    bool can_take = s->phase == STREAM_LINGER ||
+                    (buf_size(&s->in) == 0 && (tt_conn_wants(s->conn) & TT_WANT_PLAINTEXT) == 0 &&
+                     tt_conn_output(s->conn).len <= UNSENT_MAX);
+    event_want(s->readable, !s->got_eof && can_take);
+    event_want(s->writable, has_unsent(s));
+    struct timeval unused;
+    bool timed = s->phase == STREAM_LINGER || !s->stats.connected;
+    if (!timed && s->is_active && event_pending(s->timer, EV_TIMEOUT, &unused) == 0)
+        timer_set(s, IDLE_S);
+}
+
+/* ---- the run ---- */
+
+/* What follows from the engine's and the socket's state. */
+static void settle(struct stream *s)
+{
+    bool both_ended = s->is_closing && s->is_end_told && !has_unsent(s);
+    if (s->phase == STREAM_OPEN && both_ended && !stream_has_failed(s)) {
+        finish_now(s);
+        return;
+    }
+    if (s->is_write_broken && s->got_eof && !stream_has_failed(s))
+        fail_transport(s, "send to", EPIPE);
+    if (stream_has_failed(s))
+        linger(s, LINGER_FAILED_S);
+    if (s->phase != STREAM_LINGER || has_unsent(s))
+        return;
+    if (!s->is_shut_down)
+        (void)shutdown(s->fd, SHUT_WR);
+    s->is_shut_down = true;
+    if (s->got_eof)
+        finish_now(s);
+}
+
+static void stream_destroy(struct stream *s)
+{
+    close_socket(s);
+    sign_job_cancel(s->job);
+    struct event *const events[] = {s->readable, s->writable, s->run, s->timer};
+    for (size_t i = 0; i < TT_COUNT(events); i++) {
+        if (events[i] != NULL)
+            event_free(events[i]);
+    }
+    tt_conn_free(s->conn);
+    tt_config_free(s->opt.config);
+    buf_free(&s->in);
+    mem_free(s);
+}
+
+static void step(struct stream *s)
+{
+    bool moved;
+    do {
+        moved = s->phase == STREAM_OPEN && stream_feed_kept(s);
+        stream_ask_signer(s);
+        flush(s);
+        if (!stream_tell(s))
+            return;
+        flush(s); /* what the callbacks wrote */
+    } while (moved);
+    settle(s);
+}
+
+static void stream_run(struct stream *s)
+{
+    s->is_running = true;
+    if (s->phase != STREAM_DONE)
+        step(s);
+    s->is_running = false;
+    if (s->is_freed)
+        stream_destroy(s);
+    else if (s->phase != STREAM_DONE)
+        watch_socket(s);
+}
+
+static void on_run(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    stream_run(arg);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct stream *s = arg;
+    s->is_active = true;
+    receive(s);
+    stream_run(s);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct stream *s = arg;
+    if (s->phase == STREAM_LINGER) {
+        finish_now(s);
+    } else if (!s->stats.connected) {
+        unsigned seconds = s->opt.handshake_timeout_s;
+        (void)error_set(&s->error, TT_ERR_DEADLINE, "%s did not complete the handshake within %u seconds",
+                        s->peer, seconds);
+        finish_now(s);
+    } else if (s->is_active) {
+        s->is_active = false;
+        timer_set(s, IDLE_S);
+    } else {
+        tt_conn_trim(s->conn);
+        if (buf_size(&s->in) == 0)
+            buf_free(&s->in);
+    }
+}
+
+/* ---- the face ---- */
+
+static tt_rc stream_set_up(struct stream *s, struct tt_error *err)
+{
+    const struct tt_conn_options conn = {
+        .server_name = s->opt.server_name,
+        .now = s->opt.now != 0 ? s->opt.now : clock_wall_s(),
+        .trace = stream_trace_message,
+        .trace_arg = s,
+    };
+    if (s->opt.role == TT_CLIENT)
+        s->began_at = clock_monotonic_ns();
+    s->run = event_new(s->opt.base, -1, 0, on_run, s);
+    s->timer = evtimer_new(s->opt.base, on_timer, s);
+    s->readable = event_new(s->opt.base, s->fd, EV_READ | EV_PERSIST, on_readable, s);
+    s->writable = event_new(s->opt.base, s->fd, EV_WRITE | EV_PERSIST, on_run, s);
+    if (s->run == NULL || s->timer == NULL || s->readable == NULL || s->writable == NULL)
+        return error_set(err, TT_ERR_MEMORY, "no memory for a connection");
+    return tt_conn_new(&s->conn, s->opt.config, &conn, err);
+}
+
+tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt, struct tt_error *err)
+{
+    struct stream *s = mem_alloc(sizeof *s);
+    if (s == NULL)
+        return error_set(err, TT_ERR_MEMORY, "no memory for a connection");
+    s->opt = *opt;
+    s->opt.config = tt_config_ref(opt->config);
+    s->opt.handshake_timeout_s =
+        opt->handshake_timeout_s > 0 ? opt->handshake_timeout_s : STREAM_HANDSHAKE_TIMEOUT_S;
+    (void)snprintf(s->peer, sizeof s->peer, "%s", opt->peer != NULL ? opt->peer : "the peer");
+    s->opt.peer = s->peer;
+    s->fd = fd;
+    tt_rc rc = stream_set_up(s, err);
+    if (rc != TT_OK) {
+        s->fd = -1; /* still the caller's */
+        stream_destroy(s);
+        return rc;
+    }
+    s->opt.server_name = NULL; /* was copied; the caller's text may go */
+    timer_set(s, s->opt.handshake_timeout_s);
+    stream_schedule(s);
+    *ret = s;
+    return TT_OK;
+}
+
+void stream_free(struct stream *s)
+{
+    if (s == NULL)
+        return;
+    s->is_freed = true;
+    if (!s->is_running)
+        stream_destroy(s);
+}
+
+struct tt_bytes stream_plaintext(const struct stream *s)
+{
+    return s->phase == STREAM_OPEN ? tt_conn_plaintext(s->conn) : (struct tt_bytes){0};
+}
+
+void stream_plaintext_done(struct stream *s, size_t n)
+{
+    if (n == 0 || s->phase != STREAM_OPEN)
+        return;
+    tt_rc rc = tt_conn_plaintext_done(s->conn, n);
+    (void)rc; /* sticky in the engine */
+    s->is_plaintext_told = false;
+    stream_schedule(s);
+}
+
+size_t stream_write(struct stream *s, const void *data, size_t len)
+{
+    size_t taken = 0;
+    if (s->phase != STREAM_OPEN || s->is_closing || !tt_conn_can_write(s->conn))
+        return 0;
+    if (s->is_write_broken)
+        return len; /* as into any dying connection; `closed` will tell */
+    if (tt_conn_write(s->conn, data, len, &taken) != TT_OK)
+        taken = 0;
+    if (taken < len)
+        s->wants_writable = true;
+    stream_schedule(s);
+    return taken;
+}
+
+void stream_close(struct stream *s)
+{
+    if (s->phase != STREAM_OPEN || s->is_closing)
+        return;
+    s->is_closing = true;
+    tt_rc rc = tt_conn_close(s->conn);
+    (void)rc; /* sticky in the engine */
+    stream_schedule(s);
+}
+
+void stream_finish(struct stream *s)
+{
+    stream_close(s);
+    linger(s, LINGER_FINISH_S);
+    stream_schedule(s);
+}
+
+const struct tt_conn *stream_conn(const struct stream *s)
+{
+    return s->conn;
+}
+
+struct stream_stats stream_stats(const struct stream *s)
+{
+    return s->stats;
+}

@@ -1,0 +1,89 @@
+/* net/stream.h: one TLS connection over one socket, driven by an event base. Layer: net. Knows the engine's
+ * public face only.
+ *
+ * Invariants
+ *  - Nothing blocks. All calls and callbacks belong to the thread of the event base.
+ *  - Callbacks are made from the event loop only, never from inside a call into the stream; a callback may
+ * call anything, also stream_free.
+ *  - Back-pressure both ways: while plaintext is unread nothing is read from the socket; while about 256 KiB
+ * are unsent stream_write takes nothing.
+ *  - `closed` is the last callback and comes exactly once, unless the stream is freed first. */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include "net/sign_queue.h"
+#include "tpmtls/tls.h"
+
+#define STREAM_HANDSHAKE_TIMEOUT_S 30
+
+struct stream;
+
+/* struct stream_trace: a handshake message, an alert, or a TPM command made for this connection. */
+struct stream_trace {
+    bool is_tpm;
+    uint64_t at_ns; /* since the handshake began */
+    struct tt_trace_event message;
+    struct tt_tpm_event tpm;
+};
+
+struct stream_handlers {
+    void (*connected)(void *arg, struct stream *s); /* the handshake is complete */
+    void (*plaintext)(void *arg, struct stream *s); /* stream_plaintext is not empty */
+    void (*writable)(void *arg,
+                     struct stream *s);         /* there is room again after stream_write took too little */
+    void (*ended)(void *arg, struct stream *s); /* close_notify came, and all before it was read */
+    /* The socket is closed. error is NULL when both sides ended as they should. */
+    void (*closed)(void *arg, struct stream *s, const struct tt_error *error);
+    void (*trace)(void *arg, const struct stream_trace *event); /* only looks; also from inside stream_new */
+};
+
+struct stream_options {
+    struct event_base *base;
+    struct tt_config *config; /* frozen; a reference is taken */
+    enum tt_role role;        /* of the configuration */
+    const char *server_name;  /* see tt_conn_options */
+    const char *peer;         /* how messages call the other end: "example.org:443" */
+    struct sign_queue
+        *signer; /* must outlive the stream; may be NULL where the configuration has no identity */
+    unsigned handshake_timeout_s;    /* 0 = STREAM_HANDSHAKE_TIMEOUT_S */
+    int64_t now;                     /* 0 = the wall clock */
+    struct stream_handlers handlers; /* each may be NULL */
+    void *arg;
+};
+
+/* stream_new: fd is a connected, non-blocking stream socket; the stream owns it from success on. */
+TT_MUST_USE tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt,
+                             struct tt_error *err);
+/* stream_free: at once, in any state, without close_notify; no callback follows. NULL is fine. */
+void stream_free(struct stream *s);
+
+/* stream_plaintext: what the peer sent, valid until the next call on s or return to the loop. Acknowledge
+ * what was used; `plaintext` is called again when more is there. What is left unread is not announced again
+ * until some of it was acknowledged. */
+struct tt_bytes stream_plaintext(const struct stream *s);
+void stream_plaintext_done(struct stream *s, size_t n);
+
+/* stream_write: returns how many bytes were taken; less than len: wait for `writable`. 0 before `connected`
+ * and after stream_close. */
+size_t stream_write(struct stream *s, const void *data, size_t len);
+
+/* stream_close: end our side with close_notify; reading goes on until the peer ends its own (half-close). */
+void stream_close(struct stream *s);
+/* stream_finish: end both sides: close_notify, then wait a few seconds at most for the peer to hang up. What
+ * the peer still sends is thrown away. `closed` follows. */
+void stream_finish(struct stream *s);
+
+/* stream_conn: for tt_conn_info, tt_conn_error and tt_conn_peer_certificate; look only. */
+const struct tt_conn *stream_conn(const struct stream *s);
+
+/* struct stream_stats: what the handshake cost; complete from `connected` on. */
+struct stream_stats {
+    bool connected;
+    uint64_t handshake_ns; /* client: since the socket was open; server: since the first byte */
+    unsigned tpm_commands; /* TPM commands run for it */
+    uint64_t tpm_ns;       /* time the TPM took for them */
+    uint64_t sign_wait_ns; /* time the signature waited for its turn */
+};
+struct stream_stats stream_stats(const struct stream *s);
+
+#endif

@@ -1,0 +1,63 @@
+/* net/stream_internal.h: the stream's inside, shared by stream.c (socket and life) and stream_tls.c (engine
+ * and callbacks). Layer: net. */
+#ifndef NET_STREAM_INTERNAL_H
+#define NET_STREAM_INTERNAL_H
+
+#include "base/buf.h"
+#include "net/diagnose.h"
+#include "net/stream.h"
+
+enum stream_phase {
+    STREAM_OPEN,   /* the engine is at work */
+    STREAM_LINGER, /* the last bytes go out, then what still comes in is thrown away */
+    STREAM_DONE    /* the socket is closed */
+};
+
+struct stream {
+    struct stream_options opt;
+    char peer[280];
+    struct tt_conn *conn;
+    int fd;
+    struct event *readable, *writable, *run, *timer;
+    enum stream_phase phase;
+
+    struct buf in; /* ciphertext the engine would not take yet */
+    bool got_eof;
+    bool is_write_broken; /* the peer is gone; what it said before may still be waiting to be read */
+    bool is_shut_down;    /* our FIN is sent */
+    unsigned linger_s;
+    bool is_active; /* something happened since the idle timer looked */
+    struct sign_job *job;
+
+    bool is_closing;     /* stream_close was called */
+    bool wants_writable; /* stream_write took too little */
+    bool is_plaintext_told, is_end_told;
+
+    bool is_running, is_freed;
+    struct tt_error error; /* the transport's own; the engine's is in the engine */
+    struct stream_stats stats;
+    uint64_t began_at;
+    uint8_t first[DIAGNOSE_FIRST_BYTES];
+    size_t first_len;
+};
+
+/* stream_schedule: run the stream from the loop. */
+void stream_schedule(struct stream *s);
+
+/* stream_feed: hand the engine what came; keep what it does not take. */
+void stream_feed(struct stream *s, struct tt_bytes data);
+/* stream_feed_kept: the same for what was kept. True when something moved. */
+bool stream_feed_kept(struct stream *s);
+/* stream_ask_signer: when the engine wants a signature and none is being made, ask for it. */
+void stream_ask_signer(struct stream *s);
+/* stream_tell: make the callbacks that are due. False when a callback freed the stream. */
+bool stream_tell(struct stream *s);
+/* stream_trace_message: a tt_trace_fn. */
+void stream_trace_message(void *arg, const struct tt_trace_event *event);
+
+static inline bool stream_has_failed(const struct stream *s)
+{
+    return s->error.rc != TT_OK || tt_conn_error(s->conn)->error.rc != TT_OK;
+}
+
+#endif

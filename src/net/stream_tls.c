@@ -1,0 +1,166 @@
+/* net/stream_tls.c: the stream's side towards the engine and the application: feeding, signing, callbacks,
+ * trace. Layer: net. Touches no socket. */
+#include "net/stream_internal.h"
+
+#include <string.h>
+
+#include "net/clock.h"
+
+static void begin_clock(struct stream *s)
+{
+    if (s->began_at == 0)
+        s->began_at = clock_monotonic_ns();
+}
+
+static void remember_first(struct stream *s, struct tt_bytes data)
+{
+    size_t n = sizeof s->first - s->first_len;
+    n = data.len < n ? data.len : n;
+    if (n > 0)
+        memcpy(s->first + s->first_len, data.data, n);
+    s->first_len += n;
+}
+
+/* The engine reports its failures through tt_conn_error; here only "took nothing" matters. */
+static size_t feed_engine(struct stream *s, struct tt_bytes data)
+{
+    size_t taken = 0;
+    while (taken < data.len && !stream_has_failed(s)) {
+        size_t n = 0;
+        tt_rc rc = tt_conn_feed(s->conn, data.data + taken, data.len - taken, &n);
+        taken += n;
+        if (rc != TT_OK || n == 0)
+            break;
+    }
+    return taken;
+}
+
+void stream_feed(struct stream *s, struct tt_bytes data)
+{
+    begin_clock(s);
+    remember_first(s, data);
+    size_t taken = buf_size(&s->in) == 0 ? feed_engine(s, data) : 0;
+    s->is_plaintext_told = false;
+    if (taken < data.len && buf_append(&s->in, data.data + taken, data.len - taken) != TT_OK)
+        (void)error_set(&s->error, TT_ERR_MEMORY, "no memory for what the peer sent");
+}
+
+bool stream_feed_kept(struct stream *s)
+{
+    if (buf_size(&s->in) == 0)
+        return false;
+    size_t taken = feed_engine(s, buf_bytes(&s->in));
+    buf_consume(&s->in, taken);
+    if (taken > 0)
+        s->is_plaintext_told = false;
+    return taken > 0;
+}
+
+/* ---- signing ---- */
+
+static void trace_commands(struct stream *s, const struct sign_answer *answer)
+{
+    for (size_t i = 0; i < answer->commands_len; i++) {
+        s->stats.tpm_commands++;
+        s->stats.tpm_ns += answer->commands[i].nanoseconds;
+        struct stream_trace t = {
+            .is_tpm = true, .at_ns = clock_monotonic_ns() - s->began_at, .tpm = answer->commands[i]};
+        if (s->opt.handlers.trace != NULL)
+            s->opt.handlers.trace(s->opt.arg, &t);
+    }
+}
+
+static void on_signed(void *arg, const struct sign_answer *answer)
+{
+    struct stream *s = arg;
+    s->job = NULL;
+    s->stats.sign_wait_ns += answer->waited_ns;
+    trace_commands(s, answer);
+    struct tt_sign_request request;
+    if (s->phase == STREAM_OPEN && tt_conn_sign_request(s->conn, &request) == TT_OK) {
+        tt_rc rc = answer->error.rc == TT_OK ? tt_conn_sign_complete(s->conn, request.id, answer->signature)
+                                             : tt_conn_sign_fail(s->conn, request.id, &answer->error);
+        (void)rc; /* a failure is sticky in the engine and is told from there */
+    }
+    stream_schedule(s);
+}
+
+void stream_ask_signer(struct stream *s)
+{
+    if (s->job != NULL || (tt_conn_wants(s->conn) & TT_WANT_SIGN) == 0)
+        return;
+    struct tt_sign_request wanted;
+    if (tt_conn_sign_request(s->conn, &wanted) != TT_OK)
+        return;
+    const struct sign_request request = {
+        .key = wanted.key, .scheme = wanted.scheme, .message = wanted.to_sign, .done = on_signed, .arg = s};
+    struct tt_error why = {0};
+    tt_rc rc = s->opt.signer != NULL ? sign_queue_submit(s->opt.signer, &s->job, &request, &why)
+                                     : error_set(&why, TT_ERR_USAGE, "nobody is there to sign");
+    if (rc != TT_OK && tt_conn_sign_fail(s->conn, wanted.id, &why) != TT_OK)
+        stream_schedule(s);
+}
+
+/* ---- callbacks ---- */
+
+void stream_trace_message(void *arg, const struct tt_trace_event *event)
+{
+    struct stream *s = arg;
+    begin_clock(s);
+    const struct stream_trace t = {.at_ns = clock_monotonic_ns() - s->began_at, .message = *event};
+    if (s->opt.handlers.trace != NULL)
+        s->opt.handlers.trace(s->opt.arg, &t);
+}
+
+static void call(struct stream *s, void (*handler)(void *arg, struct stream *s))
+{
+    if (handler != NULL)
+        handler(s->opt.arg, s);
+}
+
+static bool tell_connected(struct stream *s)
+{
+    if (s->stats.connected || !tt_conn_is_connected(s->conn))
+        return true;
+    s->stats.connected = true;
+    s->stats.handshake_ns = clock_monotonic_ns() - s->began_at;
+    (void)event_del(s->timer); /* the handshake's; from now on it watches for idleness */
+    call(s, s->opt.handlers.connected);
+    return !s->is_freed;
+}
+
+static bool tell_plaintext(struct stream *s)
+{
+    if (s->is_plaintext_told || tt_conn_plaintext(s->conn).len == 0)
+        return true;
+    s->is_plaintext_told = true;
+    call(s, s->opt.handlers.plaintext);
+    return !s->is_freed;
+}
+
+static bool tell_end(struct stream *s)
+{
+    if (s->is_end_told || !tt_conn_received_close_notify(s->conn) || tt_conn_plaintext(s->conn).len > 0)
+        return true;
+    s->is_end_told = true;
+    call(s, s->opt.handlers.ended);
+    return !s->is_freed;
+}
+
+/* Room means half of the 256 KiB, so that a fast writer is not woken for every record. */
+static bool tell_writable(struct stream *s)
+{
+    bool has_room = s->is_write_broken || tt_conn_output(s->conn).len <= 128 * 1024;
+    if (!s->wants_writable || !s->stats.connected || !has_room)
+        return true;
+    s->wants_writable = false;
+    call(s, s->opt.handlers.writable);
+    return !s->is_freed;
+}
+
+bool stream_tell(struct stream *s)
+{
+    if (s->phase != STREAM_OPEN)
+        return true;
+    return tell_connected(s) && tell_plaintext(s) && tell_end(s) && tell_writable(s);
+}
