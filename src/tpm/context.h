@@ -1,0 +1,62 @@
+/* tpm/context.h: struct tt_tpm, one ESAPI context on one TPM, and how every command is run on it. Layer: tpm;
+ * for the files of src/tpm only, since it shows tss2 types.
+ *
+ * A command is run in a loop that retries, then is turned into our result and a sentence:
+ *     struct tpm_op op = tpm_op_start(tpm, "load the key");
+ *     do
+ *         op.rc = Esys_Load(tpm->esys, ...);
+ *     while (tpm_op_again(&op));
+ *     return tpm_op_end(&op, err); */
+#ifndef TPM_CONTEXT_H
+#define TPM_CONTEXT_H
+
+#include <tss2/tss2_esys.h>
+
+#include "base/mem.h"
+#include "tpm/meter.h"
+
+struct tpm_key;
+
+struct tt_tpm {
+    ESYS_CONTEXT *esys;
+    struct meter meter;
+    char *where;              /* for sentences: "/dev/tpmrm0", "swtpm:path=..." */
+    bool software;            /* the way to it says that it is an emulator */
+    struct tpm_key *resident; /* the one key of ours that is loaded now, or NULL */
+    TPMS_CONTEXT *srk;        /* the derived storage root key's saved context, or NULL */
+    unsigned srk_derivations;
+    bool identified; /* the two below are filled in */
+    bool vendor_is_software;
+    char description[256];
+};
+
+/* tpm_open_tcti: a context over a TCTI, which is taken over (also on failure) and closed with close_tcti. */
+TT_MUST_USE tt_rc tpm_open_tcti(struct tt_tpm **ret, TSS2_TCTI_CONTEXT *tcti,
+                                void (*close_tcti)(TSS2_TCTI_CONTEXT **), const char *where,
+                                struct tt_error *err);
+
+/* tpm_is_ours: false in a child forked after the TPM was opened; such a child must leave it alone. */
+bool tpm_is_ours(const struct tt_tpm *tpm);
+
+struct tpm_op {
+    struct tt_tpm *tpm;
+    const char *what; /* completes "cannot ..." */
+    TSS2_RC rc;
+    unsigned tries;
+};
+struct tpm_op tpm_op_start(struct tt_tpm *tpm, const char *what);
+/* tpm_op_again: the TPM asked for a repeat and patience is left; the meter waits before it sends. */
+bool tpm_op_again(struct tpm_op *op);
+TT_MUST_USE tt_rc tpm_op_end(const struct tpm_op *op, struct tt_error *err);
+
+/* tpm_fail: the result, sentence and advice for a response code (tpm/fail.c). */
+tt_rc tpm_fail(const struct tpm_op *op, struct tt_error *err);
+
+/* tpm_rc_is: is rc this TPM error, whichever handle, parameter or session it is about, and whoever passed it
+ * on. */
+bool tpm_rc_is(TSS2_RC rc, TPM2_RC code);
+
+/* tpm_flush: unload a transient object and forget *handle; failures leave nothing a caller could do. */
+void tpm_flush(struct tt_tpm *tpm, ESYS_TR *handle);
+
+#endif

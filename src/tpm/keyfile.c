@@ -1,0 +1,200 @@
+/* tpm/keyfile.c: TPMKey ::= SEQUENCE { type, [0]..[5], parent, pubkey, privkey }. Layer: tpm.
+ * draft-bottomley-tpm2-keys, "TPMkey Syntax", "TPMPolicy Syntax", "TPMAuthPolicy Syntax". A file is hostile
+ * input. */
+#include "tpm/keyfile.h"
+
+#include <string.h>
+
+#include "wire/der.h"
+#include "wire/pem.h"
+
+/* id-tpmkey, 2.23.133.10.1; the arc behind it is the kind. */
+static const uint8_t id_tpmkey[] = {0x67, 0x81, 0x05, 0x0a, 0x01};
+
+/* TPMPolicy ::= SEQUENCE { [0] EXPLICIT INTEGER, [1] EXPLICIT OCTET STRING }, one or more of them. */
+static tt_rc policies_check(struct tt_bytes content)
+{
+    struct reader r = reader_of(content);
+    while (der_next_tag(&r) >= 0) {
+        struct reader one = der_enter(&r, DER_SEQUENCE);
+        struct reader code = der_enter(&one, DER_EXPLICIT_0 + 0);
+        (void)der_get_u32(&code);
+        TT_TRY(rd_done(&code));
+        struct reader body = der_enter(&one, DER_EXPLICIT_0 + 1);
+        (void)der_get(&body, DER_OCTET_STRING);
+        TT_TRY(rd_done(&body));
+        TT_TRY(rd_done(&one));
+    }
+    return rd_done(&r);
+}
+
+/* TPMAuthPolicy ::= SEQUENCE { name [0] EXPLICIT UTF8String OPTIONAL, policy [1] EXPLICIT SEQUENCE OF
+ * TPMPolicy } */
+static tt_rc auth_policies_check(struct tt_bytes content)
+{
+    struct reader r = reader_of(content);
+    while (der_next_tag(&r) >= 0) {
+        struct reader one = der_enter(&r, DER_SEQUENCE);
+        if (der_next_tag(&one) == DER_EXPLICIT_0) {
+            struct reader name = der_enter(&one, DER_EXPLICIT_0);
+            (void)der_get(&name, DER_UTF8_STRING);
+            TT_TRY(rd_done(&name));
+        }
+        struct reader policy = der_enter(&one, DER_EXPLICIT_0 + 1);
+        TT_TRY(policies_check(der_get(&policy, DER_SEQUENCE)));
+        TT_TRY(rd_done(&policy));
+        TT_TRY(rd_done(&one));
+    }
+    return rd_done(&r);
+}
+
+/* One optional field, entered through its explicit tag. */
+static tt_rc field_parse(struct keyfile *f, unsigned number, struct reader *r)
+{
+    switch (number) {
+    case 0:
+        f->empty_auth = der_get_bool(r);
+        return rd_done(r);
+    case 1:
+        f->has_policy = true;
+        f->policy = der_get(r, DER_SEQUENCE);
+        TT_TRY(rd_done(r));
+        return policies_check(f->policy);
+    case 2:
+        f->secret = der_get(r, DER_OCTET_STRING);
+        return rd_done(r);
+    case 3:
+        f->has_auth_policy = true;
+        f->auth_policy = der_get(r, DER_SEQUENCE);
+        TT_TRY(rd_done(r));
+        return auth_policies_check(f->auth_policy);
+    case 4:
+        f->description = der_get(r, DER_UTF8_STRING);
+        return rd_done(r);
+    default:
+        f->rsa_parent = der_get_bool(r);
+        return rd_done(r);
+    }
+}
+
+/* The optional fields, each at most once and in ascending order, as DER has the components of a SEQUENCE. A
+ * field of a later specification may change how the key must be loaded, so it cannot be skipped. */
+static tt_rc fields_parse(struct keyfile *f, struct reader *r, struct tt_error *err)
+{
+    int last = -1;
+    for (int tag = der_next_tag(r); tag >= 0 && tag != DER_INTEGER; tag = der_next_tag(r)) {
+        int number = tag - DER_EXPLICIT_0;
+        if (number < 0 || number > 30 || number <= last)
+            return TT_ERR_DECODE;
+        if (number > 5)
+            return error_set(err, TT_ERR_UNSUPPORTED,
+                             "the key file has a field [%d] that this version does not know", number);
+        struct reader field = der_enter(r, (unsigned)tag);
+        TT_TRY(field_parse(f, (unsigned)number, &field));
+        last = number;
+    }
+    return rd_status(r);
+}
+
+static tt_rc kind_parse(enum keyfile_kind *ret, struct tt_bytes oid, struct tt_error *err)
+{
+    if (oid.len != sizeof id_tpmkey + 1 || memcmp(oid.data, id_tpmkey, sizeof id_tpmkey) != 0 ||
+        oid.data[oid.len - 1] < KEYFILE_LOADABLE || oid.data[oid.len - 1] > KEYFILE_SEALED)
+        return error_set(err, TT_ERR_UNSUPPORTED, "the key file is of an unknown type (OID)");
+    *ret = (enum keyfile_kind)oid.data[oid.len - 1];
+    return TT_OK;
+}
+
+static tt_rc keyfile_decode(struct keyfile *ret, struct tt_bytes der, struct tt_error *err)
+{
+    struct keyfile f = {0};
+    struct reader outer = reader_of(der);
+    struct reader r = der_enter(&outer, DER_SEQUENCE);
+    TT_TRY(rd_done(&outer));
+    struct tt_bytes oid = der_get(&r, DER_OID);
+    TT_TRY(rd_status(&r));
+    TT_TRY(kind_parse(&f.kind, oid, err));
+    TT_TRY(fields_parse(&f, &r, err));
+    f.parent = der_get_u32(&r);
+    f.pubkey = der_get(&r, DER_OCTET_STRING);
+    f.privkey = der_get(&r, DER_OCTET_STRING);
+    TT_TRY(rd_done(&r));
+    *ret = f;
+    return TT_OK;
+}
+
+tt_rc keyfile_parse(struct keyfile *ret, struct tt_bytes pem, struct tt_error *err)
+{
+    struct pem_block block;
+    tt_rc rc = pem_find(&block, pem, KEYFILE_LABEL);
+    if (rc == TT_ERR_NOT_FOUND)
+        return error_set(err, rc, "there is no %s block in the key file", KEYFILE_LABEL);
+    if (rc != TT_OK)
+        return error_set(err, rc, "the %s block is damaged or cut off", KEYFILE_LABEL);
+    struct keyfile f;
+    rc = keyfile_decode(&f, (struct tt_bytes){block.der, block.len}, err);
+    if (rc != TT_OK) {
+        pem_block_free(&block);
+        return error_set(err, rc, "the %s block does not have the form of a TPM key file", KEYFILE_LABEL);
+    }
+    f.der = block.der;
+    *ret = f;
+    return TT_OK;
+}
+
+void keyfile_free(struct keyfile *f)
+{
+    mem_free(f->der);
+    *f = (struct keyfile){0};
+}
+
+static void put_field(struct writer *w, unsigned number, unsigned tag, struct tt_bytes content)
+{
+    struct der_mark m = der_open(w, DER_EXPLICIT_0 + number);
+    der_put(w, tag, content);
+    der_close(w, m);
+}
+
+static void put_flag(struct writer *w, unsigned number)
+{
+    struct der_mark m = der_open(w, DER_EXPLICIT_0 + number);
+    der_put_true(w);
+    der_close(w, m);
+}
+
+static tt_rc keyfile_encode(struct buf *to, const struct keyfile *f)
+{
+    struct writer w = writer_to(to);
+    struct der_mark all = der_open(&w, DER_SEQUENCE);
+    struct der_mark oid = der_open(&w, DER_OID);
+    wr_bytes(&w, (struct tt_bytes){id_tpmkey, sizeof id_tpmkey});
+    wr_u8(&w, (uint8_t)f->kind);
+    der_close(&w, oid);
+    if (f->empty_auth) /* absence is the recommended way to say false */
+        put_flag(&w, 0);
+    if (f->has_policy)
+        put_field(&w, 1, DER_SEQUENCE, f->policy);
+    if (f->secret.len > 0)
+        put_field(&w, 2, DER_OCTET_STRING, f->secret);
+    if (f->has_auth_policy)
+        put_field(&w, 3, DER_SEQUENCE, f->auth_policy);
+    if (f->description.len > 0)
+        put_field(&w, 4, DER_UTF8_STRING, f->description);
+    if (f->rsa_parent)
+        put_flag(&w, 5);
+    der_put_u32(&w, f->parent);
+    der_put(&w, DER_OCTET_STRING, f->pubkey);
+    der_put(&w, DER_OCTET_STRING, f->privkey);
+    der_close(&w, all);
+    return wr_status(&w);
+}
+
+tt_rc keyfile_write(struct buf *to, const struct keyfile *f)
+{
+    struct buf der = {0};
+    tt_rc rc = keyfile_encode(&der, f);
+    if (rc == TT_OK)
+        rc = pem_write(to, KEYFILE_LABEL, buf_bytes(&der));
+    buf_free(&der);
+    return rc;
+}

@@ -1,0 +1,99 @@
+/* tpm/sign.c: the private operations: one TPM command each. Layer: tpm. TPM 2.0 part 3, sections 14.3
+ * (RSA_Decrypt) and 20.2 (Sign). The response is hostile: sizes and algorithms are checked; whether the
+ * signature is right is for the caller to verify. */
+#include <string.h>
+
+#include "tpm/key_internal.h"
+#include "wire/der.h"
+
+static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SCHEME *scheme,
+                      struct tt_bytes digest, struct tt_error *err)
+{
+    /* The digest was not made by the TPM: the null ticket says so, which an unrestricted key accepts. */
+    static const TPMT_TK_HASHCHECK no_ticket = {.tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL};
+    TPM2B_DIGEST in = {.size = (UINT16)digest.len};
+    if (digest.len > sizeof in.buffer)
+        return error_set(err, TT_ERR_USAGE, "the digest is too long");
+    memcpy(in.buffer, digest.data, digest.len);
+    struct tpm_op op;
+    unsigned attempt = 0;
+    do {
+        TT_TRY(tpm_key_use(k, err));
+        op = tpm_op_start(k->tpm, "sign");
+        do
+            op.rc = Esys_Sign(k->tpm->esys, k->object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &in,
+                              scheme, &no_ticket, ret);
+        while (tpm_op_again(&op));
+    } while (attempt++ == 0 && tpm_key_lost(k, &op));
+    return tpm_op_end(&op, err);
+}
+
+static tt_rc malformed(struct tt_error *err)
+{
+    return error_set(err, TT_ERR_TPM, "the TPM returned a malformed signature");
+}
+
+tt_rc tpm_key_sign_ecdsa(struct buf *ret_der, struct tpm_key *k, uint16_t hash, struct tt_bytes digest,
+                         struct tt_error *err)
+{
+    TPMT_SIG_SCHEME scheme = {.scheme = TPM2_ALG_ECDSA, .details.ecdsa.hashAlg = hash};
+    TPMT_SIGNATURE *sig = NULL;
+    TT_TRY(key_sign(&sig, k, &scheme, digest, err));
+    size_t max = (k->info.bits + 7) / 8;
+    const TPMS_SIGNATURE_ECDSA *v = &sig->signature.ecdsa;
+    if (sig->sigAlg != TPM2_ALG_ECDSA || v->signatureR.size > max || v->signatureS.size > max) {
+        Esys_Free(sig);
+        return malformed(err);
+    }
+    /* Ecdsa-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER }, RFC 3279 section 2.2.3 */
+    struct writer w = writer_to(ret_der);
+    struct der_mark m = der_open(&w, DER_SEQUENCE);
+    der_put_uint(&w, (struct tt_bytes){v->signatureR.buffer, v->signatureR.size});
+    der_put_uint(&w, (struct tt_bytes){v->signatureS.buffer, v->signatureS.size});
+    der_close(&w, m);
+    Esys_Free(sig);
+    return wr_status(&w) == TT_OK ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
+}
+
+tt_rc tpm_key_sign_rsa(uint8_t *ret, struct tpm_key *k, enum tpm_padding padding, uint16_t hash,
+                       struct tt_bytes digest, struct tt_error *err)
+{
+    /* RSASSA and RSAPSS lie at the same place of both unions, with the same fields. */
+    TPMI_ALG_SIG_SCHEME alg = padding == TPM_PADDING_PSS ? TPM2_ALG_RSAPSS : TPM2_ALG_RSASSA;
+    TPMT_SIG_SCHEME scheme = {.scheme = alg, .details.any.hashAlg = hash};
+    TPMT_SIGNATURE *sig = NULL;
+    TT_TRY(key_sign(&sig, k, &scheme, digest, err));
+    const TPM2B_PUBLIC_KEY_RSA *v = &sig->signature.rsassa.sig;
+    bool right = sig->sigAlg == alg && v->size == k->info.bits / 8 && v->size <= sizeof v->buffer;
+    if (right)
+        memcpy(ret, v->buffer, v->size);
+    Esys_Free(sig);
+    return right ? TT_OK : malformed(err);
+}
+
+tt_rc tpm_key_rsa_raw(uint8_t *ret, struct tpm_key *k, struct tt_bytes padded, struct tt_error *err)
+{
+    static const TPMT_RSA_DECRYPT no_padding = {.scheme = TPM2_ALG_NULL};
+    static const TPM2B_DATA no_label = {0};
+    TPM2B_PUBLIC_KEY_RSA in = {.size = (UINT16)padded.len};
+    if (padded.len != k->info.bits / 8 || padded.len > sizeof in.buffer)
+        return error_set(err, TT_ERR_USAGE, "the padded message does not have the modulus's size");
+    memcpy(in.buffer, padded.data, padded.len);
+    TPM2B_PUBLIC_KEY_RSA *out = NULL;
+    struct tpm_op op;
+    unsigned attempt = 0;
+    do {
+        TT_TRY(tpm_key_use(k, err));
+        op = tpm_op_start(k->tpm, "sign");
+        do
+            op.rc = Esys_RSA_Decrypt(k->tpm->esys, k->object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                                     &in, &no_padding, &no_label, &out);
+        while (tpm_op_again(&op));
+    } while (attempt++ == 0 && tpm_key_lost(k, &op));
+    TT_TRY(tpm_op_end(&op, err));
+    bool right = out->size == padded.len;
+    if (right)
+        memcpy(ret, out->buffer, out->size);
+    Esys_Free(out);
+    return right ? TT_OK : malformed(err);
+}
