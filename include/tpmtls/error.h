@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define TT_MUST_USE __attribute__((warn_unused_result))
+#define TT_MUST_USE          __attribute__((warn_unused_result))
 #define TT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #if defined(TT_BUILDING)
 #define TT_API __attribute__((visibility("default")))
@@ -41,8 +41,9 @@ typedef enum tt_rc {
     TT_ERR_BUSY         /* somebody else holds it */
 } tt_rc;
 
-/* struct tt_error: what went wrong, for a person. `text` is one lower-case sentence without a full stop; `hint`
- * is what to do about it, or empty. Both are always NUL-terminated. Zero-initialise before first use. */
+/* struct tt_error: what went wrong, for a person. `text` is one lower-case sentence without a full stop;
+ * `hint` is what to do about it, or empty. Both are always NUL-terminated. Zero-initialise before first use.
+ */
 struct tt_error {
     tt_rc rc;
     char text[320];

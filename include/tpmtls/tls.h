@@ -1,12 +1,14 @@
 /* tpmtls/tls.h: the TLS 1.3 engine (RFC 9846), both roles, without I/O.
  *
  * Invariants
- *  - Bytes in, bytes out. The engine opens no socket, reads no clock, calls no I/O function. Time and randomness are
- *    handed in. The private key is never here: when a signature is needed the connection stops in a named state and
- *    tt_conn_wants() says TT_WANT_SIGN until it is answered.
+ *  - Bytes in, bytes out. The engine opens no socket, reads no clock, calls no I/O function. Time and
+ * randomness are handed in. The private key is never here: when a signature is needed the connection stops in
+ * a named state and tt_conn_wants() says TT_WANT_SIGN until it is answered.
  *  - A configuration is built, frozen (checked whole), and then shared: frozen configurations are immutable,
- *    reference counted, and may be used by any number of threads. A connection belongs to one thread at a time.
- *  - Errors are sticky and the first one wins. After an error tt_conn_output() still holds the alert to be sent.
+ *    reference counted, and may be used by any number of threads. A connection belongs to one thread at a
+ * time.
+ *  - Errors are sticky and the first one wins. After an error tt_conn_output() still holds the alert to be
+ * sent.
  *  - Freeing a connection in any state is legal, also while a signature is outstanding. */
 #ifndef TPMTLS_TLS_H
 #define TPMTLS_TLS_H
@@ -22,14 +24,17 @@ struct tt_config;
 struct tt_conn;
 struct tt_trust;
 
-enum tt_role { TT_CLIENT, TT_SERVER };
+enum tt_role {
+    TT_CLIENT,
+    TT_SERVER
+};
 
 /* ---- trust: which certificates of the peer are accepted ---- */
 
 /* tt_trust_new: an empty set of trust anchors (which accepts nobody). Reference counted. */
 TT_API TT_MUST_USE tt_rc tt_trust_new(struct tt_trust **ret, struct tt_error *err);
-/* tt_trust_add_pem: add each CERTIFICATE of a PEM text as a trust anchor. TT_ERR_DECODE when there is none, or one
- * that cannot be read (the text says which). Not after the trust went into a frozen configuration. */
+/* tt_trust_add_pem: add each CERTIFICATE of a PEM text as a trust anchor. TT_ERR_DECODE when there is none,
+ * or one that cannot be read (the text says which). Not after the trust went into a frozen configuration. */
 TT_API TT_MUST_USE tt_rc tt_trust_add_pem(struct tt_trust *trust, struct tt_bytes pem, struct tt_error *err);
 /* tt_trust_count: how many anchors it holds. */
 TT_API size_t tt_trust_count(const struct tt_trust *trust);
@@ -48,8 +53,8 @@ struct tt_identity {
 
 /* ---- configuration ---- */
 
-/* tt_random_fn: fill buf with n unpredictable bytes; false when that is impossible. Must be thread-safe when the
- * configuration is shared between threads. */
+/* tt_random_fn: fill buf with n unpredictable bytes; false when that is impossible. Must be thread-safe when
+ * the configuration is shared between threads. */
 typedef bool (*tt_random_fn)(void *arg, uint8_t *buf, size_t n);
 
 enum tt_client_auth {
@@ -59,34 +64,39 @@ enum tt_client_auth {
 };
 
 TT_API TT_MUST_USE tt_rc tt_config_new(struct tt_config **ret, enum tt_role role, struct tt_error *err);
-/* All setters: TT_ERR_USAGE on a frozen configuration or a value that can never work. Lists are copied, in order of
- * preference; each has a safe default and none need be called. */
+/* All setters: TT_ERR_USAGE on a frozen configuration or a value that can never work. Lists are copied, in
+ * order of preference; each has a safe default and none need be called. */
 TT_API TT_MUST_USE tt_rc tt_config_set_random(struct tt_config *cfg, tt_random_fn fn, void *arg);
 TT_API TT_MUST_USE tt_rc tt_config_set_suites(struct tt_config *cfg, const uint16_t *suites, size_t n);
 TT_API TT_MUST_USE tt_rc tt_config_set_groups(struct tt_config *cfg, const uint16_t *groups, size_t n);
-/* Client: the groups for which ClientHello carries a share; a subset of the groups. Default: the first group. */
+/* Client: the groups for which ClientHello carries a share; a subset of the groups. Default: the first group.
+ */
 TT_API TT_MUST_USE tt_rc tt_config_set_key_shares(struct tt_config *cfg, const uint16_t *groups, size_t n);
 /* Signature schemes accepted from the peer in CertificateVerify (signature_algorithms). */
-TT_API TT_MUST_USE tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *schemes, size_t n);
+TT_API TT_MUST_USE tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *schemes,
+                                                      size_t n);
 /* ALPN protocol names, most wanted first; each 1 .. 255 bytes. */
 TT_API TT_MUST_USE tt_rc tt_config_set_alpn(struct tt_config *cfg, const struct tt_bytes *names, size_t n);
 /* The identity of this end; may be called several times on a server (chosen by what the client accepts). */
 TT_API TT_MUST_USE tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id,
                                                 struct tt_error *err);
-/* Whom to believe: required for a client; for a server required when client_auth is not NONE. Takes a reference. */
+/* Whom to believe: required for a client; for a server required when client_auth is not NONE. Takes a
+ * reference. */
 TT_API TT_MUST_USE tt_rc tt_config_set_trust(struct tt_config *cfg, struct tt_trust *trust);
 /* Accept any chain of the peer without looking (signatures in CertificateVerify are still checked). */
 TT_API TT_MUST_USE tt_rc tt_config_insecure_accept_any_certificate(struct tt_config *cfg);
 TT_API TT_MUST_USE tt_rc tt_config_set_client_auth(struct tt_config *cfg, enum tt_client_auth mode);
-/* Server: always answer the first ClientHello with a HelloRetryRequest and a cookie (proves the client's address). */
+/* Server: always answer the first ClientHello with a HelloRetryRequest and a cookie (proves the client's
+ * address). */
 TT_API TT_MUST_USE tt_rc tt_config_set_force_retry(struct tt_config *cfg, bool on);
 /* Largest handshake message accepted, in bytes (default 65,536; 1,024 .. 1 MiB). */
 TT_API TT_MUST_USE tt_rc tt_config_set_max_handshake_message(struct tt_config *cfg, size_t bytes);
 /* Middlebox compatibility mode (RFC 9846 appendix E.4); on by default, client only. */
 TT_API TT_MUST_USE tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on);
 
-/* tt_config_freeze: check the whole and make it immutable. TT_ERR_USAGE with the reason when something is missing
- * (no verifier, no randomness, a server without an identity, a scheme that does not fit its certificate, ...). */
+/* tt_config_freeze: check the whole and make it immutable. TT_ERR_USAGE with the reason when something is
+ * missing (no verifier, no randomness, a server without an identity, a scheme that does not fit its
+ * certificate, ...). */
 TT_API TT_MUST_USE tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err);
 TT_API struct tt_config *tt_config_ref(struct tt_config *cfg);
 TT_API void tt_config_free(struct tt_config *cfg); /* drops one reference; NULL is fine */
@@ -97,7 +107,8 @@ TT_API void tt_config_free(struct tt_config *cfg); /* drops one reference; NULL 
 struct tt_trace_event {
     bool sent;
     bool is_alert;
-    unsigned type; /* enum tt_handshake_type, or enum tt_alert when is_alert; HelloRetryRequest: server_hello */
+    unsigned
+        type; /* enum tt_handshake_type, or enum tt_alert when is_alert; HelloRetryRequest: server_hello */
     bool is_hello_retry_request;
     size_t size; /* bytes with the 4-byte header; 2 for an alert */
 };
@@ -106,32 +117,33 @@ typedef void (*tt_trace_fn)(void *arg, const struct tt_trace_event *event);
 
 /* struct tt_conn_options: zero-initialise, then set what is needed. */
 struct tt_conn_options {
-    const char *server_name; /* client: whom to reach: DNS name or IP address text; checked against the certificate
-                                (RFC 9525) and, for a DNS name, sent as server_name. Required for a client unless
-                                verification is switched off. Copied. */
+    const char *server_name; /* client: whom to reach: DNS name or IP address text; checked against the
+                                certificate (RFC 9525) and, for a DNS name, sent as server_name. Required for
+                                a client unless verification is switched off. Copied. */
     int64_t now;             /* seconds since 1970-01-01 UTC: the time certificates are judged at */
     tt_trace_fn trace;
     void *trace_arg;
 };
 
-TT_API TT_MUST_USE tt_rc tt_conn_new(struct tt_conn **ret, struct tt_config *cfg, const struct tt_conn_options *opt,
-                                     struct tt_error *err);
+TT_API TT_MUST_USE tt_rc tt_conn_new(struct tt_conn **ret, struct tt_config *cfg,
+                                     const struct tt_conn_options *opt, struct tt_error *err);
 TT_API void tt_conn_free(struct tt_conn *c);
 
 enum tt_want {
-    TT_WANT_INPUT = 1,     /* feed ciphertext to make progress */
-    TT_WANT_OUTPUT = 2,    /* tt_conn_output has bytes */
-    TT_WANT_SIGN = 4,      /* tt_conn_sign_request has a request to answer */
-    TT_WANT_PSK = 8,       /* reserved */
-    TT_WANT_PLAINTEXT = 16,/* plaintext is there to be read */
-    TT_WANT_CLOSED = 32    /* nothing more will ever be received: close_notify or an error */
+    TT_WANT_INPUT = 1,      /* feed ciphertext to make progress */
+    TT_WANT_OUTPUT = 2,     /* tt_conn_output has bytes */
+    TT_WANT_SIGN = 4,       /* tt_conn_sign_request has a request to answer */
+    TT_WANT_PSK = 8,        /* reserved */
+    TT_WANT_PLAINTEXT = 16, /* plaintext is there to be read */
+    TT_WANT_CLOSED = 32     /* nothing more will ever be received: close_notify or an error */
 };
 TT_API unsigned tt_conn_wants(const struct tt_conn *c);
 
-/* tt_conn_feed: ciphertext in, in any split. *ret_consumed may be less than len: while plaintext is unread or a
- * signature is awaited the engine takes no more than it can hold, and 0 is back-pressure. On failure the error is
- * sticky (tt_conn_error) and the alert is in the output. */
-TT_API TT_MUST_USE tt_rc tt_conn_feed(struct tt_conn *c, const uint8_t *data, size_t len, size_t *ret_consumed);
+/* tt_conn_feed: ciphertext in, in any split. *ret_consumed may be less than len: while plaintext is unread or
+ * a signature is awaited the engine takes no more than it can hold, and 0 is back-pressure. On failure the
+ * error is sticky (tt_conn_error) and the alert is in the output. */
+TT_API TT_MUST_USE tt_rc tt_conn_feed(struct tt_conn *c, const uint8_t *data, size_t len,
+                                      size_t *ret_consumed);
 /* tt_conn_feed_eof: the transport ended. TT_ERR_CLOSED unless close_notify came first. */
 TT_API TT_MUST_USE tt_rc tt_conn_feed_eof(struct tt_conn *c);
 
@@ -139,14 +151,15 @@ TT_API TT_MUST_USE tt_rc tt_conn_feed_eof(struct tt_conn *c);
 TT_API struct tt_bytes tt_conn_output(const struct tt_conn *c);
 TT_API void tt_conn_output_done(struct tt_conn *c, size_t n);
 
-/* tt_conn_plaintext: decrypted application data, in place; valid until the next call on c. Acknowledge what was
- * used; more may be there after that. tt_conn_read copies and acknowledges in one call (0 bytes: none there). */
+/* tt_conn_plaintext: decrypted application data, in place; valid until the next call on c. Acknowledge what
+ * was used; more may be there after that. tt_conn_read copies and acknowledges in one call (0 bytes: none
+ * there). */
 TT_API struct tt_bytes tt_conn_plaintext(const struct tt_conn *c);
 TT_API TT_MUST_USE tt_rc tt_conn_plaintext_done(struct tt_conn *c, size_t n);
 TT_API TT_MUST_USE tt_rc tt_conn_read(struct tt_conn *c, uint8_t *ret_buf, size_t cap, size_t *ret_n);
 
-/* tt_conn_write: application data to protect. Takes everything, or as much as the output may hold (about 256 KiB
- * unsent): *ret_n says how much. TT_ERR_USAGE before tt_conn_can_write or after tt_conn_close. */
+/* tt_conn_write: application data to protect. Takes everything, or as much as the output may hold (about 256
+ * KiB unsent): *ret_n says how much. TT_ERR_USAGE before tt_conn_can_write or after tt_conn_close. */
 TT_API TT_MUST_USE tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *ret_n);
 TT_API bool tt_conn_can_write(const struct tt_conn *c);
 
@@ -168,26 +181,27 @@ TT_API void tt_conn_trim(struct tt_conn *c);
 /* ---- signing by pull ---- */
 
 struct tt_sign_request {
-    uint64_t id;            /* never reused, unique in the process's lifetime for this configuration */
-    uint16_t scheme;        /* enum tt_scheme */
-    void *key;              /* tt_identity.key */
+    uint64_t id;             /* never reused, unique in the process's lifetime for this configuration */
+    uint16_t scheme;         /* enum tt_scheme */
+    void *key;               /* tt_identity.key */
     struct tt_bytes to_sign; /* the whole content that is signed (RFC 9846 section 4.5.2) */
-    struct tt_bytes digest; /* its digest under the scheme's hash; empty where the scheme has none (Ed25519) */
+    struct tt_bytes
+        digest; /* its digest under the scheme's hash; empty where the scheme has none (Ed25519) */
 };
-/* tt_conn_sign_request: the open request; views are valid until it is answered or c is freed. TT_ERR_USAGE when
- * there is none. */
+/* tt_conn_sign_request: the open request; views are valid until it is answered or c is freed. TT_ERR_USAGE
+ * when there is none. */
 TT_API TT_MUST_USE tt_rc tt_conn_sign_request(const struct tt_conn *c, struct tt_sign_request *ret);
-/* tt_conn_sign_complete: the answer: ECDSA as DER, RSA as the modulus-sized number. TT_ERR_USAGE for another id
- * (nothing happens then). */
+/* tt_conn_sign_complete: the answer: ECDSA as DER, RSA as the modulus-sized number. TT_ERR_USAGE for another
+ * id (nothing happens then). */
 TT_API TT_MUST_USE tt_rc tt_conn_sign_complete(struct tt_conn *c, uint64_t id, struct tt_bytes signature);
-/* tt_conn_sign_fail: no signature can be had; the handshake ends with internal_error and class TT_ERR_TPM (or what
- * why->rc says); why may be NULL. */
+/* tt_conn_sign_fail: no signature can be had; the handshake ends with internal_error and class TT_ERR_TPM (or
+ * what why->rc says); why may be NULL. */
 TT_API TT_MUST_USE tt_rc tt_conn_sign_fail(struct tt_conn *c, uint64_t id, const struct tt_error *why);
 
 /* ---- what happened ---- */
 
 struct tt_conn_status {
-    struct tt_error error;  /* error.rc is TT_OK while all is well */
+    struct tt_error error;   /* error.rc is TT_OK while all is well */
     unsigned alert_sent;     /* enum tt_alert; TT_ALERT_NONE */
     unsigned alert_received; /* enum tt_alert; TT_ALERT_NONE */
 };
@@ -196,7 +210,7 @@ TT_API const struct tt_conn_status *tt_conn_error(const struct tt_conn *c);
 
 /* struct tt_conn_info: what was negotiated; fields are 0 or empty until known. Views live as long as c. */
 struct tt_conn_info {
-    const char *state;        /* the state's name in RFC 9846 appendix A, e.g. "CLIENT_WAIT_SH" */
+    const char *state; /* the state's name in RFC 9846 appendix A, e.g. "CLIENT_WAIT_SH" */
     uint16_t suite, group;
     uint16_t local_scheme;    /* of our CertificateVerify */
     uint16_t peer_scheme;     /* of the peer's */

@@ -5,12 +5,10 @@
 
 static tt_rc buf_grow(struct buf *b, size_t need)
 {
-    size_t cap = b->cap < 256 ? 256 : b->cap;
-    while (cap < need) {
-        if (cap > SIZE_MAX / 2)
-            return TT_ERR_MEMORY;
-        cap *= 2;
-    }
+    /* Double while small steps come; a large step gets what it asks for. */
+    size_t cap = b->cap < 128 ? 256 : b->cap <= SIZE_MAX / 2 ? b->cap * 2 : SIZE_MAX;
+    if (cap < need)
+        cap = need;
     uint8_t *data = mem_resize(b->data, cap);
     if (data == NULL)
         return TT_ERR_MEMORY;

@@ -10,8 +10,8 @@ struct buf {
     size_t max; /* live bytes never exceed this; 0 = no cap of its own */
 };
 
-/* buf_reserve: make room for n more bytes behind the live ones and return where they go, or NULL (no memory, or
- * over the cap). Nothing becomes live until buf_commit. Pointers into the buffer are void afterwards. */
+/* buf_reserve: make room for n more bytes behind the live ones and return where they go, or NULL (no memory,
+ * or over the cap). Nothing becomes live until buf_commit. Pointers into the buffer are void afterwards. */
 TT_MUST_USE uint8_t *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 

@@ -1,4 +1,5 @@
-/* base/mem.c: allocation with sizes, wiping on free. Layer: base. The only file that may call malloc or free. */
+/* base/mem.c: allocation with sizes, wiping on free. Layer: base. The only file that may call malloc or free.
+ */
 #include "base/mem.h"
 
 #include <stdlib.h>

@@ -9,8 +9,8 @@
 /* mem_alloc: n zeroed bytes, or NULL. n may be 0 (a valid unique pointer is returned). */
 TT_MUST_USE void *mem_alloc(size_t n);
 
-/* mem_resize: like realloc, but the old block is wiped when it moves. The added bytes are zero. On failure p is
- * still valid. p may be NULL. */
+/* mem_resize: like realloc, but the old block is wiped when it moves. The added bytes are zero. On failure p
+ * is still valid. p may be NULL. */
 TT_MUST_USE void *mem_resize(void *p, size_t n);
 
 /* mem_free: wipe the whole block, then free it. p may be NULL. */

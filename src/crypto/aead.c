@@ -1,4 +1,5 @@
-/* crypto/aead.c: record protection by libcrypto. Layer: crypto. RFC 9846 section 5.2. No allocation per record. */
+/* crypto/aead.c: record protection by libcrypto. Layer: crypto. RFC 9846 section 5.2. No allocation per
+ * record. */
 #include "crypto/aead.h"
 
 #include "base/mem.h"
@@ -19,7 +20,8 @@ bool aead_available(const struct crypto_lib *lib, enum aead_id id)
     return id < AEAD_COUNT && lib->aead[id] != NULL;
 }
 
-tt_rc aead_new(struct aead **ret, const struct crypto_lib *lib, enum aead_id id, bool encrypt, struct tt_bytes key)
+tt_rc aead_new(struct aead **ret, const struct crypto_lib *lib, enum aead_id id, bool encrypt,
+               struct tt_bytes key)
 {
     if (!aead_available(lib, id) || key.len != aead_key_size(id))
         return TT_ERR_UNSUPPORTED;
@@ -47,7 +49,8 @@ void aead_free(struct aead *a)
 static bool aead_update(EVP_CIPHER_CTX *ctx, uint8_t *to, const uint8_t *from, size_t n)
 {
     int done = 0;
-    return n == 0 || (EVP_CipherUpdate(ctx, to, &done, from, (int)n) == 1 && (to == NULL || (size_t)done == n));
+    return n == 0 ||
+           (EVP_CipherUpdate(ctx, to, &done, from, (int)n) == 1 && (to == NULL || (size_t)done == n));
 }
 
 static bool aead_start(struct aead *a, const uint8_t *nonce, struct tt_bytes aad)
@@ -73,15 +76,16 @@ tt_rc aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE_SIZE], struct tt_
     uint8_t *type_at = ret + plain->content.len;
     uint8_t *tag_at = type_at + 1 + plain->padding;
     int none = 0;
-    bool ok = aead_start(a, nonce, aad) && aead_update(a->ctx, ret, plain->content.data, plain->content.len) &&
-              aead_update(a->ctx, type_at, &plain->type, 1) && aead_zeros(a->ctx, type_at + 1, plain->padding) &&
-              EVP_CipherFinal_ex(a->ctx, tag_at, &none) == 1 &&
-              EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE, tag_at) == 1;
+    bool ok =
+        aead_start(a, nonce, aad) && aead_update(a->ctx, ret, plain->content.data, plain->content.len) &&
+        aead_update(a->ctx, type_at, &plain->type, 1) && aead_zeros(a->ctx, type_at + 1, plain->padding) &&
+        EVP_CipherFinal_ex(a->ctx, tag_at, &none) == 1 &&
+        EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE, tag_at) == 1;
     return ok ? TT_OK : TT_ERR_INTERNAL;
 }
 
-tt_rc aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE_SIZE], struct tt_bytes aad, struct tt_bytes sealed,
-                uint8_t *ret)
+tt_rc aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE_SIZE], struct tt_bytes aad,
+                struct tt_bytes sealed, uint8_t *ret)
 {
     if (sealed.len < AEAD_TAG_SIZE)
         return TT_ERR_DECODE;

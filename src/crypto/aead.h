@@ -4,9 +4,14 @@
 
 #include "crypto/lib.h"
 
-enum aead_id { AEAD_AES_128_GCM, AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305, AEAD_COUNT };
-#define AEAD_NONCE_SIZE 12
-#define AEAD_TAG_SIZE 16
+enum aead_id {
+    AEAD_AES_128_GCM,
+    AEAD_AES_256_GCM,
+    AEAD_CHACHA20_POLY1305,
+    AEAD_COUNT
+};
+#define AEAD_NONCE_SIZE   12
+#define AEAD_TAG_SIZE     16
 #define AEAD_MAX_KEY_SIZE 32
 
 size_t aead_key_size(enum aead_id id);
@@ -25,11 +30,12 @@ struct aead_plain {
     size_t padding; /* zero bytes behind the type */
 };
 
-/* aead_seal: writes content.len + 1 + padding + AEAD_TAG_SIZE bytes to ret. ret must not overlap the content. */
+/* aead_seal: writes content.len + 1 + padding + AEAD_TAG_SIZE bytes to ret. ret must not overlap the content.
+ */
 TT_MUST_USE tt_rc aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE_SIZE], struct tt_bytes aad,
                             const struct aead_plain *plain, uint8_t *ret);
-/* aead_open: sealed includes the tag; writes sealed.len - AEAD_TAG_SIZE bytes to ret, which may be sealed.data.
- * TT_ERR_DECODE when it does not authenticate (ret then holds nothing of use). */
+/* aead_open: sealed includes the tag; writes sealed.len - AEAD_TAG_SIZE bytes to ret, which may be
+ * sealed.data. TT_ERR_DECODE when it does not authenticate (ret then holds nothing of use). */
 TT_MUST_USE tt_rc aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE_SIZE], struct tt_bytes aad,
                             struct tt_bytes sealed, uint8_t *ret);
 

@@ -81,8 +81,8 @@ void hash_free(struct hash_ctx *h)
     mem_free(h);
 }
 
-tt_rc hmac(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes key, const struct tt_bytes *data, size_t n,
-           uint8_t *ret)
+tt_rc hmac(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes key, const struct tt_bytes *data,
+           size_t n, uint8_t *ret)
 {
     if (id == HASH_NONE || id >= HASH_COUNT)
         return TT_ERR_UNSUPPORTED;

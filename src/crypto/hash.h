@@ -4,13 +4,20 @@
 
 #include "crypto/lib.h"
 
-enum hash_id { HASH_NONE, HASH_SHA256, HASH_SHA384, HASH_SHA512, HASH_COUNT };
+enum hash_id {
+    HASH_NONE,
+    HASH_SHA256,
+    HASH_SHA384,
+    HASH_SHA512,
+    HASH_COUNT
+};
 #define HASH_MAX_SIZE 64
 
 size_t hash_size(enum hash_id id); /* bytes; 0 for HASH_NONE */
 
 /* hash_digest: one-shot; ret has hash_size bytes. */
-TT_MUST_USE tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data, uint8_t *ret);
+TT_MUST_USE tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data,
+                              uint8_t *ret);
 
 /* struct hash_ctx: a running hash. */
 struct hash_ctx;

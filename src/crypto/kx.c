@@ -1,4 +1,5 @@
-/* crypto/kx.c: X25519, X448, P-256, P-384, P-521. Layer: crypto. RFC 9846 section 7.4.2, RFC 7748, SP 800-56A. */
+/* crypto/kx.c: X25519, X448, P-256, P-384, P-521. Layer: crypto. RFC 9846 section 7.4.2, RFC 7748, SP
+ * 800-56A. */
 #include "crypto/kx.h"
 
 #include <openssl/bn.h>
@@ -25,10 +26,8 @@ struct kx_method {
 };
 
 static const struct kx_method methods[] = {
-    {TT_GROUP_X25519, "X25519", CURVE_COUNT, 32, 32},
-    {TT_GROUP_SECP256R1, NULL, CURVE_P256, 65, 32},
-    {TT_GROUP_SECP384R1, NULL, CURVE_P384, 97, 48},
-    {TT_GROUP_SECP521R1, NULL, CURVE_P521, 133, 66},
+    {TT_GROUP_X25519, "X25519", CURVE_COUNT, 32, 32}, {TT_GROUP_SECP256R1, NULL, CURVE_P256, 65, 32},
+    {TT_GROUP_SECP384R1, NULL, CURVE_P384, 97, 48},   {TT_GROUP_SECP521R1, NULL, CURVE_P521, 133, 66},
     {TT_GROUP_X448, "X448", CURVE_COUNT, 56, 56},
 };
 
@@ -36,7 +35,9 @@ static const struct kx_method *kx_method_of(const struct crypto_lib *lib, uint16
 {
     for (size_t i = 0; i < TT_COUNT(methods); i++)
         if (methods[i].group == group) {
-            bool there = group == TT_GROUP_X25519 ? lib->has_x25519 : group == TT_GROUP_X448 ? lib->has_x448 : true;
+            bool there = group == TT_GROUP_X25519 ? lib->has_x25519
+                         : group == TT_GROUP_X448 ? lib->has_x448
+                                                  : true;
             return there ? &methods[i] : NULL;
         }
     return NULL;
@@ -47,8 +48,9 @@ bool kx_available(const struct crypto_lib *lib, uint16_t group)
     return kx_method_of(lib, group) != NULL;
 }
 
-/* A private scalar in [1, n-1] by rejection (FIPS 186-5 A.2.2). 521-bit scalars drop the surplus bits first, so a
- * try succeeds with probability of at least one half; 64 tries all fail only when the randomness is broken. */
+/* A private scalar in [1, n-1] by rejection (FIPS 186-5 A.2.2). 521-bit scalars drop the surplus bits first,
+ * so a try succeeds with probability of at least one half; 64 tries all fail only when the randomness is
+ * broken. */
 static tt_rc ec_private(BIGNUM *d, const struct kx_method *m, const EC_GROUP *group, struct kx_random random)
 {
     uint8_t bytes[66];
@@ -97,8 +99,8 @@ static tt_rc ec_offer(struct kx_offer *o, const struct crypto_lib *lib, const st
         BN_set_flags(d, BN_FLG_CONSTTIME);
         o->share_len = m->share_len;
         bool ok = EC_POINT_mul(curve->group, point, d, NULL, NULL, NULL) == 1 &&
-                  EC_POINT_point2oct(curve->group, point, POINT_CONVERSION_UNCOMPRESSED, o->share, m->share_len,
-                                     NULL) == m->share_len;
+                  EC_POINT_point2oct(curve->group, point, POINT_CONVERSION_UNCOMPRESSED, o->share,
+                                     m->share_len, NULL) == m->share_len;
         o->key = ok ? ec_key_of(curve, d, (struct tt_bytes){o->share, o->share_len}) : NULL;
         rc = o->key != NULL ? TT_OK : TT_ERR_INTERNAL;
     }
@@ -119,7 +121,8 @@ static tt_rc raw_offer(struct kx_offer *o, const struct kx_method *m, struct kx_
     return ok && o->share_len == m->share_len ? TT_OK : TT_ERR_INTERNAL;
 }
 
-tt_rc kx_offer_new(struct kx_offer **ret, const struct crypto_lib *lib, uint16_t group, struct kx_random random)
+tt_rc kx_offer_new(struct kx_offer **ret, const struct crypto_lib *lib, uint16_t group,
+                   struct kx_random random)
 {
     const struct kx_method *m = kx_method_of(lib, group);
     if (m == NULL)
@@ -155,8 +158,9 @@ struct tt_bytes kx_offer_share(const struct kx_offer *o)
     return (struct tt_bytes){o->share, o->share_len};
 }
 
-/* "peers MUST validate each other's public value Q by ensuring that the point is a valid point on the elliptic
- * curve" (RFC 9846 section 4.3.8.2): libcrypto decodes the point and refuses one that is not on the curve. */
+/* "peers MUST validate each other's public value Q by ensuring that the point is a valid point on the
+ * elliptic curve" (RFC 9846 section 4.3.8.2): libcrypto decodes the point and refuses one that is not on the
+ * curve. */
 static EVP_PKEY *kx_peer(const struct crypto_lib *lib, const struct kx_method *m, struct tt_bytes share)
 {
     if (share.len != m->share_len)
@@ -202,8 +206,8 @@ tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib, st
     return rc;
 }
 
-tt_rc kx_respond(struct kx_response *ret, const struct crypto_lib *lib, uint16_t group, struct kx_random random,
-                 struct tt_bytes peer_share)
+tt_rc kx_respond(struct kx_response *ret, const struct crypto_lib *lib, uint16_t group,
+                 struct kx_random random, struct tt_bytes peer_share)
 {
     struct kx_offer *own = NULL;
     TT_TRY(kx_offer_new(&own, lib, group, random));

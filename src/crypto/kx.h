@@ -1,14 +1,15 @@
 /* crypto/kx.h: ephemeral key agreement for one handshake (RFC 9846 sections 4.3.8 and 7.4.2). Layer: crypto.
  *
- * The client makes an offer and finishes it with the server's share; the server responds to the client's share in
- * one step. That shape fits Diffie-Hellman and KEM groups alike. Private values come from the caller's randomness. */
+ * The client makes an offer and finishes it with the server's share; the server responds to the client's
+ * share in one step. That shape fits Diffie-Hellman and KEM groups alike. Private values come from the
+ * caller's randomness. */
 #ifndef CRYPTO_KX_H
 #define CRYPTO_KX_H
 
 #include "crypto/lib.h"
 #include "tpmtls/tls.h"
 
-#define KX_MAX_SHARE 1280
+#define KX_MAX_SHARE  1280
 #define KX_MAX_SECRET 96
 
 struct kx_random {
@@ -34,8 +35,8 @@ struct kx_secret {
 
 /* kx_offer_finish: TT_ERR_PROTOCOL when the peer's share is not valid: wrong length, not on the curve, or an
  * all-zero result (RFC 9846 section 7.4.2; the alert is illegal_parameter). */
-TT_MUST_USE tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib, struct tt_bytes peer_share,
-                                  struct kx_secret *ret);
+TT_MUST_USE tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib,
+                                  struct tt_bytes peer_share, struct kx_secret *ret);
 
 /* kx_respond: the server's side in one step; ret_share has KX_MAX_SHARE bytes. Same errors. */
 struct kx_response {

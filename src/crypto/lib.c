@@ -21,8 +21,9 @@ static bool lib_fetch_hmac(struct crypto_lib *lib, enum hash_id id, const char *
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     if (mac == NULL)
         return false;
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)digest, 0),
-                           OSSL_PARAM_construct_end()};
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)digest, 0),
+        OSSL_PARAM_construct_end()};
     lib->hmac[id] = EVP_MAC_CTX_new(mac);
     EVP_MAC_free(mac);
     return lib->hmac[id] != NULL && EVP_MAC_CTX_set_params(lib->hmac[id], params) == 1;

@@ -11,7 +11,12 @@
 #include "crypto/lib.h"
 
 /* The NIST curves with what their keys are made from. */
-enum curve_id { CURVE_P256, CURVE_P384, CURVE_P521, CURVE_COUNT };
+enum curve_id {
+    CURVE_P256,
+    CURVE_P384,
+    CURVE_P521,
+    CURVE_COUNT
+};
 
 struct curve {
     const char *name;   /* libcrypto's group name */

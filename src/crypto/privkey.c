@@ -1,4 +1,5 @@
-/* crypto/privkey.c: private keys in software, for servers and tests that chose them by name. Layer: crypto. */
+/* crypto/privkey.c: private keys in software, for servers and tests that chose them by name. Layer: crypto.
+ */
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <string.h>
@@ -22,23 +23,25 @@ static bool text_contains(struct tt_bytes text, const char *word)
     return text.len > 0 && memmem(text.data, text.len, word, strlen(word)) != NULL;
 }
 
-tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struct tt_bytes pem, const char *password,
-                       struct tt_error *err)
+tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struct tt_bytes pem,
+                       const char *password, struct tt_error *err)
 {
     (void)lib;
     if (pem.len > INT32_MAX || !text_contains(pem, "PRIVATE KEY-----"))
         return error_set(err, TT_ERR_DECODE, "there is no private key in PEM form");
     BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
-    EVP_PKEY *pkey =
-        bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, password_callback, (void *)(uintptr_t)password);
+    EVP_PKEY *pkey = bio == NULL
+                         ? NULL
+                         : PEM_read_bio_PrivateKey(bio, NULL, password_callback, (void *)(uintptr_t)password);
     BIO_free(bio);
     ERR_clear_error();
     if (pkey == NULL) {
         if (!text_contains(pem, "ENCRYPTED"))
             return error_set(err, TT_ERR_DECODE, "the private key is damaged or of an unknown kind");
         return error_set(err, TT_ERR_AUTH,
-                         password == NULL ? "the private key is encrypted and no password was given"
-                                          : "the password of the private key is wrong, or the key is damaged");
+                         password == NULL
+                             ? "the private key is encrypted and no password was given"
+                             : "the password of the private key is wrong, or the key is damaged");
     }
     struct sig_key *k = sig_key_of(pkey);
     if (k == NULL)

@@ -101,8 +101,8 @@ void sig_key_free(struct sig_key *k)
     mem_free(k);
 }
 
-/* For an RSA key, rsa_pss_rsae and PKCS#1 are told apart by allow_pkcs1: TLS 1.3 refuses PKCS#1 in CertificateVerify.
- * EMSA-PSS needs 2 * hash + 2 bytes (RFC 8017 section 9.1.1, salt = hash length). */
+/* For an RSA key, rsa_pss_rsae and PKCS#1 are told apart by allow_pkcs1: TLS 1.3 refuses PKCS#1 in
+ * CertificateVerify. EMSA-PSS needs 2 * hash + 2 bytes (RFC 8017 section 9.1.1, salt = hash length). */
 bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1)
 {
     const struct scheme_info *s = scheme_info_of(scheme);
@@ -136,12 +136,13 @@ tt_rc sig_pss_setup(EVP_PKEY_CTX *ctx, const struct crypto_lib *lib, const struc
     return ok ? TT_OK : TT_ERR_INTERNAL;
 }
 
-/* The SPKI of an EC or Ed25519 key is a fixed prefix and the key; libcrypto's generic decoder costs as much as a
- * signature, so those are read directly and all else goes to it. RFC 5480, RFC 8410. */
+/* The SPKI of an EC or Ed25519 key is a fixed prefix and the key; libcrypto's generic decoder costs as much
+ * as a signature, so those are read directly and all else goes to it. RFC 5480, RFC 8410. */
 static EVP_PKEY *spki_fast(const struct crypto_lib *lib, struct tt_bytes spki)
 {
-    static const uint8_t p256[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
-                                   0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+    static const uint8_t p256[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                   0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                   0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
     static const uint8_t p384[] = {0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
                                    0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00};
     static const struct {
@@ -211,8 +212,8 @@ static bool verify_message(const struct sig_key *k, struct tt_bytes message, str
     return ok;
 }
 
-tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *pk, uint16_t scheme, struct tt_bytes message,
-                    struct tt_bytes signature)
+tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *pk, uint16_t scheme,
+                    struct tt_bytes message, struct tt_bytes signature)
 {
     const struct sig_key *k = key_of(pk);
     const struct scheme_info *s = scheme_info_of(scheme);

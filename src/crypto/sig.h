@@ -17,17 +17,19 @@ struct pubkey;
 TT_MUST_USE tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes spki);
 void pubkey_free(struct pubkey *k);
 TT_DEFINE_AUTO(struct pubkey, pubkey_free)
-/* pubkey_fits: may this key make signatures under this scheme in TLS 1.3 (curve, type, size; RFC 9846 4.3.3). */
+/* pubkey_fits: may this key make signatures under this scheme in TLS 1.3 (curve, type, size; RFC 9846 4.3.3).
+ */
 bool pubkey_fits(const struct pubkey *k, uint16_t scheme);
 /* pubkey_bits: e.g. 256, 2048. */
 unsigned pubkey_bits(const struct pubkey *k);
-/* pubkey_verify: TT_ERR_VERIFY when the signature is wrong or does not fit the key. RSA-PSS: salt = digest length. */
+/* pubkey_verify: TT_ERR_VERIFY when the signature is wrong or does not fit the key. RSA-PSS: salt = digest
+ * length. */
 TT_MUST_USE tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *k, uint16_t scheme,
                                 struct tt_bytes message, struct tt_bytes signature);
 
 struct privkey;
-/* privkey_from_pem: PKCS#8 (plain or encrypted) or traditional PEM. TT_ERR_AUTH: encrypted and the password is
- * missing or wrong; TT_ERR_DECODE: no readable key. password may be NULL. */
+/* privkey_from_pem: PKCS#8 (plain or encrypted) or traditional PEM. TT_ERR_AUTH: encrypted and the password
+ * is missing or wrong; TT_ERR_DECODE: no readable key. password may be NULL. */
 TT_MUST_USE tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struct tt_bytes pem,
                                    const char *password, struct tt_error *err);
 void privkey_free(struct privkey *k);

@@ -5,7 +5,14 @@
 #include "crypto/lib_internal.h"
 #include "crypto/sig.h"
 
-enum sig_type { SIG_EC, SIG_RSA_PSS, SIG_RSA_PSS_KEY, SIG_RSA_PKCS1, SIG_ED25519, SIG_ED448 };
+enum sig_type {
+    SIG_EC,
+    SIG_RSA_PSS,
+    SIG_RSA_PSS_KEY,
+    SIG_RSA_PKCS1,
+    SIG_ED25519,
+    SIG_ED448
+};
 
 struct scheme_info {
     uint16_t scheme;

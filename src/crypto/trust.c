@@ -1,5 +1,5 @@
 /* crypto/trust.c: chain verification by libcrypto, with a reason a person can act on. Layer: crypto.
- * RFC 5280 (paths), RFC 9525 (names), RFC 9846 section 4.5.2 (what a TLS leaf may be). */
+ * RFC 5280 (paths), RFC 9525 (names), RFC 9846 section 4.5.1.2 (what a TLS leaf may be). */
 #include "crypto/trust.h"
 
 #include <openssl/err.h>
@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-
 
 #include "base/mem.h"
 
@@ -73,7 +71,8 @@ tt_rc tt_trust_add_pem(struct tt_trust *t, struct tt_bytes pem, struct tt_error 
         stored = X509_STORE_add_cert(t->store, x) == 1;
         added += stored;
     }
-    /* The loop ends with "no start line" at the end of the text; anything else is a certificate it cannot read. */
+    /* The loop ends with "no start line" at the end of the text; anything else is a certificate it cannot
+     * read. */
     bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     ERR_clear_error();
     BIO_free(bio);
@@ -131,7 +130,8 @@ tt_rc cert_leaf_key(struct pubkey **ret, const struct crypto_lib *lib, struct tt
     return rc;
 }
 
-/* One line for a person. X509_NAME_ONELINE escapes what is not printable, so that a peer cannot draw on the terminal. */
+/* One line for a person. X509_NAME_ONELINE escapes what is not printable, so that a peer cannot draw on the
+ * terminal. */
 static void cert_subject(char *ret, size_t cap, const X509 *x)
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -166,23 +166,31 @@ static const struct reason *reason_of(int code)
     static const struct reason reasons[] = {
         {X509_V_ERR_CERT_REVOKED, TT_ALERT_CERTIFICATE_REVOKED, "was revoked by its issuer",
          "the peer needs a new certificate"},
-        {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, TT_ALERT_UNKNOWN_CA, "is self-signed and not among the trusted ones",
+        {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, TT_ALERT_UNKNOWN_CA,
+         "is self-signed and not among the trusted ones",
          "trust it with --ca, or give the peer a certificate from a CA that is trusted here"},
-        {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, TT_ALERT_UNKNOWN_CA, "is the root of the chain, and it is not trusted",
+        {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, TT_ALERT_UNKNOWN_CA,
+         "is the root of the chain, and it is not trusted",
          "give the CA that issued the peer's certificate with --ca"},
-        {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, TT_ALERT_UNKNOWN_CA, "was issued by somebody who is not trusted",
+        {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, TT_ALERT_UNKNOWN_CA,
+         "was issued by somebody who is not trusted",
          "give the CA that issued the peer's certificate with --ca"},
-        {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, TT_ALERT_UNKNOWN_CA, "was issued by somebody who is not trusted",
+        {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, TT_ALERT_UNKNOWN_CA,
+         "was issued by somebody who is not trusted",
          "give the CA that issued the peer's certificate with --ca"},
-        {X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, TT_ALERT_UNKNOWN_CA, "was issued by somebody who is not trusted",
+        {X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, TT_ALERT_UNKNOWN_CA,
+         "was issued by somebody who is not trusted",
          "give the CA that issued the peer's certificate with --ca"},
-        {X509_V_ERR_CERT_SIGNATURE_FAILURE, TT_ALERT_BAD_CERTIFICATE, "carries a signature its issuer did not make",
+        {X509_V_ERR_CERT_SIGNATURE_FAILURE, TT_ALERT_BAD_CERTIFICATE,
+         "carries a signature its issuer did not make",
          "the certificate was changed, or two CAs have the same name"},
         {X509_V_ERR_INVALID_PURPOSE, TT_ALERT_UNSUPPORTED_CERTIFICATE, "is not meant for this purpose",
          "look at its extended key usage: a server needs serverAuth, a client clientAuth"},
         {X509_V_ERR_INVALID_CA, TT_ALERT_BAD_CERTIFICATE, "issued another one but is not a CA", ""},
-        {X509_V_ERR_PATH_LENGTH_EXCEEDED, TT_ALERT_BAD_CERTIFICATE, "stands deeper below its CA than that allows", ""},
-        {X509_V_ERR_CERT_CHAIN_TOO_LONG, TT_ALERT_BAD_CERTIFICATE, "stands at the end of a chain that is too long", ""},
+        {X509_V_ERR_PATH_LENGTH_EXCEEDED, TT_ALERT_BAD_CERTIFICATE,
+         "stands deeper below its CA than that allows", ""},
+        {X509_V_ERR_CERT_CHAIN_TOO_LONG, TT_ALERT_BAD_CERTIFICATE,
+         "stands at the end of a chain that is too long", ""},
         {X509_V_ERR_EE_KEY_TOO_SMALL, TT_ALERT_BAD_CERTIFICATE, "has a key that is too weak",
          "use P-256, or RSA with 2048 bits or more"},
         {X509_V_ERR_CA_KEY_TOO_SMALL, TT_ALERT_BAD_CERTIFICATE, "has a key that is too weak",
@@ -202,8 +210,9 @@ static unsigned explain_time(X509 *x, bool expired, const char *who, struct tt_e
 {
     char date[40];
     cert_date(date, sizeof date, expired ? X509_get0_notAfter(x) : X509_get0_notBefore(x));
-    error_hint(err, expired ? "the peer needs a new certificate; if the date is wrong, set this machine's clock"
-                            : "set this machine's clock, or wait");
+    error_hint(err, expired
+                        ? "the peer needs a new certificate; if the date is wrong, set this machine's clock"
+                        : "set this machine's clock, or wait");
     (void)error_set(err, TT_ERR_VERIFY, "the certificate %s %s %s", who,
                     expired ? "expired on" : "is not valid before", date);
     return TT_ALERT_CERTIFICATE_EXPIRED;
@@ -221,7 +230,8 @@ static unsigned explain(X509_STORE_CTX *ctx, const struct trust_request *req, st
     if (x != NULL && (code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID))
         return explain_time(x, code == X509_V_ERR_CERT_HAS_EXPIRED, who, err);
     if (code == X509_V_ERR_HOSTNAME_MISMATCH || code == X509_V_ERR_IP_ADDRESS_MISMATCH) {
-        error_hint(err, "connect to a name that is in its subjectAltName, or give that name with --servername");
+        error_hint(err,
+                   "connect to a name that is in its subjectAltName, or give that name with --servername");
         (void)error_set(err, TT_ERR_VERIFY, "the certificate %s is not for \"%.100s\"", who, req->host);
         return TT_ALERT_BAD_CERTIFICATE;
     }
@@ -245,7 +255,8 @@ static bool verify_setup(X509_VERIFY_PARAM *p, const struct trust_request *req)
 {
     X509_VERIFY_PARAM_set_time(p, (time_t)req->now);
     X509_VERIFY_PARAM_set_auth_level(p, 2); /* 112 bits: no RSA below 2048, no SHA-1 */
-    X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                           X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     int purpose = req->peer_is_server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT;
     if (X509_VERIFY_PARAM_set_purpose(p, purpose) != 1)
         return false;
@@ -255,8 +266,8 @@ static bool verify_setup(X509_VERIFY_PARAM *p, const struct trust_request *req)
                                   : X509_VERIFY_PARAM_set1_host(p, req->host, 0)) == 1;
 }
 
-static tt_rc verify_chain(unsigned *ret_alert, const struct tt_trust *trust, X509 *leaf, STACK_OF(X509) *rest,
-                          const struct trust_request *req, struct tt_error *err)
+static tt_rc verify_chain(unsigned *ret_alert, const struct tt_trust *trust, X509 *leaf,
+                          STACK_OF(X509) * rest, const struct trust_request *req, struct tt_error *err)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     tt_rc rc = TT_ERR_INTERNAL;
@@ -270,15 +281,17 @@ static tt_rc verify_chain(unsigned *ret_alert, const struct tt_trust *trust, X50
     }
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
-    /* "the digitalSignature bit MUST be set if the Key Usage extension is present" (RFC 9846 section 4.5.2). */
+    /* "the digitalSignature bit MUST be set if the Key Usage extension is present" (RFC 9846
+     * section 4.5.1.2). */
     if (rc == TT_OK && (X509_get_key_usage(leaf) & X509v3_KU_DIGITAL_SIGNATURE) == 0) {
         *ret_alert = TT_ALERT_UNSUPPORTED_CERTIFICATE;
-        return error_set(err, TT_ERR_VERIFY, "the peer's certificate does not allow digital signatures (key usage)");
+        return error_set(err, TT_ERR_VERIFY,
+                         "the peer's certificate does not allow digital signatures (key usage)");
     }
     return rc;
 }
 
-static STACK_OF(X509) *read_rest(const struct trust_request *req)
+static STACK_OF(X509) * read_rest(const struct trust_request *req)
 {
     STACK_OF(X509) *rest = sk_X509_new_null();
     for (size_t i = 1; rest != NULL && i < req->chain_len; i++) {

@@ -8,8 +8,8 @@
 
 const struct suite *suite_of(uint16_t id)
 {
-    /* Section 5.5: AES-GCM up to 2^24.5 full-size records; we change keys at 2^23. ChaCha20 has no limit below the
-     * sequence number's own. */
+    /* Section 5.5: AES-GCM up to 2^24.5 full-size records; we change keys at 2^23. ChaCha20 has no limit
+     * below the sequence number's own. */
     static const struct suite suites[] = {
         {TT_SUITE_AES_128_GCM_SHA256, HASH_SHA256, AEAD_AES_128_GCM, (uint64_t)1 << 23},
         {TT_SUITE_AES_256_GCM_SHA384, HASH_SHA384, AEAD_AES_256_GCM, (uint64_t)1 << 23},
@@ -31,10 +31,11 @@ void ks_wipe(struct key_schedule *ks)
     mem_wipe(ks, sizeof *ks);
 }
 
-tt_rc ks_expand_label(const struct crypto_lib *lib, enum hash_id hash, const uint8_t *secret, struct ks_label label,
-                      uint8_t *ret, size_t len)
+tt_rc ks_expand_label(const struct crypto_lib *lib, enum hash_id hash, const uint8_t *secret,
+                      struct ks_label label, uint8_t *ret, size_t len)
 {
-    /* struct { uint16 length; opaque label<7..255> = "tls13 " + Label; opaque context<0..255>; } HkdfLabel; */
+    /* struct { uint16 length; opaque label<7..255> = "tls13 " + Label; opaque context<0..255>; } HkdfLabel;
+     */
     uint8_t info[2 + 1 + 255 + 1 + 255];
     size_t label_len = 6 + strlen(label.label), at = 0;
     if (label_len > 255 || label.context.len > 255 || len > UINT16_MAX)
@@ -49,11 +50,12 @@ tt_rc ks_expand_label(const struct crypto_lib *lib, enum hash_id hash, const uin
     if (label.context.len > 0)
         memcpy(info + at, label.context.data, label.context.len);
     at += label.context.len;
-    return hkdf_expand(lib, hash, (struct tt_bytes){secret, hash_size(hash)}, (struct tt_bytes){info, at}, ret, len);
+    return hkdf_expand(lib, hash, (struct tt_bytes){secret, hash_size(hash)}, (struct tt_bytes){info, at},
+                       ret, len);
 }
 
-tt_rc ks_derive(const struct key_schedule *ks, enum ks_phase phase, const char *label, const uint8_t *transcript_hash,
-                struct ks_secret *ret)
+tt_rc ks_derive(const struct key_schedule *ks, enum ks_phase phase, const char *label,
+                const uint8_t *transcript_hash, struct ks_secret *ret)
 {
     if (ks->phase != phase)
         return TT_ERR_INTERNAL;

@@ -20,7 +20,12 @@ struct suite {
 };
 const struct suite *suite_of(uint16_t id); /* NULL for one we do not know */
 
-enum ks_phase { KS_START, KS_EARLY, KS_HANDSHAKE, KS_MAIN };
+enum ks_phase {
+    KS_START,
+    KS_EARLY,
+    KS_HANDSHAKE,
+    KS_MAIN
+};
 
 struct key_schedule {
     const struct crypto_lib *lib;

@@ -9,7 +9,8 @@ tt_rc rec_key_set(struct rec_key *k, const struct crypto_lib *lib, const struct 
     uint8_t key[AEAD_MAX_KEY_SIZE];
     struct rec_key fresh = {0};
     size_t key_len = aead_key_size(suite->aead);
-    TT_TRY(ks_expand_label(lib, suite->hash, secret->data, (struct ks_label){"key", {NULL, 0}}, key, key_len));
+    TT_TRY(
+        ks_expand_label(lib, suite->hash, secret->data, (struct ks_label){"key", {NULL, 0}}, key, key_len));
     tt_rc rc = ks_expand_label(lib, suite->hash, secret->data, (struct ks_label){"iv", {NULL, 0}}, fresh.iv,
                                sizeof fresh.iv);
     if (rc == TT_OK)
@@ -87,7 +88,8 @@ tt_rc rec_open(struct rec_key *k, struct tt_bytes record, uint8_t *ret_to, struc
         return TT_ERR_PROTOCOL;
     }
     k->seq++;
-    /* Section 5.4: scan back over the zeros to the type. The whole inner plaintext may be one byte over the limit. */
+    /* Section 5.4: scan back over the zeros to the type. The whole inner plaintext may be one byte over the
+     * limit. */
     size_t n = sealed.len - AEAD_TAG_SIZE;
     if (n > REC_MAX_PLAINTEXT + 1) {
         ret->alert = TT_ALERT_RECORD_OVERFLOW;
@@ -96,8 +98,8 @@ tt_rc rec_open(struct rec_key *k, struct tt_bytes record, uint8_t *ret_to, struc
     while (n > 0 && ret_to[n - 1] == 0)
         n--;
     if (n == 0) {
-        /* "If a receiving implementation does not find a non-zero octet in the cleartext, it MUST terminate the
-         * connection with an "unexpected_message" alert" (section 5.4). */
+        /* "If a receiving implementation does not find a non-zero octet in the cleartext, it MUST terminate
+         * the connection with an "unexpected_message" alert" (section 5.4). */
         ret->alert = TT_ALERT_UNEXPECTED_MESSAGE;
         return TT_ERR_PROTOCOL;
     }

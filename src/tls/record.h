@@ -1,4 +1,5 @@
-/* tls/record.h: protecting and unprotecting one record (RFC 9846 section 5). Layer: tls. Knows no connection. */
+/* tls/record.h: protecting and unprotecting one record (RFC 9846 section 5). Layer: tls. Knows no connection.
+ */
 #ifndef TLS_RECORD_H
 #define TLS_RECORD_H
 
@@ -6,12 +7,12 @@
 #include "tls/key_schedule.h"
 #include "wire/iana.h"
 
-#define REC_HEADER_SIZE 5
-#define REC_MAX_PLAINTEXT 16384
+#define REC_HEADER_SIZE    5
+#define REC_MAX_PLAINTEXT  16384
 #define REC_MAX_CIPHERTEXT (REC_MAX_PLAINTEXT + 256)
 
-/* struct rec_key: traffic key, IV and sequence number of one direction (sections 5.3 and 7.3). aead is NULL while
- * records are in the clear. */
+/* struct rec_key: traffic key, IV and sequence number of one direction (sections 5.3 and 7.3). aead is NULL
+ * while records are in the clear. */
 struct rec_key {
     struct aead *aead;
     uint8_t iv[AEAD_NONCE_SIZE];
@@ -26,8 +27,8 @@ void rec_key_free(struct rec_key *k);
 /* struct rec_content: what goes into one record. */
 struct rec_content {
     enum content_type type;
-    struct tt_bytes data; /* at most REC_MAX_PLAINTEXT */
-    size_t padding;       /* zeros behind it; data and padding together at most REC_MAX_PLAINTEXT */
+    struct tt_bytes data;    /* at most REC_MAX_PLAINTEXT */
+    size_t padding;          /* zeros behind it; data and padding together at most REC_MAX_PLAINTEXT */
     uint16_t legacy_version; /* of a record in the clear; 0x0303 on protected ones */
 };
 /* rec_seal: append one record to out. */
@@ -42,6 +43,7 @@ struct rec_opened {
     size_t len;
     unsigned alert;
 };
-TT_MUST_USE tt_rc rec_open(struct rec_key *k, struct tt_bytes record, uint8_t *ret_to, struct rec_opened *ret);
+TT_MUST_USE tt_rc rec_open(struct rec_key *k, struct tt_bytes record, uint8_t *ret_to,
+                           struct rec_opened *ret);
 
 #endif

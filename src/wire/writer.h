@@ -1,7 +1,7 @@
 /* wire/writer.h: append numbers and vectors to a buf, with a sticky failure. Layer: wire.
  *
- * A length prefix is a scope: m = wr_open16(w); ...; wr_close(w, m). Scopes nest. Check wr_status once at the end;
- * after a failure every call is a no-op. */
+ * A length prefix is a scope: m = wr_open16(w); ...; wr_close(w, m). Scopes nest. Check wr_status once at the
+ * end; after a failure every call is a no-op. */
 #ifndef WIRE_WRITER_H
 #define WIRE_WRITER_H
 
@@ -33,7 +33,8 @@ struct wr_mark wr_open16(struct writer *w);
 struct wr_mark wr_open24(struct writer *w);
 void wr_close(struct writer *w, struct wr_mark m);
 
-/* wr_status: TT_ERR_MEMORY when something did not fit (no memory, over the buf's cap, or over a length prefix). */
+/* wr_status: TT_ERR_MEMORY when something did not fit (no memory, over the buf's cap, or over a length
+ * prefix). */
 TT_MUST_USE tt_rc wr_status(const struct writer *w);
 
 #endif

@@ -1,0 +1,80 @@
+/* tls/client.c: the client's flights, in the order in which they go out. Layer: tls. RFC 9846 appendix A.1.
+ */
+#include "tls/hs.h"
+
+static tt_rc add_offer(struct tt_conn *c, uint16_t group)
+{
+    struct hs *hs = c->hs;
+    TT_TRY(kx_offer_new(&hs->offers[hs->offers_len], c->cfg->lib, group, c->cfg->random));
+    hs->offers_len++;
+    return TT_OK;
+}
+
+tt_rc client_start(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    if (!conn_random(c, hs->client_random, sizeof hs->client_random))
+        return conn_broken(c, TT_ERR_INTERNAL);
+    /* "In compatibility mode, this field MUST be non-empty, so a client not offering a pre-TLS 1.3 session
+     * MUST generate a new 32-byte value." */
+    hs->session_id_len = c->cfg->middlebox_compat ? sizeof hs->session_id : 0;
+    if (!conn_random(c, hs->session_id, hs->session_id_len))
+        return conn_broken(c, TT_ERR_INTERNAL);
+    for (size_t i = 0; i < c->cfg->key_shares.n && i < HS_MAX_SHARES; i++)
+        TT_OWN(c, add_offer(c, c->cfg->key_shares.items[i]));
+    TT_TRY(client_hello_put(c));
+    TT_TRY(hs_flush(c));
+    c->ccs_allowed = true;
+    c->state = CLIENT_WAIT_SH;
+    return TT_OK;
+}
+
+tt_rc client_hello_again(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    if (hs->retry_group != 0) {
+        for (; hs->offers_len > 0; hs->offers_len--)
+            kx_offer_free(hs->offers[hs->offers_len - 1]);
+        TT_OWN(c, add_offer(c, hs->retry_group));
+    }
+    TT_TRY(conn_send_ccs(c)); /* appendix E.4: "immediately before its second flight" */
+    TT_TRY(client_hello_put(c));
+    TT_TRY(hs_flush(c));
+    return hs_set_state(c, CLIENT_WAIT_SH);
+}
+
+tt_rc client_keys(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    TT_OWN(c, hs_agree(c, (struct tt_bytes){hs->shared.data, hs->shared.len}));
+    mem_wipe(&hs->shared, sizeof hs->shared);
+    TT_TRY(conn_set_read_secret(c, &hs->server_hs));
+    TT_OWN(c, conn_set_write_secret(c, &hs->client_hs));
+    return hs_set_state(c, CLIENT_WAIT_EE);
+}
+
+tt_rc client_second_flight(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    TT_OWN(c, hs_main(c));
+    c->read_secret = hs->server_ap;
+    TT_TRY(conn_set_read_secret(c, &c->read_secret));
+    c->ccs_allowed = false; /* "after the peer's Finished message" it is unexpected (section 5) */
+    if (!c->hello_retry_request)
+        TT_TRY(conn_send_ccs(c));
+    if (!hs->certificate_requested)
+        return client_finish(c);
+    TT_TRY(certificate_put(c));
+    if (hs->identity == NULL)
+        return client_finish(c);
+    return hs_ask_signature(c, CLIENT_WAIT_SIGN);
+}
+
+tt_rc client_finish(struct tt_conn *c)
+{
+    TT_TRY(finished_put(c));
+    TT_TRY(hs_flush(c));
+    c->write_secret = c->hs->client_ap;
+    TT_OWN(c, conn_set_write_secret(c, &c->write_secret));
+    return hs_connected(c, CLIENT_CONNECTED);
+}

@@ -1,0 +1,293 @@
+/* tls/config.c: building, checking and sharing a configuration. Layer: tls. A frozen one never changes. */
+#include "tls/config.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "wire/writer.h"
+
+bool u16_list_has(const struct u16_list *list, uint16_t v)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->items[i] == v)
+            return true;
+    return false;
+}
+
+static void list_add(struct u16_list *list, uint16_t v, bool available)
+{
+    if (available && list->n < CONFIG_MAX_LIST)
+        list->items[list->n++] = v;
+}
+
+static void config_defaults(struct tt_config *cfg)
+{
+    static const uint16_t suites[] = {TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_AES_256_GCM_SHA384,
+                                      TT_SUITE_CHACHA20_POLY1305_SHA256};
+    static const uint16_t groups[] = {TT_GROUP_X25519, TT_GROUP_SECP256R1, TT_GROUP_SECP384R1};
+    static const uint16_t schemes[] = {
+        TT_SCHEME_ECDSA_SECP256R1_SHA256, TT_SCHEME_ECDSA_SECP384R1_SHA384, TT_SCHEME_ED25519,
+        TT_SCHEME_RSA_PSS_RSAE_SHA256,    TT_SCHEME_RSA_PSS_RSAE_SHA384,    TT_SCHEME_RSA_PSS_RSAE_SHA512};
+    for (size_t i = 0; i < TT_COUNT(suites); i++)
+        list_add(&cfg->suites, suites[i], aead_available(cfg->lib, suite_of(suites[i])->aead));
+    for (size_t i = 0; i < TT_COUNT(groups); i++)
+        list_add(&cfg->groups, groups[i], kx_available(cfg->lib, groups[i]));
+    for (size_t i = 0; i < TT_COUNT(schemes); i++)
+        list_add(&cfg->verify_schemes, schemes[i], scheme_available(cfg->lib, schemes[i]));
+    cfg->random = (struct kx_random){crypto_random, NULL};
+    cfg->middlebox_compat = true;
+    cfg->max_message = 65536;
+}
+
+tt_rc tt_config_new(struct tt_config **ret, enum tt_role role, struct tt_error *err)
+{
+    struct tt_config *cfg = mem_alloc(sizeof *cfg);
+    if (cfg == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    atomic_init(&cfg->refs, 1);
+    atomic_init(&cfg->next_sign_id, 1);
+    cfg->role = role;
+    tt_rc rc = crypto_lib_new(&cfg->lib, err);
+    if (rc != TT_OK) {
+        mem_free(cfg);
+        return rc;
+    }
+    config_defaults(cfg);
+    *ret = cfg;
+    return TT_OK;
+}
+
+struct tt_config *tt_config_ref(struct tt_config *cfg)
+{
+    atomic_fetch_add_explicit(&cfg->refs, 1, memory_order_relaxed);
+    return cfg;
+}
+
+void tt_config_free(struct tt_config *cfg)
+{
+    if (cfg == NULL || atomic_fetch_sub_explicit(&cfg->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    for (size_t i = 0; i < cfg->identities_len; i++)
+        mem_free(cfg->identities[i].chain);
+    mem_free(cfg->alpn);
+    buf_free(&cfg->authorities);
+    tt_trust_free(cfg->trust);
+    crypto_lib_free(cfg->lib);
+    mem_free(cfg);
+}
+
+tt_rc tt_config_set_random(struct tt_config *cfg, tt_random_fn fn, void *arg)
+{
+    if (cfg->frozen || fn == NULL)
+        return TT_ERR_USAGE;
+    cfg->random = (struct kx_random){fn, arg};
+    return TT_OK;
+}
+
+static tt_rc list_set(struct tt_config *cfg, struct u16_list *list, const uint16_t *items, size_t n)
+{
+    if (cfg->frozen || n == 0 || n > CONFIG_MAX_LIST)
+        return TT_ERR_USAGE;
+    struct u16_list fresh = {.n = 0};
+    for (size_t i = 0; i < n; i++) {
+        if (u16_list_has(&fresh, items[i]))
+            return TT_ERR_USAGE;
+        list_add(&fresh, items[i], true);
+    }
+    *list = fresh;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_suites(struct tt_config *cfg, const uint16_t *suites, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct suite *s = suite_of(suites[i]);
+        if (s == NULL || !aead_available(cfg->lib, s->aead))
+            return TT_ERR_UNSUPPORTED;
+    }
+    return list_set(cfg, &cfg->suites, suites, n);
+}
+
+tt_rc tt_config_set_groups(struct tt_config *cfg, const uint16_t *groups, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!kx_available(cfg->lib, groups[i]))
+            return TT_ERR_UNSUPPORTED;
+    return list_set(cfg, &cfg->groups, groups, n);
+}
+
+tt_rc tt_config_set_key_shares(struct tt_config *cfg, const uint16_t *groups, size_t n)
+{
+    return list_set(cfg, &cfg->key_shares, groups, n);
+}
+
+tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *schemes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!scheme_available(cfg->lib, schemes[i]))
+            return TT_ERR_UNSUPPORTED;
+    return list_set(cfg, &cfg->verify_schemes, schemes, n);
+}
+
+tt_rc tt_config_set_alpn(struct tt_config *cfg, const struct tt_bytes *names, size_t n)
+{
+    struct buf list = {.max = UINT16_MAX - 2};
+    struct writer w = writer_to(&list);
+    bool valid = !cfg->frozen && n > 0;
+    for (size_t i = 0; i < n; i++) {
+        valid = valid && names[i].len >= 1 && names[i].len <= 255;
+        if (valid)
+            wr_vec8(&w, names[i]);
+    }
+    if (!valid || wr_status(&w) != TT_OK) {
+        buf_free(&list);
+        return valid ? TT_ERR_MEMORY : TT_ERR_USAGE;
+    }
+    mem_free(cfg->alpn);
+    cfg->alpn = list.data;
+    cfg->alpn_len = list.len;
+    return TT_OK;
+}
+
+tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id, struct tt_error *err)
+{
+    if (cfg->frozen || cfg->identities_len == CONFIG_MAX_IDENTITIES)
+        return error_set(err, TT_ERR_USAGE, "the configuration takes no more identities");
+    if (id->chain_len < 1 || id->chain_len > CONFIG_MAX_LIST)
+        return error_set(err, TT_ERR_USAGE, "an identity needs 1 to %d certificates", CONFIG_MAX_LIST);
+    struct identity copy = {.chain_len = id->chain_len, .key = id->key};
+    TT_TRY(list_set(cfg, &copy.schemes, id->schemes, id->schemes_len));
+    size_t total = id->chain_len * sizeof *copy.chain;
+    for (size_t i = 0; i < id->chain_len; i++)
+        total += id->chain[i].len;
+    copy.chain = mem_alloc(total);
+    if (copy.chain == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    uint8_t *at = (uint8_t *)(copy.chain + id->chain_len);
+    for (size_t i = 0; i < id->chain_len; i++) {
+        memcpy(at, id->chain[i].data, id->chain[i].len);
+        copy.chain[i] = (struct tt_bytes){at, id->chain[i].len};
+        at += id->chain[i].len;
+    }
+    cfg->identities[cfg->identities_len++] = copy;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_trust(struct tt_config *cfg, struct tt_trust *trust)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    trust_ref(trust);
+    tt_trust_free(cfg->trust);
+    cfg->trust = trust;
+    return TT_OK;
+}
+
+tt_rc tt_config_insecure_accept_any_certificate(struct tt_config *cfg)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->accept_any_certificate = true;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_client_auth(struct tt_config *cfg, enum tt_client_auth mode)
+{
+    if (cfg->frozen || cfg->role != TT_SERVER)
+        return TT_ERR_USAGE;
+    cfg->client_auth = mode;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_force_retry(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen || cfg->role != TT_SERVER)
+        return TT_ERR_USAGE;
+    cfg->force_retry = on;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_max_handshake_message(struct tt_config *cfg, size_t bytes)
+{
+    if (cfg->frozen || bytes < 1024 || bytes > (size_t)1 << 20)
+        return TT_ERR_USAGE;
+    cfg->max_message = bytes;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    cfg->middlebox_compat = on;
+    return TT_OK;
+}
+
+/* Keep only the schemes this end would ever use: what the certificate's key can do (never a failure in
+ * mid-handshake that was knowable before). */
+static tt_rc check_identity(struct tt_config *cfg, const struct identity *id, struct tt_error *err)
+{
+    TT_AUTO(pubkey_free_auto) struct pubkey *key = NULL;
+    if (cert_leaf_key(&key, cfg->lib, id->chain[0]) != TT_OK)
+        return error_set(err, TT_ERR_USAGE, "the certificate of our identity cannot be read");
+    for (size_t i = 0; i < id->schemes.n; i++)
+        if (!pubkey_fits(key, id->schemes.items[i]))
+            return error_set(err, TT_ERR_USAGE, "the key in our certificate cannot sign with %s",
+                             tt_scheme_name(id->schemes.items[i]));
+    return TT_OK;
+}
+
+static tt_rc check_key_shares(struct tt_config *cfg, struct tt_error *err)
+{
+    if (cfg->key_shares.n == 0)
+        list_add(&cfg->key_shares, cfg->groups.items[0], true);
+    for (size_t i = 0; i < cfg->key_shares.n; i++)
+        if (!u16_list_has(&cfg->groups, cfg->key_shares.items[i]))
+            return error_set(err, TT_ERR_USAGE,
+                             "a key share is configured for %s, which is not among the groups",
+                             tt_group_name(cfg->key_shares.items[i]));
+    return TT_OK;
+}
+
+/* Whom the client may choose a certificate from; left out when it would be long (many anchors). */
+static tt_rc add_authority(void *arg, struct tt_bytes name)
+{
+    struct writer w = writer_to(arg);
+    wr_vec16(&w, name);
+    return wr_status(&w);
+}
+
+static tt_rc collect_authorities(struct tt_config *cfg)
+{
+    cfg->authorities.max = 8192;
+    tt_rc rc = trust_each_subject(cfg->trust, add_authority, &cfg->authorities);
+    if (rc != TT_OK)
+        buf_free(&cfg->authorities);
+    return TT_OK;
+}
+
+tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
+{
+    if (cfg->frozen)
+        return TT_OK;
+    bool verifies = cfg->role == TT_CLIENT || cfg->client_auth != TT_CLIENT_AUTH_NONE;
+    if (verifies && cfg->trust == NULL && !cfg->accept_any_certificate)
+        return error_set(err, TT_ERR_USAGE, "the configuration does not say whom to trust");
+    if (verifies && cfg->trust != NULL && !cfg->accept_any_certificate && tt_trust_count(cfg->trust) == 0)
+        return error_set(err, TT_ERR_USAGE, "the set of trust anchors is empty");
+    if (cfg->role == TT_SERVER && cfg->identities_len == 0)
+        return error_set(err, TT_ERR_USAGE, "a server needs an identity: a certificate and a key");
+    if (cfg->suites.n == 0 || cfg->groups.n == 0 || cfg->verify_schemes.n == 0)
+        return error_set(err, TT_ERR_UNSUPPORTED,
+                         "libcrypto offers no usable suite, group or signature scheme");
+    for (size_t i = 0; i < cfg->identities_len; i++)
+        TT_TRY(check_identity(cfg, &cfg->identities[i], err));
+    TT_TRY(check_key_shares(cfg, err));
+    if (cfg->trust != NULL) {
+        trust_freeze(cfg->trust);
+        if (cfg->role == TT_SERVER && cfg->client_auth != TT_CLIENT_AUTH_NONE && !cfg->accept_any_certificate)
+            TT_TRY(collect_authorities(cfg));
+    }
+    cfg->frozen = true;
+    return TT_OK;
+}

@@ -1,0 +1,52 @@
+/* tls/config.h: what a configuration holds. Layer: tls. Public functions are in tpmtls/tls.h. */
+#ifndef TLS_CONFIG_H
+#define TLS_CONFIG_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "crypto/kx.h"
+#include "crypto/trust.h"
+#include "tls/key_schedule.h"
+#include "tpmtls/tls.h"
+
+#define CONFIG_MAX_LIST       16
+#define CONFIG_MAX_IDENTITIES 16
+
+/* struct u16_list: a list of IANA numbers in order of preference. */
+struct u16_list {
+    uint16_t items[CONFIG_MAX_LIST];
+    size_t n;
+};
+bool u16_list_has(const struct u16_list *list, uint16_t v);
+
+/* struct identity: a copy of tt_identity. */
+struct identity {
+    struct tt_bytes *chain; /* one block holds the array and all certificates */
+    size_t chain_len;
+    void *key;
+    struct u16_list schemes;
+};
+
+struct tt_config {
+    atomic_uint refs;
+    bool frozen;
+    enum tt_role role;
+    struct crypto_lib *lib;
+    struct kx_random random;
+    struct u16_list suites, groups, key_shares, verify_schemes;
+    uint8_t *alpn; /* ProtocolName list as on the wire (RFC 7301), without its outer length */
+    size_t alpn_len;
+    struct identity identities[CONFIG_MAX_IDENTITIES];
+    size_t identities_len;
+    struct tt_trust *trust;
+    bool accept_any_certificate;
+    enum tt_client_auth client_auth;
+    bool force_retry;
+    bool middlebox_compat;
+    size_t max_message;
+    struct buf authorities; /* server: DistinguishedName list for certificate_authorities, or empty */
+    atomic_uint_fast64_t next_sign_id;
+};
+
+#endif

@@ -1,0 +1,229 @@
+/* tls/conn.c: making and freeing a connection, its plaintext, its signatures, its errors. Layer: tls. */
+#include "tls/conn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tls/hs.h"
+
+static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, struct tt_error *err)
+{
+    c->status.alert_sent = c->status.alert_received = TT_ALERT_NONE;
+    c->now = opt->now;
+    c->trace = opt->trace;
+    c->trace_arg = opt->trace_arg;
+    c->msg.max = c->cfg->max_message + 2 * (size_t)REC_MAX_CIPHERTEXT;
+    if (hs_new(&c->hs) != TT_OK)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    if (c->cfg->role == TT_SERVER) {
+        c->state = SERVER_START;
+        return TT_OK;
+    }
+    c->state = CLIENT_START;
+    if (opt->server_name != NULL &&
+        buf_append(&c->server_name, opt->server_name, strlen(opt->server_name)) != TT_OK)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    tt_rc rc = client_start(c);
+    return rc == TT_OK ? TT_OK : error_set(err, rc, "%s", c->status.error.text);
+}
+
+tt_rc tt_conn_new(struct tt_conn **ret, struct tt_config *cfg, const struct tt_conn_options *opt,
+                  struct tt_error *err)
+{
+    if (!cfg->frozen)
+        return error_set(err, TT_ERR_USAGE, "the configuration is not frozen");
+    size_t name_len = opt->server_name == NULL ? 0 : strlen(opt->server_name);
+    if (cfg->role == TT_CLIENT && name_len == 0 && !cfg->accept_any_certificate)
+        return error_set(err, TT_ERR_USAGE, "a client must say whom it wants to reach (server_name)");
+    if (name_len > 255)
+        return error_set(err, TT_ERR_USAGE, "the server's name is longer than 255 bytes");
+    struct tt_conn *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    c->cfg = tt_config_ref(cfg);
+    tt_rc rc = conn_setup(c, opt, err);
+    if (rc != TT_OK) {
+        tt_conn_free(c);
+        return rc;
+    }
+    *ret = c;
+    return TT_OK;
+}
+
+void tt_conn_free(struct tt_conn *c)
+{
+    if (c == NULL)
+        return;
+    hs_free(c->hs);
+    rec_key_free(&c->read_key);
+    rec_key_free(&c->write_key);
+    struct buf *const bufs[] = {&c->in,   &c->plain,       &c->msg,       &c->out,
+                                &c->alpn, &c->server_name, &c->peer_chain};
+    for (size_t i = 0; i < TT_COUNT(bufs); i++)
+        buf_free(bufs[i]);
+    tt_config_free(c->cfg);
+    mem_free(c);
+}
+
+void tt_conn_trim(struct tt_conn *c)
+{
+    struct buf *const bufs[] = {&c->in, &c->plain, &c->msg, &c->out};
+    for (size_t i = 0; i < TT_COUNT(bufs); i++)
+        if (buf_size(bufs[i]) == 0)
+            buf_free(bufs[i]);
+}
+
+bool conn_random(struct tt_conn *c, uint8_t *buf, size_t n)
+{
+    return n == 0 || c->cfg->random.fn(c->cfg->random.arg, buf, n);
+}
+
+void conn_trace(struct tt_conn *c, const struct tt_trace_event *event)
+{
+    if (c->trace != NULL)
+        c->trace(c->trace_arg, event);
+}
+
+tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ...)
+{
+    struct tt_error *err = &c->status.error;
+    if (err->rc != TT_OK)
+        return err->rc;
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    err->rc = rc;
+    if (alert != TT_ALERT_NONE && !c->write_closed)
+        conn_send_alert(c, alert);
+    /* "both parties MUST immediately close the connection": nothing is read or written with these keys again.
+     */
+    rec_key_free(&c->read_key);
+    rec_key_free(&c->write_key);
+    hs_free(c->hs);
+    c->hs = NULL;
+    return rc;
+}
+
+tt_rc conn_broken(struct tt_conn *c, tt_rc rc)
+{
+    return conn_fail(c, rc, TT_ALERT_INTERNAL_ERROR,
+                     rc == TT_ERR_MEMORY ? "out of memory" : "internal failure");
+}
+
+bool tt_conn_is_connected(const struct tt_conn *c)
+{
+    return c->state == CLIENT_CONNECTED || c->state == SERVER_CONNECTED;
+}
+
+bool tt_conn_received_close_notify(const struct tt_conn *c)
+{
+    return c->status.alert_received == TT_ALERT_CLOSE_NOTIFY;
+}
+
+unsigned tt_conn_wants(const struct tt_conn *c)
+{
+    unsigned wants = 0;
+    bool sign = c->hs != NULL && c->hs->sign.open;
+    bool plain = buf_size(&c->plain) > 0;
+    if (buf_size(&c->out) > 0)
+        wants |= TT_WANT_OUTPUT;
+    if (plain)
+        wants |= TT_WANT_PLAINTEXT;
+    if (c->status.error.rc != TT_OK || c->read_closed)
+        return wants | TT_WANT_CLOSED;
+    if (sign)
+        wants |= TT_WANT_SIGN;
+    if (!sign && !plain)
+        wants |= TT_WANT_INPUT;
+    return wants;
+}
+
+struct tt_bytes tt_conn_plaintext(const struct tt_conn *c)
+{
+    return buf_bytes(&c->plain);
+}
+
+tt_rc tt_conn_plaintext_done(struct tt_conn *c, size_t n)
+{
+    if (n > buf_size(&c->plain))
+        return TT_ERR_USAGE;
+    buf_consume(&c->plain, n);
+    return TT_OK;
+}
+
+tt_rc tt_conn_read(struct tt_conn *c, uint8_t *ret_buf, size_t cap, size_t *ret_n)
+{
+    struct tt_bytes plain = tt_conn_plaintext(c);
+    if (plain.len == 0 && c->status.error.rc != TT_OK)
+        return c->status.error.rc;
+    size_t n = plain.len < cap ? plain.len : cap;
+    if (n > 0)
+        memcpy(ret_buf, plain.data, n);
+    *ret_n = n;
+    return tt_conn_plaintext_done(c, n);
+}
+
+tt_rc tt_conn_sign_request(const struct tt_conn *c, struct tt_sign_request *ret)
+{
+    if (c->hs == NULL || !c->hs->sign.open)
+        return TT_ERR_USAGE;
+    const struct sign_state *s = &c->hs->sign;
+    *ret = (struct tt_sign_request){.id = s->id,
+                                    .scheme = s->scheme,
+                                    .key = c->hs->identity->key,
+                                    .to_sign = {s->content, s->content_len},
+                                    .digest = {s->digest, s->digest_len}};
+    return TT_OK;
+}
+
+tt_rc tt_conn_sign_complete(struct tt_conn *c, uint64_t id, struct tt_bytes signature)
+{
+    if (c->hs == NULL || !c->hs->sign.open || c->hs->sign.id != id)
+        return TT_ERR_USAGE;
+    c->hs->sign.open = false;
+    if (signature.len == 0 || signature.len > UINT16_MAX)
+        return conn_broken(c, TT_ERR_USAGE);
+    TT_TRY(certificate_verify_put(c, signature));
+    TT_TRY(c->cfg->role == TT_CLIENT ? client_finish(c) : server_finish(c));
+    return conn_process_messages(c);
+}
+
+tt_rc tt_conn_sign_fail(struct tt_conn *c, uint64_t id, const struct tt_error *why)
+{
+    if (c->hs == NULL || !c->hs->sign.open || c->hs->sign.id != id)
+        return TT_ERR_USAGE;
+    if (why == NULL || why->rc == TT_OK)
+        return conn_fail(c, TT_ERR_TPM, TT_ALERT_INTERNAL_ERROR, "the key could not make the signature");
+    error_hint(&c->status.error, "%s", why->hint);
+    return conn_fail(c, why->rc, TT_ALERT_INTERNAL_ERROR, "%s", why->text);
+}
+
+const struct tt_conn_status *tt_conn_error(const struct tt_conn *c)
+{
+    return &c->status;
+}
+
+void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
+{
+    *ret = (struct tt_conn_info){.state = conn_state_name(c->state),
+                                 .suite = c->suite != NULL ? c->suite->id : 0,
+                                 .group = c->group,
+                                 .local_scheme = c->local_scheme,
+                                 .peer_scheme = c->peer_scheme,
+                                 .hello_retry_request = c->hello_retry_request,
+                                 .alpn = buf_bytes(&c->alpn),
+                                 .server_name = buf_bytes(&c->server_name),
+                                 .peer_chain_len = c->peer_chain_len,
+                                 .handshake_bytes_in = c->handshake_bytes_in,
+                                 .handshake_bytes_out = c->handshake_bytes_out};
+}
+
+struct tt_bytes tt_conn_peer_certificate(const struct tt_conn *c, size_t i)
+{
+    struct reader r = reader_of(buf_bytes(&c->peer_chain));
+    struct tt_bytes der = {NULL, 0};
+    for (size_t at = 0; at <= i; at++)
+        der = at < c->peer_chain_len ? rd_vec24(&r, 1) : (struct tt_bytes){NULL, 0};
+    return der;
+}

@@ -1,0 +1,112 @@
+/* tls/conn.h: one end of one connection, and what the parts of the engine ask of it. Layer: tls.
+ *
+ * Order of the files: key_schedule, transcript, record -> ext, msg_* -> hs, client, server -> conn. The
+ * struct is known to all of them; public functions are in conn.c, reading in conn_input.c, sending in
+ * conn_output.c. */
+#ifndef TLS_CONN_H
+#define TLS_CONN_H
+
+#include "tls/config.h"
+#include "tls/record.h"
+#include "tls/transcript.h"
+#include "wire/reader.h"
+#include "wire/writer.h"
+
+/* States as in RFC 9846 appendix A, plus the *_WAIT_SIGN ones of the pull model. */
+enum conn_state {
+    CLIENT_START,
+    CLIENT_WAIT_SH,
+    CLIENT_WAIT_EE,
+    CLIENT_WAIT_CERT_CR,
+    CLIENT_WAIT_CERT,
+    CLIENT_WAIT_CV,
+    CLIENT_WAIT_FINISHED,
+    CLIENT_WAIT_SIGN,
+    CLIENT_CONNECTED,
+    SERVER_START,
+    SERVER_WAIT_CH2, /* after our HelloRetryRequest; START again in the standard's diagram */
+    SERVER_WAIT_SIGN,
+    SERVER_WAIT_CERT,
+    SERVER_WAIT_CV,
+    SERVER_WAIT_FINISHED,
+    SERVER_CONNECTED,
+    CONN_STATE_COUNT
+};
+const char *conn_state_name(enum conn_state s);
+
+struct hs; /* the handshake's own memory, hs.h; NULL once connected */
+
+struct tt_conn {
+    struct tt_config *cfg;
+    enum conn_state state;
+    const struct suite *suite;
+    struct hs *hs;
+
+    /* records */
+    struct rec_key read_key, write_key;
+    struct ks_secret read_secret, write_secret; /* application_traffic_secret_N of each direction */
+    struct buf in;                              /* a record that has not arrived whole */
+    struct buf plain;                           /* unread application data */
+    struct buf msg;                             /* a handshake message that has not arrived whole */
+    struct buf out;                             /* records to send */
+    size_t
+        quiet_records; /* since the last application data: empty records, KeyUpdates, ChangeCipherSpecs ... */
+    bool ccs_allowed;  /* a ChangeCipherSpec is dropped, not refused (section 5) */
+    bool first_record_done; /* something was read with the present read key */
+    bool key_update_owed;   /* the peer asked for one */
+    bool key_update_asked;  /* we asked, and the peer has not yet answered */
+    bool read_closed, write_closed;
+
+    /* what is kept after the handshake */
+    uint16_t group, local_scheme, peer_scheme;
+    bool hello_retry_request;
+    struct ks_secret exporter_secret;
+    struct buf alpn;        /* the chosen protocol */
+    struct buf server_name; /* client: whom to reach; server: what was asked for */
+    struct buf peer_chain;  /* vec24 each, leaf first */
+    size_t peer_chain_len;
+    int64_t now;
+    tt_trace_fn trace;
+    void *trace_arg;
+    uint64_t handshake_bytes_in, handshake_bytes_out;
+    struct tt_conn_status status;
+};
+
+/* conn_fail: the one way to give up: keeps the first error, queues the alert (TT_ALERT_NONE: none), wipes the
+ * keys' further use. Returns rc so that `return conn_fail(...)` reads well. */
+tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ...) TT_PRINTF(4, 5);
+/* conn_refuse: the peer broke the protocol: TT_ERR_PROTOCOL. */
+#define conn_refuse(c, alert, ...) conn_fail((c), TT_ERR_PROTOCOL, (alert), __VA_ARGS__)
+/* conn_broken: our own failure (memory, libcrypto): internal_error. */
+tt_rc conn_broken(struct tt_conn *c, tt_rc rc);
+/* TT_OWN: for calls whose failure is our own. */
+#define TT_OWN(c, expr)                                                                                      \
+    do {                                                                                                     \
+        tt_rc tt_own_rc_ = (expr);                                                                           \
+        if (tt_own_rc_ != TT_OK)                                                                             \
+            return conn_broken((c), tt_own_rc_);                                                             \
+    } while (0)
+
+void conn_trace(struct tt_conn *c, const struct tt_trace_event *event);
+bool conn_random(struct tt_conn *c, uint8_t *buf, size_t n);
+
+/* conn_output.c */
+TT_MUST_USE tt_rc conn_send_handshake(struct tt_conn *c,
+                                      struct tt_bytes messages); /* in as few records as it takes */
+TT_MUST_USE tt_rc conn_send_ccs(struct tt_conn *c);
+TT_MUST_USE tt_rc conn_send_key_update(struct tt_conn *c, bool request_peer);
+void conn_send_alert(struct tt_conn *c, unsigned alert);
+TT_MUST_USE tt_rc conn_set_write_secret(struct tt_conn *c, const struct ks_secret *secret);
+
+/* conn_input.c */
+/* conn_set_read_secret: "Handshake messages MUST NOT span key changes" (section 5.1): refuses with
+ * unexpected_message when handshake bytes are left over. */
+TT_MUST_USE tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret);
+/* conn_process_messages: hand the complete messages in c->msg on, until one makes us wait. */
+TT_MUST_USE tt_rc conn_process_messages(struct tt_conn *c);
+
+/* hs.c */
+TT_MUST_USE tt_rc hs_receive(struct tt_conn *c,
+                             struct tt_bytes message); /* one whole message, header included */
+
+#endif

@@ -1,0 +1,137 @@
+/* tls/ext.c: the table and its two loops. Layer: tls. RFC 9846 section 4.3. */
+#include "tls/ext.h"
+
+#include <string.h>
+
+static const struct ext table[] = {
+    {EXT_SERVER_NAME, IN_CH | IN_EE | IN_CR, server_name_wants, server_name_build, server_name_parse},
+    {EXT_SUPPORTED_VERSIONS, IN_CH | IN_SH | IN_HRR, supported_versions_wants, supported_versions_build,
+     supported_versions_parse},
+    {EXT_COOKIE, IN_CH | IN_HRR, cookie_wants, cookie_build, cookie_parse},
+    {EXT_SUPPORTED_GROUPS, IN_CH | IN_EE, supported_groups_wants, supported_groups_build,
+     supported_groups_parse},
+    {EXT_KEY_SHARE, IN_CH | IN_SH | IN_HRR, key_share_wants, key_share_build, key_share_parse},
+    {EXT_SIGNATURE_ALGORITHMS, IN_CH | IN_CR, signature_algorithms_wants, signature_algorithms_build,
+     signature_algorithms_parse},
+    {EXT_SIGNATURE_ALGORITHMS_CERT, IN_CH | IN_CR, signature_algorithms_wants,
+     signature_algorithms_cert_build, signature_algorithms_cert_parse},
+    {EXT_CERTIFICATE_AUTHORITIES, IN_CH | IN_CR, certificate_authorities_wants, certificate_authorities_build,
+     certificate_authorities_parse},
+    {EXT_ALPN, IN_CH | IN_EE, alpn_wants, alpn_build, alpn_parse},
+    {EXT_STATUS_REQUEST, IN_CH | IN_CR | IN_CT, NULL, NULL, NULL},
+    {EXT_SIGNED_CERTIFICATE_TIMESTAMP, IN_CH | IN_CR | IN_CT, NULL, NULL, NULL},
+    {EXT_CLIENT_CERTIFICATE_TYPE, IN_CH | IN_EE, NULL, NULL, NULL},
+    {EXT_SERVER_CERTIFICATE_TYPE, IN_CH | IN_EE, NULL, NULL, NULL},
+    {EXT_PADDING, IN_CH, NULL, NULL, NULL},
+    {EXT_COMPRESS_CERTIFICATE, IN_CH | IN_CR, NULL, NULL, NULL},
+    {EXT_RECORD_SIZE_LIMIT, IN_CH | IN_EE, NULL, NULL, NULL},
+    {EXT_DELEGATED_CREDENTIAL, IN_CH | IN_CR | IN_CT, NULL, NULL, NULL},
+    {EXT_EARLY_DATA, IN_CH | IN_EE | IN_NST, NULL, NULL, NULL},
+    {EXT_PSK_KEY_EXCHANGE_MODES, IN_CH, NULL, NULL, NULL},
+    {EXT_OID_FILTERS, IN_CR, NULL, NULL, NULL},
+    {EXT_POST_HANDSHAKE_AUTH, IN_CH, NULL, NULL, NULL},
+    {EXT_PRE_SHARED_KEY, IN_CH | IN_SH, NULL, NULL,
+     NULL}, /* "MUST be the last extension in the ClientHello" */
+};
+#define EXT_COUNT TT_COUNT(table)
+_Static_assert(EXT_COUNT <= 64, "the bit sets of struct hs hold 64 extensions");
+
+static size_t ext_index(uint16_t type)
+{
+    size_t i = 0;
+    while (i < EXT_COUNT && table[i].type != type)
+        i++;
+    return i;
+}
+
+static bool place_is_answer(enum ext_place in)
+{
+    return in == IN_SH || in == IN_HRR || in == IN_EE || in == IN_CT;
+}
+
+/* The rules that hold for one extension of any type. */
+static tt_rc ext_check(struct tt_conn *c, enum ext_place in, uint16_t type)
+{
+    size_t i = ext_index(type);
+    /* "If an implementation receives an extension which it recognizes and which is not specified for the
+     * message in which it appears, it MUST abort the handshake with an "illegal_parameter" alert." */
+    if (i < EXT_COUNT && (table[i].places & (unsigned)in) == 0)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "extension %u stands in a message it is not for",
+                           type);
+    /* "Implementations MUST NOT send extension responses if the remote endpoint did not send the
+     * corresponding extension requests, with the exception of the "cookie" extension in the
+     * HelloRetryRequest. Upon receiving such an extension, an endpoint MUST abort the handshake with an
+     * "unsupported_extension" alert." */
+    bool asked_for = i < EXT_COUNT && (c->hs->offered >> i & 1) != 0;
+    if (place_is_answer(in) && !asked_for && !(in == IN_HRR && type == EXT_COOKIE))
+        return conn_refuse(c, TT_ALERT_UNSUPPORTED_EXTENSION, "extension %u was not asked for", type);
+    /* "... MUST be the last extension in the ClientHello" (section 4.3.11) */
+    if (in == IN_CH && (c->hs->peer.seen >> (EXT_COUNT - 1) & 1) != 0)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "pre_shared_key is not the last extension");
+    return TT_OK;
+}
+
+static tt_rc ext_collect(struct tt_conn *c, enum ext_place in, struct tt_bytes block,
+                         struct tt_bytes found[EXT_COUNT])
+{
+    uint8_t types[65536 / 8];
+    memset(types, 0, sizeof types);
+    for (struct reader r = reader_of(block); rd_left(&r) > 0;) {
+        uint16_t type = rd_u16(&r);
+        struct tt_bytes data = rd_vec16(&r, 0);
+        if (rd_status(&r) != TT_OK)
+            return conn_refuse(c, TT_ALERT_DECODE_ERROR, "the list of extensions is cut off");
+        /* "There MUST NOT be more than one extension of the same type in a given extension block." */
+        uint8_t bit = (uint8_t)(1U << (type & 7));
+        if ((types[type >> 3] & bit) != 0)
+            return conn_refuse(c, TT_ALERT_DECODE_ERROR, "extension %u stands there twice", type);
+        types[type >> 3] |= bit;
+        TT_TRY(ext_check(c, in, type));
+        size_t i = ext_index(type);
+        if (i < EXT_COUNT) {
+            found[i] = data;
+            c->hs->peer.seen |= (uint64_t)1 << i;
+        }
+    }
+    return TT_OK;
+}
+
+tt_rc ext_parse_block(struct tt_conn *c, enum ext_place in, struct tt_bytes block)
+{
+    struct tt_bytes found[EXT_COUNT] = {{0}};
+    c->hs->peer.seen = 0;
+    TT_TRY(ext_collect(c, in, block, found));
+    for (size_t i = 0; i < EXT_COUNT; i++) {
+        if ((c->hs->peer.seen >> i & 1) == 0 || table[i].parse == NULL)
+            continue;
+        struct reader r = reader_of(found[i]);
+        TT_TRY(table[i].parse(c, in, &r));
+        if (rd_done(&r) != TT_OK)
+            return conn_refuse(c, TT_ALERT_DECODE_ERROR, "extension %u is malformed", table[i].type);
+    }
+    return TT_OK;
+}
+
+void ext_build_block(struct tt_conn *c, enum ext_place in, struct writer *w)
+{
+    struct wr_mark block = wr_open16(w);
+    uint64_t sent = 0;
+    for (size_t i = 0; i < EXT_COUNT; i++) {
+        if ((table[i].places & (unsigned)in) == 0 || table[i].wants == NULL || !table[i].wants(c, in))
+            continue;
+        wr_u16(w, table[i].type);
+        struct wr_mark data = wr_open16(w);
+        table[i].build(c, in, w);
+        wr_close(w, data);
+        sent |= (uint64_t)1 << i;
+    }
+    wr_close(w, block);
+    if (!place_is_answer(in))
+        c->hs->offered = sent;
+}
+
+bool ext_seen(const struct tt_conn *c, uint16_t type)
+{
+    size_t i = ext_index(type);
+    return i < EXT_COUNT && (c->hs->peer.seen >> i & 1) != 0;
+}

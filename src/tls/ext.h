@@ -1,0 +1,65 @@
+/* tls/ext.h: the extension table (RFC 9846 section 4.3). Layer: tls.
+ * One loop refuses duplicates, extensions in the wrong message and unsolicited answers; then each is parsed
+ * in the order of the table. Building goes by the same table. */
+#ifndef TLS_EXT_H
+#define TLS_EXT_H
+
+#include "tls/hs.h"
+
+enum ext_place {
+    IN_CH = 1,  /* ClientHello */
+    IN_SH = 2,  /* ServerHello */
+    IN_HRR = 4, /* HelloRetryRequest */
+    IN_EE = 8,  /* EncryptedExtensions */
+    IN_CR = 16, /* CertificateRequest */
+    IN_CT = 32, /* an entry of Certificate */
+    IN_NST = 64 /* NewSessionTicket */
+};
+
+/* struct ext: wants and build are NULL for extensions we never send, parse is NULL for those we know but do
+ * not look into. parse leaves trailing bytes to the loop; it may refuse the connection itself. */
+struct ext {
+    uint16_t type;
+    unsigned places; /* where the standard allows it */
+    bool (*wants)(const struct tt_conn *c, enum ext_place in);
+    void (*build)(struct tt_conn *c, enum ext_place in, struct writer *w);
+    tt_rc (*parse)(struct tt_conn *c, enum ext_place in, struct reader *r);
+};
+
+TT_MUST_USE tt_rc ext_parse_block(struct tt_conn *c, enum ext_place in, struct tt_bytes block);
+void ext_build_block(struct tt_conn *c, enum ext_place in, struct writer *w); /* with its 16-bit length */
+bool ext_seen(const struct tt_conn *c, uint16_t type);                        /* in the block parsed last */
+
+/* ext_hello.c */
+bool supported_versions_wants(const struct tt_conn *c, enum ext_place in);
+void supported_versions_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc supported_versions_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool supported_groups_wants(const struct tt_conn *c, enum ext_place in);
+void supported_groups_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc supported_groups_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool key_share_wants(const struct tt_conn *c, enum ext_place in);
+void key_share_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc key_share_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool cookie_wants(const struct tt_conn *c, enum ext_place in);
+void cookie_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc cookie_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+
+/* ext_names.c */
+bool server_name_wants(const struct tt_conn *c, enum ext_place in);
+void server_name_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc server_name_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool alpn_wants(const struct tt_conn *c, enum ext_place in);
+void alpn_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc alpn_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+
+/* ext_auth.c */
+bool signature_algorithms_wants(const struct tt_conn *c, enum ext_place in);
+void signature_algorithms_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc signature_algorithms_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+void signature_algorithms_cert_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc signature_algorithms_cert_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool certificate_authorities_wants(const struct tt_conn *c, enum ext_place in);
+void certificate_authorities_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc certificate_authorities_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+
+#endif

@@ -1,0 +1,78 @@
+/* tls/ext_auth.c: signature_algorithms, signature_algorithms_cert, certificate_authorities. Layer: tls.
+ * RFC 9846 sections 4.3.3 and 4.3.4. */
+#include "tls/ext.h"
+
+bool signature_algorithms_wants(const struct tt_conn *c, enum ext_place in)
+{
+    (void)c;
+    (void)in;
+    return true;
+}
+
+void signature_algorithms_build(struct tt_conn *c, enum ext_place in, struct writer *w)
+{
+    (void)in;
+    struct wr_mark list = wr_open16(w);
+    for (size_t i = 0; i < c->cfg->verify_schemes.n; i++)
+        wr_u16(w, c->cfg->verify_schemes.items[i]);
+    wr_close(w, list);
+}
+
+static struct tt_bytes rd_schemes(struct reader *r)
+{
+    struct tt_bytes list = rd_vec16(r, 2);
+    if (list.len % 2 != 0)
+        rd_fail(r);
+    return list;
+}
+
+tt_rc signature_algorithms_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
+{
+    (void)in;
+    c->hs->peer.schemes = rd_schemes(r);
+    return TT_OK;
+}
+
+/* Certificates may also be signed with PKCS#1 ("defined for use in certificates only", section 4.3.3). */
+void signature_algorithms_cert_build(struct tt_conn *c, enum ext_place in, struct writer *w)
+{
+    (void)in;
+    struct wr_mark list = wr_open16(w);
+    for (size_t i = 0; i < c->cfg->verify_schemes.n; i++)
+        wr_u16(w, c->cfg->verify_schemes.items[i]);
+    wr_u16(w, TT_SCHEME_RSA_PKCS1_SHA256);
+    wr_u16(w, TT_SCHEME_RSA_PKCS1_SHA384);
+    wr_u16(w, TT_SCHEME_RSA_PKCS1_SHA512);
+    wr_close(w, list);
+}
+
+tt_rc signature_algorithms_cert_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
+{
+    (void)in;
+    c->hs->peer.schemes_cert = rd_schemes(r);
+    return TT_OK;
+}
+
+bool certificate_authorities_wants(const struct tt_conn *c, enum ext_place in)
+{
+    return in == IN_CR && buf_size(&c->cfg->authorities) > 0;
+}
+
+void certificate_authorities_build(struct tt_conn *c, enum ext_place in, struct writer *w)
+{
+    (void)in;
+    wr_vec16(w, buf_bytes(&c->cfg->authorities));
+}
+
+tt_rc certificate_authorities_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
+{
+    (void)in;
+    /* DistinguishedName authorities<3..2^16-1>; each opaque<1..2^16-1> */
+    c->hs->peer.authorities = rd_vec16(r, 3);
+    struct reader names = reader_of(c->hs->peer.authorities);
+    while (rd_left(&names) > 0)
+        (void)rd_vec16(&names, 1);
+    if (rd_done(&names) != TT_OK)
+        rd_fail(r);
+    return TT_OK;
+}

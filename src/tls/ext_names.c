@@ -1,0 +1,121 @@
+/* tls/ext_names.c: server_name (RFC 6066 section 3) and application_layer_protocol_negotiation (RFC 7301).
+ * Layer: tls. */
+#include "tls/ext.h"
+
+#include <string.h>
+
+/* Is the configured name one that may be sent: "Literal IPv4 and IPv6 addresses are not permitted in
+ * "HostName"". */
+static bool name_is_dns(struct tt_bytes name)
+{
+    bool letters = false;
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.data[i] == ':')
+            return false;
+        letters = letters || (name.data[i] != '.' && (name.data[i] < '0' || name.data[i] > '9'));
+    }
+    return letters;
+}
+
+bool server_name_wants(const struct tt_conn *c, enum ext_place in)
+{
+    if (in == IN_CH)
+        return name_is_dns(buf_bytes(&c->server_name));
+    /* The answer in EncryptedExtensions is the server's word that it used the name. */
+    return in == IN_EE && buf_size(&c->server_name) > 0;
+}
+
+void server_name_build(struct tt_conn *c, enum ext_place in, struct writer *w)
+{
+    if (in == IN_EE)
+        return; /* "The "extension_data" field of this extension SHALL be empty." */
+    struct wr_mark list = wr_open16(w);
+    wr_u8(w, 0); /* host_name */
+    struct tt_bytes name = buf_bytes(&c->server_name);
+    if (name.len > 0 && name.data[name.len - 1] == '.')
+        name.len--; /* "without a trailing dot" */
+    wr_vec16(w, name);
+    wr_close(w, list);
+}
+
+tt_rc server_name_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
+{
+    if (in != IN_CH)
+        return TT_OK; /* empty: the loop refuses anything else */
+    struct reader list = reader_of(rd_vec16(r, 1));
+    uint8_t type = rd_u8(&list);
+    struct tt_bytes name = rd_vec16(&list, 1);
+    /* There is no second name type, and "MUST NOT contain more than one name of the same name_type". */
+    if (rd_done(&list) != TT_OK || type != 0 || name.len > 255 || memchr(name.data, 0, name.len) != NULL)
+        rd_fail(r);
+    else
+        c->hs->peer.server_name = name;
+    return TT_OK;
+}
+
+bool alpn_wants(const struct tt_conn *c, enum ext_place in)
+{
+    return in == IN_CH ? c->cfg->alpn_len > 0 : buf_size(&c->alpn) > 0;
+}
+
+void alpn_build(struct tt_conn *c, enum ext_place in, struct writer *w)
+{
+    struct wr_mark list = wr_open16(w);
+    if (in == IN_CH)
+        wr_bytes(w, (struct tt_bytes){c->cfg->alpn, c->cfg->alpn_len});
+    else
+        wr_vec8(w, buf_bytes(&c->alpn));
+    wr_close(w, list);
+}
+
+/* Is name among the names of a list as it stands on the wire. */
+static bool alpn_list_has(struct tt_bytes list, struct tt_bytes name)
+{
+    struct reader r = reader_of(list);
+    while (rd_left(&r) > 0) {
+        struct tt_bytes item = rd_vec8(&r, 1);
+        if (rd_status(&r) == TT_OK && item.len == name.len && memcmp(item.data, name.data, name.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The server: our preference among the client's names. "In the event that the server supports no protocols
+ * that the client advertises, then the server SHALL respond with a fatal "no_application_protocol" alert." */
+static tt_rc alpn_choose(struct tt_conn *c, struct tt_bytes offered)
+{
+    struct reader ours = reader_of((struct tt_bytes){c->cfg->alpn, c->cfg->alpn_len});
+    while (rd_left(&ours) > 0) {
+        struct tt_bytes name = rd_vec8(&ours, 1);
+        if (alpn_list_has(offered, name)) {
+            buf_free(&c->alpn); /* a second ClientHello chooses again */
+            TT_OWN(c, buf_append(&c->alpn, name.data, name.len));
+            return TT_OK;
+        }
+    }
+    return conn_refuse(c, TT_ALERT_NO_APPLICATION_PROTOCOL,
+                       "the client offers no application protocol of ours");
+}
+
+tt_rc alpn_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
+{
+    struct tt_bytes list = rd_vec16(r, 2);
+    struct reader names = reader_of(list);
+    struct tt_bytes first = rd_vec8(&names, 1);
+    if (in == IN_CH) {
+        while (rd_left(&names) > 0)
+            (void)rd_vec8(&names, 1);
+        if (rd_done(&names) != TT_OK)
+            rd_fail(r);
+        return rd_status(r) != TT_OK || c->cfg->alpn_len == 0 ? TT_OK : alpn_choose(c, list);
+    }
+    /* "The "ProtocolNameList" MUST contain exactly one "ProtocolName"." */
+    if (rd_done(&names) != TT_OK) {
+        rd_fail(r);
+        return TT_OK;
+    }
+    if (!alpn_list_has((struct tt_bytes){c->cfg->alpn, c->cfg->alpn_len}, first))
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the server chose a protocol that was not offered");
+    TT_OWN(c, buf_append(&c->alpn, first.data, first.len));
+    return TT_OK;
+}

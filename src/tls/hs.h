@@ -1,0 +1,145 @@
+/* tls/hs.h: the handshake's own memory and the functions its messages share. Layer: tls.
+ * One allocation, made with the connection and wiped when it is connected. Messages are in msg_*.c (building
+ * and receiving side by side), flights in client.c and server.c, the edge table in hs.c. */
+#ifndef TLS_HS_H
+#define TLS_HS_H
+
+#include "tls/conn.h"
+
+#define HS_MAX_SHARES  4
+#define HS_RANDOM_SIZE 32
+#define HS_MAX_COOKIE  1024 /* ours is 32 bytes; a server's is echoed up to this */
+
+/* What was learnt about the peer. Nothing but the verifier sets PEER_CERTIFICATE; CONNECTED demands it. */
+enum peer_auth {
+    PEER_UNKNOWN,
+    PEER_CHAIN_JUDGED, /* Certificate accepted by the verifier; the key is not yet proven */
+    PEER_CERTIFICATE,  /* and CertificateVerify made with that key */
+    PEER_ANONYMOUS     /* server only: a client without a certificate, where that is allowed */
+};
+
+/* struct peer_hello: views into the message that is being received; empty outside its handler. */
+struct peer_hello {
+    struct tt_bytes versions, groups, shares, schemes, schemes_cert, alpn, server_name, cookie, authorities;
+    uint16_t selected_version, selected_group; /* ServerHello, HelloRetryRequest */
+    struct tt_bytes selected_share;
+    uint64_t seen; /* bit i: extension i of the table was in the last block */
+};
+
+struct sign_state {
+    uint64_t id;
+    bool open;
+    uint16_t scheme;
+    uint8_t content[64 + 34 + HASH_MAX_SIZE]; /* section 4.5.2 */
+    size_t content_len;
+    uint8_t digest[HASH_MAX_SIZE];
+    size_t digest_len;
+};
+
+struct hs {
+    struct transcript transcript;
+    struct key_schedule ks;
+    struct ks_secret client_hs, server_hs; /* *_handshake_traffic_secret */
+    struct ks_secret client_ap, server_ap; /* *_application_traffic_secret_0 */
+    struct buf flight;                     /* messages built and not yet in records */
+    uint8_t client_random[HS_RANDOM_SIZE];
+    uint8_t session_id[32]; /* legacy_session_id */
+    size_t session_id_len;
+    uint64_t offered; /* bit i: extension i of the table was in our last request (ClientHello,
+                         CertificateRequest) */
+    struct peer_hello peer;
+
+    struct kx_offer *offers[HS_MAX_SHARES]; /* client */
+    size_t offers_len;
+    struct kx_secret shared; /* between ClientHello and ServerHello on a server */
+    struct kx_response *response;
+    uint16_t retry_group;          /* HelloRetryRequest: the group asked for, or 0 */
+    struct buf cookie;             /* HelloRetryRequest: the cookie to echo, or the one we sent */
+    uint8_t hello_fingerprint[32]; /* server: what a second ClientHello must not change */
+
+    enum peer_auth peer_auth;
+    struct pubkey *peer_key;
+    bool certificate_requested; /* a CertificateRequest was sent or received */
+    const struct identity *identity;
+    uint16_t scheme; /* what our identity will sign with */
+    struct sign_state sign;
+};
+
+TT_MUST_USE tt_rc hs_new(struct hs **ret);
+void hs_free(struct hs *hs);
+
+/* hs_set_state: only along the edges of the row that is being handled. */
+TT_MUST_USE tt_rc hs_set_state(struct tt_conn *c, enum conn_state next);
+
+/* hs_begin, hs_end: build one message at the end of the flight; hs_end closes its length, adds it to the
+ * transcript and traces it. */
+struct hs_message {
+    struct writer w;
+    size_t at;
+    struct wr_mark body;
+    uint8_t type;
+};
+struct hs_message hs_begin(struct tt_conn *c, enum tt_handshake_type type);
+TT_MUST_USE tt_rc hs_end(struct tt_conn *c, struct hs_message *m);
+/* hs_flush: put the flight into records under the present write key. */
+TT_MUST_USE tt_rc hs_flush(struct tt_conn *c);
+
+/* hs_agree: Handshake Secret and both handshake traffic secrets, from the shared secret and the transcript up
+ * to ServerHello. hs_main: Main Secret and the application secrets, from the transcript up to the server's
+ * Finished. */
+TT_MUST_USE tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared);
+TT_MUST_USE tt_rc hs_main(struct tt_conn *c);
+/* hs_connected: the end of the handshake: demands the proof of the peer, frees the handshake's memory. */
+TT_MUST_USE tt_rc hs_connected(struct tt_conn *c, enum conn_state state);
+
+/* hs_ask_signature: the content of CertificateVerify, and the pull request for its signature. */
+TT_MUST_USE tt_rc hs_ask_signature(struct tt_conn *c, enum conn_state wait_state);
+
+/* list_has: is v in a list of uint16 as it stands on the wire. */
+bool list_has(struct tt_bytes list, uint16_t v);
+
+/* is_hello_retry_request: a whole server_hello message whose random says that it is one. */
+bool is_hello_retry_request(struct tt_bytes message);
+
+/* messages: NAME_put builds, NAME_recv handles */
+TT_MUST_USE tt_rc client_hello_put(struct tt_conn *c);
+TT_MUST_USE tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc server_hello_put(struct tt_conn *c, bool retry);
+TT_MUST_USE tt_rc server_hello_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc encrypted_extensions_put(struct tt_conn *c);
+TT_MUST_USE tt_rc encrypted_extensions_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc certificate_request_put(struct tt_conn *c);
+TT_MUST_USE tt_rc certificate_request_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc certificate_put(struct tt_conn *c);
+TT_MUST_USE tt_rc certificate_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc certificate_verify_put(struct tt_conn *c, struct tt_bytes signature);
+TT_MUST_USE tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc finished_put(struct tt_conn *c);
+TT_MUST_USE tt_rc finished_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc new_session_ticket_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc key_update_recv(struct tt_conn *c, struct tt_bytes message);
+/* certificate_verify_content: section 4.5.2's signed content for the given side. */
+TT_MUST_USE tt_rc certificate_verify_content(struct tt_conn *c, enum tt_role signer, uint8_t *ret,
+                                             size_t *ret_len);
+
+/* flights */
+TT_MUST_USE tt_rc client_start(struct tt_conn *c);
+TT_MUST_USE tt_rc client_hello_again(struct tt_conn *c);   /* after a HelloRetryRequest */
+TT_MUST_USE tt_rc client_keys(struct tt_conn *c);          /* after ServerHello */
+TT_MUST_USE tt_rc client_second_flight(struct tt_conn *c); /* after the server's Finished */
+TT_MUST_USE tt_rc client_finish(struct tt_conn *c); /* after Certificate and CertificateVerify, if any */
+TT_MUST_USE tt_rc server_retry(struct tt_conn *c);
+TT_MUST_USE tt_rc server_flight(struct tt_conn *c); /* ServerHello ... Certificate */
+TT_MUST_USE tt_rc server_finish(struct tt_conn *c); /* after CertificateVerify */
+TT_MUST_USE tt_rc server_connected(struct tt_conn *c);
+
+/* the edge table, for the dispatcher, the test of all 256 types, and the diagram in docs/ */
+struct hs_edge {
+    enum conn_state state;
+    uint8_t message;
+    tt_rc (*recv)(struct tt_conn *c, struct tt_bytes message);
+    enum conn_state next[4]; /* where it may lead; CONN_STATE_COUNT = no more */
+};
+const struct hs_edge *hs_edges(size_t *ret_n);
+
+#endif

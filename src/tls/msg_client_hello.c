@@ -1,0 +1,248 @@
+/* tls/msg_client_hello.c: ClientHello, both sides. Layer: tls. RFC 9846 sections 4.2.2 and 4.2.4. */
+#include <string.h>
+
+#include "tls/ext.h"
+
+tt_rc client_hello_put(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    struct hs_message m = hs_begin(c, TT_HS_CLIENT_HELLO);
+    wr_u16(&m.w, TLS_VERSION_1_2); /* legacy_version */
+    wr_bytes(&m.w, (struct tt_bytes){hs->client_random, sizeof hs->client_random});
+    wr_vec8(&m.w, (struct tt_bytes){hs->session_id, hs->session_id_len});
+    struct wr_mark suites = wr_open16(&m.w);
+    for (size_t i = 0; i < c->cfg->suites.n; i++)
+        wr_u16(&m.w, c->cfg->suites.items[i]);
+    wr_close(&m.w, suites);
+    wr_u8(&m.w, 1); /* legacy_compression_methods: exactly the null method */
+    wr_u8(&m.w, 0);
+    ext_build_block(c, IN_CH, &m.w);
+    return hs_end(c, &m);
+}
+
+struct client_hello {
+    uint16_t legacy_version;
+    struct tt_bytes random, session_id, suites, compression, extensions;
+};
+
+static tt_rc client_hello_parse(struct client_hello *ret, struct tt_bytes message)
+{
+    struct reader r = reader_of(message);
+    (void)rd_bytes(&r, 4);
+    ret->legacy_version = rd_u16(&r);
+    ret->random = rd_bytes(&r, HS_RANDOM_SIZE);
+    ret->session_id = rd_vec8(&r, 0);
+    ret->suites = rd_vec16(&r, 2);
+    ret->compression = rd_vec8(&r, 1);
+    /* Before TLS 1.3 the extensions could be left out altogether. */
+    ret->extensions = rd_left(&r) > 0 ? rd_vec16(&r, 0) : (struct tt_bytes){NULL, 0};
+    if (ret->session_id.len > 32 || ret->suites.len % 2 != 0)
+        return TT_ERR_DECODE;
+    return rd_done(&r);
+}
+
+/* "the client MUST send the same ClientHello without modification, except" for key_share, early_data, cookie,
+ * pre_shared_key and padding (section 4.2.2): a digest of everything else. */
+static tt_rc client_hello_fingerprint(struct tt_conn *c, const struct client_hello *ch, uint8_t *ret)
+{
+    struct hash_ctx *h = NULL;
+    TT_TRY(hash_new(&h, c->cfg->lib, HASH_SHA256));
+    const struct tt_bytes fields[] = {ch->random, ch->session_id, ch->suites, ch->compression};
+    tt_rc rc = TT_OK;
+    for (size_t i = 0; rc == TT_OK && i < TT_COUNT(fields); i++) {
+        const uint8_t len[2] = {(uint8_t)(fields[i].len >> 8), (uint8_t)fields[i].len};
+        rc = hash_update(h, (struct tt_bytes){len, sizeof len});
+        if (rc == TT_OK)
+            rc = hash_update(h, fields[i]);
+    }
+    struct reader r = reader_of(ch->extensions);
+    while (rc == TT_OK && rd_left(&r) > 0) {
+        const uint8_t *start = r.at;
+        uint16_t type = rd_u16(&r);
+        (void)rd_vec16(&r, 0);
+        bool may_change = type == EXT_KEY_SHARE || type == EXT_EARLY_DATA || type == EXT_COOKIE ||
+                          type == EXT_PRE_SHARED_KEY || type == EXT_PADDING;
+        if (!may_change)
+            rc = hash_update(h, (struct tt_bytes){start, (size_t)(r.at - start)});
+    }
+    if (rc == TT_OK)
+        rc = hash_peek(h, ret);
+    hash_free(h);
+    return rc;
+}
+
+/* The fields whose values the standard fixes. */
+static tt_rc client_hello_check(struct tt_conn *c, const struct client_hello *ch)
+{
+    const struct peer_hello *p = &c->hs->peer;
+    if (!list_has(p->versions, TLS_VERSION_1_3))
+        return conn_refuse(c, TT_ALERT_PROTOCOL_VERSION, "the client does not offer TLS 1.3");
+    /* "A server which receives a legacy_version value not equal to 0x0303 MUST abort the handshake with a
+     * "protocol_version" alert" */
+    if (ch->legacy_version != TLS_VERSION_1_2)
+        return conn_refuse(c, TT_ALERT_PROTOCOL_VERSION, "legacy_version of the ClientHello is 0x%04x",
+                           ch->legacy_version);
+    /* "If a TLS 1.3 ClientHello is received with any other value in this field, the server MUST abort the
+     * handshake with an "illegal_parameter" alert." */
+    if (ch->compression.len != 1 || ch->compression.data[0] != 0)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the client offers compression");
+    /* Without a PSK all three are mandatory (section 9.2). */
+    if (!ext_seen(c, EXT_SIGNATURE_ALGORITHMS) || !ext_seen(c, EXT_SUPPORTED_GROUPS))
+        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION,
+                           "the client sent no signature_algorithms, or no supported_groups");
+    if (!ext_seen(c, EXT_KEY_SHARE))
+        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent no key_share");
+    return TT_OK;
+}
+
+/* Section 4.2.4: what a second ClientHello must and must not change. */
+static tt_rc client_hello_check_second(struct tt_conn *c, const struct client_hello *ch)
+{
+    struct hs *hs = c->hs;
+    uint8_t fingerprint[sizeof hs->hello_fingerprint];
+    TT_OWN(c, client_hello_fingerprint(c, ch, fingerprint));
+    if (memcmp(fingerprint, hs->hello_fingerprint, sizeof fingerprint) != 0)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the second ClientHello changed what it must not");
+    if (ext_seen(c, EXT_EARLY_DATA))
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "early_data stands in the second ClientHello");
+    struct tt_bytes sent = buf_bytes(&hs->cookie);
+    if (sent.len > 0 && !ext_seen(c, EXT_COOKIE))
+        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the second ClientHello carries no cookie");
+    if (hs->peer.cookie.len != sent.len || !mem_equal_ct(hs->peer.cookie.data, sent.data, sent.len))
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the cookie is not the one that was sent");
+    if (hs->retry_group == 0)
+        return TT_OK;
+    /* "replacing the list of shares with a list containing a single KeyShareEntry from the indicated group"
+     */
+    struct reader r = reader_of(hs->peer.shares);
+    uint16_t group = rd_u16(&r);
+    (void)rd_vec16(&r, 1);
+    if (rd_done(&r) != TT_OK || group != hs->retry_group)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                           "the second ClientHello does not carry the share asked for");
+    return TT_OK;
+}
+
+static tt_rc choose_suite(struct tt_conn *c, struct tt_bytes suites)
+{
+    for (size_t i = 0; i < c->cfg->suites.n; i++)
+        if (list_has(suites, c->cfg->suites.items[i])) {
+            c->suite = suite_of(c->cfg->suites.items[i]);
+            return TT_OK;
+        }
+    return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE, "the client offers no cipher suite of ours");
+}
+
+/* The client's share for a group, or empty. */
+static struct tt_bytes share_for(struct tt_bytes shares, uint16_t group)
+{
+    struct reader r = reader_of(shares);
+    while (rd_left(&r) > 0) {
+        uint16_t g = rd_u16(&r);
+        struct tt_bytes share = rd_vec16(&r, 1);
+        if (rd_status(&r) == TT_OK && g == group)
+            return share;
+    }
+    return (struct tt_bytes){NULL, 0};
+}
+
+/* Our most wanted common group for which a share is there; else our most wanted common one, by
+ * HelloRetryRequest. */
+static tt_rc choose_group(struct tt_conn *c, struct tt_bytes *ret_share)
+{
+    const struct peer_hello *p = &c->hs->peer;
+    uint16_t common = 0;
+    for (size_t i = 0; i < c->cfg->groups.n; i++) {
+        uint16_t group = c->cfg->groups.items[i];
+        if (!list_has(p->groups, group))
+            continue;
+        *ret_share = share_for(p->shares, group);
+        if (ret_share->len > 0) {
+            c->group = group;
+            return TT_OK;
+        }
+        common = common == 0 ? group : common;
+    }
+    if (common == 0)
+        return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE, "the client offers no key exchange group of ours");
+    c->group = common;
+    return TT_OK;
+}
+
+/* The first identity that can sign in a way the client accepts. */
+static tt_rc choose_identity(struct tt_conn *c)
+{
+    for (size_t i = 0; i < c->cfg->identities_len; i++) {
+        const struct identity *id = &c->cfg->identities[i];
+        for (size_t j = 0; j < id->schemes.n; j++)
+            if (list_has(c->hs->peer.schemes, id->schemes.items[j])) {
+                c->hs->identity = id;
+                c->hs->scheme = id->schemes.items[j];
+                return TT_OK;
+            }
+    }
+    return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
+                       "the client accepts no signature that our key can make");
+}
+
+static tt_rc keep_server_name(struct tt_conn *c)
+{
+    struct tt_bytes name = c->hs->peer.server_name;
+    buf_free(&c->server_name);
+    if (name.len > 0)
+        TT_OWN(c, buf_append(&c->server_name, name.data, name.len));
+    return TT_OK;
+}
+
+/* Answer with ServerHello, or ask for another ClientHello. */
+static tt_rc client_hello_answer(struct tt_conn *c, struct tt_bytes share)
+{
+    struct hs *hs = c->hs;
+    bool second = c->state == SERVER_WAIT_CH2;
+    if (!second && (share.len == 0 || c->cfg->force_retry)) {
+        hs->retry_group = share.len == 0 ? c->group : 0;
+        return server_retry(c);
+    }
+    if (share.len == 0)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                           "the second ClientHello has no share of a group of ours");
+    hs->response = mem_alloc(sizeof *hs->response);
+    if (hs->response == NULL)
+        return conn_broken(c, TT_ERR_MEMORY);
+    tt_rc rc = kx_respond(hs->response, c->cfg->lib, c->group, c->cfg->random, share);
+    if (rc == TT_ERR_PROTOCOL)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the client's share for %s is not valid",
+                           tt_group_name(c->group));
+    TT_OWN(c, rc);
+    return server_flight(c);
+}
+
+tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message)
+{
+    struct hs *hs = c->hs;
+    struct client_hello ch;
+    if (client_hello_parse(&ch, message) != TT_OK)
+        return conn_refuse(c, TT_ALERT_DECODE_ERROR, "the ClientHello is malformed");
+    c->ccs_allowed = true;
+    bool second = c->state == SERVER_WAIT_CH2;
+    uint16_t suite_before = c->suite != NULL ? c->suite->id : 0;
+    TT_TRY(ext_parse_block(c, IN_CH, ch.extensions));
+    TT_TRY(client_hello_check(c, &ch));
+    if (second)
+        TT_TRY(client_hello_check_second(c, &ch));
+    else
+        TT_OWN(c, client_hello_fingerprint(c, &ch, hs->hello_fingerprint));
+    TT_TRY(choose_suite(c, ch.suites));
+    if (second && c->suite->id != suite_before)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the second ClientHello changed the cipher suites");
+    struct tt_bytes share = {NULL, 0};
+    TT_TRY(choose_group(c, &share));
+    TT_TRY(choose_identity(c));
+    TT_TRY(keep_server_name(c));
+    memcpy(hs->client_random, ch.random.data, sizeof hs->client_random);
+    if (ch.session_id.len > 0)
+        memcpy(hs->session_id, ch.session_id.data, ch.session_id.len);
+    hs->session_id_len = ch.session_id.len;
+    TT_OWN(c, transcript_choose(&hs->transcript, c->cfg->lib, c->suite->hash));
+    return client_hello_answer(c, share);
+}

@@ -1,0 +1,64 @@
+/* tls/server.c: the server's flights, in the order in which they go out. Layer: tls. RFC 9846 appendix A.2.
+ */
+#include "tls/hs.h"
+
+tt_rc server_retry(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    uint8_t *cookie = buf_reserve(&hs->cookie, 32);
+    if (cookie == NULL || !conn_random(c, cookie, 32))
+        return conn_broken(c, TT_ERR_MEMORY);
+    buf_commit(&hs->cookie, 32);
+    TT_OWN(c, transcript_retry(&hs->transcript));
+    TT_TRY(server_hello_put(c, true));
+    TT_TRY(hs_flush(c));
+    if (hs->session_id_len > 0)
+        TT_TRY(conn_send_ccs(c));
+    c->hello_retry_request = true;
+    return hs_set_state(c, SERVER_WAIT_CH2);
+}
+
+static tt_rc server_keys(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    TT_OWN(c, hs_agree(c, (struct tt_bytes){hs->response->secret.data, hs->response->secret.len}));
+    mem_free(hs->response);
+    hs->response = NULL;
+    TT_TRY(conn_set_read_secret(c, &hs->client_hs));
+    TT_OWN(c, conn_set_write_secret(c, &hs->server_hs));
+    return TT_OK;
+}
+
+tt_rc server_flight(struct tt_conn *c)
+{
+    TT_TRY(server_hello_put(c, false));
+    TT_TRY(hs_flush(c));
+    /* Appendix E.4: "after its first handshake message. This may either be after a ServerHello or a
+     * HelloRetryRequest." */
+    if (c->hs->session_id_len > 0 && !c->hello_retry_request)
+        TT_TRY(conn_send_ccs(c));
+    TT_TRY(server_keys(c));
+    TT_TRY(encrypted_extensions_put(c));
+    if (c->cfg->client_auth != TT_CLIENT_AUTH_NONE)
+        TT_TRY(certificate_request_put(c));
+    TT_TRY(certificate_put(c));
+    return hs_ask_signature(c, SERVER_WAIT_SIGN);
+}
+
+tt_rc server_finish(struct tt_conn *c)
+{
+    TT_TRY(finished_put(c));
+    TT_TRY(hs_flush(c));
+    TT_OWN(c, hs_main(c));
+    c->write_secret = c->hs->server_ap;
+    TT_OWN(c, conn_set_write_secret(c, &c->write_secret));
+    return hs_set_state(c, c->hs->certificate_requested ? SERVER_WAIT_CERT : SERVER_WAIT_FINISHED);
+}
+
+tt_rc server_connected(struct tt_conn *c)
+{
+    c->read_secret = c->hs->client_ap;
+    TT_TRY(conn_set_read_secret(c, &c->read_secret));
+    c->ccs_allowed = false;
+    return hs_connected(c, SERVER_CONNECTED);
+}
