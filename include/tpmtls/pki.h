@@ -1,0 +1,158 @@
+/* tpmtls/pki.h: certificate requests, certificates and a small CA (RFC 2986, RFC 5280).
+ *
+ * Invariants
+ *  - Private keys are never here: whoever has one hands in a struct tt_pki_signer. A signature that comes
+ * back is verified before it is used.
+ *  - The time is handed in, in seconds since 1970; no clock is read.
+ *  - Requests and certificates are untrusted input. Text made from them for a person is UTF-8 without control
+ *    characters, so that a certificate cannot draw on a terminal.
+ *  - Everything handed out as ret_ is the caller's and freed with the named function. */
+#ifndef TPMTLS_PKI_H
+#define TPMTLS_PKI_H
+
+#include "tpmtls/error.h"
+#include "tpmtls/iana.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* struct tt_pki_signer: who signs a request or a certificate. */
+struct tt_pki_signer {
+    /* sign: like tt_key_sign: signs the message (not its digest); ECDSA gives DER, RSA the modulus-sized
+     * number. */
+    tt_rc (*sign)(void *arg, uint16_t scheme, struct tt_bytes message, uint8_t *ret_sig, size_t cap,
+                  size_t *ret_len, struct tt_error *err);
+    void *arg;
+    struct tt_bytes spki; /* DER SubjectPublicKeyInfo of the key */
+    uint16_t scheme;      /* rsa_pkcs1_*, ecdsa_*, ed25519, ed448; rsa_pss_* where RSASSA-PSS is wanted */
+};
+
+/* ---- certificates ---- */
+
+/* struct tt_cert_list: DER certificates, in the order they were in; fits tt_identity.chain. */
+struct tt_cert_list {
+    struct tt_bytes *certs;
+    size_t len;
+};
+
+/* tt_cert_list_from_pem: every CERTIFICATE of a PEM text; other blocks and text between them are skipped.
+ * TT_ERR_DECODE when there is none, or one that is cut off or damaged (the text says which). */
+TT_API TT_MUST_USE tt_rc tt_cert_list_from_pem(struct tt_cert_list **ret, struct tt_bytes pem,
+                                               struct tt_error *err);
+TT_API void tt_cert_list_free(struct tt_cert_list *list);
+
+/* tt_cert_list_to_pem: the first n certificates as one PEM text, NUL-terminated; tt_free. */
+TT_API TT_MUST_USE tt_rc tt_cert_list_to_pem(char **ret, const struct tt_cert_list *list, size_t n,
+                                             struct tt_error *err);
+
+/* struct tt_cert_info: a certificate for a person. Strings are never NULL. */
+struct tt_cert_info {
+    char *subject; /* "CN=device-1,O=Example" (RFC 4514) */
+    char *issuer;
+    char *serial;             /* lower-case hexadecimal, two digits a byte */
+    char *sans;               /* "DNS:a.example, IP:192.0.2.1", or "" */
+    char *key;                /* "P-256", "RSA 2048", ... */
+    char not_before_text[24]; /* "2026-01-31T12:00:00Z" */
+    char not_after_text[24];
+    char sha256[65]; /* fingerprint of the DER, lower-case hexadecimal */
+    int64_t not_before, not_after;
+    bool is_ca;
+};
+
+/* tt_cert_describe: TT_ERR_DECODE when der is not exactly one certificate. Says nothing about trust. */
+TT_API TT_MUST_USE tt_rc tt_cert_describe(struct tt_cert_info **ret, struct tt_bytes der,
+                                          struct tt_error *err);
+TT_API void tt_cert_info_free(struct tt_cert_info *info);
+
+/* tt_cert_matches_key: is this SubjectPublicKeyInfo the key the certificate was issued for. False also when
+ * one of them cannot be read. */
+TT_API bool tt_cert_matches_key(struct tt_bytes cert_der, struct tt_bytes spki);
+
+/* ---- certificate requests (PKCS#10) ---- */
+
+struct tt_csr_params {
+    const char *subject;     /* '/O=Example/CN=device-1'; '\' takes the next character as it is, '+' joins
+                              * attributes of one relative name */
+    const char *const *sans; /* each "DNS:name", "IP:address", "URI:..." or "email:..." */
+    size_t sans_len;
+};
+
+/* tt_csr_create: a request signed by signer, as a NUL-terminated PEM text; tt_free. TT_ERR_USAGE with a hint
+ * for a subject or name that has a wrong form. */
+TT_API TT_MUST_USE tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params,
+                                       const struct tt_pki_signer *signer, struct tt_error *err);
+
+/* ---- a small CA in a directory: ca.pem (its certificate), ca.db (what it issued), maybe ca.key ---- */
+
+struct tt_ca;
+
+#define TT_CA_KEY_FILE  "ca.key"
+#define TT_CA_CERT_FILE "ca.pem"
+
+enum tt_ca_profile {
+    TT_CA_PROFILE_CLIENT, /* clientAuth */
+    TT_CA_PROFILE_SERVER, /* serverAuth; needs a DNS or IP name */
+    TT_CA_PROFILE_BOTH
+};
+
+/* tt_ca_key_generate: a new P-256 software key as PKCS#8 PEM, NUL-terminated; tt_free. */
+TT_API TT_MUST_USE tt_rc tt_ca_key_generate(char **ret_pem, struct tt_error *err);
+
+struct tt_ca_params {
+    const char *dir;     /* must not exist; it appears whole or not at all */
+    const char *subject; /* as in tt_csr_params */
+    const char *key_pem; /* a software key to be kept in DIR/ca.key (mode 0600), or NULL */
+    const char *key;     /* without key_pem: where the key is, to be found again by tt_ca_key */
+    unsigned days;       /* 0: ten years */
+    int64_t now;
+};
+
+/* tt_ca_create: a self-signed CA certificate (path length 0) and an empty store. TT_ERR_EXISTS: dir is there.
+ */
+TT_API TT_MUST_USE tt_rc tt_ca_create(const struct tt_ca_params *params, const struct tt_pki_signer *signer,
+                                      struct tt_error *err);
+
+/* tt_ca_open: TT_ERR_NOT_FOUND when dir is not a CA. Any number of processes may have it open. */
+TT_API TT_MUST_USE tt_rc tt_ca_open(struct tt_ca **ret, const char *dir, struct tt_error *err);
+TT_API void tt_ca_close(struct tt_ca *ca);
+
+/* tt_ca_key: where the CA's key is: a path or "handle:0x81..."; valid until close. */
+TT_API const char *tt_ca_key(const struct tt_ca *ca);
+/* tt_ca_certificate: DER; valid until close. */
+TT_API struct tt_bytes tt_ca_certificate(const struct tt_ca *ca);
+
+struct tt_ca_request {
+    struct tt_bytes csr; /* PEM or DER */
+    enum tt_ca_profile profile;
+    unsigned days; /* 0: 365, or what is left of the CA's own life; more than is left is refused */
+    int64_t now;
+};
+
+/* tt_ca_sign: check the request, issue, record. *ret is the new certificate, then the CA's. Subject and
+ * alternative names come from the request once checked; all else is decided here. TT_ERR_VERIFY: the
+ * request's own signature is wrong; TT_ERR_UNSUPPORTED: refused, with the reason; TT_ERR_BUSY: other
+ * processes held the store too long. */
+TT_API TT_MUST_USE tt_rc tt_ca_sign(struct tt_cert_list **ret, struct tt_ca *ca,
+                                    const struct tt_ca_request *req, const struct tt_pki_signer *signer,
+                                    struct tt_error *err);
+
+/* struct tt_ca_entry: one issued certificate; valid during the call it is handed to. */
+struct tt_ca_entry {
+    const char *serial, *subject, *sha256;
+    const char *status; /* "valid" or "revoked" */
+    int64_t not_before, not_after;
+    struct tt_bytes der;
+};
+typedef tt_rc (*tt_ca_entry_fn)(void *arg, const struct tt_ca_entry *entry);
+
+/* tt_ca_each: calls fn for each issued certificate, oldest first, until it returns something else than TT_OK,
+ * which is then returned. serial: only that one (hexadecimal), TT_ERR_NOT_FOUND when it was not issued here;
+ * NULL: all. */
+TT_API TT_MUST_USE tt_rc tt_ca_each(struct tt_ca *ca, const char *serial, tt_ca_entry_fn fn, void *arg,
+                                    struct tt_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,434 @@
+/* cli/cmd_ca.c: `tpmtls ca init|sign|show|list`: a small CA in a directory. Layer: cli. Reads the clock for
+ * pki, which does not; opens keys for it. */
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/rc.h"
+#include "cli/key_signer.h"
+
+static const char usage[] =
+    "usage: tpmtls ca init --dir DIR --subject DN [--key FILE|handle:0x81...] [--days N]\n"
+    "       tpmtls ca sign --dir DIR CSR|- [--profile client|server|both] [--days N] [-o FILE] [--chain]\n"
+    "       tpmtls ca show --dir DIR [SERIAL] [-o FILE]\n"
+    "       tpmtls ca list --dir DIR\n";
+static const char help[] =
+    "\n"
+    "A small CA. DIR holds its certificate (ca.pem: give it to those who shall trust it) and what it issued "
+    "(ca.db).\n"
+    "\n"
+    "init  makes DIR, which must not exist. Without --key the CA's key is a P-256 software key in "
+    "DIR/ca.key;\n"
+    "      with --key it is yours, which may live in the TPM. 3650 days unless --days says otherwise.\n"
+    "sign  checks the request and issues a certificate: for clients unless --profile says otherwise, for 365 "
+    "days\n"
+    "      unless --days does, never longer than the CA itself. --chain appends the CA's certificate.\n"
+    "      What a certificate may be used for is decided by the profile, not by the request.\n"
+    "show  tells about the CA, or about one certificate it issued; -o writes that certificate as PEM.\n"
+    "list  shows all it issued.\n"
+    "With `tpmtls --json ca ...` the answers are JSON.\n";
+
+struct ca_options {
+    const char *dir, *subject, *key, *out, *word;
+    enum tt_ca_profile profile;
+    unsigned days; /* 0: not given */
+    bool chain, json;
+};
+
+/* ---- output ---- */
+
+static int print_json(json_t *root)
+{
+    int rc = root == NULL ? -1 : json_dumpf(root, stdout, JSON_INDENT(2));
+    (void)putchar('\n');
+    json_decref(root);
+    return rc == 0 ? CLI_OK : CLI_FAILURE;
+}
+
+static json_t *info_json(const struct tt_cert_info *i)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "serial", i->serial, "subject", i->subject,
+                     "issuer", i->issuer, "notBefore", i->not_before_text, "notAfter", i->not_after_text,
+                     "sha256", i->sha256, "key", i->key, "subjectAltName", i->sans);
+}
+
+static void info_print(const struct tt_cert_info *i)
+{
+    printf("subject:     %s\nissuer:      %s\nserial:      %s\nkey:         %s\n", i->subject, i->issuer,
+           i->serial, i->key);
+    if (i->sans[0] != '\0')
+        printf("names:       %s\n", i->sans);
+    printf("not before:  %s\nnot after:   %s\nsha256:      %s\n", i->not_before_text, i->not_after_text,
+           i->sha256);
+}
+
+static tt_rc write_pem(const char *path, const struct tt_cert_list *list, size_t n, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    TT_TRY(tt_cert_list_to_pem(&pem, list, n, err));
+    return cli_write_file(path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0644, false, err);
+}
+
+/* ---- init ---- */
+
+/* The key of a new CA: the given one, or a fresh software key whose text then goes into DIR. */
+static tt_rc init_key(struct cli_key *ret, char **ret_pem, const struct cli *cli, const struct ca_options *o,
+                      struct tt_error *err)
+{
+    if (o->key != NULL)
+        return cli_open_key(ret, cli, o->key, err);
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    TT_TRY(tt_ca_key_generate(&pem, err));
+    TT_TRY(tt_key_open_software(&ret->key, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, NULL, err));
+    *ret_pem = TT_TAKE(pem);
+    return TT_OK;
+}
+
+static int init_report(const struct ca_options *o, bool software, bool in_tpm)
+{
+    struct tt_error err = {0};
+    struct tt_ca *ca = NULL;
+    struct tt_cert_info *info = NULL;
+    if (tt_ca_open(&ca, o->dir, &err) != TT_OK)
+        return cli_fail(&err);
+    tt_rc rc = tt_cert_describe(&info, tt_ca_certificate(ca), &err);
+    tt_ca_close(ca);
+    if (rc != TT_OK)
+        return cli_fail(&err);
+    cli_note("made the CA %s in %s, valid until %s", info->subject, o->dir, info->not_after_text);
+    if (software) {
+        cli_note("its key is a software key, %s/" TT_CA_KEY_FILE
+                 ": whoever reads that file can issue certificates",
+                 o->dir);
+        cli_hint("--key FILE makes a CA whose key is in the TPM");
+    } else if (in_tpm) {
+        cli_note("its key is in the TPM");
+    }
+    int code = CLI_OK;
+    if (o->json) {
+        json_t *root = info_json(info);
+        (void)json_object_set_new(root, "certificate", json_sprintf("%s/" TT_CA_CERT_FILE, o->dir));
+        code = print_json(root);
+    }
+    tt_cert_info_free(info);
+    return code;
+}
+
+static int run_init(const struct cli *cli, const struct ca_options *o)
+{
+    struct tt_error err = {0};
+    struct cli_key key = {0};
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    if (o->subject == NULL)
+        return cli_usage(usage, "what is the CA called? --subject '/O=Example/CN=Example CA'");
+    if (init_key(&key, &pem, cli, o, &err) != TT_OK)
+        return cli_fail(&err);
+    bool is_file = o->key != NULL && strncmp(o->key, "handle:", 7) != 0;
+    char absolute[PATH_MAX]; /* later commands run in other directories */
+    struct tt_ca_params params = {
+        .dir = o->dir,
+        .subject = o->subject,
+        .key_pem = pem,
+        .key = is_file && realpath(o->key, absolute) != NULL ? absolute : o->key,
+        .days = o->days,
+        .now = (int64_t)time(NULL),
+    };
+    struct tt_pki_signer signer = key_signer(key.key);
+    tt_rc rc = tt_ca_create(&params, &signer, &err);
+    bool in_tpm = tt_key_is_tpm(key.key);
+    cli_close_key(&key);
+    return rc == TT_OK ? init_report(o, pem != NULL, in_tpm) : cli_fail(&err);
+}
+
+/* ---- sign ---- */
+
+static int sign_report(const struct ca_options *o, const struct tt_cert_list *list)
+{
+    struct tt_error err = {0};
+    struct tt_cert_info *info = NULL;
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    size_t n = o->chain ? 2 : 1;
+    if (tt_cert_describe(&info, list->certs[0], &err) != TT_OK)
+        return cli_fail(&err);
+    int code = CLI_OK;
+    if ((o->out != NULL || !o->json) && write_pem(o->out, list, n, &err) != TT_OK) {
+        code = cli_fail(&err);
+        cli_hint("the certificate was issued and is kept: tpmtls ca show --dir %s %s -o FILE", o->dir,
+                 info->serial);
+    } else if (o->json) {
+        json_t *root = info_json(info);
+        if (o->out == NULL && tt_cert_list_to_pem(&pem, list, n, &err) == TT_OK)
+            (void)json_object_set_new(root, "pem", json_string(pem));
+        code = print_json(root);
+    } else if (o->out != NULL && strcmp(o->out, "-") != 0) {
+        cli_note("issued %s, valid until %s, wrote %s", info->subject, info->not_after_text, o->out);
+    }
+    tt_cert_info_free(info);
+    return code;
+}
+
+static tt_rc sign_csr(struct tt_cert_list **ret, const struct cli *cli, struct tt_ca *ca,
+                      const struct ca_options *o, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *csr = NULL;
+    size_t len = 0;
+    struct cli_key key = {0};
+    TT_TRY(cli_read_file(&csr, &len, o->word, err));
+    TT_TRY(cli_open_key(&key, cli, tt_ca_key(ca), err));
+    struct tt_ca_request req = {.csr = {(const uint8_t *)csr, len},
+                                .profile = o->profile,
+                                .days = o->days,
+                                .now = (int64_t)time(NULL)};
+    struct tt_pki_signer signer = key_signer(key.key);
+    tt_rc rc = tt_ca_sign(ret, ca, &req, &signer, err);
+    cli_close_key(&key);
+    return rc;
+}
+
+static int run_sign(const struct cli *cli, const struct ca_options *o)
+{
+    struct tt_error err = {0};
+    struct tt_ca *ca = NULL;
+    struct tt_cert_list *list = NULL;
+    if (o->word == NULL)
+        return cli_usage(usage, "which request? one CSR file, or - for standard input");
+    tt_rc rc = tt_ca_open(&ca, o->dir, &err);
+    if (rc == TT_OK)
+        rc = sign_csr(&list, cli, ca, o, &err);
+    tt_ca_close(ca);
+    if (rc != TT_OK)
+        return cli_fail(&err);
+    int code = sign_report(o, list);
+    tt_cert_list_free(list);
+    return code;
+}
+
+/* ---- show, list ---- */
+
+/* struct gathered: all entries, gathered before anything is printed: a slow reader of our output must not
+ * hold the store against `ca sign`. */
+struct gathered {
+    json_t *entries;
+    int64_t now;
+};
+
+static tt_rc gather(void *arg, const struct tt_ca_entry *e)
+{
+    struct gathered *g = arg;
+    struct tt_cert_info *info = NULL;
+    TT_TRY(tt_cert_describe(&info, e->der, NULL));
+    json_t *entry = info_json(info);
+    bool expired = strcmp(e->status, "valid") == 0 && e->not_after < g->now;
+    (void)json_object_set_new(entry, "status", json_string(expired ? "expired" : e->status));
+    tt_cert_info_free(info);
+    return json_array_append_new(g->entries, entry) == 0 ? TT_OK : TT_ERR_MEMORY;
+}
+
+static const char *member(const json_t *entry, const char *name)
+{
+    const char *text = json_string_value(json_object_get(entry, name));
+    return text == NULL ? "" : text;
+}
+
+static int list_print(const json_t *entries)
+{
+    size_t i;
+    json_t *e;
+    printf("%-32s  %-20s  %-7s  %s\n", "SERIAL", "NOT AFTER", "STATUS", "SUBJECT");
+    json_array_foreach(entries, i, e) printf(
+        "%-32s  %-20s  %-7s  %s%s%s\n", member(e, "serial"), member(e, "notAfter"), member(e, "status"),
+        member(e, "subject"), member(e, "subject")[0] == '\0' ? "" : "  ", member(e, "subjectAltName"));
+    return CLI_OK;
+}
+
+static int run_list(const struct cli *cli, const struct ca_options *o)
+{
+    (void)cli;
+    struct tt_error err = {0};
+    struct tt_ca *ca = NULL;
+    struct gathered g = {.entries = json_array(), .now = (int64_t)time(NULL)};
+    tt_rc rc = tt_ca_open(&ca, o->dir, &err);
+    if (rc == TT_OK)
+        rc = tt_ca_each(ca, NULL, gather, &g, &err);
+    tt_ca_close(ca);
+    int code = CLI_OK;
+    if (rc != TT_OK)
+        code = cli_fail(&err);
+    else
+        code = o->json ? print_json(json_incref(g.entries)) : list_print(g.entries);
+    json_decref(g.entries);
+    return code;
+}
+
+static tt_rc take_der(void *arg, const struct tt_ca_entry *e)
+{
+    struct tt_bytes *to = arg;
+    const uint8_t *copy = mem_dup(e->der.data, e->der.len);
+    *to = (struct tt_bytes){copy, e->der.len};
+    return copy == NULL ? TT_ERR_MEMORY : TT_OK;
+}
+
+static tt_rc show_cert(struct tt_bytes der, const struct ca_options *o, struct tt_error *err)
+{
+    struct tt_cert_info *info = NULL;
+    if (o->out != NULL)
+        return write_pem(o->out, &(struct tt_cert_list){&der, 1}, 1, err);
+    TT_TRY(tt_cert_describe(&info, der, err));
+    if (o->json)
+        (void)print_json(info_json(info));
+    else
+        info_print(info);
+    tt_cert_info_free(info);
+    return TT_OK;
+}
+
+static int run_show(const struct cli *cli, const struct ca_options *o)
+{
+    (void)cli;
+    struct tt_error err = {0};
+    struct tt_ca *ca = NULL;
+    struct tt_bytes issued = {NULL, 0};
+    tt_rc rc = tt_ca_open(&ca, o->dir, &err);
+    if (rc == TT_OK && o->word != NULL)
+        rc = tt_ca_each(ca, o->word, take_der, &issued, &err);
+    if (rc == TT_OK)
+        rc = show_cert(o->word != NULL ? issued : tt_ca_certificate(ca), o, &err);
+    if (rc == TT_OK && o->word == NULL && o->out == NULL && !o->json)
+        printf("CA's key:    %s\ncertificate: %s/" TT_CA_CERT_FILE "\n", tt_ca_key(ca), o->dir);
+    tt_ca_close(ca);
+    mem_free((void *)(uintptr_t)issued.data);
+    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+}
+
+/* ---- options ---- */
+
+enum accepts {
+    INIT = 1,
+    SIGN = 2,
+    SHOW = 4,
+    LIST = 8
+};
+
+static const struct subcommand {
+    const char *name;
+    unsigned bit;
+    int (*run)(const struct cli *cli, const struct ca_options *o);
+} subcommands[] = {
+    {"init", INIT, run_init}, {"sign", SIGN, run_sign}, {"show", SHOW, run_show}, {"list", LIST, run_list}};
+
+/* Which subcommands an option goes with. */
+static unsigned option_accepted(int c)
+{
+    switch (c) {
+    case 's':
+    case 'k':
+        return INIT;
+    case 'n':
+        return INIT | SIGN;
+    case 'p':
+    case 'c':
+        return SIGN;
+    case 'o':
+        return SIGN | SHOW;
+    default:
+        return INIT | SIGN | SHOW | LIST;
+    }
+}
+
+static const char *option_name(const struct option *options, int c)
+{
+    for (; options->name != NULL; options++)
+        if (options->val == c)
+            return options->name;
+    return "this option";
+}
+
+static bool parse_days(unsigned *ret, const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || n == 0 || n > 36500)
+        return false;
+    *ret = (unsigned)n;
+    return true;
+}
+
+static bool parse_profile(enum tt_ca_profile *ret, const char *text)
+{
+    static const char *const names[] = {
+        [TT_CA_PROFILE_CLIENT] = "client", [TT_CA_PROFILE_SERVER] = "server", [TT_CA_PROFILE_BOTH] = "both"};
+    for (unsigned i = 0; i < TT_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (enum tt_ca_profile)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* CLI_OK, or the exit code of a usage error. */
+static int option_take(struct ca_options *o, int c)
+{
+    if (c == 'n' && !parse_days(&o->days, optarg))
+        return cli_usage(usage, "'%s' is not a number of days (1 to 36500)", optarg);
+    if (c == 'p' && !parse_profile(&o->profile, optarg))
+        return cli_usage(usage, "'%s' is not a profile: client, server or both", optarg);
+    const char **text = c == 'd'   ? &o->dir
+                        : c == 's' ? &o->subject
+                        : c == 'k' ? &o->key
+                        : c == 'o' ? &o->out
+                                   : NULL;
+    if (text != NULL)
+        *text = optarg;
+    o->chain |= c == 'c';
+    o->json |= c == 'j';
+    return CLI_OK;
+}
+
+static int subcommand_run(const struct cli *cli, const struct subcommand *sub, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"dir", required_argument, NULL, 'd'},     {"subject", required_argument, NULL, 's'},
+        {"key", required_argument, NULL, 'k'},     {"days", required_argument, NULL, 'n'},
+        {"profile", required_argument, NULL, 'p'}, {"out", required_argument, NULL, 'o'},
+        {"chain", no_argument, NULL, 'c'},         {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {0},
+    };
+    struct ca_options o = {.json = cli->json};
+    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
+        if (c == '?' || c == ':')
+            return cli_bad_option(usage, argv, c);
+        if (c == 'h')
+            return printf("%s%s", usage, help) < 0 ? CLI_FAILURE : CLI_OK;
+        if ((option_accepted(c) & sub->bit) == 0)
+            return cli_usage(usage, "ca %s does not take --%s", sub->name, option_name(options, c));
+        int code = option_take(&o, c);
+        if (code != CLI_OK)
+            return code;
+    }
+    bool takes_word = (sub->bit & (SIGN | SHOW)) != 0;
+    o.word = takes_word && optind < argc ? argv[optind++] : NULL;
+    if (optind < argc)
+        return cli_usage(usage, "'%s' is one word too many", argv[optind]);
+    if (o.dir == NULL)
+        return cli_usage(usage, "which CA? --dir DIR");
+    return sub->run(cli, &o);
+}
+
+int cmd_ca(const struct cli *cli, int argc, char **argv)
+{
+    if (argc < 2)
+        return cli_usage(usage, "ca: init, sign, show or list?");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return printf("%s%s", usage, help) < 0 ? CLI_FAILURE : CLI_OK;
+    for (size_t i = 0; i < TT_COUNT(subcommands); i++)
+        if (strcmp(argv[1], subcommands[i].name) == 0)
+            return subcommand_run(cli, &subcommands[i], argc - 1, argv + 1);
+    return cli_usage(usage, "there is no command 'ca %s'", argv[1]);
+}

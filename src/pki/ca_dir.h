@@ -1,0 +1,32 @@
+/* pki/ca_dir.h: the files of a CA's directory. Layer: pki. */
+#ifndef PKI_CA_DIR_H
+#define PKI_CA_DIR_H
+
+#include <limits.h>
+
+#include "base/mem.h"
+#include "tpmtls/pki.h"
+
+#define CA_STORE_FILE "ca.db"
+
+/* dir_path: DIR/name; TT_ERR_USAGE when that is too long. */
+TT_MUST_USE tt_rc dir_path(char ret[PATH_MAX], const char *dir, const char *name, struct tt_error *err);
+
+/* dir_read: a small file (64 KiB), NUL-terminated; mem_free. TT_ERR_NOT_FOUND when dir is not a CA. */
+TT_MUST_USE tt_rc dir_read(char **ret, size_t *ret_len, const char *dir, const char *name,
+                           struct tt_error *err);
+
+/* struct dir_content: what a new CA's directory holds besides its store. */
+struct dir_content {
+    const char *cert_pem;
+    const char *key_pem; /* or NULL */
+    const char *key;     /* for the store */
+};
+
+/* dir_check_free: TT_ERR_EXISTS when something is at dir. */
+TT_MUST_USE tt_rc dir_check_free(const char *dir, struct tt_error *err);
+
+/* dir_create: the whole directory, or nothing. */
+TT_MUST_USE tt_rc dir_create(const char *dir, const struct dir_content *content, struct tt_error *err);
+
+#endif

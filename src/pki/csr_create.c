@@ -1,0 +1,88 @@
+/* pki/csr_create.c: tt_csr_create: a PKCS#10 request. Layer: pki. RFC 2986 section 4; the names go into an
+ * extensionRequest attribute (RFC 2985 section 5.4.2). */
+#include "pki/csr.h"
+#include "pki/dn.h"
+#include "pki/key.h"
+#include "pki/san.h"
+#include "pki/signed.h"
+#include "pki/text.h"
+#include "wire/pem.h"
+
+/* attributes [0] { extensionRequest { Extensions } }; the SET is there also when it is empty. */
+static tt_rc attributes_put(struct writer *w, const GENERAL_NAMES *sans)
+{
+    struct der_mark set0 = der_open(w, DER_EXPLICIT_0);
+    if (sans != NULL) {
+        TT_AUTO(extensions_free_auto) extensions *exts = NULL;
+        TT_AUTO(ossl_free_auto) uint8_t *der = NULL;
+        if (X509V3_add1_i2d(&exts, NID_subject_alt_name, (void *)(uintptr_t)sans, 0, 0) != 1)
+            return TT_ERR_MEMORY;
+        int len = i2d_X509_EXTENSIONS(exts, &der);
+        if (len <= 0)
+            return TT_ERR_MEMORY;
+        static const uint8_t extension_request[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14};
+        struct der_mark attribute = der_open(w, DER_SEQUENCE);
+        der_put(w, DER_OID, (struct tt_bytes){extension_request, sizeof extension_request});
+        struct der_mark values = der_open(w, 0x31); /* SET */
+        wr_bytes(w, (struct tt_bytes){der, (size_t)len});
+        der_close(w, values);
+        der_close(w, attribute);
+    }
+    der_close(w, set0);
+    return wr_status(w);
+}
+
+/* CertificationRequestInfo. */
+static tt_rc info_build(struct buf *to, const X509_NAME *subject, const GENERAL_NAMES *sans,
+                        struct tt_bytes spki)
+{
+    const uint8_t *name = NULL;
+    size_t name_len = 0;
+    if (X509_NAME_get0_der(subject, &name, &name_len) != 1)
+        return TT_ERR_MEMORY;
+    struct writer w = writer_to(to);
+    struct der_mark info = der_open(&w, DER_SEQUENCE);
+    der_put_u32(&w, 0); /* version v1 */
+    wr_bytes(&w, (struct tt_bytes){name, name_len});
+    wr_bytes(&w, spki);
+    TT_TRY(attributes_put(&w, sans));
+    der_close(&w, info);
+    return wr_status(&w);
+}
+
+/* Verify after sign: a request that no CA will take is better refused here. */
+static tt_rc result_check(struct tt_bytes der, struct tt_error *err)
+{
+    struct csr check;
+    struct tt_error why = {0};
+    tt_rc rc = csr_read(&check, der, &why);
+    if (rc == TT_OK)
+        csr_free(&check);
+    else if (rc == TT_ERR_VERIFY)
+        return error_set(err, TT_ERR_INTERNAL,
+                         "the key made a signature that its public key does not verify");
+    else
+        return error_set(err, rc, "%s", why.text);
+    return TT_OK;
+}
+
+tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params, const struct tt_pki_signer *signer,
+                    struct tt_error *err)
+{
+    TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
+    TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *sans = NULL;
+    TT_TRY(dn_parse(&subject, params->subject, err));
+    TT_TRY(san_parse(&sans, params->sans, params->sans_len, err));
+    TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = spki_read(signer->spki);
+    TT_TRY(key_accept(key, "the", err));
+    TT_AUTO(buf_free) struct buf info = {0};
+    TT_AUTO(buf_free) struct buf der = {0};
+    TT_AUTO(buf_free) struct buf pem = {0};
+    if (info_build(&info, subject, sans, signer->spki) != TT_OK)
+        return pki_no_memory(err);
+    TT_TRY(signed_build(&der, buf_bytes(&info), signer, err));
+    TT_TRY(result_check(buf_bytes(&der), err));
+    if (pem_write(&pem, "CERTIFICATE REQUEST", buf_bytes(&der)) != TT_OK || text_take(ret_pem, &pem) != TT_OK)
+        return pki_no_memory(err);
+    return TT_OK;
+}

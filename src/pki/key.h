@@ -1,0 +1,15 @@
+/* pki/key.h: public keys in requests and certificates: which are good enough, and their names. Layer: pki. */
+#ifndef PKI_KEY_H
+#define PKI_KEY_H
+
+#include "pki/x509.h"
+
+/* key_accept: TT_ERR_UNSUPPORTED, with the reason, for a key that gets no certificate here. whose: "the
+ * request's". */
+TT_MUST_USE tt_rc key_accept(EVP_PKEY *key, const char *whose, struct tt_error *err);
+
+/* key_describe: "P-256", "RSA 2048", "ED25519"; "unknown" for one that libcrypto cannot read (NULL);
+ * mem_free. */
+TT_MUST_USE tt_rc key_describe(char **ret, const EVP_PKEY *key);
+
+#endif

@@ -1,0 +1,23 @@
+/* pki/san.h: subject alternative names: from what a person types, and checks on those in requests. Layer:
+ * pki. */
+#ifndef PKI_SAN_H
+#define PKI_SAN_H
+
+#include "pki/x509.h"
+
+#define SAN_MAX 100
+
+/* san_parse: texts "DNS:..", "IP:..", "URI:..", "email:..". *ret is NULL for n = 0. TT_ERR_USAGE with a hint.
+ */
+TT_MUST_USE tt_rc san_parse(GENERAL_NAMES **ret, const char *const *texts, size_t n, struct tt_error *err);
+
+/* san_check: names from a request: TT_ERR_UNSUPPORTED for a kind or a value that is not certified here. */
+TT_MUST_USE tt_rc san_check(const GENERAL_NAMES *names, struct tt_error *err);
+
+/* san_has_host: there is a DNS or IP name among them. names may be NULL. */
+bool san_has_host(const GENERAL_NAMES *names);
+
+/* san_print: append "DNS:a, IP:192.0.2.1"; what is not printable is escaped. names may be NULL. */
+TT_MUST_USE tt_rc san_print(struct buf *to, const GENERAL_NAMES *names);
+
+#endif
