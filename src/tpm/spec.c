@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tpm/context.h"
+#include "tpm/embedded.h"
 
 #define DEFAULT_DEVICE "/dev/tpmrm0"
 
@@ -124,7 +125,10 @@ tt_rc tt_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err)
     /* tpm2-tss prints to stderr what its callers are told anyway, and has no other switch than this variable;
      * who sets it gets its messages. */
     (void)setenv("TSS2_LOG", "all+NONE", 0);
-    const char *config = spec_config(spec, "device");
+    const char *config = spec_config(spec, "embedded");
+    if (config != NULL)
+        return embedded_open(ret, config, err);
+    config = spec_config(spec, "device");
     if (config != NULL)
         return open_device(ret, config, err);
     TT_TRY(open_tcti_string(ret, spec, spec, err));
