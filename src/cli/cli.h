@@ -1,7 +1,7 @@
 /* cli/cli.h: what every command of the program shares. Layer: cli. One command, one file: cmd_NAME.c.
  *
- * Commands return an exit code. Messages for a person go to stderr in the program's voice ("tpmtls: ...", then
- * "tpmtls: hint: ..."); results go to stdout. */
+ * Commands return an exit code. Messages for a person go to stderr in the program's voice ("tpmtls: ...",
+ * then "tpmtls: hint: ..."); results go to stdout. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
@@ -25,13 +25,13 @@ struct cli {
     const char *tpm; /* --tpm, or NULL */
     bool json;
     int verbose;
-    const char *key_password_file;   /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
-    tt_tpm_trace_fn tpm_trace;       /* told of each TPM command while a key is opened; may be NULL */
+    const char *key_password_file; /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
+    tt_tpm_trace_fn tpm_trace;     /* told of each TPM command while a key is opened; may be NULL */
     void *tpm_trace_arg;
 };
 
-/* cli_fail: print the error and its hint, and return the exit code that fits err->rc (USAGE 2, VERIFY 3, TPM 4,
- * PEER_ALERT 5, else 1). */
+/* cli_fail: print the error and its hint, and return the exit code that fits err->rc (USAGE 2, VERIFY 3, TPM
+ * 4, PEER_ALERT 5, else 1). */
 int cli_fail(const struct tt_error *err);
 /* cli_usage: print "tpmtls: <sentence>" and the usage text of the command, return CLI_USAGE. */
 int cli_usage(const char *usage, const char *fmt, ...) TT_PRINTF(2, 3);
@@ -41,13 +41,13 @@ void cli_note(const char *fmt, ...) TT_PRINTF(1, 2);
 /* cli_hint: the second line of a message ("tpmtls: hint: ..."). */
 void cli_hint(const char *fmt, ...) TT_PRINTF(1, 2);
 
-/* cli_getopt: getopt_long that prints nothing itself; options and words may be mixed. At the start of a command
- * optind is 0. Long options without a letter have values from CLI_OPT on. */
+/* cli_getopt: getopt_long that prints nothing itself; options and words may be mixed. At the start of a
+ * command optind is 0. Long options without a letter have values from CLI_OPT on. */
 #define CLI_OPT 256
 struct option;
 int cli_getopt(int argc, char **argv, const char *short_options, const struct option *long_options);
-/* cli_bad_option: after cli_getopt returned c = '?' or ':': say which option was wrong; returns CLI_USAGE. usage is
- * the command's usage text, or NULL. */
+/* cli_bad_option: after cli_getopt returned c = '?' or ':': say which option was wrong; returns CLI_USAGE.
+ * usage is the command's usage text, or NULL. */
 int cli_bad_option(const char *usage, char **argv, int c);
 
 /* cli_read_file: whole file ("-" = stdin), NUL-terminated behind len; at most 16 MiB; free with tt_free. */
@@ -57,8 +57,8 @@ TT_MUST_USE tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, s
 TT_MUST_USE tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigned mode, bool no_overwrite,
                                  struct tt_error *err);
 
-/* cli_open_tpm: --tpm, else TPMTLS_TPM, else /dev/tpmrm0 when it is there; else an error that names the choices. Says on
- * stderr, once, that an emulated TPM protects nothing that file permissions do not. */
+/* cli_open_tpm: --tpm, else TPMTLS_TPM, else /dev/tpmrm0 when it is there; else an error that names the
+ * choices. Says on stderr, once, that an emulated TPM protects nothing that file permissions do not. */
 TT_MUST_USE tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err);
 
 /* struct cli_key: a key with the TPM it may need. */
@@ -66,14 +66,17 @@ struct cli_key {
     struct tt_key *key;
     struct tt_tpm *tpm; /* NULL for a software key */
 };
-/* cli_open_key: spec is a file with a TSS2 PRIVATE KEY or a software key, or "handle:0x81...". Says on stderr when
- * it is a software key. */
-TT_MUST_USE tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec, struct tt_error *err);
+/* cli_open_key: spec is a file with a TSS2 PRIVATE KEY or a software key, or "handle:0x81...". Says on stderr
+ * when it is a software key. */
+TT_MUST_USE tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec,
+                               struct tt_error *err);
 void cli_close_key(struct cli_key *k);
 
-/* cli_read_password: the password of a software key, from --key-password-file (its first line), else asked on the
- * terminal (never on stdin). *ret is NUL-terminated, to be freed with tt_free. what names the key in the prompt. */
-TT_MUST_USE tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what, struct tt_error *err);
+/* cli_read_password: the password of a software key, from --key-password-file (its first line), else asked on
+ * the terminal (never on stdin). *ret is NUL-terminated, to be freed with tt_free. what names the key in the
+ * prompt. */
+TT_MUST_USE tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what,
+                                    struct tt_error *err);
 
 int cmd_key(const struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
 int cmd_csr(const struct cli *cli, int argc, char **argv);

@@ -8,9 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK         (64 * 1024)
-#define BLOCKING_SAFE 4096 /* PIPE_BUF: a pipe that poll() calls writable takes this much without blocking   \
-                            */
+#define CHUNK (64 * 1024)
+#define BLOCKING_SAFE                                                                                        \
+    4096 /* PIPE_BUF: a pipe that poll() calls writable takes this much without blocking                     \
+          */
 
 struct relay {
     struct relay_options opt;

@@ -32,6 +32,8 @@ struct stream_handlers {
     void (*writable)(void *arg,
                      struct stream *s);         /* there is room again after stream_write took too little */
     void (*ended)(void *arg, struct stream *s); /* close_notify came, and all before it was read */
+    /* After `ended`: the peer closed its socket as well, so that hardly anybody reads what is still sent. */
+    void (*gone)(void *arg, struct stream *s);
     /* The socket is closed. error is NULL when both sides ended as they should. */
     void (*closed)(void *arg, struct stream *s, const struct tt_error *error);
     void (*trace)(void *arg, const struct stream_trace *event); /* only looks; also from inside stream_new */

@@ -31,7 +31,7 @@ struct stream {
 
     bool is_closing;     /* stream_close was called */
     bool wants_writable; /* stream_write took too little */
-    bool is_plaintext_told, is_end_told;
+    bool is_plaintext_told, is_end_told, is_gone_told;
 
     bool is_running, is_freed;
     struct tt_error error; /* the transport's own; the engine's is in the engine */

@@ -147,6 +147,15 @@ static bool tell_end(struct stream *s)
     return !s->is_freed;
 }
 
+static bool tell_gone(struct stream *s)
+{
+    if (s->is_gone_told || !s->is_end_told || !s->got_eof)
+        return true;
+    s->is_gone_told = true;
+    call(s, s->opt.handlers.gone);
+    return !s->is_freed;
+}
+
 /* Room means half of the 256 KiB, so that a fast writer is not woken for every record. */
 static bool tell_writable(struct stream *s)
 {
@@ -162,5 +171,5 @@ bool stream_tell(struct stream *s)
 {
     if (s->phase != STREAM_OPEN)
         return true;
-    return tell_connected(s) && tell_plaintext(s) && tell_end(s) && tell_writable(s);
+    return tell_connected(s) && tell_plaintext(s) && tell_end(s) && tell_gone(s) && tell_writable(s);
 }

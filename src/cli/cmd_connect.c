@@ -1,0 +1,285 @@
+/* cli/cmd_connect.c: `tpmtls connect`: stdin and stdout are the connection. Layer: cli.
+ *
+ * End-of-file on stdin sends close_notify and goes on reading; the peer's close_notify closes stdout and goes
+ * on sending. It is over when both ended, or when the peer hung up after ending. */
+#include "cli/cli.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/rc.h"
+#include "cli/tls_options.h"
+#include "cli/trace.h"
+#include "net/client.h"
+#include "net/loop.h"
+#include "net/relay.h"
+
+#define SYSTEM_TRUST "/etc/ssl/certs/ca-certificates.crt"
+
+static const char usage[] = "usage: tpmtls connect HOST:PORT [--ca FILE] [--key FILE --cert FILE] "
+                            "[--servername NAME] [--alpn A,B] [--trace]\n";
+static const char help[] =
+    "\n"
+    "Opens a TLS 1.3 connection; stdin goes to the peer, what the peer sends goes to stdout. An IPv6 address "
+    "is written\n"
+    "[::1]:443.\n"
+    "\n"
+    "  --ca FILE             the CAs the server's certificate may come from (PEM); default: " SYSTEM_TRUST
+    "\n"
+    "  --key FILE            our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)\n"
+    "  --cert FILE           our certificate and its chain (PEM), the leaf first\n"
+    "  --servername NAME     the name that is asked for, and that the certificate must have; default: HOST\n"
+    "  --connect-timeout S   seconds until an answer must be there (30)\n" TLS_OPTIONS_USAGE;
+
+struct connect {
+    const struct cli *cli;
+    struct tls_options tls;
+    const char *ca, *server_name, *target;
+    const char *connect_timeout;
+    struct address address;
+    struct trace trace;
+
+    struct cli_key key;
+    struct tt_config *config;
+    struct event_base *base;
+    struct sign_queue *signer;
+    struct client *client;
+    struct stream *stream;
+    struct relay *relay;
+    int out_fd; /* stdout, or stdout opened again without blocking */
+    struct tt_error error;
+};
+
+static void finish(struct connect *x, const struct tt_error *error)
+{
+    if (error != NULL && x->error.rc == TT_OK)
+        x->error = *error;
+    (void)event_base_loopbreak(x->base);
+}
+
+/* ---- callbacks ---- */
+
+static void on_relay_failed(void *arg, const struct tt_error *error)
+{
+    struct connect *x = arg;
+    x->error = *error;
+    stream_finish(x->stream);
+}
+
+static void on_connected(void *arg, struct stream *s)
+{
+    struct connect *x = arg;
+    struct tt_error err = {0};
+    const struct relay_options opt = {
+        .base = x->base,
+        .stream = s,
+        .in_fd = STDIN_FILENO,
+        .out_fd = x->out_fd,
+        .failed = on_relay_failed,
+        .arg = x,
+    };
+    trace_handshake(&x->trace, s, TT_CLIENT, x->target);
+    if (x->cli->verbose > 0)
+        cli_note("connected to %s", x->target);
+    if (relay_new(&x->relay, &opt, &err) != TT_OK)
+        finish(x, &err);
+}
+
+static void on_plaintext(void *arg, struct stream *s)
+{
+    (void)s;
+    relay_plaintext(((struct connect *)arg)->relay);
+}
+
+static void on_writable(void *arg, struct stream *s)
+{
+    (void)s;
+    relay_writable(((struct connect *)arg)->relay);
+}
+
+static void on_ended(void *arg, struct stream *s)
+{
+    (void)s;
+    struct connect *x = arg;
+    relay_ended(x->relay);
+    (void)close(x->out_fd);
+    if (x->out_fd != STDOUT_FILENO)
+        (void)close(STDOUT_FILENO);
+    x->out_fd = -1;
+}
+
+static void on_gone(void *arg, struct stream *s)
+{
+    (void)arg;
+    stream_finish(s);
+}
+
+static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
+{
+    (void)s;
+    finish(arg, error);
+}
+
+static void on_trace(void *arg, const struct stream_trace *event)
+{
+    trace_event(&((struct connect *)arg)->trace, event);
+}
+
+static void on_opened(void *arg, struct stream *s)
+{
+    ((struct connect *)arg)->stream = s;
+}
+
+static void on_failed(void *arg, const struct tt_error *error)
+{
+    finish(arg, error);
+}
+
+/* ---- set up, run, tear down ---- */
+
+/* A pipe opened again is ours alone, so that not blocking on it bothers nobody who shares stdout. */
+static int open_stdout(void)
+{
+    struct stat st;
+    int again = -1;
+    if (fstat(STDOUT_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+        again = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    return again >= 0 ? again : STDOUT_FILENO;
+}
+
+static tt_rc default_trust(struct connect *x, struct tt_error *err)
+{
+    if (x->ca == NULL && access(SYSTEM_TRUST, R_OK) != 0) {
+        (void)error_set(err, TT_ERR_NOT_FOUND, "there is no system store of CAs at " SYSTEM_TRUST);
+        error_hint(err, "name the CA of the server with --ca FILE, or install the package ca-certificates");
+        return TT_ERR_NOT_FOUND;
+    }
+    return tls_config_trust(x->config, x->ca != NULL ? x->ca : SYSTEM_TRUST, err);
+}
+
+static tt_rc set_up_config(struct connect *x, struct tt_error *err)
+{
+    TT_TRY(tt_config_new(&x->config, TT_CLIENT, err));
+    TT_TRY(tls_config_lists(x->config, &x->tls, err));
+    TT_TRY(default_trust(x, err));
+    if (x->tls.key != NULL) {
+        struct cli traced = *x->cli;
+        traced.tpm_trace = trace_load;
+        traced.tpm_trace_arg = &x->trace;
+        TT_TRY(tls_config_identity(x->config, &x->key, &traced, &x->tls, err));
+    }
+    return tt_config_freeze(x->config, err);
+}
+
+static tt_rc start_client(struct connect *x, struct tt_error *err)
+{
+    static const struct stream_handlers handlers = {
+        .connected = on_connected,
+        .plaintext = on_plaintext,
+        .writable = on_writable,
+        .ended = on_ended,
+        .gone = on_gone,
+        .closed = on_closed,
+        .trace = on_trace,
+    };
+    struct client_options opt = {.opened = on_opened, .failed = on_failed, .arg = x};
+    opt.stream = (struct stream_options){
+        .base = x->base,
+        .config = x->config,
+        .role = TT_CLIENT,
+        .server_name = x->server_name,
+        .signer = x->signer,
+        .handlers = handlers,
+        .arg = x,
+    };
+    TT_TRY(
+        cli_seconds(&opt.stream.handshake_timeout_s, x->tls.handshake_timeout, "--handshake-timeout", err));
+    TT_TRY(cli_seconds(&opt.connect_timeout_s, x->connect_timeout, "--connect-timeout", err));
+    return client_start(&x->client, &x->address, &opt, err);
+}
+
+static tt_rc set_up(struct connect *x, struct tt_error *err)
+{
+    TT_TRY(address_parse(&x->address, x->target, err));
+    TT_TRY(set_up_config(x, err));
+    TT_TRY(loop_new(&x->base, true, err));
+    if (x->key.key != NULL) {
+        const struct sign_queue_options opt = {.base = x->base, .tpm = x->key.tpm};
+        TT_TRY(sign_queue_new(&x->signer, &opt, err));
+    }
+    x->out_fd = open_stdout();
+    return start_client(x, err);
+}
+
+static void tear_down(struct connect *x)
+{
+    relay_free(x->relay);
+    stream_free(x->stream);
+    client_free(x->client);
+    sign_queue_free(x->signer);
+    tt_config_free(x->config);
+    cli_close_key(&x->key);
+    if (x->base != NULL)
+        event_base_free(x->base);
+}
+
+static int run(struct connect *x)
+{
+    if (set_up(x, &x->error) == TT_OK)
+        (void)event_base_dispatch(x->base);
+    tear_down(x);
+    return x->error.rc == TT_OK ? CLI_OK : cli_fail(&x->error);
+}
+
+enum {
+    OPT_CA = CLI_OPT,
+    OPT_SERVERNAME,
+    OPT_CONNECT_TIMEOUT,
+    OPT_HELP
+};
+
+/* -1: go on; else the exit code. */
+static int parse(struct connect *x, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"ca", required_argument, NULL, OPT_CA},
+        {"servername", required_argument, NULL, OPT_SERVERNAME},
+        {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
+        {"help", no_argument, NULL, OPT_HELP},
+        TLS_OPTIONS,
+        {0},
+    };
+    for (int c; (c = cli_getopt(argc, argv, "", options)) != -1;) {
+        if (c == OPT_CA) {
+            x->ca = optarg;
+        } else if (c == OPT_SERVERNAME) {
+            x->server_name = optarg;
+        } else if (c == OPT_CONNECT_TIMEOUT) {
+            x->connect_timeout = optarg;
+        } else if (c == OPT_HELP) {
+            printf("%s%s", usage, help);
+            return CLI_OK;
+        } else if (!tls_option_take(&x->tls, c, optarg)) {
+            return cli_bad_option(usage, argv, c);
+        }
+    }
+    if (argc - optind != 1)
+        return cli_usage(usage,
+                         argc == optind ? "connect to where? HOST:PORT" : "connect to one HOST:PORT only");
+    if ((x->tls.key != NULL) != (x->tls.cert != NULL))
+        return cli_usage(usage, "--key and --cert go together");
+    x->target = argv[optind];
+    return -1;
+}
+
+int cmd_connect(const struct cli *cli, int argc, char **argv)
+{
+    struct connect x = {.cli = cli, .out_fd = STDOUT_FILENO};
+    int code = parse(&x, argc, argv);
+    if (code != -1)
+        return code;
+    x.trace = (struct trace){.on = x.tls.trace, .json = cli->json};
+    return run(&x);
+}

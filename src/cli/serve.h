@@ -1,0 +1,66 @@
+/* cli/serve.h: the inside of `tpmtls serve`: the command (cmd_serve.c), its connections (serve_session.c),
+ * and what answers them (serve_echo.c, serve_www.c, serve_exec.c). Layer: cli. */
+#ifndef CLI_SERVE_H
+#define CLI_SERVE_H
+
+#include "cli/cli.h"
+#include "cli/tls_options.h"
+#include "cli/trace.h"
+#include "net/server.h"
+
+struct session;
+
+/* struct serve_mode: what is done with a connection. Each may be NULL. */
+struct serve_mode {
+    tt_rc (*connected)(struct session *x, struct tt_error *err);
+    void (*plaintext)(struct session *x);
+    void (*writable)(struct session *x);
+    void (*ended)(struct session *x);
+    /* The stream is closed: clean up. False: something is still busy and will call session_release itself. */
+    bool (*closed)(struct session *x);
+    void (*stop)(struct session *x); /* the server ends: hurry */
+};
+extern const struct serve_mode serve_echo, serve_www, serve_exec;
+
+struct serve {
+    const struct cli *cli;
+    struct tls_options tls;
+    const char *client_ca, *listen, *command, *accept, *max_connections;
+    bool require_client_cert, force_retry;
+    const struct serve_mode *mode;
+    struct trace trace;
+
+    struct cli_key key;
+    struct tt_config *config;
+    struct event_base *base;
+    struct sign_queue *signer;
+    struct server *server;
+    struct event *signals[2], *child_exit;
+    struct session *sessions; /* doubly linked */
+    unsigned long next_number;
+    bool is_stopping;
+};
+
+/* struct session: one connection. `mode_data` is the mode's own. */
+struct session {
+    struct serve *serve;
+    struct session *next, *prev;
+    struct stream *stream; /* NULL once closed */
+    unsigned long number;
+    char peer[ADDRESS_TEXT_MAX];
+    struct trace trace;
+    void *mode_data;
+};
+
+/* For server_options. */
+void *session_accepted(void *arg, struct stream_options *opt, const char *peer);
+void session_opened(void *arg, void *session, struct stream *s);
+/* session_release: forget a session whose stream is gone. */
+void session_release(struct session *x);
+/* session_fail: say what went wrong with it. */
+void session_fail(const struct session *x, const struct tt_error *error);
+
+/* serve_exec_reap: look which children have ended; for SIGCHLD. */
+void serve_exec_reap(struct serve *serve);
+
+#endif

@@ -1,0 +1,147 @@
+/* cli/serve_session.c: the life of one connection of `tpmtls serve`. Layer: cli. What fails here ends this
+ * connection and no other. */
+#include "cli/serve.h"
+
+#include <jansson.h>
+
+#include "base/mem.h"
+#include "base/rc.h"
+
+static void link_in(struct session *x)
+{
+    struct session **first = &x->serve->sessions;
+    x->next = *first;
+    if (x->next != NULL)
+        x->next->prev = x;
+    *first = x;
+}
+
+static void link_out(struct session *x)
+{
+    if (x->next != NULL)
+        x->next->prev = x->prev;
+    if (x->prev != NULL)
+        x->prev->next = x->next;
+    else
+        x->serve->sessions = x->next;
+}
+
+void session_release(struct session *x)
+{
+    struct server *server = x->serve->server;
+    link_out(x);
+    mem_free(x);
+    server_release(server);
+}
+
+void session_fail(const struct session *x, const struct tt_error *error)
+{
+    cli_note("%s", error->text);
+    if (error->hint[0] != '\0')
+        cli_hint("%s", error->hint);
+    (void)x;
+}
+
+static void closed_event(const struct session *x, const struct tt_error *error)
+{
+    if (x->serve->cli->json)
+        cli_event(json_pack("{s:s, s:I, s:s, s:s?, s:s?}", "event", "closed", "connection",
+                            (json_int_t)x->number, "peer", x->peer, "error",
+                            error != NULL ? error->text : NULL, "class",
+                            error != NULL ? tt_rc_name(error->rc) : NULL));
+    else if (error != NULL)
+        session_fail(x, error);
+    else if (x->serve->cli->verbose > 0)
+        cli_note("%s: closed", x->peer);
+}
+
+static void on_connected(void *arg, struct stream *s)
+{
+    struct session *x = arg;
+    struct tt_error err = {0};
+    trace_handshake(&x->trace, s, TT_SERVER, x->peer);
+    if (x->serve->cli->verbose > 0) {
+        char subject[512];
+        trace_peer_subject(subject, sizeof subject, stream_conn(s));
+        cli_note("%s: connected%s%s", x->peer, subject[0] != '\0' ? " as " : ", no certificate", subject);
+    }
+    if (x->serve->mode->connected != NULL && x->serve->mode->connected(x, &err) != TT_OK) {
+        session_fail(x, &err);
+        stream_finish(s);
+    }
+}
+
+static void on_plaintext(void *arg, struct stream *s)
+{
+    (void)s;
+    struct session *x = arg;
+    if (x->serve->mode->plaintext != NULL)
+        x->serve->mode->plaintext(x);
+}
+
+static void on_writable(void *arg, struct stream *s)
+{
+    (void)s;
+    struct session *x = arg;
+    if (x->serve->mode->writable != NULL)
+        x->serve->mode->writable(x);
+}
+
+static void on_ended(void *arg, struct stream *s)
+{
+    (void)s;
+    struct session *x = arg;
+    if (x->serve->mode->ended != NULL)
+        x->serve->mode->ended(x);
+}
+
+static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
+{
+    struct session *x = arg;
+    closed_event(x, error);
+    x->stream = NULL;
+    stream_free(s);
+    if (x->serve->mode->closed == NULL || x->serve->mode->closed(x))
+        session_release(x);
+}
+
+static void on_trace(void *arg, const struct stream_trace *event)
+{
+    trace_event(&((struct session *)arg)->trace, event);
+}
+
+void *session_accepted(void *arg, struct stream_options *opt, const char *peer)
+{
+    static const struct stream_handlers handlers = {
+        .connected = on_connected,
+        .plaintext = on_plaintext,
+        .writable = on_writable,
+        .ended = on_ended,
+        .closed = on_closed,
+        .trace = on_trace,
+    };
+    struct serve *serve = arg;
+    struct session *x = mem_alloc(sizeof *x);
+    if (x == NULL)
+        return NULL;
+    x->serve = serve;
+    x->number = ++serve->next_number;
+    x->trace = serve->trace;
+    x->trace.connection = x->number;
+    (void)snprintf(x->peer, sizeof x->peer, "%s", peer);
+    link_in(x);
+    opt->handlers = handlers;
+    opt->arg = x;
+    if (serve->cli->verbose > 1)
+        cli_note("%s: accepted", peer);
+    return x;
+}
+
+void session_opened(void *arg, void *session, struct stream *s)
+{
+    (void)arg;
+    struct session *x = session;
+    x->stream = s;
+    if (s == NULL)
+        session_release(x);
+}

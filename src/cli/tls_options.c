@@ -1,0 +1,210 @@
+/* cli/tls_options.c: from options to a TLS configuration. Layer: cli. */
+#include "cli/tls_options.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "base/rc.h"
+#include "net/identity.h"
+
+#define LIST_MAX 16
+
+TT_DEFINE_AUTO(struct tt_trust, tt_trust_free)
+
+tt_rc cli_number(unsigned long *ret, const char *text, const struct cli_range *range, struct tt_error *err)
+{
+    char *end = NULL;
+    if (text == NULL)
+        return TT_OK;
+    unsigned long value = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || strlen(text) > 10 || value < range->min ||
+        value > range->max)
+        return error_set(err, TT_ERR_USAGE, "%s: '%s' is not a number from %lu to %lu", range->option, text,
+                         range->min, range->max);
+    *ret = value;
+    return TT_OK;
+}
+
+tt_rc cli_seconds(unsigned *ret, const char *text, const char *option, struct tt_error *err)
+{
+    unsigned long seconds = *ret;
+    TT_TRY(cli_number(&seconds, text, &(struct cli_range){option, 1, 3600}, err));
+    *ret = (unsigned)seconds;
+    return TT_OK;
+}
+
+bool tls_option_take(struct tls_options *o, int c, const char *value)
+{
+    switch (c) {
+    case TLS_OPT_KEY:
+        o->key = value;
+        return true;
+    case TLS_OPT_CERT:
+        o->cert = value;
+        return true;
+    case TLS_OPT_ALPN:
+        o->alpn = value;
+        return true;
+    case TLS_OPT_GROUPS:
+        o->groups = value;
+        return true;
+    case TLS_OPT_SUITES:
+        o->suites = value;
+        return true;
+    case TLS_OPT_TRACE:
+        o->trace = true;
+        return true;
+    case TLS_OPT_TIMEOUT:
+        o->handshake_timeout = value;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- lists ---- */
+
+/* struct choice: a number with the names people give it. */
+struct choice {
+    uint16_t number;
+    const char *alias;
+};
+
+static const struct choice groups[] = {
+    {TT_GROUP_X25519, "X25519"},      {TT_GROUP_SECP256R1, "P-256"}, {TT_GROUP_SECP384R1, "P-384"},
+    {TT_GROUP_SECP521R1, "P-521"},    {TT_GROUP_X448, "X448"},       {TT_GROUP_X25519MLKEM768, ""},
+    {TT_GROUP_SECP256R1MLKEM768, ""},
+};
+static const struct choice suites[] = {
+    {TT_SUITE_AES_128_GCM_SHA256, "AES128-GCM"},
+    {TT_SUITE_AES_256_GCM_SHA384, "AES256-GCM"},
+    {TT_SUITE_CHACHA20_POLY1305_SHA256, "CHACHA20-POLY1305"},
+};
+
+struct list_kind {
+    const char *option;
+    const struct choice *choices;
+    size_t choices_len;
+    const char *(*name)(unsigned number);
+};
+
+static bool choice_find(uint16_t *ret, const struct list_kind *kind, const char *word)
+{
+    for (size_t i = 0; i < kind->choices_len; i++) {
+        const struct choice *c = &kind->choices[i];
+        if (strcasecmp(word, kind->name(c->number)) == 0 || strcasecmp(word, c->alias) == 0) {
+            *ret = c->number;
+            return true;
+        }
+    }
+    return false;
+}
+
+static tt_rc parse_list(uint16_t ret[LIST_MAX], size_t *ret_len, const struct list_kind *kind,
+                        const char *text, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *copy = mem_strdup(text);
+    char *rest = copy;
+    *ret_len = 0;
+    if (copy == NULL)
+        return error_set(err, TT_ERR_MEMORY, "no memory for the options");
+    for (char *word; (word = strsep(&rest, ",:")) != NULL;) {
+        if (*ret_len < LIST_MAX && choice_find(&ret[*ret_len], kind, word)) {
+            (*ret_len)++;
+            continue;
+        }
+        (void)error_set(err, TT_ERR_USAGE, "--%s: '%s' is not known", kind->option, word);
+        error_hint(err, "names as in RFC 9846, separated by commas, such as %s",
+                   kind->name(kind->choices[0].number));
+        return TT_ERR_USAGE;
+    }
+    return TT_OK;
+}
+
+static tt_rc apply_numbers(struct tt_config *cfg, const struct list_kind *kind, const char *text,
+                           tt_rc (*set)(struct tt_config *, const uint16_t *, size_t), struct tt_error *err)
+{
+    uint16_t numbers[LIST_MAX];
+    size_t n;
+    if (text == NULL)
+        return TT_OK;
+    TT_TRY(parse_list(numbers, &n, kind, text, err));
+    tt_rc rc = set(cfg, numbers, n);
+    return rc == TT_OK ? rc
+                       : error_set(err, rc, "--%s %s: this build cannot do one of them", kind->option, text);
+}
+
+static tt_rc apply_alpn(struct tt_config *cfg, const char *text, struct tt_error *err)
+{
+    struct tt_bytes names[LIST_MAX];
+    size_t n = 0;
+    if (text == NULL)
+        return TT_OK;
+    for (const char *word = text; word != NULL && n < LIST_MAX; n++) {
+        size_t len = strcspn(word, ",");
+        names[n] = (struct tt_bytes){(const uint8_t *)word, len};
+        word = word[len] == ',' ? word + len + 1 : NULL;
+    }
+    tt_rc rc = tt_config_set_alpn(cfg, names, n);
+    return rc == TT_OK ? rc : error_set(err, rc, "--alpn '%s': each name has 1 to 255 bytes", text);
+}
+
+tt_rc tls_config_lists(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
+{
+    static const struct list_kind group_kind = {"groups", groups, TT_COUNT(groups), tt_group_name};
+    static const struct list_kind suite_kind = {"suites", suites, TT_COUNT(suites), tt_suite_name};
+    TT_TRY(apply_numbers(cfg, &group_kind, o->groups, tt_config_set_groups, err));
+    TT_TRY(apply_numbers(cfg, &suite_kind, o->suites, tt_config_set_suites, err));
+    return apply_alpn(cfg, o->alpn, err);
+}
+
+/* ---- files ---- */
+
+/* Put the file's name in front of what is wrong with its content. */
+static tt_rc wrong_file(const char *path, tt_rc rc, const struct tt_error *why, struct tt_error *err)
+{
+    bool has_name = strstr(why->text, path) != NULL;
+    (void)error_set(err, rc, "%s%s%s", has_name ? "" : path, has_name ? "" : ": ", why->text);
+    if (why->hint[0] != '\0')
+        error_hint(err, "%s", why->hint);
+    return rc;
+}
+
+tt_rc tls_config_trust(struct tt_config *cfg, const char *path, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    TT_AUTO(tt_trust_free_auto) struct tt_trust *trust = NULL;
+    struct tt_error why = {0};
+    size_t len = 0;
+    TT_TRY(cli_read_file(&pem, &len, path, err));
+    TT_TRY(tt_trust_new(&trust, err));
+    tt_rc rc = tt_trust_add_pem(trust, (struct tt_bytes){(const uint8_t *)pem, len}, &why);
+    if (rc != TT_OK)
+        return wrong_file(path, rc, &why, err);
+    return tt_config_set_trust(cfg, trust);
+}
+
+tt_rc tls_config_identity(struct tt_config *cfg, struct cli_key *ret_key, const struct cli *cli,
+                          const struct tls_options *o, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    struct cli_key k = {0};
+    size_t len = 0;
+    TT_TRY(cli_read_file(&pem, &len, o->cert, err));
+    TT_TRY(cli_open_key(&k, cli, o->key, err));
+    const struct identity_source source = {
+        .key = k.key,
+        .chain_pem = {(const uint8_t *)pem, len},
+        .key_name = o->key,
+        .chain_name = o->cert,
+    };
+    tt_rc rc = identity_add(cfg, &source, err);
+    if (rc != TT_OK) {
+        cli_close_key(&k);
+        return rc;
+    }
+    *ret_key = k;
+    return TT_OK;
+}

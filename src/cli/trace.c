@@ -1,0 +1,161 @@
+/* cli/trace.c: printing what a handshake does. Layer: cli. "TPM commands of the handshake" are those run
+ * between its start (client: the socket is open; server: the first byte came) and its end (both Finished are
+ * through). */
+#include "cli/trace.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "base/rc.h"
+#include "tpmtls/pki.h"
+
+#define NS_PER_MS 1e6
+
+TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
+
+void cli_event(json_t *object)
+{
+    char line[8192];
+    size_t n = object != NULL ? json_dumpb(object, line, sizeof line - 1, JSON_COMPACT) : 0;
+    json_decref(object);
+    if (n == 0 || n > sizeof line - 1)
+        return;
+    line[n] = '\0';
+    fprintf(stderr, "%s\n", line); /* one call, one write: lines stay whole */
+}
+
+/* "[3] " on a server, nothing on a client. */
+static void connection_tag(char ret[32], const struct trace *t)
+{
+    ret[0] = '\0';
+    if (t->connection > 0)
+        (void)snprintf(ret, 32, "[%lu] ", t->connection);
+}
+
+static void add_connection(json_t *object, const struct trace *t)
+{
+    if (t->connection > 0)
+        (void)json_object_set_new(object, "connection", json_integer((json_int_t)t->connection));
+}
+
+static void print_tpm(const struct trace *t, const struct tt_tpm_event *e, const char *phase, double at_ms)
+{
+    double took_ms = (double)e->nanoseconds / NS_PER_MS;
+    if (t->json) {
+        json_t *o = json_pack("{s:s, s:s, s:s, s:f, s:I}", "event", "tpm", "phase", phase, "command", e->name,
+                              "ms", took_ms, "rc", (json_int_t)e->response);
+        if (at_ms >= 0)
+            (void)json_object_set_new(o, "at_ms", json_real(at_ms));
+        add_connection(o, t);
+        cli_event(o);
+        return;
+    }
+    char tag[32], when[32] = "      load ", result[32] = "";
+    connection_tag(tag, t);
+    if (at_ms >= 0)
+        (void)snprintf(when, sizeof when, "%8.2f ms", at_ms);
+    if (e->response != 0)
+        (void)snprintf(result, sizeof result, ", response 0x%x", e->response);
+    fprintf(stderr, "trace: %s%s  TPM       %-22s took %.2f ms%s\n", tag, when, e->name, took_ms, result);
+}
+
+void trace_load(void *arg, const struct tt_tpm_event *event)
+{
+    const struct trace *t = arg;
+    if (t->on)
+        print_tpm(t, event, "load", -1);
+}
+
+static void print_message(const struct trace *t, const struct tt_trace_event *m, double at_ms)
+{
+    const char *type = m->is_alert                 ? tt_alert_name(m->type)
+                       : m->is_hello_retry_request ? "hello_retry_request"
+                                                   : tt_handshake_type_name(m->type);
+    const char *direction = m->sent ? "sent" : "received";
+    if (t->json) {
+        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f}", "event", m->is_alert ? "alert" : "message", "dir",
+                              direction, "type", type, "size", (json_int_t)m->size, "ms", at_ms);
+        add_connection(o, t);
+        cli_event(o);
+        return;
+    }
+    char tag[32];
+    connection_tag(tag, t);
+    fprintf(stderr, "trace: %s%8.2f ms  %-8s  %s%-*s %5zu bytes\n", tag, at_ms, direction,
+            m->is_alert ? "alert " : "", m->is_alert ? 16 : 22, type, m->size);
+}
+
+void trace_event(const struct trace *t, const struct stream_trace *event)
+{
+    double at_ms = (double)event->at_ns / NS_PER_MS;
+    if (!t->on)
+        return;
+    if (event->is_tpm)
+        print_tpm(t, &event->tpm, "handshake", at_ms);
+    else
+        print_message(t, &event->message, at_ms);
+}
+
+void trace_peer_subject(char *ret, size_t cap, const struct tt_conn *conn)
+{
+    ret[0] = '\0';
+    struct tt_bytes leaf = tt_conn_peer_certificate(conn, 0);
+    TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *info = NULL;
+    if (leaf.len > 0 && tt_cert_describe(&info, leaf, NULL) == TT_OK)
+        (void)snprintf(ret, cap, "%s", info->subject);
+}
+
+static const char *scheme_or_null(uint16_t scheme)
+{
+    return scheme != 0 ? tt_scheme_name(scheme) : NULL;
+}
+
+static void print_summary_json(const struct trace *t, const struct tt_conn_info *info,
+                               const struct stream_stats *stats, enum tt_role role, const char *peer,
+                               const char *subject)
+{
+    uint16_t server = role == TT_CLIENT ? info->peer_scheme : info->local_scheme;
+    uint16_t client = role == TT_CLIENT ? info->local_scheme : info->peer_scheme;
+    json_t *o =
+        json_pack("{s:s, s:f, s:i, s:f, s:f, s:s, s:s, s:s?, s:s?}", "event", "handshake", "ms",
+                  (double)stats->handshake_ns / NS_PER_MS, "tpm_commands", (int)stats->tpm_commands, "tpm_ms",
+                  (double)stats->tpm_ns / NS_PER_MS, "sign_wait_ms", (double)stats->sign_wait_ns / NS_PER_MS,
+                  "suite", tt_suite_name(info->suite), "group", tt_group_name(info->group), "scheme",
+                  scheme_or_null(server), "client_scheme", scheme_or_null(client));
+    (void)json_object_set_new(o, "resumed", json_boolean(info->resumed));
+    (void)json_object_set_new(o, "hello_retry_request", json_boolean(info->hello_retry_request));
+    (void)json_object_set_new(o, "bytes_in", json_integer((json_int_t)info->handshake_bytes_in));
+    (void)json_object_set_new(o, "bytes_out", json_integer((json_int_t)info->handshake_bytes_out));
+    (void)json_object_set_new(o, "alpn",
+                              info->alpn.len > 0 ? json_stringn((const char *)info->alpn.data, info->alpn.len)
+                                                 : json_null());
+    (void)json_object_set_new(o, "peer", json_string(peer));
+    (void)json_object_set_new(o, "peer_certificate", subject[0] != '\0' ? json_string(subject) : json_null());
+    add_connection(o, t);
+    cli_event(o);
+}
+
+void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role role, const char *peer)
+{
+    if (!t->on)
+        return;
+    struct tt_conn_info info;
+    char subject[512], tag[32];
+    struct stream_stats stats = stream_stats(s);
+    tt_conn_info(stream_conn(s), &info);
+    trace_peer_subject(subject, sizeof subject, stream_conn(s));
+    if (t->json) {
+        print_summary_json(t, &info, &stats, role, peer, subject);
+        return;
+    }
+    connection_tag(tag, t);
+    double total = (double)stats.handshake_ns, tpm = (double)stats.tpm_ns;
+    fprintf(stderr,
+            "trace: %shandshake with %s: %.2f ms; TPM: %u command%s, %.2f ms (%.0f %%)\n"
+            "trace: %s%s, %s, peer: %s%s%s%s\n",
+            tag, peer, total / NS_PER_MS, stats.tpm_commands, stats.tpm_commands == 1 ? "" : "s",
+            tpm / NS_PER_MS, total > 0 ? 100 * tpm / total : 0.0, tag, tt_suite_name(info.suite),
+            tt_group_name(info.group), subject[0] != '\0' ? subject : "no certificate",
+            info.peer_scheme != 0 ? " (" : "", info.peer_scheme != 0 ? tt_scheme_name(info.peer_scheme) : "",
+            info.peer_scheme != 0 ? ")" : "");
+}

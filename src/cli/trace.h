@@ -1,0 +1,30 @@
+/* cli/trace.h: what `--trace` shows: handshake messages, TPM commands, and what they cost. Layer: cli. On
+ * stderr; as one JSON object a line with --json. */
+#ifndef CLI_TRACE_H
+#define CLI_TRACE_H
+
+#include "cli/cli.h"
+#include "net/stream.h"
+
+struct trace {
+    bool on;
+    bool json;
+    unsigned long connection; /* its number on a server; 0 on a client */
+};
+
+/* trace_load: a tt_tpm_trace_fn with a struct trace: TPM commands before any handshake. */
+void trace_load(void *arg, const struct tt_tpm_event *event);
+/* trace_event: one event of a connection. */
+void trace_event(const struct trace *t, const struct stream_trace *event);
+/* trace_handshake: the summary, once the handshake is complete. */
+void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role role, const char *peer);
+
+/* trace_peer_subject: the subject of the peer's certificate, escaped for a terminal, into ret; "" without
+ * one. */
+void trace_peer_subject(char *ret, size_t cap, const struct tt_conn *conn);
+
+/* cli_event: print a JSON object as one line on stderr; takes the reference. */
+struct json_t;
+void cli_event(struct json_t *object);
+
+#endif
