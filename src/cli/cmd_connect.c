@@ -12,7 +12,7 @@
 #include "base/rc.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
-#include "net/client.h"
+#include "net/dial.h"
 #include "net/loop.h"
 #include "net/relay.h"
 
@@ -45,7 +45,7 @@ struct connect {
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;
-    struct client *client;
+    struct dial *dial;
     struct stream *stream;
     struct relay *relay;
     int out_fd; /* stdout, or stdout opened again without blocking */
@@ -173,7 +173,7 @@ static tt_rc set_up_config(struct connect *x, struct tt_error *err)
     return tt_config_freeze(x->config, err);
 }
 
-static tt_rc start_client(struct connect *x, struct tt_error *err)
+static tt_rc start_dial(struct connect *x, struct tt_error *err)
 {
     static const struct stream_handlers handlers = {
         .connected = on_connected,
@@ -184,7 +184,7 @@ static tt_rc start_client(struct connect *x, struct tt_error *err)
         .closed = on_closed,
         .trace = on_trace,
     };
-    struct client_options opt = {.opened = on_opened, .failed = on_failed, .arg = x};
+    struct dial_options opt = {.opened = on_opened, .failed = on_failed, .arg = x};
     opt.stream = (struct stream_options){
         .base = x->base,
         .config = x->config,
@@ -197,7 +197,7 @@ static tt_rc start_client(struct connect *x, struct tt_error *err)
     TT_TRY(
         cli_seconds(&opt.stream.handshake_timeout_s, x->tls.handshake_timeout, "--handshake-timeout", err));
     TT_TRY(cli_seconds(&opt.connect_timeout_s, x->connect_timeout, "--connect-timeout", err));
-    return client_start(&x->client, &x->address, &opt, err);
+    return dial_start(&x->dial, &x->address, &opt, err);
 }
 
 static tt_rc set_up(struct connect *x, struct tt_error *err)
@@ -210,14 +210,14 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
     }
     x->out_fd = open_stdout();
-    return start_client(x, err);
+    return start_dial(x, err);
 }
 
 static void tear_down(struct connect *x)
 {
     relay_free(x->relay);
     stream_free(x->stream);
-    client_free(x->client);
+    dial_free(x->dial);
     sign_queue_free(x->signer);
     tt_config_free(x->config);
     cli_close_key(&x->key);

@@ -1,6 +1,6 @@
-/* net/client.c: name lookup and connecting. Layer: net. Tries the addresses of a host in the resolver's
+/* net/dial.c: name lookup and connecting. Layer: net. Tries the addresses of a host in the resolver's
  * order; one that does not answer is given up early while another is left. */
-#include "net/client.h"
+#include "net/dial.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -14,8 +14,8 @@
 
 #define TRY_NEXT_AFTER_S 5
 
-struct client {
-    struct client_options opt;
+struct dial {
+    struct dial_options opt;
     char host[256];
     char peer[sizeof(((struct address *)0)->host) + 8]; /* HOST:PORT as it was typed */
     struct addrinfo *addresses, *next;
@@ -25,7 +25,7 @@ struct client {
     int last_errno;
 };
 
-static void close_attempt(struct client *c)
+static void close_attempt(struct dial *c)
 {
     if (c->attempt != NULL)
         event_free(TT_TAKE(c->attempt));
@@ -34,7 +34,7 @@ static void close_attempt(struct client *c)
     c->fd = -1;
 }
 
-void client_free(struct client *c)
+void dial_free(struct dial *c)
 {
     if (c == NULL)
         return;
@@ -45,13 +45,13 @@ void client_free(struct client *c)
     mem_free(c);
 }
 
-static void fail(struct client *c, const struct tt_error *err)
+static void fail(struct dial *c, const struct tt_error *err)
 {
     close_attempt(c);
     c->opt.failed(c->opt.arg, err);
 }
 
-static void fail_with_errno(struct client *c)
+static void fail_with_errno(struct dial *c)
 {
     struct tt_error err = {0};
     if (c->last_errno == ETIMEDOUT) {
@@ -66,7 +66,7 @@ static void fail_with_errno(struct client *c)
     fail(c, &err);
 }
 
-static void hand_over(struct client *c)
+static void hand_over(struct dial *c)
 {
     struct stream_options opt = c->opt.stream;
     const int on = 1;
@@ -85,11 +85,11 @@ static void hand_over(struct client *c)
     c->opt.opened(c->opt.arg, s);
 }
 
-static void try_next(struct client *c);
+static void try_next(struct dial *c);
 
 static void on_attempt(evutil_socket_t fd, short what, void *arg)
 {
-    struct client *c = arg;
+    struct dial *c = arg;
     socklen_t len = sizeof c->last_errno;
     c->last_errno = ETIMEDOUT;
     if ((what & EV_WRITE) != 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &c->last_errno, &len) == 0 &&
@@ -100,7 +100,7 @@ static void on_attempt(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Returns 0 or an errno. */
-static int attempt_start(struct client *c, const struct addrinfo *to)
+static int attempt_start(struct dial *c, const struct addrinfo *to)
 {
     uint64_t now = clock_monotonic_ns();
     if (now >= c->give_up_at)
@@ -118,7 +118,7 @@ static int attempt_start(struct client *c, const struct addrinfo *to)
     return c->attempt == NULL || event_add(c->attempt, &limit) != 0 ? ENOMEM : 0;
 }
 
-static void try_next(struct client *c)
+static void try_next(struct dial *c)
 {
     close_attempt(c);
     while (c->next != NULL) {
@@ -140,7 +140,7 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
     try_next(arg);
 }
 
-static tt_rc look_up(struct client *c, const struct address *to, struct tt_error *err)
+static tt_rc look_up(struct dial *c, const struct address *to, struct tt_error *err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
     const struct addrinfo any = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -157,7 +157,7 @@ static tt_rc look_up(struct client *c, const struct address *to, struct tt_error
     return TT_ERR_NOT_FOUND;
 }
 
-static tt_rc client_set_up(struct client *c, const struct address *to, struct tt_error *err)
+static tt_rc dial_set_up(struct dial *c, const struct address *to, struct tt_error *err)
 {
     bool is_ipv6 = strchr(to->host, ':') != NULL;
     if (to->host[0] == '\0')
@@ -169,23 +169,23 @@ static tt_rc client_set_up(struct client *c, const struct address *to, struct tt
     const struct timeval now = {0};
     if (c->attempt == NULL || event_add(c->attempt, &now) != 0)
         return error_set(err, TT_ERR_MEMORY, "no memory to connect");
-    unsigned seconds = c->opt.connect_timeout_s > 0 ? c->opt.connect_timeout_s : CLIENT_CONNECT_TIMEOUT_S;
+    unsigned seconds = c->opt.connect_timeout_s > 0 ? c->opt.connect_timeout_s : DIAL_TIMEOUT_S;
     c->give_up_at = clock_monotonic_ns() + seconds * UINT64_C(1000000000);
     return TT_OK;
 }
 
-tt_rc client_start(struct client **ret, const struct address *to, const struct client_options *opt,
-                   struct tt_error *err)
+tt_rc dial_start(struct dial **ret, const struct address *to, const struct dial_options *opt,
+                 struct tt_error *err)
 {
-    struct client *c = mem_alloc(sizeof *c);
+    struct dial *c = mem_alloc(sizeof *c);
     if (c == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory to connect");
     c->opt = *opt;
     c->opt.stream.config = tt_config_ref(opt->stream.config);
     c->fd = -1;
-    tt_rc rc = client_set_up(c, to, err);
+    tt_rc rc = dial_set_up(c, to, err);
     if (rc != TT_OK) {
-        client_free(c);
+        dial_free(c);
         return rc;
     }
     *ret = c;

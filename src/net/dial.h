@@ -1,0 +1,30 @@
+/* net/dial.h: from "HOST:PORT" to a stream. Layer: net. */
+#ifndef NET_DIAL_H
+#define NET_DIAL_H
+
+#include "net/address.h"
+#include "net/stream.h"
+
+#define DIAL_TIMEOUT_S 30
+
+struct dial;
+
+struct dial_options {
+    struct stream_options stream; /* base, config, ...; peer is filled in here; server_name NULL = the host */
+    unsigned connect_timeout_s;   /* for all addresses together; 0 = DIAL_TIMEOUT_S */
+    /* The socket is open and the handshake begins; the stream is owned by the callee from here on. */
+    void (*opened)(void *arg, struct stream *s);
+    /* No address could be reached. Exactly one of opened and failed is called, from the loop. */
+    void (*failed)(void *arg, const struct tt_error *error);
+    void *arg;
+};
+
+/* dial_start: look the host up (this may block for the resolver; do it before there are other connections
+ * on the loop) and begin to connect: all addresses, one after the other. TT_ERR_NOT_FOUND when the name is
+ * unknown. */
+TT_MUST_USE tt_rc dial_start(struct dial **ret, const struct address *to, const struct dial_options *opt,
+                             struct tt_error *err);
+/* dial_free: stops trying; a stream that was handed over is not touched. NULL is fine. */
+void dial_free(struct dial *c);
+
+#endif
