@@ -186,9 +186,14 @@ static tt_rc sign_csr(struct tt_cert_list **ret, const struct cli *cli, struct t
                                 .days = o->days,
                                 .now = (int64_t)time(NULL)};
     struct tt_pki_signer signer = key_signer(key.key);
-    tt_rc rc = tt_ca_sign(ret, ca, &req, &signer, err);
+    struct tt_error why = {0};
+    tt_rc rc = tt_ca_sign(ret, ca, &req, &signer, &why);
     cli_close_key(&key);
-    return rc;
+    if (rc == TT_OK)
+        return rc;
+    bool bytes = rc == TT_ERR_DECODE || rc == TT_ERR_VERIFY; /* pki saw those, not the file */
+    error_hint(err, "%s", why.hint);
+    return error_set(err, rc, "%.100s%s%s", bytes ? o->word : "", bytes ? ": " : "", why.text);
 }
 
 static int run_sign(const struct cli *cli, const struct ca_options *o)

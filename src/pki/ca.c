@@ -1,7 +1,7 @@
 /* pki/ca.c: a small CA: made, opened, and asked to sign. Layer: pki. RFC 5280. Its rules: what a request may
  * have is pki/csr_read.c's; here is what only the CA knows: who it is, until when, for which purpose, with
  * which key. Reads no clock; never sees a private key. */
-#include <stdio.h>
+#include <ctype.h>
 #include <string.h>
 
 #include "pki/ca_dir.h"
@@ -145,6 +145,7 @@ tt_rc tt_ca_open(struct tt_ca **ret, const char *dir, struct tt_error *err)
     if (ca == NULL)
         return pki_no_memory(err);
     TT_TRY(cert_load(ca, dir, err));
+    TT_TRY(dir_has(dir, CA_STORE_FILE, err));
     TT_TRY(dir_path(store, dir, CA_STORE_FILE, err));
     TT_TRY(ca_store_open(&ca->store, store, err));
     TT_TRY(key_load(ca, dir, err));
@@ -290,7 +291,7 @@ tt_rc tt_ca_each(struct tt_ca *ca, const char *serial, tt_ca_entry_fn fn, void *
     char *to = plain;
     for (const char *from = serial; *from != '\0'; from++)
         if (*from != ':')
-            *to++ = *from >= 'A' && *from <= 'F' ? (char)(*from - 'A' + 'a') : *from;
+            *to++ = (char)tolower((unsigned char)*from);
     *to = '\0';
     return ca_store_each(ca->store, plain, fn, arg, err);
 }

@@ -41,6 +41,13 @@ static tt_rc open_failed(const char *dir, const char *name, int why, struct tt_e
     return TT_ERR_NOT_FOUND;
 }
 
+tt_rc dir_has(const char *dir, const char *name, struct tt_error *err)
+{
+    char path[PATH_MAX];
+    TT_TRY(dir_path(path, dir, name, err));
+    return access(path, F_OK) == 0 ? TT_OK : open_failed(dir, name, errno, err);
+}
+
 tt_rc dir_read(char **ret, size_t *ret_len, const char *dir, const char *name, struct tt_error *err)
 {
     char path[PATH_MAX];

@@ -16,6 +16,9 @@ TT_MUST_USE tt_rc dir_path(char ret[PATH_MAX], const char *dir, const char *name
 TT_MUST_USE tt_rc dir_read(char **ret, size_t *ret_len, const char *dir, const char *name,
                            struct tt_error *err);
 
+/* dir_has: TT_ERR_NOT_FOUND, with the reason, when dir has no such file and so is not a CA. */
+TT_MUST_USE tt_rc dir_has(const char *dir, const char *name, struct tt_error *err);
+
 /* struct dir_content: what a new CA's directory holds besides its store. */
 struct dir_content {
     const char *cert_pem;

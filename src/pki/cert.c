@@ -82,9 +82,9 @@ static tt_rc list_next(struct pem_block *ret, struct tt_bytes *text, size_t numb
 static tt_rc list_empty(struct tt_bytes pem, struct tt_error *err)
 {
     (void)error_set(err, TT_ERR_DECODE, "there is no certificate in PEM form");
-    if (pem.len > 0 && memmem(pem.data, pem.len, "PRIVATE KEY-----", 16) != NULL)
+    if (text_contains(pem, "PRIVATE KEY-----"))
         error_hint(err, "this is a private key; the certificate that was issued for it is needed");
-    else if (pem.len > 0 && memmem(pem.data, pem.len, "CERTIFICATE REQUEST-----", 24) != NULL)
+    else if (text_contains(pem, "CERTIFICATE REQUEST-----"))
         error_hint(err, "this is a certificate request; a CA makes the certificate from it (tpmtls ca sign)");
     else if (pem.len > 1 && pem.data[0] == 0x30 && pem.data[1] >= 0x80)
         error_hint(
@@ -99,7 +99,7 @@ tt_rc tt_cert_list_from_pem(struct tt_cert_list **ret, struct tt_bytes pem, stru
         return pki_no_memory(err);
     struct tt_bytes text = pem;
     for (;;) {
-        struct pem_block b;
+        struct pem_block b = {0};
         tt_rc rc = list_next(&b, &text, list->len + 1, err);
         if (rc == TT_ERR_NOT_FOUND)
             break;

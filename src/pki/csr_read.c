@@ -10,6 +10,7 @@
 #include "pki/key.h"
 #include "pki/san.h"
 #include "pki/signed.h"
+#include "pki/text.h"
 #include "wire/pem.h"
 
 #define CSR_MAX        65536
@@ -34,7 +35,7 @@ static tt_rc pem_decode(struct pem_block *ret, struct tt_bytes text, struct tt_e
     if (rc == TT_ERR_DECODE)
         return error_set(err, rc, "the certificate request is cut off or is not base64");
     if (rc != TT_OK) {
-        bool cert = text.len > 0 && memmem(text.data, text.len, "-----BEGIN CERTIFICATE-----", 27) != NULL;
+        bool cert = text_contains(text, "-----BEGIN CERTIFICATE-----");
         (void)error_set(err, TT_ERR_DECODE, "there is no certificate request in PEM form%s",
                         cert ? ", but a certificate" : "");
         error_hint(err, "make a request with: tpmtls csr --key FILE --subject /CN=name");

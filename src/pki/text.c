@@ -55,6 +55,11 @@ bool text_is_printable(struct tt_bytes b)
     return true;
 }
 
+bool text_contains(struct tt_bytes text, const char *word)
+{
+    return text.data != NULL && memmem(text.data, text.len, word, strlen(word)) != NULL;
+}
+
 tt_rc text_escape(struct buf *to, struct tt_bytes b)
 {
     while (b.len > 0) {

@@ -8,6 +8,9 @@
 /* text_is_printable: valid UTF-8 without control and bidirectional formatting characters. */
 bool text_is_printable(struct tt_bytes utf8);
 
+/* text_contains: word occurs in the text. */
+bool text_contains(struct tt_bytes text, const char *word);
+
 /* text_escape: append utf8; what is not printable becomes \HH for each byte. */
 TT_MUST_USE tt_rc text_escape(struct buf *to, struct tt_bytes utf8);
 
