@@ -23,6 +23,8 @@ extern "C" {
 struct tt_config;
 struct tt_conn;
 struct tt_trust;
+struct tt_session;
+struct tt_tickets;
 
 enum tt_role {
     TT_CLIENT,
@@ -101,6 +103,58 @@ TT_API TT_MUST_USE tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error
 TT_API struct tt_config *tt_config_ref(struct tt_config *cfg);
 TT_API void tt_config_free(struct tt_config *cfg); /* drops one reference; NULL is fine */
 
+/* ---- pre-shared keys: tickets and external PSKs (RFC 9846 sections 2.2, 4.3.11, 4.7.1) ---- */
+
+/* struct tt_session: what a client needs to resume: a ticket with its PSK; or an external PSK. Immutable. It
+ * is a bearer secret: whoever has its bytes is the client until it expires. */
+struct tt_session;
+/* tt_session_new_external: identity 1 .. 1,024 bytes, key 16 .. 64 bytes of full entropy (RFC 9257); for
+ * SHA-256 suites, or with sha384 for the SHA-384 one. Only used together with a fresh key exchange
+ * (psk_dhe_ke). */
+TT_API TT_MUST_USE tt_rc tt_session_new_external(struct tt_session **ret, struct tt_bytes identity,
+                                                 struct tt_bytes key, bool sha384, struct tt_error *err);
+/* tt_session_export: the session as bytes, secret key included; free with tt_free (which wipes).
+ * tt_session_import: the way back; TT_ERR_DECODE for anything else. */
+TT_API TT_MUST_USE tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_len);
+TT_API TT_MUST_USE tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes);
+TT_API void tt_session_free(struct tt_session *s); /* drops one reference; NULL is fine */
+struct tt_session_info {
+    bool external;
+    uint16_t suite;
+    int64_t received_ms;                         /* milliseconds since 1970 */
+    uint32_t lifetime;                           /* seconds */
+    uint32_t max_early_data;                     /* bytes; 0: no 0-RTT with it */
+    struct tt_bytes identity, alpn, server_name; /* views */
+};
+TT_API void tt_session_info(const struct tt_session *s, struct tt_session_info *ret);
+
+/* struct tt_tickets: the server's ticket keys. May be shared by configurations and threads; keys may change
+ * at any time. 0-RTT is refused for tickets issued before now_ms, the time it was made (RFC 9846 section 8).
+ */
+struct tt_tickets;
+#define TT_MAX_TICKET_KEYS 4
+struct tt_ticket_key {
+    uint8_t name[16]; /* public, unique */
+    uint8_t key[32];  /* secret, random */
+};
+TT_API TT_MUST_USE tt_rc tt_tickets_new(struct tt_tickets **ret, int64_t now_ms, struct tt_error *err);
+/* tt_tickets_set_keys: 1 .. TT_MAX_TICKET_KEYS; the first seals new tickets, all of them open. Copied. */
+TT_API TT_MUST_USE tt_rc tt_tickets_set_keys(struct tt_tickets *t, const struct tt_ticket_key *keys,
+                                             size_t n);
+TT_API void tt_tickets_free(struct tt_tickets *t);
+
+/* Server: issue `count` tickets (0 .. 8) after each handshake, valid for `lifetime` seconds (1 .. 604,800).
+ * `scope` (at most 64 bytes) is bound into them: only a configuration with the same scope accepts them
+ * (listener, client CAs, ...). Takes a reference. */
+TT_API TT_MUST_USE tt_rc tt_config_set_tickets(struct tt_config *cfg, struct tt_tickets *tickets,
+                                               unsigned count, uint32_t lifetime, struct tt_bytes scope);
+/* Server: an external PSK that is accepted; may be called up to 16 times. Takes a reference. */
+TT_API TT_MUST_USE tt_rc tt_config_add_psk(struct tt_config *cfg, struct tt_session *psk);
+/* Server: accept at most this many bytes of 0-RTT data with a ticket; 0 (the default): none. 0-RTT data can
+ * be replayed by an attacker within limits (RFC 9846 section 8); it is handed out apart
+ * (tt_conn_early_plaintext). */
+TT_API TT_MUST_USE tt_rc tt_config_set_max_early_data(struct tt_config *cfg, uint32_t bytes);
+
 /* ---- connection ---- */
 
 /* struct tt_trace_event: one handshake message or alert that was sent or received. */
@@ -120,7 +174,11 @@ struct tt_conn_options {
     const char *server_name; /* client: whom to reach: DNS name or IP address text; checked against the
                                 certificate (RFC 9525) and, for a DNS name, sent as server_name. Required for
                                 a client unless verification is switched off. Copied. */
-    int64_t now;             /* seconds since 1970-01-01 UTC: the time certificates are judged at */
+    int64_t now; /* seconds since 1970-01-01 UTC: the time certificates are judged at; see tt_conn_set_now */
+    struct tt_session *const
+        *sessions; /* client: PSKs to offer, most wanted first; the first 4 usable ones are */
+    size_t sessions_len;
+    bool early_data; /* client: offer 0-RTT with the first of them, when its ticket allows it */
     tt_trace_fn trace;
     void *trace_arg;
 };
@@ -129,13 +187,18 @@ TT_API TT_MUST_USE tt_rc tt_conn_new(struct tt_conn **ret, struct tt_config *cfg
                                      const struct tt_conn_options *opt, struct tt_error *err);
 TT_API void tt_conn_free(struct tt_conn *c);
 
+/* tt_conn_set_now: milliseconds since 1970; call it before feeding on a long-lived connection: ticket ages
+ * need it. */
+TT_API void tt_conn_set_now(struct tt_conn *c, int64_t now_ms);
+
 enum tt_want {
-    TT_WANT_INPUT = 1,      /* feed ciphertext to make progress */
-    TT_WANT_OUTPUT = 2,     /* tt_conn_output has bytes */
-    TT_WANT_SIGN = 4,       /* tt_conn_sign_request has a request to answer */
-    TT_WANT_PSK = 8,        /* reserved */
-    TT_WANT_PLAINTEXT = 16, /* plaintext is there to be read */
-    TT_WANT_CLOSED = 32     /* nothing more will ever be received: close_notify or an error */
+    TT_WANT_INPUT = 1,            /* feed ciphertext to make progress */
+    TT_WANT_OUTPUT = 2,           /* tt_conn_output has bytes */
+    TT_WANT_SIGN = 4,             /* tt_conn_sign_request has a request to answer */
+    TT_WANT_PSK = 8,              /* reserved */
+    TT_WANT_PLAINTEXT = 16,       /* plaintext is there to be read */
+    TT_WANT_EARLY_PLAINTEXT = 64, /* server: 0-RTT data is there to be read */
+    TT_WANT_CLOSED = 32           /* nothing more will ever be received: close_notify or an error */
 };
 TT_API unsigned tt_conn_wants(const struct tt_conn *c);
 
@@ -162,6 +225,39 @@ TT_API TT_MUST_USE tt_rc tt_conn_read(struct tt_conn *c, uint8_t *ret_buf, size_
  * KiB unsent): *ret_n says how much. TT_ERR_USAGE before tt_conn_can_write or after tt_conn_close. */
 TT_API TT_MUST_USE tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *ret_n);
 TT_API bool tt_conn_can_write(const struct tt_conn *c);
+
+/* 0-RTT. tt_conn_write_early: client, before the handshake is complete; takes what the ticket allows (*ret_n
+ * may be less, and 0 once the server's answer is there). TT_ERR_USAGE when no early data was offered.
+ * tt_conn_early_status says what became of it; rejected data is never sent again by the engine.
+ * tt_conn_early_plaintext / _done: server, apart from tt_conn_plaintext, because it may be a replay. */
+enum tt_early {
+    TT_EARLY_NONE,
+    TT_EARLY_OFFERED,
+    TT_EARLY_ACCEPTED,
+    TT_EARLY_REJECTED
+};
+TT_API TT_MUST_USE tt_rc tt_conn_write_early(struct tt_conn *c, const uint8_t *data, size_t len,
+                                             size_t *ret_n);
+TT_API enum tt_early tt_conn_early_status(const struct tt_conn *c);
+TT_API struct tt_bytes tt_conn_early_plaintext(const struct tt_conn *c);
+TT_API TT_MUST_USE tt_rc tt_conn_early_plaintext_done(struct tt_conn *c, size_t n);
+
+/* tt_conn_take_session: client: the oldest session received and not yet taken, NULL when there is none; the
+ * caller owns it. At most 8 are kept, the newest win. */
+TT_API struct tt_session *tt_conn_take_session(struct tt_conn *c);
+/* tt_conn_send_ticket: server: one more ticket now. TT_ERR_USAGE without tickets or before the handshake is
+ * complete; TT_ERR_UNSUPPORTED when the client cannot use one. */
+TT_API TT_MUST_USE tt_rc tt_conn_send_ticket(struct tt_conn *c);
+
+/* tt_conn_export: keying material (RFC 9846 section 7.5, RFC 5705): len 1 .. 8,160 bytes for a label and a
+ * context (empty is the same as none). TT_ERR_USAGE before the server's Finished. tt_conn_export_early: from
+ * the early exporter secret, where 0-RTT was offered; weaker, see section 7.5. */
+TT_API TT_MUST_USE tt_rc tt_conn_export(const struct tt_conn *c, const char *label, struct tt_bytes context,
+                                        uint8_t *ret, size_t len);
+TT_API TT_MUST_USE tt_rc tt_conn_export_early(const struct tt_conn *c, const char *label,
+                                              struct tt_bytes context, uint8_t *ret, size_t len);
+/* tt_conn_channel_binding: "tls-exporter" of RFC 9266, 32 bytes. */
+TT_API TT_MUST_USE tt_rc tt_conn_channel_binding(const struct tt_conn *c, uint8_t ret[32]);
 
 /* tt_conn_is_connected: the handshake is complete in both directions. */
 TT_API bool tt_conn_is_connected(const struct tt_conn *c);

@@ -291,6 +291,12 @@ static tt_rc verify_chain(unsigned *ret_alert, const struct tt_trust *trust, X50
     return rc;
 }
 
+static int64_t cert_not_after(const X509 *x)
+{
+    struct tm tm = {0};
+    return ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
 static STACK_OF(X509) * read_rest(const struct trust_request *req)
 {
     STACK_OF(X509) *rest = sk_X509_new_null();
@@ -319,9 +325,10 @@ tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, cons
         ret->alert = TT_ALERT_UNSUPPORTED_CERTIFICATE;
         rc = error_set(err, TT_ERR_VERIFY, "the peer's certificate holds a key of an unknown kind");
     }
+    int64_t not_after = cert_not_after(leaf);
     X509_free(leaf);
     sk_X509_pop_free(rest, X509_free);
     if (rc == TT_OK)
-        *ret = (struct trust_verdict){.leaf_key = key, .alert = TT_ALERT_NONE};
+        *ret = (struct trust_verdict){.leaf_key = key, .not_after = not_after, .alert = TT_ALERT_NONE};
     return rc;
 }

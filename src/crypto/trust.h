@@ -22,6 +22,7 @@ struct trust_request {
 /* struct trust_verdict: the proof that a chain was judged, with the key that came out of it. */
 struct trust_verdict {
     struct pubkey *leaf_key; /* owned by the receiver */
+    int64_t not_after;       /* of the leaf, seconds since 1970 */
     unsigned alert;          /* on failure: the alert to send (RFC 9846 section 6.2) */
 };
 

@@ -10,7 +10,7 @@ static tt_rc add_offer(struct tt_conn *c, uint16_t group)
     return TT_OK;
 }
 
-tt_rc client_start(struct tt_conn *c)
+tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
 {
     struct hs *hs = c->hs;
     if (!conn_random(c, hs->client_random, sizeof hs->client_random))
@@ -22,8 +22,10 @@ tt_rc client_start(struct tt_conn *c)
         return conn_broken(c, TT_ERR_INTERNAL);
     for (size_t i = 0; i < c->cfg->key_shares.n && i < HS_MAX_SHARES; i++)
         TT_OWN(c, add_offer(c, c->cfg->key_shares.items[i]));
+    psk_offer_choose(c, opt);
     TT_TRY(client_hello_put(c));
     TT_TRY(hs_flush(c));
+    TT_TRY(client_early_start(c));
     c->ccs_allowed = true;
     c->state = CLIENT_WAIT_SH;
     return TT_OK;
@@ -32,6 +34,7 @@ tt_rc client_start(struct tt_conn *c)
 tt_rc client_hello_again(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
+    client_early_retry(c);
     if (hs->retry_group != 0) {
         for (; hs->offers_len > 0; hs->offers_len--)
             kx_offer_free(hs->offers[hs->offers_len - 1]);
@@ -49,7 +52,9 @@ tt_rc client_keys(struct tt_conn *c)
     TT_OWN(c, hs_agree(c, (struct tt_bytes){hs->shared.data, hs->shared.len}));
     mem_wipe(&hs->shared, sizeof hs->shared);
     TT_TRY(conn_set_read_secret(c, &hs->server_hs));
-    TT_OWN(c, conn_set_write_secret(c, &hs->client_hs));
+    if (c->early !=
+        TT_EARLY_OFFERED) /* else the early key stays until EndOfEarlyData, or until it is refused */
+        TT_OWN(c, conn_set_write_secret(c, &hs->client_hs));
     return hs_set_state(c, CLIENT_WAIT_EE);
 }
 
@@ -60,8 +65,9 @@ tt_rc client_second_flight(struct tt_conn *c)
     c->read_secret = hs->server_ap;
     TT_TRY(conn_set_read_secret(c, &c->read_secret));
     c->ccs_allowed = false; /* "after the peer's Finished message" it is unexpected (section 5) */
-    if (!c->hello_retry_request)
-        TT_TRY(conn_send_ccs(c));
+    if (c->early == TT_EARLY_ACCEPTED)
+        TT_TRY(end_of_early_data_put(c));
+    TT_TRY(conn_send_ccs(c));
     if (!hs->certificate_requested)
         return client_finish(c);
     TT_TRY(certificate_put(c));
@@ -74,6 +80,7 @@ tt_rc client_finish(struct tt_conn *c)
 {
     TT_TRY(finished_put(c));
     TT_TRY(hs_flush(c));
+    TT_OWN(c, hs_resumption(c));
     c->write_secret = c->hs->client_ap;
     TT_OWN(c, conn_set_write_secret(c, &c->write_secret));
     return hs_connected(c, CLIENT_CONNECTED);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tls/ticket.h"
 #include "wire/writer.h"
 
 bool u16_list_has(const struct u16_list *list, uint16_t v)
@@ -72,6 +73,9 @@ void tt_config_free(struct tt_config *cfg)
     mem_free(cfg->alpn);
     buf_free(&cfg->authorities);
     tt_trust_free(cfg->trust);
+    tt_tickets_free(cfg->tickets);
+    for (size_t i = 0; i < cfg->psks_len; i++)
+        tt_session_free(cfg->psks[i]);
     crypto_lib_free(cfg->lib);
     mem_free(cfg);
 }
@@ -207,6 +211,39 @@ tt_rc tt_config_set_force_retry(struct tt_config *cfg, bool on)
     return TT_OK;
 }
 
+tt_rc tt_config_set_tickets(struct tt_config *cfg, struct tt_tickets *tickets, unsigned count,
+                            uint32_t lifetime, struct tt_bytes scope)
+{
+    if (cfg->frozen || cfg->role != TT_SERVER || count > 8 || lifetime < 1 || lifetime > PSK_MAX_LIFETIME ||
+        scope.len > sizeof cfg->ticket_scope)
+        return TT_ERR_USAGE;
+    tickets_ref(tickets);
+    tt_tickets_free(cfg->tickets);
+    cfg->tickets = tickets;
+    cfg->tickets_count = count;
+    cfg->ticket_lifetime = lifetime;
+    cfg->ticket_scope_len = scope.len;
+    if (scope.len > 0)
+        memcpy(cfg->ticket_scope, scope.data, scope.len);
+    return TT_OK;
+}
+
+tt_rc tt_config_add_psk(struct tt_config *cfg, struct tt_session *psk)
+{
+    if (cfg->frozen || cfg->role != TT_SERVER || cfg->psks_len == CONFIG_MAX_LIST || !psk->psk.external)
+        return TT_ERR_USAGE;
+    cfg->psks[cfg->psks_len++] = session_ref(psk);
+    return TT_OK;
+}
+
+tt_rc tt_config_set_max_early_data(struct tt_config *cfg, uint32_t bytes)
+{
+    if (cfg->frozen || cfg->role != TT_SERVER)
+        return TT_ERR_USAGE;
+    cfg->max_early_data = bytes;
+    return TT_OK;
+}
+
 tt_rc tt_config_set_max_handshake_message(struct tt_config *cfg, size_t bytes)
 {
     if (cfg->frozen || bytes < 1024 || bytes > (size_t)1 << 20)
@@ -275,8 +312,8 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
         return error_set(err, TT_ERR_USAGE, "the configuration does not say whom to trust");
     if (verifies && cfg->trust != NULL && !cfg->accept_any_certificate && tt_trust_count(cfg->trust) == 0)
         return error_set(err, TT_ERR_USAGE, "the set of trust anchors is empty");
-    if (cfg->role == TT_SERVER && cfg->identities_len == 0)
-        return error_set(err, TT_ERR_USAGE, "a server needs an identity: a certificate and a key");
+    if (cfg->role == TT_SERVER && cfg->identities_len == 0 && cfg->psks_len == 0)
+        return error_set(err, TT_ERR_USAGE, "a server needs an identity: a certificate and a key, or a PSK");
     if (cfg->suites.n == 0 || cfg->groups.n == 0 || cfg->verify_schemes.n == 0)
         return error_set(err, TT_ERR_UNSUPPORTED,
                          "libcrypto offers no usable suite, group or signature scheme");

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "crypto/kx.h"
 #include "crypto/trust.h"
-#include "tls/key_schedule.h"
+#include "tls/session.h"
 #include "tpmtls/tls.h"
 
 #define CONFIG_MAX_LIST       16
@@ -45,6 +45,13 @@ struct tt_config {
     bool force_retry;
     bool middlebox_compat;
     size_t max_message;
+    struct tt_tickets *tickets;
+    unsigned tickets_count;
+    uint32_t ticket_lifetime, max_early_data;
+    uint8_t ticket_scope[64];
+    size_t ticket_scope_len;
+    struct tt_session *psks[CONFIG_MAX_LIST]; /* server: external ones */
+    size_t psks_len;
     struct buf authorities; /* server: DistinguishedName list for certificate_authorities, or empty */
     atomic_uint_fast64_t next_sign_id;
 };

@@ -9,7 +9,8 @@
 static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, struct tt_error *err)
 {
     c->status.alert_sent = c->status.alert_received = TT_ALERT_NONE;
-    c->now = opt->now;
+    c->now_ms = opt->now * 1000;
+    c->peer_not_after = INT64_MAX;
     c->trace = opt->trace;
     c->trace_arg = opt->trace_arg;
     c->msg.max = c->cfg->max_message + 2 * (size_t)REC_MAX_CIPHERTEXT;
@@ -23,7 +24,7 @@ static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, st
     if (opt->server_name != NULL &&
         buf_append(&c->server_name, opt->server_name, strlen(opt->server_name)) != TT_OK)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
-    tt_rc rc = client_start(c);
+    tt_rc rc = client_start(c, opt);
     return rc == TT_OK ? TT_OK : error_set(err, rc, "%s", c->status.error.text);
 }
 
@@ -61,6 +62,8 @@ void tt_conn_free(struct tt_conn *c)
                                 &c->alpn, &c->server_name, &c->peer_chain};
     for (size_t i = 0; i < TT_COUNT(bufs); i++)
         buf_free(bufs[i]);
+    for (size_t i = 0; i < c->sessions_len; i++)
+        tt_session_free(c->sessions[i]);
     tt_config_free(c->cfg);
     mem_free(c);
 }
@@ -111,6 +114,11 @@ tt_rc conn_broken(struct tt_conn *c, tt_rc rc)
                      rc == TT_ERR_MEMORY ? "out of memory" : "internal failure");
 }
 
+void tt_conn_set_now(struct tt_conn *c, int64_t now_ms)
+{
+    c->now_ms = now_ms;
+}
+
 bool tt_conn_is_connected(const struct tt_conn *c)
 {
     return c->state == CLIENT_CONNECTED || c->state == SERVER_CONNECTED;
@@ -129,7 +137,7 @@ unsigned tt_conn_wants(const struct tt_conn *c)
     if (buf_size(&c->out) > 0)
         wants |= TT_WANT_OUTPUT;
     if (plain)
-        wants |= TT_WANT_PLAINTEXT;
+        wants |= c->plain_is_early ? TT_WANT_EARLY_PLAINTEXT : TT_WANT_PLAINTEXT;
     if (c->status.error.rc != TT_OK || c->read_closed)
         return wants | TT_WANT_CLOSED;
     if (sign)
@@ -141,12 +149,12 @@ unsigned tt_conn_wants(const struct tt_conn *c)
 
 struct tt_bytes tt_conn_plaintext(const struct tt_conn *c)
 {
-    return buf_bytes(&c->plain);
+    return c->plain_is_early ? (struct tt_bytes){NULL, 0} : buf_bytes(&c->plain);
 }
 
 tt_rc tt_conn_plaintext_done(struct tt_conn *c, size_t n)
 {
-    if (n > buf_size(&c->plain))
+    if (n > tt_conn_plaintext(c).len)
         return TT_ERR_USAGE;
     buf_consume(&c->plain, n);
     return TT_OK;
@@ -212,6 +220,7 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .local_scheme = c->local_scheme,
                                  .peer_scheme = c->peer_scheme,
                                  .hello_retry_request = c->hello_retry_request,
+                                 .resumed = c->resumed,
                                  .alpn = buf_bytes(&c->alpn),
                                  .server_name = buf_bytes(&c->server_name),
                                  .peer_chain_len = c->peer_chain_len,

@@ -26,6 +26,7 @@ enum conn_state {
     SERVER_START,
     SERVER_WAIT_CH2, /* after our HelloRetryRequest; START again in the standard's diagram */
     SERVER_WAIT_SIGN,
+    SERVER_WAIT_EOED,
     SERVER_WAIT_CERT,
     SERVER_WAIT_CV,
     SERVER_WAIT_FINISHED,
@@ -33,6 +34,8 @@ enum conn_state {
     CONN_STATE_COUNT
 };
 const char *conn_state_name(enum conn_state s);
+
+#define CONN_MAX_SESSIONS 8
 
 struct hs; /* the handshake's own memory, hs.h; NULL once connected */
 
@@ -57,15 +60,30 @@ struct tt_conn {
     bool key_update_asked;  /* we asked, and the peer has not yet answered */
     bool read_closed, write_closed;
 
+    /* pre-shared keys and 0-RTT */
+    bool resumed;         /* a PSK was used */
+    bool peer_can_resume; /* server: the client offered psk_dhe_ke */
+    enum tt_early early;
+    enum hash_id early_hash; /* of the PSK the early secrets come from */
+    bool ccs_sent;
+    bool plain_is_early;      /* what stands in plain is 0-RTT data */
+    uint32_t early_left;      /* bytes of 0-RTT data that may still come or go */
+    size_t skip_left;         /* server: bytes of rejected 0-RTT records to be skipped still */
+    uint8_t tickets_sent;     /* also the next ticket_nonce */
+    int64_t authenticated_ms; /* when the peer was authenticated by a full handshake */
+    int64_t peer_not_after;
+    struct tt_session *sessions[CONN_MAX_SESSIONS]; /* client: received, oldest first */
+    size_t sessions_len;
+
     /* what is kept after the handshake */
     uint16_t group, local_scheme, peer_scheme;
     bool hello_retry_request;
-    struct ks_secret exporter_secret;
+    struct ks_secret exporter_secret, early_exporter_secret, resumption_secret;
     struct buf alpn;        /* the chosen protocol */
     struct buf server_name; /* client: whom to reach; server: what was asked for */
     struct buf peer_chain;  /* vec24 each, leaf first */
     size_t peer_chain_len;
-    int64_t now;
+    int64_t now_ms;
     tt_trace_fn trace;
     void *trace_arg;
     uint64_t handshake_bytes_in, handshake_bytes_out;
@@ -97,6 +115,9 @@ TT_MUST_USE tt_rc conn_send_ccs(struct tt_conn *c);
 TT_MUST_USE tt_rc conn_send_key_update(struct tt_conn *c, bool request_peer);
 void conn_send_alert(struct tt_conn *c, unsigned alert);
 TT_MUST_USE tt_rc conn_set_write_secret(struct tt_conn *c, const struct ks_secret *secret);
+
+/* conn_clear_write_key: back to records in the clear (0-RTT given up after a HelloRetryRequest). */
+void conn_clear_write_key(struct tt_conn *c);
 
 /* conn_input.c */
 /* conn_set_read_secret: "Handshake messages MUST NOT span key changes" (section 5.1): refuses with

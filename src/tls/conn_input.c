@@ -77,10 +77,17 @@ static tt_rc input_alert(struct tt_conn *c, struct tt_bytes content)
 
 static tt_rc input_application_data(struct tt_conn *c, size_t len)
 {
-    if (!tt_conn_is_connected(c))
+    bool early = c->state == SERVER_WAIT_EOED;
+    if (!tt_conn_is_connected(c) && !early)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "application data came during the handshake");
     if (len == 0)
         return input_quiet(c);
+    /* "A server receiving more than max_early_data_size bytes of 0-RTT data SHOULD terminate the connection
+     * with an "unexpected_message" alert." (section 4.7.1) */
+    if (early && len > c->early_left)
+        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "the client sends more early data than it may");
+    c->early_left -= early ? (uint32_t)len : 0;
+    c->plain_is_early = early;
     c->quiet_records = 0;
     buf_commit(&c->plain, len);
     return TT_OK;
@@ -122,6 +129,24 @@ static tt_rc input_ccs(struct tt_conn *c, struct tt_bytes content)
     return input_quiet(c);
 }
 
+/* Rejected 0-RTT data: "discarding records which fail deprotection (up to the configured
+ * max_early_data_size)", or, after a HelloRetryRequest, "all records with an external content type of
+ * "application_data"" (section 4.3.10). */
+static bool input_is_skippable(const struct tt_conn *c, struct tt_bytes record)
+{
+    return c->cfg->role == TT_SERVER && c->early == TT_EARLY_REJECTED && !c->first_record_done &&
+           record.data[0] == CT_APPLICATION_DATA && c->skip_left > 0;
+}
+
+static tt_rc input_skip(struct tt_conn *c, struct tt_bytes record)
+{
+    if (record.len > c->skip_left)
+        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE,
+                           "the client sends too much early data that was refused");
+    c->skip_left -= record.len;
+    return TT_OK;
+}
+
 static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
 {
     /* A peer that could not follow our keys has only alerts in the clear to say so. */
@@ -136,7 +161,10 @@ static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
     if (to == NULL)
         return conn_broken(c, TT_ERR_MEMORY);
     struct rec_opened opened;
-    if (rec_open(&c->read_key, record, to, &opened) != TT_OK)
+    tt_rc rc = rec_open(&c->read_key, record, to, &opened);
+    if (rc != TT_OK && opened.alert == TT_ALERT_BAD_RECORD_MAC && input_is_skippable(c, record))
+        return input_skip(c, record);
+    if (rc != TT_OK)
         return conn_refuse(c, opened.alert, "a record cannot be read: %s", tt_alert_name(opened.alert));
     c->first_record_done = true;
     return input_content(c, opened.type, (struct tt_bytes){to, opened.len});
@@ -149,6 +177,8 @@ static tt_rc input_record(struct tt_conn *c, struct tt_bytes record)
         return input_ccs(c, content);
     if (c->read_key.aead != NULL)
         return input_protected(c, record);
+    if (input_is_skippable(c, record))
+        return input_skip(c, record);
     if (record.data[0] == CT_APPLICATION_DATA)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "application data came in the clear");
     return input_content(c, record.data[0], content);
@@ -167,7 +197,7 @@ static tt_rc input_header(struct tt_conn *c, const uint8_t *header, size_t *ret_
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "the peer does not speak TLS (first byte 0x%02x)",
                            header[0]);
     }
-    bool sealed = c->read_key.aead != NULL && header[0] == CT_APPLICATION_DATA;
+    bool sealed = header[0] == CT_APPLICATION_DATA;
     if (len > (sealed ? REC_MAX_CIPHERTEXT : REC_MAX_PLAINTEXT))
         return conn_refuse(c, TT_ALERT_RECORD_OVERFLOW, "a record of %zu bytes is too long", len);
     *ret_total = REC_HEADER_SIZE + len;

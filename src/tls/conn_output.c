@@ -22,6 +22,11 @@ static tt_rc output_record(struct tt_conn *c, enum content_type type, struct tt_
     return rec_seal(&c->write_key, &content, &c->out);
 }
 
+void conn_clear_write_key(struct tt_conn *c)
+{
+    rec_key_free(&c->write_key);
+}
+
 tt_rc conn_send_handshake(struct tt_conn *c, struct tt_bytes messages)
 {
     c->handshake_bytes_out += messages.len;
@@ -38,9 +43,10 @@ tt_rc conn_send_handshake(struct tt_conn *c, struct tt_bytes messages)
 tt_rc conn_send_ccs(struct tt_conn *c)
 {
     static const uint8_t record[] = {CT_CHANGE_CIPHER_SPEC, 3, 3, 0, 1, 1};
-    if (c->hs->session_id_len == 0)
+    if (c->hs->session_id_len == 0 || c->ccs_sent)
         return TT_OK;
     TT_OWN(c, buf_append(&c->out, record, sizeof record));
+    c->ccs_sent = true;
     return TT_OK;
 }
 

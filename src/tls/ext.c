@@ -26,12 +26,12 @@ static const struct ext table[] = {
     {EXT_COMPRESS_CERTIFICATE, IN_CH | IN_CR, NULL, NULL, NULL},
     {EXT_RECORD_SIZE_LIMIT, IN_CH | IN_EE, NULL, NULL, NULL},
     {EXT_DELEGATED_CREDENTIAL, IN_CH | IN_CR | IN_CT, NULL, NULL, NULL},
-    {EXT_EARLY_DATA, IN_CH | IN_EE | IN_NST, NULL, NULL, NULL},
-    {EXT_PSK_KEY_EXCHANGE_MODES, IN_CH, NULL, NULL, NULL},
+    {EXT_EARLY_DATA, IN_CH | IN_EE | IN_NST, early_data_wants, early_data_build, early_data_parse},
+    {EXT_PSK_KEY_EXCHANGE_MODES, IN_CH, psk_modes_wants, psk_modes_build, psk_modes_parse},
     {EXT_OID_FILTERS, IN_CR, NULL, NULL, NULL},
     {EXT_POST_HANDSHAKE_AUTH, IN_CH, NULL, NULL, NULL},
-    {EXT_PRE_SHARED_KEY, IN_CH | IN_SH, NULL, NULL,
-     NULL}, /* "MUST be the last extension in the ClientHello" */
+    /* "MUST be the last extension in the ClientHello" */
+    {EXT_PRE_SHARED_KEY, IN_CH | IN_SH, pre_shared_key_wants, pre_shared_key_build, pre_shared_key_parse},
 };
 #define EXT_COUNT TT_COUNT(table)
 _Static_assert(EXT_COUNT <= 64, "the bit sets of struct hs hold 64 extensions");

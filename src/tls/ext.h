@@ -62,4 +62,15 @@ bool certificate_authorities_wants(const struct tt_conn *c, enum ext_place in);
 void certificate_authorities_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc certificate_authorities_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
 
+/* ext_psk.c */
+bool psk_modes_wants(const struct tt_conn *c, enum ext_place in);
+void psk_modes_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc psk_modes_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool pre_shared_key_wants(const struct tt_conn *c, enum ext_place in);
+void pre_shared_key_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc pre_shared_key_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool early_data_wants(const struct tt_conn *c, enum ext_place in);
+void early_data_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc early_data_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+
 #endif

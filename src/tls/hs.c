@@ -4,35 +4,26 @@
 
 #define END CONN_STATE_COUNT
 
+/* clang-format off */
 static const struct hs_edge edges[] = {
     {CLIENT_WAIT_SH, TT_HS_SERVER_HELLO, server_hello_recv, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, END, END}},
-    {CLIENT_WAIT_EE,
-     TT_HS_ENCRYPTED_EXTENSIONS,
-     encrypted_extensions_recv,
-     {CLIENT_WAIT_CERT_CR, END, END, END}},
-    {CLIENT_WAIT_CERT_CR,
-     TT_HS_CERTIFICATE_REQUEST,
-     certificate_request_recv,
-     {CLIENT_WAIT_CERT, END, END, END}},
+    {CLIENT_WAIT_EE, TT_HS_ENCRYPTED_EXTENSIONS, encrypted_extensions_recv, {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED, END, END}},
+    {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE_REQUEST, certificate_request_recv, {CLIENT_WAIT_CERT, END, END, END}},
     {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END}},
     {CLIENT_WAIT_CERT, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END}},
-    {CLIENT_WAIT_CV,
-     TT_HS_CERTIFICATE_VERIFY,
-     certificate_verify_recv,
-     {CLIENT_WAIT_FINISHED, END, END, END}},
+    {CLIENT_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {CLIENT_WAIT_FINISHED, END, END, END}},
     {CLIENT_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END}},
     {CLIENT_CONNECTED, TT_HS_NEW_SESSION_TICKET, new_session_ticket_recv, {CLIENT_CONNECTED, END, END, END}},
     {CLIENT_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {CLIENT_CONNECTED, END, END, END}},
-    {SERVER_START, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_CH2, END, END}},
-    {SERVER_WAIT_CH2, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, END, END, END}},
+    {SERVER_START, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_CH2, SERVER_WAIT_EOED, SERVER_WAIT_FINISHED}},
+    {SERVER_WAIT_CH2, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_FINISHED, END, END}},
+    {SERVER_WAIT_EOED, TT_HS_END_OF_EARLY_DATA, end_of_early_data_recv, {SERVER_WAIT_FINISHED, END, END, END}},
     {SERVER_WAIT_CERT, TT_HS_CERTIFICATE, certificate_recv, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END}},
-    {SERVER_WAIT_CV,
-     TT_HS_CERTIFICATE_VERIFY,
-     certificate_verify_recv,
-     {SERVER_WAIT_FINISHED, END, END, END}},
+    {SERVER_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_WAIT_FINISHED, END, END, END}},
     {SERVER_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END}},
     {SERVER_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {SERVER_CONNECTED, END, END, END}},
 };
+/* clang-format on */
 
 const struct hs_edge *hs_edges(size_t *ret_n)
 {
@@ -89,6 +80,7 @@ const char *conn_state_name(enum conn_state s)
         [SERVER_START] = "SERVER_START",
         [SERVER_WAIT_CH2] = "SERVER_WAIT_CH2",
         [SERVER_WAIT_SIGN] = "SERVER_WAIT_SIGN",
+        [SERVER_WAIT_EOED] = "SERVER_WAIT_EOED",
         [SERVER_WAIT_CERT] = "SERVER_WAIT_CERT",
         [SERVER_WAIT_CV] = "SERVER_WAIT_CV",
         [SERVER_WAIT_FINISHED] = "SERVER_WAIT_FINISHED",
@@ -112,11 +104,8 @@ tt_rc hs_receive(struct tt_conn *c, struct tt_bytes message)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "message %s (%u) came in state %s",
                            tt_handshake_type_name(type), type, conn_state_name(c->state));
     }
-    if (c->hs != NULL) {
+    if (c->hs != NULL)
         c->hs->peer = (struct peer_hello){0};
-        if (type == TT_HS_CLIENT_HELLO)
-            TT_OWN(c, transcript_add(&c->hs->transcript, message));
-    }
     conn_trace(c, &event);
     return e->recv(c, message);
 }
@@ -135,6 +124,8 @@ void hs_free(struct hs *hs)
     if (hs == NULL)
         return;
     transcript_free(&hs->transcript);
+    for (size_t i = 0; i < hs->psks_len; i++)
+        tt_session_free(hs->psks[i]);
     for (size_t i = 0; i < hs->offers_len; i++)
         kx_offer_free(hs->offers[i]);
     mem_free(hs->response);
@@ -153,11 +144,29 @@ struct hs_message hs_begin(struct tt_conn *c, enum tt_handshake_type type)
     return m;
 }
 
-tt_rc hs_end(struct tt_conn *c, struct hs_message *m)
+static struct tt_bytes hs_message_bytes(const struct tt_conn *c, const struct hs_message *m)
+{
+    return (struct tt_bytes){buf_front(&c->hs->flight) + m->at, buf_size(&c->hs->flight) - m->at};
+}
+
+tt_rc hs_close(struct tt_conn *c, struct hs_message *m, struct tt_bytes *ret_whole)
 {
     wr_close(&m->w, m->body);
     TT_OWN(c, wr_status(&m->w));
-    struct tt_bytes whole = {buf_front(&c->hs->flight) + m->at, buf_size(&c->hs->flight) - m->at};
+    *ret_whole = hs_message_bytes(c, m);
+    return TT_OK;
+}
+
+tt_rc hs_end(struct tt_conn *c, struct hs_message *m)
+{
+    struct tt_bytes whole;
+    TT_TRY(hs_close(c, m, &whole));
+    return hs_commit(c, m);
+}
+
+tt_rc hs_commit(struct tt_conn *c, const struct hs_message *m)
+{
+    struct tt_bytes whole = hs_message_bytes(c, m);
     TT_OWN(c, transcript_add(&c->hs->transcript, whole));
     const struct tt_trace_event event = {.sent = true,
                                          .type = m->type,
@@ -175,12 +184,29 @@ tt_rc hs_flush(struct tt_conn *c)
     return TT_OK;
 }
 
+tt_rc hs_early(struct tt_conn *c, enum hash_id id, const uint8_t *hash)
+{
+    struct hs *hs = c->hs;
+    ks_init(&hs->ks, c->cfg->lib, id);
+    TT_TRY(ks_early(&hs->ks, (struct tt_bytes){hs->psk.key, hs->psk.len}));
+    if (hash == NULL)
+        return TT_OK;
+    TT_TRY(ks_derive(&hs->ks, KS_EARLY, "c e traffic", hash, &hs->early_traffic));
+    return ks_derive(&hs->ks, KS_EARLY, "e exp master", hash, &c->early_exporter_secret);
+}
+
+tt_rc hs_resumption(struct tt_conn *c)
+{
+    uint8_t hash[HASH_MAX_SIZE];
+    TT_TRY(transcript_hash(&c->hs->transcript, hash)); /* ClientHello...client Finished */
+    return ks_derive(&c->hs->ks, KS_MAIN, "res master", hash, &c->resumption_secret);
+}
+
 tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared)
 {
     struct hs *hs = c->hs;
     uint8_t hash[HASH_MAX_SIZE];
-    ks_init(&hs->ks, c->cfg->lib, c->suite->hash);
-    TT_TRY(ks_early(&hs->ks, (struct tt_bytes){NULL, 0}));
+    TT_TRY(hs_early(c, c->suite->hash, NULL));
     TT_TRY(ks_handshake(&hs->ks, shared));
     TT_TRY(transcript_hash(&hs->transcript, hash)); /* ClientHello...ServerHello */
     TT_TRY(ks_derive(&hs->ks, KS_HANDSHAKE, "c hs traffic", hash, &hs->client_hs));
@@ -202,7 +228,7 @@ tt_rc hs_connected(struct tt_conn *c, enum conn_state state)
 {
     /* The value that only the verifier makes. A server that asked for no certificate has nothing to prove. */
     bool proven =
-        c->hs->peer_auth == PEER_CERTIFICATE ||
+        c->hs->peer_auth == PEER_CERTIFICATE || c->hs->peer_auth == PEER_PSK ||
         (c->cfg->role == TT_SERVER && (c->hs->peer_auth == PEER_ANONYMOUS || !c->hs->certificate_requested));
     if (!proven)
         return conn_broken(c, TT_ERR_INTERNAL);

@@ -15,6 +15,7 @@ enum peer_auth {
     PEER_UNKNOWN,
     PEER_CHAIN_JUDGED, /* Certificate accepted by the verifier; the key is not yet proven */
     PEER_CERTIFICATE,  /* and CertificateVerify made with that key */
+    PEER_PSK,          /* binder or Finished made with a PSK that we share with it */
     PEER_ANONYMOUS     /* server only: a client without a certificate, where that is allowed */
 };
 
@@ -23,6 +24,8 @@ struct peer_hello {
     struct tt_bytes versions, groups, shares, schemes, schemes_cert, alpn, server_name, cookie, authorities;
     uint16_t selected_version, selected_group; /* ServerHello, HelloRetryRequest */
     struct tt_bytes selected_share;
+    struct tt_bytes psk_identities, psk_binders, psk_modes;
+    uint16_t selected_psk;
     uint64_t seen; /* bit i: extension i of the table was in the last block */
 };
 
@@ -49,6 +52,13 @@ struct hs {
                          CertificateRequest) */
     struct peer_hello peer;
 
+    struct tt_session *psks[PSK_MAX_OFFERED]; /* client: offered */
+    size_t psks_len;
+    bool offer_early;                       /* client: ClientHello carries early_data */
+    struct psk psk;                         /* chosen; len 0: none */
+    uint16_t psk_index;                     /* which of the client's identities */
+    bool accept_early;                      /* server */
+    struct ks_secret early_traffic;         /* client_early_traffic_secret */
     struct kx_offer *offers[HS_MAX_SHARES]; /* client */
     size_t offers_len;
     struct kx_secret shared; /* between ClientHello and ServerHello on a server */
@@ -81,6 +91,9 @@ struct hs_message {
 };
 struct hs_message hs_begin(struct tt_conn *c, enum tt_handshake_type type);
 TT_MUST_USE tt_rc hs_end(struct tt_conn *c, struct hs_message *m);
+/* hs_close, hs_commit: the two halves of hs_end, for ClientHello, whose binders go in between. */
+TT_MUST_USE tt_rc hs_close(struct tt_conn *c, struct hs_message *m, struct tt_bytes *ret_whole);
+TT_MUST_USE tt_rc hs_commit(struct tt_conn *c, const struct hs_message *m);
 /* hs_flush: put the flight into records under the present write key. */
 TT_MUST_USE tt_rc hs_flush(struct tt_conn *c);
 
@@ -89,6 +102,11 @@ TT_MUST_USE tt_rc hs_flush(struct tt_conn *c);
  * Finished. */
 TT_MUST_USE tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared);
 TT_MUST_USE tt_rc hs_main(struct tt_conn *c);
+/* hs_early: Early Secret from the chosen PSK (or none) and, where 0-RTT is offered, its secrets; `hash` is
+ * that of the whole ClientHello, NULL when there is no 0-RTT. */
+TT_MUST_USE tt_rc hs_early(struct tt_conn *c, enum hash_id id, const uint8_t *hash);
+/* hs_resumption: resumption_secret, from the transcript up to the client's Finished. */
+TT_MUST_USE tt_rc hs_resumption(struct tt_conn *c);
 /* hs_connected: the end of the handshake: demands the proof of the peer, frees the handshake's memory. */
 TT_MUST_USE tt_rc hs_connected(struct tt_conn *c, enum conn_state state);
 
@@ -116,14 +134,27 @@ TT_MUST_USE tt_rc certificate_verify_put(struct tt_conn *c, struct tt_bytes sign
 TT_MUST_USE tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message);
 TT_MUST_USE tt_rc finished_put(struct tt_conn *c);
 TT_MUST_USE tt_rc finished_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc client_early_start(struct tt_conn *c); /* after the first ClientHello */
+void client_early_retry(struct tt_conn *c);              /* after a HelloRetryRequest */
+TT_MUST_USE tt_rc client_early_answer(struct tt_conn *c, bool accepted);
+TT_MUST_USE tt_rc end_of_early_data_put(struct tt_conn *c);
+TT_MUST_USE tt_rc end_of_early_data_recv(struct tt_conn *c, struct tt_bytes message);
+TT_MUST_USE tt_rc new_session_ticket_put(struct tt_conn *c);
 TT_MUST_USE tt_rc new_session_ticket_recv(struct tt_conn *c, struct tt_bytes message);
 TT_MUST_USE tt_rc key_update_recv(struct tt_conn *c, struct tt_bytes message);
 /* certificate_verify_content: section 4.5.2's signed content for the given side. */
 TT_MUST_USE tt_rc certificate_verify_content(struct tt_conn *c, enum tt_role signer, uint8_t *ret,
                                              size_t *ret_len);
 
+/* psk_offer.c: the client's and the server's side of pre_shared_key */
+void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt);
+void psk_offer_drop_other_hashes(struct tt_conn *c); /* after a HelloRetryRequest */
+TT_MUST_USE tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello);
+TT_MUST_USE tt_rc psk_offer_selected(struct tt_conn *c); /* from ServerHello */
+TT_MUST_USE tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello);
+
 /* flights */
-TT_MUST_USE tt_rc client_start(struct tt_conn *c);
+TT_MUST_USE tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt);
 TT_MUST_USE tt_rc client_hello_again(struct tt_conn *c);   /* after a HelloRetryRequest */
 TT_MUST_USE tt_rc client_keys(struct tt_conn *c);          /* after ServerHello */
 TT_MUST_USE tt_rc client_second_flight(struct tt_conn *c); /* after the server's Finished */

@@ -20,7 +20,8 @@ tt_rc encrypted_extensions_recv(struct tt_conn *c, struct tt_bytes message)
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "EncryptedExtensions is malformed");
     TT_TRY(ext_parse_block(c, IN_EE, extensions));
     TT_OWN(c, transcript_add(&c->hs->transcript, message));
-    return hs_set_state(c, CLIENT_WAIT_CERT_CR);
+    TT_TRY(client_early_answer(c, ext_seen(c, EXT_EARLY_DATA)));
+    return hs_set_state(c, c->hs->psk.len > 0 ? CLIENT_WAIT_FINISHED : CLIENT_WAIT_CERT_CR);
 }
 
 tt_rc certificate_request_put(struct tt_conn *c)
@@ -121,7 +122,7 @@ static tt_rc certificate_judge(struct tt_conn *c)
                                       .chain_len = c->peer_chain_len,
                                       .host = name.len > 0 ? host : NULL,
                                       .peer_is_server = cfg->role == TT_CLIENT,
-                                      .now = c->now};
+                                      .now = c->now_ms / 1000};
     struct trust_verdict verdict = {0};
     const struct tt_trust *trust = cfg->accept_any_certificate ? NULL : cfg->trust;
     struct tt_error why = {0};
@@ -132,6 +133,8 @@ static tt_rc certificate_judge(struct tt_conn *c)
     }
     pubkey_free(c->hs->peer_key);
     c->hs->peer_key = verdict.leaf_key;
+    c->peer_not_after = verdict.not_after;
+    c->authenticated_ms = c->now_ms;
     c->hs->peer_auth = PEER_CHAIN_JUDGED;
     return TT_OK;
 }

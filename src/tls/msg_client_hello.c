@@ -17,7 +17,10 @@ tt_rc client_hello_put(struct tt_conn *c)
     wr_u8(&m.w, 1); /* legacy_compression_methods: exactly the null method */
     wr_u8(&m.w, 0);
     ext_build_block(c, IN_CH, &m.w);
-    return hs_end(c, &m);
+    struct tt_bytes whole;
+    TT_TRY(hs_close(c, &m, &whole));
+    TT_TRY(psk_offer_binders(c, whole));
+    return hs_commit(c, &m);
 }
 
 struct client_hello {
@@ -86,12 +89,20 @@ static tt_rc client_hello_check(struct tt_conn *c, const struct client_hello *ch
      * handshake with an "illegal_parameter" alert." */
     if (ch->compression.len != 1 || ch->compression.data[0] != 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the client offers compression");
-    /* Without a PSK all three are mandatory (section 9.2). */
-    if (!ext_seen(c, EXT_SIGNATURE_ALGORITHMS) || !ext_seen(c, EXT_SUPPORTED_GROUPS))
+    /* Section 9.2: "If not containing a "pre_shared_key" extension, it MUST contain both a
+     * "signature_algorithms" extension and a "supported_groups" extension. If containing a "supported_groups"
+     * extension, it MUST also contain a "key_share" extension, and vice versa." */
+    bool psk = ext_seen(c, EXT_PRE_SHARED_KEY), groups = ext_seen(c, EXT_SUPPORTED_GROUPS);
+    if (!psk && (!ext_seen(c, EXT_SIGNATURE_ALGORITHMS) || !groups))
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION,
                            "the client sent no signature_algorithms, or no supported_groups");
-    if (!ext_seen(c, EXT_KEY_SHARE))
-        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent no key_share");
+    if (groups != ext_seen(c, EXT_KEY_SHARE))
+        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION,
+                           "the client sent only one of supported_groups and key_share");
+    /* "If clients offer "pre_shared_key" without a "psk_key_exchange_modes" extension, servers MUST abort"
+     * (4.3.9) */
+    if (psk && !ext_seen(c, EXT_PSK_KEY_EXCHANGE_MODES))
+        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent pre_shared_key without its modes");
     return TT_OK;
 }
 
@@ -133,6 +144,13 @@ static tt_rc choose_suite(struct tt_conn *c, struct tt_bytes suites)
     return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE, "the client offers no cipher suite of ours");
 }
 
+/* What a client sends as 0-RTT data that we do not take is skipped, within reason (section 4.3.10). */
+static void early_data_reject(struct tt_conn *c)
+{
+    c->early = TT_EARLY_REJECTED;
+    c->skip_left = (size_t)c->cfg->max_early_data + REC_MAX_PLAINTEXT;
+}
+
 /* The client's share for a group, or empty. */
 static struct tt_bytes share_for(struct tt_bytes shares, uint16_t group)
 {
@@ -172,6 +190,8 @@ static tt_rc choose_group(struct tt_conn *c, struct tt_bytes *ret_share)
 /* The first identity that can sign in a way the client accepts. */
 static tt_rc choose_identity(struct tt_conn *c)
 {
+    if (c->hs->peer.schemes.len == 0)
+        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent no signature_algorithms");
     for (size_t i = 0; i < c->cfg->identities_len; i++) {
         const struct identity *id = &c->cfg->identities[i];
         for (size_t j = 0; j < id->schemes.n; j++)
@@ -194,18 +214,34 @@ static tt_rc keep_server_name(struct tt_conn *c)
     return TT_OK;
 }
 
+static tt_rc client_hello_add(struct tt_conn *c, struct tt_bytes message)
+{
+    TT_OWN(c, transcript_choose(&c->hs->transcript, c->cfg->lib, c->suite->hash));
+    TT_OWN(c, transcript_add(&c->hs->transcript, message));
+    return TT_OK;
+}
+
 /* Answer with ServerHello, or ask for another ClientHello. */
-static tt_rc client_hello_answer(struct tt_conn *c, struct tt_bytes share)
+static tt_rc client_hello_answer(struct tt_conn *c, struct tt_bytes message, struct tt_bytes share)
 {
     struct hs *hs = c->hs;
-    bool second = c->state == SERVER_WAIT_CH2;
+    bool second = c->state == SERVER_WAIT_CH2, early = ext_seen(c, EXT_EARLY_DATA);
     if (!second && (share.len == 0 || c->cfg->force_retry)) {
         hs->retry_group = share.len == 0 ? c->group : 0;
+        TT_TRY(client_hello_add(c, message));
+        if (early)
+            early_data_reject(c);
         return server_retry(c);
     }
     if (share.len == 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the second ClientHello has no share of a group of ours");
+    TT_TRY(psk_accept(c, message));
+    if (hs->psk.len == 0)
+        TT_TRY(choose_identity(c));
+    TT_TRY(client_hello_add(c, message));
+    if (early && !hs->accept_early)
+        early_data_reject(c);
     hs->response = mem_alloc(sizeof *hs->response);
     if (hs->response == NULL)
         return conn_broken(c, TT_ERR_MEMORY);
@@ -237,12 +273,10 @@ tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the second ClientHello changed the cipher suites");
     struct tt_bytes share = {NULL, 0};
     TT_TRY(choose_group(c, &share));
-    TT_TRY(choose_identity(c));
     TT_TRY(keep_server_name(c));
     memcpy(hs->client_random, ch.random.data, sizeof hs->client_random);
     if (ch.session_id.len > 0)
         memcpy(hs->session_id, ch.session_id.data, ch.session_id.len);
     hs->session_id_len = ch.session_id.len;
-    TT_OWN(c, transcript_choose(&hs->transcript, c->cfg->lib, c->suite->hash));
-    return client_hello_answer(c, share);
+    return client_hello_answer(c, message, share);
 }

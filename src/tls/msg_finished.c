@@ -32,5 +32,8 @@ tt_rc finished_recv(struct tt_conn *c, struct tt_bytes message)
         return conn_refuse(c, TT_ALERT_DECRYPT_ERROR,
                            "Finished is wrong: the two ends saw different handshakes");
     TT_OWN(c, transcript_add(&c->hs->transcript, message));
+    /* Who made this Finished knows the PSK: it authenticates both sides (section 2.2). */
+    if (c->hs->psk.len > 0)
+        c->hs->peer_auth = PEER_PSK;
     return c->cfg->role == TT_CLIENT ? client_second_flight(c) : server_connected(c);
 }

@@ -147,6 +147,7 @@ static tt_rc hello_retry_request_recv(struct tt_conn *c, const struct server_hel
     hs->retry_group = new_group ? group : 0;
     c->hello_retry_request = true;
     TT_OWN(c, transcript_choose(&hs->transcript, c->cfg->lib, c->suite->hash));
+    psk_offer_drop_other_hashes(c);
     TT_OWN(c, transcript_retry(&hs->transcript));
     TT_OWN(c, transcript_add(&hs->transcript, message));
     return client_hello_again(c);
@@ -172,6 +173,7 @@ tt_rc server_hello_recv(struct tt_conn *c, struct tt_bytes message)
         return hello_retry_request_recv(c, &sh, message);
     TT_TRY(ext_parse_block(c, IN_SH, sh.extensions));
     TT_TRY(server_hello_check(c, &sh));
+    TT_TRY(psk_offer_selected(c));
     if (!ext_seen(c, EXT_KEY_SHARE))
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the ServerHello carries no key_share");
     const struct kx_offer *offer = offer_answered(c);

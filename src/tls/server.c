@@ -12,8 +12,7 @@ tt_rc server_retry(struct tt_conn *c)
     TT_OWN(c, transcript_retry(&hs->transcript));
     TT_TRY(server_hello_put(c, true));
     TT_TRY(hs_flush(c));
-    if (hs->session_id_len > 0)
-        TT_TRY(conn_send_ccs(c));
+    TT_TRY(conn_send_ccs(c));
     c->hello_retry_request = true;
     return hs_set_state(c, SERVER_WAIT_CH2);
 }
@@ -24,21 +23,36 @@ static tt_rc server_keys(struct tt_conn *c)
     TT_OWN(c, hs_agree(c, (struct tt_bytes){hs->response->secret.data, hs->response->secret.len}));
     mem_free(hs->response);
     hs->response = NULL;
-    TT_TRY(conn_set_read_secret(c, &hs->client_hs));
+    TT_TRY(conn_set_read_secret(c, hs->accept_early ? &hs->early_traffic : &hs->client_hs));
     TT_OWN(c, conn_set_write_secret(c, &hs->server_hs));
+    return TT_OK;
+}
+
+/* The early secrets depend on ClientHello alone, so they are made before ServerHello is in the transcript. */
+static tt_rc server_early_keys(struct tt_conn *c)
+{
+    uint8_t hash[HASH_MAX_SIZE];
+    TT_TRY(transcript_hash(&c->hs->transcript, hash));
+    TT_TRY(hs_early(c, c->suite->hash, hash));
+    c->early = TT_EARLY_ACCEPTED;
+    c->early_hash = c->suite->hash;
+    c->early_left = c->cfg->max_early_data;
     return TT_OK;
 }
 
 tt_rc server_flight(struct tt_conn *c)
 {
+    if (c->hs->accept_early)
+        TT_OWN(c, server_early_keys(c));
     TT_TRY(server_hello_put(c, false));
     TT_TRY(hs_flush(c));
     /* Appendix E.4: "after its first handshake message. This may either be after a ServerHello or a
      * HelloRetryRequest." */
-    if (c->hs->session_id_len > 0 && !c->hello_retry_request)
-        TT_TRY(conn_send_ccs(c));
+    TT_TRY(conn_send_ccs(c));
     TT_TRY(server_keys(c));
     TT_TRY(encrypted_extensions_put(c));
+    if (c->hs->psk.len > 0)
+        return server_finish(c);
     if (c->cfg->client_auth != TT_CLIENT_AUTH_NONE)
         TT_TRY(certificate_request_put(c));
     TT_TRY(certificate_put(c));
@@ -52,7 +66,9 @@ tt_rc server_finish(struct tt_conn *c)
     TT_OWN(c, hs_main(c));
     c->write_secret = c->hs->server_ap;
     TT_OWN(c, conn_set_write_secret(c, &c->write_secret));
-    return hs_set_state(c, c->hs->certificate_requested ? SERVER_WAIT_CERT : SERVER_WAIT_FINISHED);
+    return hs_set_state(c, c->hs->certificate_requested ? SERVER_WAIT_CERT
+                           : c->hs->accept_early        ? SERVER_WAIT_EOED
+                                                        : SERVER_WAIT_FINISHED);
 }
 
 tt_rc server_connected(struct tt_conn *c)
@@ -60,5 +76,12 @@ tt_rc server_connected(struct tt_conn *c)
     c->read_secret = c->hs->client_ap;
     TT_TRY(conn_set_read_secret(c, &c->read_secret));
     c->ccs_allowed = false;
-    return hs_connected(c, SERVER_CONNECTED);
+    TT_OWN(c, hs_resumption(c));
+    if (!c->resumed)
+        c->authenticated_ms = c->now_ms;
+    TT_TRY(hs_connected(c, SERVER_CONNECTED));
+    bool tickets = c->cfg->tickets != NULL && c->peer_can_resume;
+    for (unsigned i = 0; tickets && i < c->cfg->tickets_count; i++)
+        TT_OWN(c, new_session_ticket_put(c));
+    return TT_OK;
 }

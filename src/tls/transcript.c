@@ -33,6 +33,22 @@ tt_rc transcript_hash(struct transcript *t, uint8_t *ret)
     return t->hash == NULL ? TT_ERR_INTERNAL : hash_peek(t->hash, ret);
 }
 
+tt_rc transcript_hash_with(const struct transcript *t, const struct crypto_lib *lib, enum hash_id id,
+                           struct tt_bytes more, uint8_t *ret)
+{
+    struct hash_ctx *h = NULL;
+    if (t->hash != NULL && t->id != id)
+        return TT_ERR_INTERNAL;
+    TT_TRY(t->hash != NULL ? hash_copy(&h, t->hash) : hash_new(&h, lib, id));
+    tt_rc rc = t->hash != NULL ? TT_OK : hash_update(h, buf_bytes(&t->early));
+    if (rc == TT_OK)
+        rc = hash_update(h, more);
+    if (rc == TT_OK)
+        rc = hash_peek(h, ret);
+    hash_free(h);
+    return rc;
+}
+
 void transcript_free(struct transcript *t)
 {
     buf_free(&t->early);

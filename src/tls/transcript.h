@@ -20,6 +20,10 @@ TT_MUST_USE tt_rc transcript_choose(struct transcript *t, const struct crypto_li
 /* transcript_retry: replace ClientHello1 by message_hash (section 4.1); the HelloRetryRequest is added after
  * it. */
 TT_MUST_USE tt_rc transcript_retry(struct transcript *t);
+/* transcript_hash_with: Transcript-Hash(everything so far, more) under `id`, which must be the chosen hash
+ * once there is one; the transcript stays as it is. For binders, which cover a part of ClientHello. */
+TT_MUST_USE tt_rc transcript_hash_with(const struct transcript *t, const struct crypto_lib *lib,
+                                       enum hash_id id, struct tt_bytes more, uint8_t *ret);
 /* transcript_hash: Transcript-Hash(everything so far); ret has HASH_MAX_SIZE bytes. */
 TT_MUST_USE tt_rc transcript_hash(struct transcript *t, uint8_t *ret);
 void transcript_free(struct transcript *t);

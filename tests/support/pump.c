@@ -65,6 +65,12 @@ void pump_configs(struct pump *p)
         must(tt_config_set_groups(p->server_cfg, &p->server_group, 1), "groups", NULL);
     must(tt_config_set_force_retry(p->server_cfg, p->force_retry), "retry", NULL);
     must(tt_config_set_client_auth(p->server_cfg, p->client_auth), "client auth", NULL);
+    if (p->tickets != NULL)
+        must(tt_config_set_tickets(p->server_cfg, p->tickets, p->tickets_count, 7200, (struct tt_bytes){0}),
+             "tickets", NULL);
+    must(tt_config_set_max_early_data(p->server_cfg, p->max_early_data), "early data", NULL);
+    if (p->external_psk != NULL)
+        must(tt_config_add_psk(p->server_cfg, p->external_psk), "psk", NULL);
     set_alpn(p->client_cfg, p->alpn_client);
     set_alpn(p->server_cfg, p->alpn_server);
     must(tt_config_freeze(p->client_cfg, &err), "freeze", &err);

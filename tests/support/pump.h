@@ -26,6 +26,10 @@ struct pump {
     const char *server_name;               /* NULL: "localhost" */
     size_t split;                          /* bytes per feed; 0: all */
     enum pump_sign sign;
+    struct tt_tickets *tickets; /* server; the test keeps its own reference */
+    unsigned tickets_count;
+    uint32_t max_early_data;
+    struct tt_session *external_psk; /* server */
     /* live */
     struct test_key *ca, *server_key, *client_key;
     struct tt_config *client_cfg, *server_cfg;

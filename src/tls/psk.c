@@ -1,0 +1,33 @@
+/* tls/psk.c: binders and ticket keys. Layer: tls. RFC 9846 sections 4.3.11.2, 4.7.1, 7.1. */
+#include "tls/psk.h"
+
+#include "base/mem.h"
+
+tt_rc psk_binder(const struct crypto_lib *lib, const struct psk *psk, const uint8_t *transcript_hash,
+                 uint8_t *ret)
+{
+    struct key_schedule ks;
+    struct ks_secret binder_key;
+    uint8_t empty_hash[HASH_MAX_SIZE];
+    TT_TRY(hash_digest(lib, psk->hash, (struct tt_bytes){(const uint8_t *)"", 0}, empty_hash));
+    ks_init(&ks, lib, psk->hash);
+    tt_rc rc = ks_early(&ks, (struct tt_bytes){psk->key, psk->len});
+    if (rc == TT_OK)
+        rc = ks_derive(&ks, KS_EARLY, psk->external ? "ext binder" : "res binder", empty_hash, &binder_key);
+    if (rc == TT_OK)
+        rc = ks_finished(lib, psk->hash, binder_key.data, transcript_hash, ret);
+    ks_wipe(&ks);
+    mem_wipe(&binder_key, sizeof binder_key);
+    return rc;
+}
+
+tt_rc psk_of_ticket(struct psk *ret, const struct crypto_lib *lib, enum hash_id hash,
+                    const struct ks_secret *resumption_secret, struct tt_bytes nonce)
+{
+    struct psk psk = {.hash = hash, .len = hash_size(hash)};
+    TT_TRY(ks_expand_label(lib, hash, resumption_secret->data, (struct ks_label){"resumption", nonce},
+                           psk.key, psk.len));
+    *ret = psk;
+    mem_wipe(&psk, sizeof psk);
+    return TT_OK;
+}

@@ -1,0 +1,29 @@
+/* tls/psk.h: pre-shared keys of both kinds, and their binders (RFC 9846 sections 4.3.11 and 7.1). Layer: tls.
+ */
+#ifndef TLS_PSK_H
+#define TLS_PSK_H
+
+#include "tls/key_schedule.h"
+
+#define PSK_MAX_SIZE     64
+#define PSK_MAX_OFFERED  4       /* a client offers no more */
+#define PSK_MAX_EXAMINED 8       /* a server looks at no more */
+#define PSK_MAX_LIFETIME 604800U /* seconds: 7 days (section 4.7.1) */
+
+/* struct psk: a key and what its binder depends on. */
+struct psk {
+    enum hash_id hash;
+    bool external; /* "ext binder", else "res binder" */
+    uint8_t key[PSK_MAX_SIZE];
+    size_t len;
+};
+
+/* psk_binder: the binder over Transcript-Hash(Truncate(ClientHello)); ret has hash_size bytes. */
+TT_MUST_USE tt_rc psk_binder(const struct crypto_lib *lib, const struct psk *psk,
+                             const uint8_t *transcript_hash, uint8_t *ret);
+
+/* psk_of_ticket: HKDF-Expand-Label(resumption_secret, "resumption", ticket_nonce, Hash.length). */
+TT_MUST_USE tt_rc psk_of_ticket(struct psk *ret, const struct crypto_lib *lib, enum hash_id hash,
+                                const struct ks_secret *resumption_secret, struct tt_bytes nonce);
+
+#endif

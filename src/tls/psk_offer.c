@@ -1,0 +1,200 @@
+/* tls/psk_offer.c: choosing PSKs: what a client offers, and what a server accepts. Layer: tls.
+ * RFC 9846 sections 4.3.10, 4.3.11; 8 (anti-replay). */
+#include <string.h>
+
+#include "tls/ext.h"
+#include "tls/ticket.h"
+
+#define AGE_TOLERANCE_MS 10000 /* section 8.3: what a client's and our clocks and the network may differ by  \
+                                */
+
+/* ---- client ---- */
+
+void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt)
+{
+    struct hs *hs = c->hs;
+    for (size_t i = 0; i < opt->sessions_len && hs->psks_len < PSK_MAX_OFFERED; i++) {
+        struct tt_session *s = opt->sessions[i];
+        bool hash_offered = false;
+        for (size_t j = 0; j < c->cfg->suites.n; j++)
+            hash_offered = hash_offered || suite_of(c->cfg->suites.items[j])->hash == s->psk.hash;
+        if (hash_offered && session_usable(s, c->now_ms))
+            hs->psks[hs->psks_len++] = session_ref(s);
+    }
+    hs->offer_early = opt->early_data && hs->psks_len > 0 && hs->psks[0]->max_early_data > 0 &&
+                      u16_list_has(&c->cfg->suites, hs->psks[0]->suite);
+}
+
+/* "the client SHOULD NOT offer any pre-shared keys associated with a hash other than that of the selected
+ * cipher suite" (section 4.2.4) */
+void psk_offer_drop_other_hashes(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    size_t kept = 0;
+    for (size_t i = 0; i < hs->psks_len; i++) {
+        if (hs->psks[i]->psk.hash == c->suite->hash)
+            hs->psks[kept++] = hs->psks[i];
+        else
+            tt_session_free(hs->psks[i]);
+    }
+    hs->psks_len = kept;
+}
+
+/* Size of PreSharedKeyExtension.binders: the last bytes of ClientHello. */
+static size_t binders_size(const struct hs *hs)
+{
+    size_t n = 2;
+    for (size_t i = 0; i < hs->psks_len; i++)
+        n += 1 + hash_size(hs->psks[i]->psk.hash);
+    return n;
+}
+
+tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello)
+{
+    struct hs *hs = c->hs;
+    if (hs->psks_len == 0)
+        return TT_OK;
+    struct tt_bytes truncated = {hello.data, hello.len - binders_size(hs)};
+    uint8_t *at = buf_front(&hs->flight) + buf_size(&hs->flight) - binders_size(hs) + 2;
+    for (size_t i = 0; i < hs->psks_len; i++) {
+        const struct psk *psk = &hs->psks[i]->psk;
+        uint8_t hash[HASH_MAX_SIZE];
+        TT_OWN(c, transcript_hash_with(&hs->transcript, c->cfg->lib, psk->hash, truncated, hash));
+        TT_OWN(c, psk_binder(c->cfg->lib, psk, hash, at + 1));
+        at += 1 + hash_size(psk->hash);
+    }
+    return TT_OK;
+}
+
+tt_rc psk_offer_selected(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
+    if (!ext_seen(c, EXT_PRE_SHARED_KEY))
+        return TT_OK;
+    /* "Clients MUST verify that the server's selected_identity is within the range supplied by the client,
+     * that the server selected a cipher suite indicating a Hash associated with the PSK ... If these values
+     * are not consistent, the client MUST abort the handshake with an "illegal_parameter" alert." */
+    if (hs->peer.selected_psk >= hs->psks_len)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the server chose a PSK that was not offered");
+    const struct tt_session *s = hs->psks[hs->peer.selected_psk];
+    if (s->psk.hash != c->suite->hash)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                           "the server chose a PSK and a suite of different hashes");
+    hs->psk = s->psk;
+    hs->psk_index = hs->peer.selected_psk;
+    c->resumed = true;
+    struct tt_bytes chain = buf_bytes(&s->peer_chain);
+    if (chain.len > 0)
+        TT_OWN(c, buf_append(&c->peer_chain, chain.data, chain.len));
+    for (struct reader r = reader_of(chain); rd_left(&r) > 0; c->peer_chain_len++)
+        (void)rd_vec24(&r, 0);
+    return TT_OK;
+}
+
+/* ---- server ---- */
+
+static bool bytes_equal(struct tt_bytes a, struct tt_bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* May this ticket stand for the handshake it came from: same scope, same names, and nothing has run out
+ * since. */
+static bool ticket_in_scope(const struct tt_conn *c, const struct ticket_state *t)
+{
+    const struct tt_config *cfg = c->cfg;
+    int64_t age = c->now_ms - t->issued_ms, total = c->now_ms - t->authenticated_ms;
+    return t->psk.hash == c->suite->hash && age >= 0 && age < (int64_t)t->lifetime * 1000 && total >= 0 &&
+           total < (int64_t)PSK_MAX_LIFETIME * 1000 && c->now_ms / 1000 <= t->peer_not_after &&
+           bytes_equal(t->scope, (struct tt_bytes){cfg->ticket_scope, cfg->ticket_scope_len}) &&
+           bytes_equal(t->server_name, buf_bytes(&c->server_name)) &&
+           bytes_equal(t->alpn, buf_bytes(&c->alpn)) &&
+           (cfg->client_auth != TT_CLIENT_AUTH_REQUIRE || t->peer_chain_len > 0);
+}
+
+/* Section 4.3.10: the first PSK, the same suite, fresh, never seen before. (Same ALPN: part of the scope.) */
+static bool early_data_acceptable(struct tt_conn *c, const struct ticket_state *t, uint32_t obfuscated_age,
+                                  struct tt_bytes binder)
+{
+    const struct hs *hs = c->hs;
+    int64_t age = (int64_t)(uint32_t)(obfuscated_age - t->age_add), ours = c->now_ms - t->issued_ms;
+    int64_t apart = age > ours ? age - ours : ours - age;
+    return ext_seen(c, EXT_EARLY_DATA) && hs->psk_index == 0 && !c->hello_retry_request &&
+           c->cfg->max_early_data > 0 && t->max_early_data > 0 && t->suite == c->suite->id &&
+           apart <= AGE_TOLERANCE_MS && ticket_first_use(c->cfg->tickets, binder, t->issued_ms, c->now_ms);
+}
+
+static tt_rc binder_check(struct tt_conn *c, const struct psk *psk, struct tt_bytes hello,
+                          struct tt_bytes binder)
+{
+    struct hs *hs = c->hs;
+    uint8_t hash[HASH_MAX_SIZE], expected[HASH_MAX_SIZE];
+    struct tt_bytes truncated = {hello.data, hello.len - hs->peer.psk_binders.len - 2};
+    TT_OWN(c, transcript_hash_with(&hs->transcript, c->cfg->lib, psk->hash, truncated, hash));
+    TT_OWN(c, psk_binder(c->cfg->lib, psk, hash, expected));
+    /* "If this value is not present or does not validate, the server MUST abort the handshake." */
+    if (binder.len != hash_size(psk->hash) || !mem_equal_ct(binder.data, expected, binder.len))
+        return conn_refuse(c, TT_ALERT_DECRYPT_ERROR, "the binder of the client's PSK is wrong");
+    hs->psk = *psk;
+    c->resumed = true;
+    return TT_OK;
+}
+
+static tt_rc ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint32_t age,
+                           struct tt_bytes binder)
+{
+    c->authenticated_ms = t->authenticated_ms;
+    c->peer_not_after = t->peer_not_after;
+    if (t->peer_chain.len > 0)
+        TT_OWN(c, buf_append(&c->peer_chain, t->peer_chain.data, t->peer_chain.len));
+    c->peer_chain_len = t->peer_chain_len;
+    c->hs->accept_early = early_data_acceptable(c, t, age, binder);
+    return TT_OK;
+}
+
+static const struct psk *external_psk(const struct tt_config *cfg, struct tt_bytes identity,
+                                      enum hash_id hash)
+{
+    for (size_t i = 0; i < cfg->psks_len; i++)
+        if (cfg->psks[i]->psk.hash == hash && bytes_equal(buf_bytes(&cfg->psks[i]->identity), identity))
+            return &cfg->psks[i]->psk;
+    return NULL;
+}
+
+/* One offered identity: accepted (hs->psk is set), unknown (TT_OK, nothing set), or a wrong binder. "Servers
+ * SHOULD NOT attempt to validate multiple binders": the first identity that is ours decides. */
+static tt_rc psk_examine(struct tt_conn *c, struct tt_bytes hello, struct tt_bytes identity, uint32_t age,
+                         struct tt_bytes binder)
+{
+    const struct psk *external = external_psk(c->cfg, identity, c->suite->hash);
+    if (external != NULL)
+        return binder_check(c, external, hello, binder);
+    if (c->cfg->tickets == NULL)
+        return TT_OK;
+    struct buf plain = {0};
+    struct ticket_state t;
+    tt_rc rc = ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t);
+    bool usable = rc == TT_OK && ticket_in_scope(c, &t);
+    rc = usable ? binder_check(c, &t.psk, hello, binder) : TT_OK; /* all else is an unknown PSK: no oracle */
+    if (rc == TT_OK && usable)
+        rc = ticket_accept(c, &t, age, binder);
+    buf_free(&plain);
+    mem_wipe(&t, sizeof t);
+    return rc;
+}
+
+tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello)
+{
+    struct hs *hs = c->hs;
+    if (!ext_seen(c, EXT_PRE_SHARED_KEY) || !c->peer_can_resume)
+        return TT_OK;
+    struct reader identities = reader_of(hs->peer.psk_identities), binders = reader_of(hs->peer.psk_binders);
+    for (size_t i = 0; i < PSK_MAX_EXAMINED && rd_left(&identities) > 0 && hs->psk.len == 0; i++) {
+        struct tt_bytes identity = rd_vec16(&identities, 1);
+        uint32_t age = rd_u32(&identities);
+        struct tt_bytes binder = rd_vec8(&binders, 32);
+        hs->psk_index = (uint16_t)i;
+        TT_TRY(psk_examine(c, hello, identity, age, binder));
+    }
+    return TT_OK;
+}

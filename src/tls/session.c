@@ -1,0 +1,143 @@
+/* tls/session.c: sessions, and their form as bytes. Layer: tls. RFC 9846 sections 4.3.11 and 4.7.1. */
+#include "tls/session.h"
+
+#include <string.h>
+
+#include "wire/reader.h"
+#include "wire/writer.h"
+
+#define SESSION_FORMAT 1
+
+tt_rc session_alloc(struct tt_session **ret)
+{
+    struct tt_session *s = mem_alloc(sizeof *s);
+    if (s == NULL)
+        return TT_ERR_MEMORY;
+    atomic_init(&s->refs, 1);
+    *ret = s;
+    return TT_OK;
+}
+
+struct tt_session *session_ref(struct tt_session *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void tt_session_free(struct tt_session *s)
+{
+    if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    buf_free(&s->identity);
+    buf_free(&s->alpn);
+    buf_free(&s->server_name);
+    buf_free(&s->peer_chain);
+    mem_free(s);
+}
+TT_DEFINE_AUTO(struct tt_session, tt_session_free)
+
+bool session_usable(const struct tt_session *s, int64_t now_ms)
+{
+    if (s->psk.external)
+        return true;
+    int64_t age = now_ms - s->received_ms;
+    return age >= 0 && age < (int64_t)s->lifetime * 1000;
+}
+
+uint32_t session_age(const struct tt_session *s, int64_t now_ms)
+{
+    return s->psk.external ? 0 : (uint32_t)(now_ms - s->received_ms) + s->age_add;
+}
+
+tt_rc tt_session_new_external(struct tt_session **ret, struct tt_bytes identity, struct tt_bytes key,
+                              bool sha384, struct tt_error *err)
+{
+    if (identity.len < 1 || identity.len > 1024)
+        return error_set(err, TT_ERR_USAGE, "a PSK identity has 1 to 1,024 bytes");
+    /* RFC 9257 section 6: at least 128 bits of entropy. */
+    if (key.len < 16 || key.len > PSK_MAX_SIZE)
+        return error_set(err, TT_ERR_USAGE, "an external PSK has 16 to %d bytes", PSK_MAX_SIZE);
+    TT_AUTO(tt_session_free_auto) struct tt_session *s = NULL;
+    if (session_alloc(&s) != TT_OK || buf_append(&s->identity, identity.data, identity.len) != TT_OK)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    s->psk = (struct psk){.hash = sha384 ? HASH_SHA384 : HASH_SHA256, .external = true, .len = key.len};
+    memcpy(s->psk.key, key.data, key.len);
+    s->suite = sha384 ? TT_SUITE_AES_256_GCM_SHA384 : TT_SUITE_AES_128_GCM_SHA256;
+    *ret = TT_TAKE(s);
+    return TT_OK;
+}
+
+tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_len)
+{
+    struct buf out = {0};
+    struct writer w = writer_to(&out);
+    wr_u8(&w, SESSION_FORMAT);
+    wr_u8(&w, s->psk.external);
+    wr_u16(&w, s->suite);
+    wr_u8(&w, (uint8_t)s->psk.hash);
+    wr_vec8(&w, (struct tt_bytes){s->psk.key, s->psk.len});
+    wr_u32(&w, s->age_add);
+    wr_u32(&w, s->lifetime);
+    wr_u32(&w, s->max_early_data);
+    wr_u64(&w, (uint64_t)s->received_ms);
+    wr_vec16(&w, buf_bytes(&s->identity));
+    wr_vec8(&w, buf_bytes(&s->alpn));
+    wr_vec8(&w, buf_bytes(&s->server_name));
+    wr_vec24(&w, buf_bytes(&s->peer_chain));
+    if (wr_status(&w) != TT_OK) {
+        buf_free(&out);
+        return TT_ERR_MEMORY;
+    }
+    *ret = out.data;
+    *ret_len = out.len;
+    return TT_OK;
+}
+
+static tt_rc keep(struct buf *to, struct tt_bytes from)
+{
+    return from.len == 0 ? TT_OK : buf_append(to, from.data, from.len);
+}
+
+tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes)
+{
+    struct reader r = reader_of(bytes);
+    TT_AUTO(tt_session_free_auto) struct tt_session *s = NULL;
+    TT_TRY(session_alloc(&s));
+    if (rd_u8(&r) != SESSION_FORMAT)
+        return TT_ERR_DECODE;
+    s->psk.external = rd_u8(&r) != 0;
+    s->suite = rd_u16(&r);
+    s->psk.hash = rd_u8(&r);
+    struct tt_bytes key = rd_vec8(&r, 16);
+    s->age_add = rd_u32(&r);
+    s->lifetime = rd_u32(&r);
+    s->max_early_data = rd_u32(&r);
+    s->received_ms = (int64_t)rd_u64(&r);
+    struct tt_bytes identity = rd_vec16(&r, 1), alpn = rd_vec8(&r, 0), name = rd_vec8(&r, 0),
+                    chain = rd_vec24(&r, 0);
+    TT_TRY(rd_done(&r));
+    const struct suite *suite = suite_of(s->suite);
+    if (suite == NULL || suite->hash != s->psk.hash || key.len > PSK_MAX_SIZE ||
+        s->lifetime > PSK_MAX_LIFETIME || s->received_ms < 0)
+        return TT_ERR_DECODE;
+    memcpy(s->psk.key, key.data, key.len);
+    s->psk.len = key.len;
+    TT_TRY(keep(&s->identity, identity));
+    TT_TRY(keep(&s->alpn, alpn));
+    TT_TRY(keep(&s->server_name, name));
+    TT_TRY(keep(&s->peer_chain, chain));
+    *ret = TT_TAKE(s);
+    return TT_OK;
+}
+
+void tt_session_info(const struct tt_session *s, struct tt_session_info *ret)
+{
+    *ret = (struct tt_session_info){.external = s->psk.external,
+                                    .suite = s->suite,
+                                    .received_ms = s->received_ms,
+                                    .lifetime = s->lifetime,
+                                    .max_early_data = s->max_early_data,
+                                    .identity = buf_bytes(&s->identity),
+                                    .alpn = buf_bytes(&s->alpn),
+                                    .server_name = buf_bytes(&s->server_name)};
+}

@@ -1,0 +1,29 @@
+/* tls/session.h: what a client keeps to resume, or an external PSK. Layer: tls. Public face in tpmtls/tls.h.
+ * Immutable once made; reference counted. */
+#ifndef TLS_SESSION_H
+#define TLS_SESSION_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "tls/psk.h"
+#include "tpmtls/tls.h"
+
+struct tt_session {
+    atomic_uint refs;
+    struct psk psk;
+    uint16_t suite; /* of the connection that made it; external: one with the PSK's hash */
+    uint32_t age_add, lifetime, max_early_data;
+    int64_t received_ms;
+    struct buf identity; /* the ticket, or the external identity */
+    struct buf alpn, server_name, peer_chain;
+};
+
+TT_MUST_USE tt_rc session_alloc(struct tt_session **ret);
+struct tt_session *session_ref(struct tt_session *s);
+/* session_usable: may it still be offered at this time (section 4.3.11.1). */
+bool session_usable(const struct tt_session *s, int64_t now_ms);
+/* session_age: obfuscated_ticket_age; 0 for an external PSK. */
+uint32_t session_age(const struct tt_session *s, int64_t now_ms);
+
+#endif

@@ -1,0 +1,213 @@
+/* tls/ticket.c: ticket keys, sealing, opening, and the strike register. Layer: tls.
+ * RFC 9846 sections 4.7.1, 8.1, 8.2; appendix C.4 (tracking: nothing of a ticket shows). */
+#include "tls/ticket.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define TICKET_FORMAT    1
+#define TICKET_NAME_SIZE 16
+#define TICKET_OVERHEAD  (TICKET_NAME_SIZE + AEAD_NONCE_SIZE + AEAD_TAG_SIZE)
+#define STRIKE_SLOTS     4096
+#define STRIKE_WINDOW_MS 20000 /* twice the tolerance of the age: what is older is refused by its age */
+
+struct strike {
+    uint8_t id[16];
+    int64_t until_ms;
+};
+
+struct tt_tickets {
+    atomic_uint refs;
+    pthread_mutex_t lock;
+    struct tt_ticket_key keys[TT_MAX_TICKET_KEYS]; /* the first seals, all open */
+    size_t keys_len;
+    int64_t born_ms;
+    struct strike *strikes; /* made with the first 0-RTT */
+};
+
+tt_rc tt_tickets_new(struct tt_tickets **ret, int64_t now_ms, struct tt_error *err)
+{
+    struct tt_tickets *t = mem_alloc(sizeof *t);
+    if (t == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    atomic_init(&t->refs, 1);
+    pthread_mutex_init(&t->lock, NULL);
+    t->born_ms = now_ms;
+    *ret = t;
+    return TT_OK;
+}
+
+void tickets_ref(struct tt_tickets *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+}
+
+void tt_tickets_free(struct tt_tickets *t)
+{
+    if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    pthread_mutex_destroy(&t->lock);
+    mem_free(t->strikes);
+    mem_free(t);
+}
+
+tt_rc tt_tickets_set_keys(struct tt_tickets *t, const struct tt_ticket_key *keys, size_t n)
+{
+    if (n < 1 || n > TT_MAX_TICKET_KEYS)
+        return TT_ERR_USAGE;
+    pthread_mutex_lock(&t->lock);
+    mem_wipe(t->keys, sizeof t->keys);
+    memcpy(t->keys, keys, n * sizeof *keys);
+    t->keys_len = n;
+    pthread_mutex_unlock(&t->lock);
+    return TT_OK;
+}
+
+/* The key with this name; with name NULL the one that seals. */
+static bool ticket_key(struct tt_tickets *t, const uint8_t *name, struct tt_ticket_key *ret)
+{
+    bool found = false;
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < t->keys_len && !found; i++)
+        if (name == NULL || memcmp(t->keys[i].name, name, TICKET_NAME_SIZE) == 0) {
+            *ret = t->keys[i];
+            found = true;
+        }
+    pthread_mutex_unlock(&t->lock);
+    return found;
+}
+
+static tt_rc ticket_write(const struct ticket_state *s, struct buf *out)
+{
+    struct writer w = writer_to(out);
+    wr_u8(&w, TICKET_FORMAT);
+    wr_u16(&w, s->suite);
+    wr_u32(&w, s->age_add);
+    wr_u32(&w, s->lifetime);
+    wr_u32(&w, s->max_early_data);
+    wr_u64(&w, (uint64_t)s->issued_ms);
+    wr_u64(&w, (uint64_t)s->authenticated_ms);
+    wr_u64(&w, (uint64_t)s->peer_not_after);
+    wr_vec8(&w, (struct tt_bytes){s->psk.key, s->psk.len});
+    wr_vec8(&w, s->server_name);
+    wr_vec8(&w, s->alpn);
+    wr_vec8(&w, s->scope);
+    wr_u8(&w, (uint8_t)s->peer_chain_len);
+    wr_vec16(&w, s->peer_chain);
+    return wr_status(&w);
+}
+
+static tt_rc ticket_read(struct tt_bytes plain, struct ticket_state *ret)
+{
+    struct reader r = reader_of(plain);
+    struct ticket_state s = {0};
+    if (rd_u8(&r) != TICKET_FORMAT)
+        return TT_ERR_NOT_FOUND;
+    s.suite = rd_u16(&r);
+    s.age_add = rd_u32(&r);
+    s.lifetime = rd_u32(&r);
+    s.max_early_data = rd_u32(&r);
+    s.issued_ms = (int64_t)rd_u64(&r);
+    s.authenticated_ms = (int64_t)rd_u64(&r);
+    s.peer_not_after = (int64_t)rd_u64(&r);
+    struct tt_bytes key = rd_vec8(&r, 1);
+    s.server_name = rd_vec8(&r, 0);
+    s.alpn = rd_vec8(&r, 0);
+    s.scope = rd_vec8(&r, 0);
+    s.peer_chain_len = rd_u8(&r);
+    s.peer_chain = rd_vec16(&r, 0);
+    const struct suite *suite = suite_of(s.suite);
+    if (rd_done(&r) != TT_OK || suite == NULL || key.len != hash_size(suite->hash))
+        return TT_ERR_NOT_FOUND;
+    s.psk.hash = suite->hash;
+    s.psk.len = key.len;
+    memcpy(s.psk.key, key.data, key.len);
+    *ret = s;
+    return TT_OK;
+}
+
+/* name || nonce || sealed, where the name is authenticated too. The trailing type byte of aead_seal is a
+ * constant. */
+tt_rc ticket_seal(struct tt_tickets *t, const struct crypto_lib *lib, struct kx_random random,
+                  const struct ticket_state *state, struct buf *out)
+{
+    struct tt_ticket_key key;
+    struct buf plain = {0};
+    struct aead *aead = NULL;
+    if (!ticket_key(t, NULL, &key))
+        return TT_ERR_NOT_FOUND;
+    tt_rc rc = ticket_write(state, &plain);
+    size_t size = TICKET_OVERHEAD + buf_size(&plain) + 1;
+    uint8_t *to = rc == TT_OK ? buf_reserve(out, size) : NULL;
+    if (to != NULL) {
+        memcpy(to, key.name, TICKET_NAME_SIZE);
+        bool drawn = random.fn(random.arg, to + TICKET_NAME_SIZE, AEAD_NONCE_SIZE);
+        rc = drawn ? aead_new(&aead, lib, AEAD_AES_256_GCM, true, (struct tt_bytes){key.key, sizeof key.key})
+                   : TT_ERR_INTERNAL;
+        const struct aead_plain content = {buf_bytes(&plain), TICKET_FORMAT, 0};
+        if (rc == TT_OK)
+            rc = aead_seal(aead, to + TICKET_NAME_SIZE, (struct tt_bytes){to, TICKET_NAME_SIZE}, &content,
+                           to + TICKET_NAME_SIZE + AEAD_NONCE_SIZE);
+        if (rc == TT_OK)
+            buf_commit(out, size);
+    } else if (rc == TT_OK) {
+        rc = TT_ERR_MEMORY;
+    }
+    aead_free(aead);
+    buf_free(&plain);
+    mem_wipe(&key, sizeof key);
+    return rc;
+}
+
+tt_rc ticket_open(struct tt_tickets *t, const struct crypto_lib *lib, struct tt_bytes ticket,
+                  struct buf *plain, struct ticket_state *ret)
+{
+    struct tt_ticket_key key;
+    struct aead *aead = NULL;
+    if (ticket.len <= TICKET_OVERHEAD + 1 || !ticket_key(t, ticket.data, &key))
+        return TT_ERR_NOT_FOUND;
+    const uint8_t *nonce = ticket.data + TICKET_NAME_SIZE;
+    struct tt_bytes sealed = {nonce + AEAD_NONCE_SIZE, ticket.len - TICKET_NAME_SIZE - AEAD_NONCE_SIZE};
+    tt_rc rc = aead_new(&aead, lib, AEAD_AES_256_GCM, false, (struct tt_bytes){key.key, sizeof key.key});
+    uint8_t *to = rc == TT_OK ? buf_reserve(plain, sealed.len) : NULL;
+    if (to == NULL)
+        rc = TT_ERR_MEMORY;
+    else if (aead_open(aead, nonce, (struct tt_bytes){ticket.data, TICKET_NAME_SIZE}, sealed, to) != TT_OK)
+        rc = TT_ERR_NOT_FOUND;
+    aead_free(aead);
+    mem_wipe(&key, sizeof key);
+    TT_TRY(rc);
+    size_t len = sealed.len - AEAD_TAG_SIZE - 1; /* without the type byte */
+    buf_commit(plain, len);
+    return ticket_read((struct tt_bytes){to, len}, ret);
+}
+
+/* Linear search is enough: the register lives for 20 s and is only asked for 0-RTT. */
+static bool strike_add(struct tt_tickets *t, const uint8_t *id, int64_t now_ms)
+{
+    struct strike *free_slot = NULL;
+    for (size_t i = 0; i < STRIKE_SLOTS; i++) {
+        struct strike *s = &t->strikes[i];
+        if (s->until_ms <= now_ms)
+            free_slot = free_slot == NULL ? s : free_slot;
+        else if (memcmp(s->id, id, sizeof s->id) == 0)
+            return false;
+    }
+    if (free_slot == NULL)
+        return false;
+    memcpy(free_slot->id, id, sizeof free_slot->id);
+    free_slot->until_ms = now_ms + STRIKE_WINDOW_MS;
+    return true;
+}
+
+bool ticket_first_use(struct tt_tickets *t, struct tt_bytes binder, int64_t issued_ms, int64_t now_ms)
+{
+    if (binder.len < 32 || issued_ms < t->born_ms)
+        return false;
+    pthread_mutex_lock(&t->lock);
+    if (t->strikes == NULL)
+        t->strikes = mem_alloc(STRIKE_SLOTS * sizeof *t->strikes);
+    bool first = t->strikes != NULL && strike_add(t, binder.data, now_ms);
+    pthread_mutex_unlock(&t->lock);
+    return first;
+}

@@ -1,0 +1,317 @@
+/* tests/tls/test_resume.c: tickets, external PSKs, 0-RTT and exporters, our client against our server. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "support/pump.h"
+#include "tpmtls/key.h"
+
+#define NOW_MS (TEST_NOW * 1000)
+
+static const struct tt_ticket_key key_a = {.name = {1}, .key = {1, 2, 3}};
+static const struct tt_ticket_key key_b = {.name = {2}, .key = {4, 5, 6}};
+
+/* A pump whose server issues tickets; options may be set before. */
+static struct tt_tickets *start_with_tickets(struct pump *p)
+{
+    struct tt_tickets *t = NULL;
+    assert_int_equal(tt_tickets_new(&t, NOW_MS - 1000, NULL), TT_OK);
+    assert_int_equal(tt_tickets_set_keys(t, &key_a, 1), TT_OK);
+    p->tickets = t;
+    p->tickets_count = 2;
+    pump_start(p);
+    pump_run(p);
+    assert_true(tt_conn_is_connected(p->client));
+    assert_true(tt_conn_is_connected(p->server));
+    return t;
+}
+
+struct again {
+    struct tt_session *session;
+    bool early;
+    int64_t later_s;
+    const char *server_name;
+};
+
+/* New connections of the same configurations; does not run them. */
+static void again(struct pump *p, const struct again *a)
+{
+    tt_conn_free(p->client);
+    tt_conn_free(p->server);
+    const struct tt_conn_options co = {.server_name = a->server_name != NULL ? a->server_name : "localhost",
+                                       .now = TEST_NOW + a->later_s,
+                                       .sessions = &a->session,
+                                       .sessions_len = a->session != NULL,
+                                       .early_data = a->early};
+    const struct tt_conn_options so = {.now = TEST_NOW + a->later_s};
+    assert_int_equal(tt_conn_new(&p->client, p->client_cfg, &co, NULL), TT_OK);
+    assert_int_equal(tt_conn_new(&p->server, p->server_cfg, &so, NULL), TT_OK);
+}
+
+static void assert_resumed(struct pump *p, bool resumed)
+{
+    struct tt_conn_info c, s;
+    if (!tt_conn_is_connected(p->client) || !tt_conn_is_connected(p->server))
+        fail_msg("client: %s; server: %s", tt_conn_error(p->client)->error.text,
+                 tt_conn_error(p->server)->error.text);
+    tt_conn_info(p->client, &c);
+    tt_conn_info(p->server, &s);
+    assert_int_equal(c.resumed, resumed);
+    assert_int_equal(s.resumed, resumed);
+    pump_echo(p, p->client, p->server, 1000);
+    pump_echo(p, p->server, p->client, 50000);
+}
+
+static void test_resume(void **state)
+{
+    (void)state;
+    static const uint16_t suites[] = {TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_AES_256_GCM_SHA384,
+                                      TT_SUITE_CHACHA20_POLY1305_SHA256};
+    for (size_t i = 0; i < 3; i++)
+        for (int retry = 0; retry < 2; retry++) {
+            struct pump p = {.suite = suites[i],
+                             .client_auth = TT_CLIENT_AUTH_REQUIRE,
+                             .client_has_identity = true,
+                             .force_retry = retry,
+                             .alpn_client = "mqtt",
+                             .alpn_server = "mqtt"};
+            struct tt_tickets *t = start_with_tickets(&p);
+            struct tt_session *s = tt_conn_take_session(p.client), *s2 = tt_conn_take_session(p.client);
+            assert_non_null(s);
+            assert_non_null(s2);
+            assert_null(tt_conn_take_session(p.client));
+            p.sign = SIGN_NEVER; /* a resumed handshake needs none */
+            again(&p, &(struct again){.session = s});
+            pump_run(&p);
+            assert_resumed(&p, true);
+            /* the peer's certificates are known on both sides, and the resumed handshake gave new tickets */
+            assert_int_equal(tt_conn_peer_certificate(p.server, 0).len, p.client_key->cert_len);
+            assert_int_equal(tt_conn_peer_certificate(p.client, 0).len, p.server_key->cert_len);
+            struct tt_session *s3 = tt_conn_take_session(p.client);
+            assert_non_null(s3);
+            again(&p, &(struct again){.session = s3, .later_s = 100});
+            pump_run(&p);
+            assert_resumed(&p, true);
+            tt_session_free(s);
+            tt_session_free(s2);
+            tt_session_free(s3);
+            tt_tickets_free(t);
+            pump_free(&p);
+        }
+}
+
+static void test_falls_back(void **state)
+{
+    (void)state;
+    struct pump p = {0};
+    struct tt_tickets *t = start_with_tickets(&p);
+    struct tt_session *s = tt_conn_take_session(p.client);
+    /* another name */
+    again(&p, &(struct again){.session = s, .server_name = "localhost."});
+    (void)p;
+    /* expired at the client: not offered; at the server: see the second pump below */
+    again(&p, &(struct again){.session = s, .later_s = 8000});
+    pump_run(&p);
+    assert_resumed(&p, false);
+    /* keys rotated away: a full handshake, no error */
+    assert_int_equal(tt_tickets_set_keys(t, &key_b, 1), TT_OK);
+    again(&p, &(struct again){.session = s});
+    pump_run(&p);
+    assert_resumed(&p, false);
+    /* rotated, the previous one still known */
+    const struct tt_ticket_key both[] = {key_b, key_a};
+    assert_int_equal(tt_tickets_set_keys(t, both, 2), TT_OK);
+    again(&p, &(struct again){.session = s});
+    pump_run(&p);
+    assert_resumed(&p, true);
+    /* garbled */
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    assert_int_equal(tt_session_export(s, &bytes, &len), TT_OK);
+    struct tt_session_info info;
+    tt_session_info(s, &info);
+    uint8_t *in = memmem(bytes, len, info.identity.data, info.identity.len);
+    in[info.identity.len / 2] ^= 1;
+    struct tt_session *garbled = NULL;
+    assert_int_equal(tt_session_import(&garbled, (struct tt_bytes){bytes, len}), TT_OK);
+    again(&p, &(struct again){.session = garbled});
+    pump_run(&p);
+    assert_resumed(&p, false);
+    for (size_t cut = 0; cut < len; cut++) {
+        struct tt_session *none = NULL;
+        assert_int_equal(tt_session_import(&none, (struct tt_bytes){bytes, cut}), TT_ERR_DECODE);
+    }
+    tt_free(bytes);
+    tt_session_free(garbled);
+    tt_session_free(s);
+    tt_tickets_free(t);
+    pump_free(&p);
+}
+
+static void test_wrong_psk_is_refused(void **state)
+{
+    (void)state;
+    struct pump p = {0};
+    struct tt_tickets *t = start_with_tickets(&p);
+    struct tt_session *s = tt_conn_take_session(p.client), *wrong = NULL;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    assert_int_equal(tt_session_export(s, &bytes, &len), TT_OK);
+    bytes[6] ^= 1; /* format, external, suite (2), hash, length, key */
+    assert_int_equal(tt_session_import(&wrong, (struct tt_bytes){bytes, len}), TT_OK);
+    again(&p, &(struct again){.session = wrong});
+    pump_run(&p);
+    assert_int_equal(tt_conn_error(p.server)->alert_sent, TT_ALERT_DECRYPT_ERROR);
+    tt_free(bytes);
+    tt_session_free(wrong);
+    tt_session_free(s);
+    tt_tickets_free(t);
+    pump_free(&p);
+}
+
+static size_t read_early(struct pump *p, uint8_t *to, size_t cap)
+{
+    size_t n = 0;
+    for (;;) {
+        (void)pump_move(p, p->client, p->server);
+        struct tt_bytes b = tt_conn_early_plaintext(p->server);
+        if (b.len == 0)
+            return n;
+        assert_true(n + b.len <= cap);
+        assert_int_equal(tt_conn_plaintext(p->server).len, 0);
+        assert_true(tt_conn_wants(p->server) & TT_WANT_EARLY_PLAINTEXT);
+        memcpy(to + n, b.data, b.len);
+        n += b.len;
+        assert_int_equal(tt_conn_early_plaintext_done(p->server, b.len), TT_OK);
+    }
+}
+
+static void test_early_data(void **state)
+{
+    (void)state;
+    struct pump p = {.max_early_data = 20000};
+    struct tt_tickets *t = start_with_tickets(&p);
+    struct tt_session *s = tt_conn_take_session(p.client);
+    uint8_t data[30000], got[40000];
+    size_t n = 0;
+    memset(data, 7, sizeof data);
+    again(&p, &(struct again){.session = s, .early = true});
+    assert_int_equal(tt_conn_early_status(p.client), TT_EARLY_OFFERED);
+    assert_int_equal(tt_conn_write_early(p.client, data, sizeof data, &n), TT_OK);
+    assert_int_equal(n, 20000); /* what the ticket allows */
+    assert_int_equal(read_early(&p, got, sizeof got), 20000);
+    assert_memory_equal(got, data, 20000);
+    uint8_t early_c[32], early_s[32];
+    assert_int_equal(tt_conn_export_early(p.client, "l", (struct tt_bytes){0}, early_c, 32), TT_OK);
+    assert_int_equal(tt_conn_export_early(p.server, "l", (struct tt_bytes){0}, early_s, 32), TT_OK);
+    assert_memory_equal(early_c, early_s, 32);
+    pump_run(&p);
+    assert_int_equal(tt_conn_early_status(p.client), TT_EARLY_ACCEPTED);
+    assert_int_equal(tt_conn_early_status(p.server), TT_EARLY_ACCEPTED);
+    assert_resumed(&p, true);
+
+    /* The same ticket with fresh shares is a different ClientHello, accepted; a replay of the bytes is not.
+     */
+    again(&p, &(struct again){.session = s, .early = true});
+    assert_int_equal(tt_conn_write_early(p.client, data, 100, &n), TT_OK);
+    struct tt_bytes flight = tt_conn_output(p.client);
+    uint8_t copy[4096];
+    memcpy(copy, flight.data, flight.len);
+    size_t flight_len = flight.len;
+    assert_int_equal(read_early(&p, got, sizeof got), 100);
+    struct tt_conn *replay = NULL;
+    assert_int_equal(tt_conn_new(&replay, p.server_cfg, &(struct tt_conn_options){.now = TEST_NOW}, NULL),
+                     TT_OK);
+    assert_int_equal(tt_conn_feed(replay, copy, flight_len, &n), TT_OK);
+    assert_int_equal(tt_conn_early_plaintext(replay).len, 0);
+    assert_int_equal(tt_conn_early_status(replay), TT_EARLY_REJECTED);
+    tt_conn_free(replay);
+
+    /* Too old in the server's eyes: 1-RTT goes on. The skipped data is not delivered. */
+    again(&p, &(struct again){.session = s, .early = true, .later_s = 30});
+    tt_conn_set_now(p.server, NOW_MS + 100000);
+    assert_int_equal(tt_conn_write_early(p.client, data, 15000, &n), TT_OK);
+    pump_run(&p);
+    assert_int_equal(tt_conn_early_status(p.client), TT_EARLY_REJECTED);
+    assert_resumed(&p, true);
+    tt_session_free(s);
+    tt_tickets_free(t);
+    pump_free(&p);
+}
+
+static void test_early_data_after_retry(void **state)
+{
+    (void)state;
+    struct pump p = {.max_early_data = 20000, .force_retry = true};
+    struct tt_tickets *t = start_with_tickets(&p);
+    struct tt_session *s = tt_conn_take_session(p.client);
+    uint8_t data[5000] = {0};
+    size_t n = 0;
+    again(&p, &(struct again){.session = s, .early = true});
+    assert_int_equal(tt_conn_write_early(p.client, data, sizeof data, &n), TT_OK);
+    pump_run(&p);
+    assert_int_equal(tt_conn_early_status(p.client), TT_EARLY_REJECTED);
+    assert_resumed(&p, true);
+    tt_session_free(s);
+    tt_tickets_free(t);
+    pump_free(&p);
+}
+
+static void test_external_psk(void **state)
+{
+    (void)state;
+    for (int sha384 = 0; sha384 < 2; sha384++) {
+        static const uint8_t key[32] = {9, 9, 9};
+        struct tt_session *psk = NULL;
+        struct pump p = {.suite = sha384 ? TT_SUITE_AES_256_GCM_SHA384 : TT_SUITE_AES_128_GCM_SHA256,
+                         .sign = SIGN_NEVER};
+        assert_int_equal(tt_session_new_external(&psk, (struct tt_bytes){(const uint8_t *)"device-1", 8},
+                                                 (struct tt_bytes){key, sizeof key}, sha384, NULL),
+                         TT_OK);
+        p.external_psk = psk;
+        pump_start(&p);
+        again(&p, &(struct again){.session = psk, .later_s = 1000000});
+        pump_run(&p);
+        assert_resumed(&p, true);
+        tt_session_free(psk);
+        pump_free(&p);
+    }
+}
+
+static void test_exporters_agree(void **state)
+{
+    (void)state;
+    struct pump p = {0};
+    pump_start(&p);
+    pump_run(&p);
+    uint8_t c[100], s[100], other[100];
+    struct tt_bytes context = {(const uint8_t *)"ctx", 3};
+    assert_int_equal(tt_conn_export(p.client, "EXPERIMENTAL x", context, c, sizeof c), TT_OK);
+    assert_int_equal(tt_conn_export(p.server, "EXPERIMENTAL x", context, s, sizeof s), TT_OK);
+    assert_memory_equal(c, s, sizeof c);
+    assert_int_equal(tt_conn_export(p.server, "EXPERIMENTAL y", context, other, sizeof other), TT_OK);
+    assert_memory_not_equal(c, other, sizeof c);
+    assert_int_equal(tt_conn_channel_binding(p.client, c), TT_OK);
+    assert_int_equal(tt_conn_channel_binding(p.server, s), TT_OK);
+    assert_memory_equal(c, s, 32);
+    assert_int_equal(tt_conn_export_early(p.client, "x", context, c, 32), TT_ERR_USAGE);
+    assert_int_equal(tt_conn_send_ticket(p.server), TT_ERR_USAGE);
+    pump_free(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_falls_back),
+        cmocka_unit_test(test_wrong_psk_is_refused),
+        cmocka_unit_test(test_early_data),
+        cmocka_unit_test(test_early_data_after_retry),
+        cmocka_unit_test(test_external_psk),
+        cmocka_unit_test(test_exporters_agree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
