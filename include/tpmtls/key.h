@@ -19,13 +19,17 @@ struct tt_key;
 
 /* tt_tpm_open: `spec` is "device" (/dev/tpmrm0), "embedded[:DIR]" (a private swtpm whose state is kept in DIR;
  * default $XDG_STATE_HOME/tpmtls/tpm or ~/.local/state/tpmtls/tpm), or any TCTI string of tpm2-tss ("device:/dev/tpm0",
- * "swtpm:path=/run/s", ...). TT_ERR_TPM / TT_ERR_NOT_FOUND / TT_ERR_IO with a hint when it cannot be reached. */
+ * "swtpm:path=/run/s", ...). TT_ERR_TPM with a hint when it cannot be reached. No command is sent. A child forked
+ * afterwards must not use it (TT_ERR_USAGE) and may only close it. Sets the environment variable TSS2_LOG to
+ * "all+NONE" unless it is set, since tpm2-tss would print to stderr; so call it before other threads use getenv. */
 TT_API TT_MUST_USE tt_rc tt_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err);
 /* tt_tpm_close: flushes what we loaded. Keys opened on it must be freed before. NULL is fine. */
 TT_API void tt_tpm_close(struct tt_tpm *tpm);
-/* tt_tpm_is_emulated: the embedded TPM, or a chip whose vendor string says it is software. */
+/* tt_tpm_is_emulated: the embedded TPM, a TCTI of an emulator, or a chip whose vendor string says it is software (only
+ * this last question costs a command, once). */
 TT_API bool tt_tpm_is_emulated(const struct tt_tpm *tpm);
-/* tt_tpm_describe: one line for a person: where it is, manufacturer, firmware. Valid until close. */
+/* tt_tpm_describe: one line for a person: where it is, manufacturer, firmware. Costs one command, once. Valid until
+ * close. */
 TT_API const char *tt_tpm_describe(const struct tt_tpm *tpm);
 
 /* struct tt_tpm_event: one TPM command that ended. */
@@ -50,10 +54,12 @@ TT_API TT_MUST_USE tt_rc tt_key_type_parse(enum tt_key_type *ret, const char *na
 TT_API TT_MUST_USE tt_rc tt_key_create(char **ret_pem, struct tt_tpm *tpm, enum tt_key_type type,
                                        struct tt_error *err);
 
-/* tt_key_open_pem: load a TSS2 PRIVATE KEY under its parent. The key stays loaded until tt_key_free. */
+/* tt_key_open_pem: load a TSS2 PRIVATE KEY under its parent: at most three commands. The key stays loaded until
+ * tt_key_free, or until another key of the same struct tt_tpm is used: they then take turns (two or three commands). */
 TT_API TT_MUST_USE tt_rc tt_key_open_pem(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
                                          struct tt_error *err);
-/* tt_key_open_handle: a persistent key, e.g. 0x81000010. */
+/* tt_key_open_handle: a persistent key, e.g. 0x81000010: one command. TT_ERR_NOT_FOUND: nothing is there. TT_ERR_AUTH:
+ * the key counts wrong passwords, so the empty one is not tried. */
 TT_API TT_MUST_USE tt_rc tt_key_open_handle(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle,
                                             struct tt_error *err);
 /* tt_key_open_software: an unencrypted or encrypted PKCS#8 (or traditional) PEM private key that lives in memory.

@@ -16,7 +16,8 @@ TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
 void cli_event(json_t *object)
 {
     char line[8192];
-    size_t n = object != NULL ? json_dumpb(object, line, sizeof line - 1, JSON_COMPACT) : 0;
+    size_t n =
+        object != NULL ? json_dumpb(object, line, sizeof line - 1, JSON_COMPACT | JSON_REAL_PRECISION(7)) : 0;
     json_decref(object);
     if (n == 0 || n > sizeof line - 1)
         return;

@@ -117,9 +117,24 @@ static tt_rc constraints_check(X509_EXTENSION *ext, struct tt_error *err)
     return bc->ca != 0 ? refuse_ca("basicConstraints CA:TRUE", err) : TT_OK;
 }
 
+/* One DER value and nothing behind it, which libcrypto would pass over. */
+static bool extension_whole(X509_EXTENSION *ext)
+{
+    const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(ext);
+    struct reader r =
+        reader_of((struct tt_bytes){ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value)});
+    int tag = der_next_tag(&r);
+    if (tag < 0)
+        return false;
+    (void)der_get(&r, (unsigned)tag);
+    return rd_done(&r) == TT_OK;
+}
+
 static tt_rc extension_check(struct csr *csr, X509_EXTENSION *ext, struct tt_error *err)
 {
     int nid = OBJ_obj2nid(X509_EXTENSION_get_object(ext));
+    if (nid != NID_undef && !extension_whole(ext))
+        return extension_damaged(nid, err);
     switch (nid) {
     case NID_subject_alt_name:
         csr->sans = X509V3_EXT_d2i(ext);

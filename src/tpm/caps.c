@@ -25,11 +25,16 @@ static void put_ascii(char *to, uint32_t v)
     }
 }
 
-static void trim(char *s)
+/* One space where there are several, none at the end: "SW   TPM" is padding, not text. */
+static void squeeze(char *s)
 {
-    size_t n = strlen(s);
-    while (n > 0 && s[n - 1] == ' ')
-        s[--n] = '\0';
+    size_t n = 0;
+    for (size_t i = 0; s[i] != '\0'; i++)
+        if (s[i] != ' ' || (n > 0 && s[n - 1] != ' '))
+            s[n++] = s[i];
+    if (n > 0 && s[n - 1] == ' ')
+        n--;
+    s[n] = '\0';
 }
 
 static void identity_add(struct identity *id, const TPMS_TAGGED_PROPERTY *p)
@@ -62,8 +67,8 @@ static bool identity_read(struct identity *ret, struct tt_tpm *tpm)
     for (UINT32 i = 0; right && i < list->count; i++)
         identity_add(&id, &list->tpmProperty[i]);
     Esys_Free(data);
-    trim(id.manufacturer);
-    trim(id.vendor);
+    squeeze(id.manufacturer);
+    squeeze(id.vendor);
     *ret = id;
     return right;
 }

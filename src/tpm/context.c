@@ -1,8 +1,7 @@
 /* tpm/context.c: the life of struct tt_tpm, and the loop each command runs in. Layer: tpm. */
 #include "tpm/context.h"
 
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "tpm/caps.h"
@@ -25,6 +24,11 @@ void tt_tpm_close(struct tt_tpm *tpm)
 
 TT_DEFINE_AUTO(struct tt_tpm, tt_tpm_close)
 
+void tpm_silence(void)
+{
+    (void)setenv("TSS2_LOG", "all+NONE", 0);
+}
+
 tt_rc tpm_open_tcti(struct tt_tpm **ret, TSS2_TCTI_CONTEXT *tcti, void (*close_tcti)(TSS2_TCTI_CONTEXT **),
                     const char *where, struct tt_error *err)
 {
@@ -33,6 +37,7 @@ tt_rc tpm_open_tcti(struct tt_tpm **ret, TSS2_TCTI_CONTEXT *tcti, void (*close_t
         close_tcti(&tcti);
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     }
+    tpm_silence();
     meter_init(&tpm->meter, tcti, close_tcti);
     tpm->where = mem_strdup(where);
     if (tpm->where == NULL)

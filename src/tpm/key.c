@@ -131,7 +131,7 @@ static tt_rc key_take_name(struct tpm_key *k, struct tt_error *err)
     return TT_OK;
 }
 
-/* What issue-by-issue is not there yet is refused by name, before the TPM is asked anything. */
+/* What cannot be used is refused by name, before the TPM is asked anything. */
 static tt_rc keyfile_usable(const struct keyfile *f, struct tt_error *err)
 {
     if (f->kind == KEYFILE_SEALED)

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <tss2/tss2_rc.h>
@@ -122,9 +121,7 @@ tt_rc tt_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err)
 {
     if (spec == NULL || spec[0] == '\0')
         return error_set(err, TT_ERR_USAGE, "no TPM was named");
-    /* tpm2-tss prints to stderr what its callers are told anyway, and has no other switch than this variable;
-     * who sets it gets its messages. */
-    (void)setenv("TSS2_LOG", "all+NONE", 0);
+    tpm_silence();
     const char *config = spec_config(spec, "embedded");
     if (config != NULL)
         return embedded_open(ret, config, err);

@@ -15,7 +15,7 @@ struct pem_span {
 
 static const uint8_t *find(struct tt_bytes in, const char *what, size_t n)
 {
-    return in.len == 0 ? NULL : memmem(in.data, in.len, what, n);
+    return in.len == 0 || in.data == NULL ? NULL : memmem(in.data, in.len, what, n);
 }
 
 static struct tt_bytes from(const uint8_t *at, struct tt_bytes text)

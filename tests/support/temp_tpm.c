@@ -40,8 +40,9 @@ static void swtpm_exec(const char *dir)
     (void)snprintf(ctrl, sizeof ctrl, "type=unixio,path=%s/s.ctrl", dir);
     (void)snprintf(log, sizeof log, "file=%s/log", dir);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-    (void)execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--flags", "not-need-init,startup-clear",
-                 "--server", server, "--ctrl", ctrl, "--log", log, (char *)NULL);
+    (void)execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--flags",
+                 "not-need-init,startup-clear", "--server", server, "--ctrl", ctrl, "--log", log,
+                 (char *)NULL);
     _exit(127);
 }
 

@@ -1,5 +1,5 @@
-/* tests/support/temp_tpm.h: a swtpm of a test's own: a temporary directory, unix sockets, no ports; it dies with the
- * test process. */
+/* tests/support/temp_tpm.h: a swtpm of a test's own: a temporary directory, unix sockets, no ports; it dies
+ * with the test process. */
 #ifndef SUPPORT_TEMP_TPM_H
 #define SUPPORT_TEMP_TPM_H
 
@@ -19,7 +19,8 @@ bool temp_tpm_restart(struct temp_tpm *t);
 /* temp_tpm_stop: ends the process and removes the directory. */
 void temp_tpm_stop(struct temp_tpm *t);
 
-/* temp_dir_make / temp_dir_remove: a directory of the test's own under /tmp, removed with all that is in it. */
+/* temp_dir_make / temp_dir_remove: a directory of the test's own under /tmp, removed with all that is in it.
+ */
 bool temp_dir_make(char *ret, size_t cap);
 void temp_dir_remove(const char *dir);
 

@@ -1,0 +1,69 @@
+/* tests/fuzz/fuzz_certificates.c: the peer's Certificate message, from its bytes to the verdict.
+ * Input: what kind (below), then the body of the message, or (FORMED) certificates with a 16-bit length each,
+ * which are wrapped in a well-formed list so that every byte of the input reaches the reading of
+ * certificates. */
+#include "engine.h"
+
+#include <string.h>
+
+enum {
+    AS_SERVER = 1, /* the receiving end is a server */
+    ANYTHING = 2,  /* insecure_accept_any_certificate */
+    FORMED = 4
+};
+
+/* A connection that waits for its peer's Certificate, without the handshake before it. */
+static struct tt_conn *waiting(unsigned kind)
+{
+    unsigned options = (kind & ANYTHING) != 0 ? FZ_ANY : 0;
+    struct tt_conn *c = fz_conn((kind & AS_SERVER) != 0 ? TT_SERVER : TT_CLIENT, options);
+    c->suite = suite_of(TT_SUITE_AES_128_GCM_SHA256);
+    c->state = (kind & AS_SERVER) != 0 ? SERVER_WAIT_CERT : CLIENT_WAIT_CERT;
+    FUZZ_CHECK(transcript_choose(&c->hs->transcript, c->cfg->lib, HASH_SHA256) == TT_OK);
+    return c;
+}
+
+static void put_list(struct writer *w, struct fz_input *in)
+{
+    wr_u8(w, 0);
+    struct wr_mark list = wr_open24(w);
+    while (in->left > 0) {
+        size_t len = fz_u16(in);
+        wr_vec24(w, fz_bytes(in, len));
+        wr_u16(w, 0);
+    }
+    wr_close(w, list);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fz_input in = {data, size};
+    fz_begin();
+    unsigned kind = fz_u8(&in);
+    struct buf message = {.max = 65536};
+    struct writer w = writer_to(&message);
+    wr_u8(&w, TT_HS_CERTIFICATE);
+    struct wr_mark body = wr_open24(&w);
+    if ((kind & FORMED) != 0)
+        put_list(&w, &in);
+    else
+        wr_bytes(&w, fz_bytes(&in, in.left));
+    wr_close(&w, body);
+    if (wr_status(&w) != TT_OK) {
+        buf_free(&message);
+        return 0;
+    }
+    uint8_t *exact = malloc(buf_size(&message)); /* a block of its size, for ASan */
+    FUZZ_CHECK(exact != NULL);
+    memcpy(exact, buf_front(&message), buf_size(&message));
+    struct tt_conn *c = waiting(kind);
+    tt_rc rc = hs_receive(c, (struct tt_bytes){exact, buf_size(&message)});
+    fz_check_sane(c);
+    FUZZ_CHECK((rc == TT_OK) == (tt_conn_error(c)->error.rc == TT_OK));
+    if (rc == TT_OK)
+        FUZZ_CHECK(c->hs->peer_auth == PEER_CHAIN_JUDGED && c->hs->peer_key != NULL && c->peer_chain_len > 0);
+    tt_conn_free(c);
+    free(exact);
+    buf_free(&message);
+    return 0;
+}

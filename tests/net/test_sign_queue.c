@@ -1,0 +1,247 @@
+/* tests/net/test_sign_queue.c: the signing worker: order, failure, cancellation in every state, the bound,
+ * the end. Runs under TSan as well. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/gated_key.h"
+#include "net/loop.h"
+#include "net/sign_queue.h"
+
+struct rig {
+    struct event_base *base;
+    struct sign_queue *queue;
+    struct gated_key *key;
+};
+
+struct outcome {
+    unsigned calls, at; /* how often called; as the how-manieth of all */
+    tt_rc rc;
+    char text[sizeof(((struct tt_error *)0)->text)];
+    size_t signature_len;
+    pthread_t called_on;
+    struct sign_job *cancel; /* cancel this one from inside the callback */
+};
+
+static unsigned total_calls;
+
+static void on_done(void *arg, const struct sign_answer *answer)
+{
+    struct outcome *o = arg;
+    o->calls++;
+    o->at = ++total_calls;
+    o->rc = answer->error.rc;
+    snprintf(o->text, sizeof o->text, "%s", answer->error.text);
+    o->signature_len = answer->signature.len;
+    o->called_on = pthread_self();
+    if (o->cancel != NULL)
+        sign_job_cancel(o->cancel);
+}
+
+static int set_up(void **state)
+{
+    static struct rig rig;
+    struct tt_error err = {0};
+    rig = (struct rig){0};
+    total_calls = 0;
+    rig.key = gated_key_new(test_key_new("P-256", &(struct test_cert){.cn = "key"}));
+    assert_int_equal(loop_new(&rig.base, false, &err), TT_OK);
+    const struct sign_queue_options opt = {.base = rig.base, .capacity = 3};
+    assert_int_equal(sign_queue_new(&rig.queue, &opt, &err), TT_OK);
+    *state = &rig;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct rig *rig = *state;
+    sign_queue_free(rig->queue);
+    event_base_free(rig->base);
+    gated_key_free(rig->key);
+    return 0;
+}
+
+static tt_rc submit(struct rig *rig, struct sign_job **ret, struct outcome *o, struct tt_error *err)
+{
+    char message[] = "to be signed";
+    const struct sign_request request = {
+        .key = &rig->key->key,
+        .scheme = TT_SCHEME_ECDSA_SECP256R1_SHA256,
+        .message = {(const uint8_t *)message, strlen(message)},
+        .done = on_done,
+        .arg = o,
+    };
+    tt_rc rc = sign_queue_submit(rig->queue, ret, &request, err);
+    memset(message, 'x', strlen(message)); /* the queue has its copy */
+    return rc;
+}
+
+static struct sign_job *must_submit(struct rig *rig, struct outcome *o)
+{
+    struct sign_job *job = NULL;
+    struct tt_error err = {0};
+    assert_int_equal(submit(rig, &job, o, &err), TT_OK);
+    assert_non_null(job);
+    return job;
+}
+
+static void test_signs_on_the_worker_answers_on_the_loop(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome o = {0};
+    must_submit(rig, &o);
+    assert_int_equal(o.calls, 0);
+    assert_int_equal(event_base_dispatch(rig->base), 1); /* ends by itself: an idle queue holds no loop */
+    assert_int_equal(o.calls, 1);
+    assert_int_equal(o.rc, TT_OK);
+    assert_true(o.signature_len >= 68 && o.signature_len <= 72);
+    assert_true(pthread_equal(o.called_on, pthread_self()));
+    assert_false(pthread_equal(rig->key->signed_on, pthread_self()));
+}
+
+static void test_first_come_first_served(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome o[3] = {0};
+    for (int i = 0; i < 3; i++)
+        must_submit(rig, &o[i]);
+    event_base_dispatch(rig->base);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(o[i].at, i + 1);
+}
+
+static void test_failure_is_told(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome bad = {0}, good = {0};
+    (void)error_set(&rig->key->failure, TT_ERR_TPM, "the chip is out of order");
+    must_submit(rig, &bad);
+    event_base_dispatch(rig->base);
+    assert_int_equal(bad.rc, TT_ERR_TPM);
+    assert_string_equal(bad.text, "the chip is out of order");
+    assert_int_equal(bad.signature_len, 0);
+    rig->key->failure = (struct tt_error){0}; /* the worker is idle */
+    must_submit(rig, &good);
+    event_base_dispatch(rig->base);
+    assert_int_equal(good.rc, TT_OK);
+}
+
+static void test_full_queue_refuses_at_once(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome o[4] = {0}, refused = {0};
+    struct sign_job *job = NULL;
+    struct tt_error err = {0};
+    gated_key_shut(rig->key);
+    must_submit(rig, &o[0]);
+    gated_key_wait_started(rig->key, 1);
+    for (int i = 1; i < 4; i++)
+        must_submit(rig, &o[i]);
+    assert_int_equal(submit(rig, &job, &refused, &err), TT_ERR_BUSY);
+    assert_null(job);
+    assert_non_null(strstr(err.text, "3 signatures are waiting"));
+    gated_key_open(rig->key);
+    event_base_dispatch(rig->base);
+    assert_int_equal(total_calls, 4);
+    assert_int_equal(refused.calls, 0);
+}
+
+static void test_cancel_while_waiting_and_running(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome running = {0}, waiting = {0}, last = {0};
+    gated_key_shut(rig->key);
+    struct sign_job *first = must_submit(rig, &running);
+    gated_key_wait_started(rig->key, 1);
+    struct sign_job *second = must_submit(rig, &waiting);
+    must_submit(rig, &last);
+    sign_job_cancel(first);
+    sign_job_cancel(second);
+    gated_key_open(rig->key);
+    event_base_dispatch(rig->base);
+    assert_int_equal(running.calls, 0);
+    assert_int_equal(waiting.calls, 0);
+    assert_int_equal(last.calls, 1);
+    assert_int_equal(rig->key->started, 2); /* the waiting one never reached the key */
+}
+
+static void test_cancel_when_finished(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome first = {0}, second = {0};
+    struct sign_job *job = must_submit(rig, &first);
+    must_submit(rig, &second);
+    gated_key_wait_ended(rig->key, 2); /* the first is on the finished list by now */
+    sign_job_cancel(job);
+    event_base_dispatch(rig->base);
+    assert_int_equal(first.calls, 0);
+    assert_int_equal(second.calls, 1);
+}
+
+static void test_cancel_another_from_a_callback(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome first = {0}, second = {0};
+    must_submit(rig, &first);
+    first.cancel = must_submit(rig, &second);
+    event_base_dispatch(rig->base);
+    assert_int_equal(first.calls, 1);
+    assert_int_equal(second.calls, 0);
+}
+
+static void test_cancel_the_only_one_lets_the_loop_end(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome o = {0};
+    gated_key_shut(rig->key);
+    struct sign_job *job = must_submit(rig, &o);
+    gated_key_wait_started(rig->key, 1);
+    sign_job_cancel(job);
+    assert_int_equal(event_base_dispatch(rig->base), 1);
+    assert_int_equal(o.calls, 0);
+    gated_key_open(rig->key);
+}
+
+static void *open_later(void *arg)
+{
+    usleep(20000);
+    gated_key_open(arg);
+    return NULL;
+}
+
+static void test_free_with_work_left(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome running = {0}, waiting = {0};
+    pthread_t opener;
+    gated_key_shut(rig->key);
+    must_submit(rig, &running);
+    gated_key_wait_started(rig->key, 1);
+    must_submit(rig, &waiting);
+    assert_int_equal(pthread_create(&opener, NULL, open_later, rig->key), 0);
+    sign_queue_free(rig->queue);
+    rig->queue = NULL;
+    pthread_join(opener, NULL);
+    event_base_loop(rig->base, EVLOOP_NONBLOCK);
+    assert_int_equal(total_calls, 0);
+    assert_int_equal(rig->key->started, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_signs_on_the_worker_answers_on_the_loop, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_first_come_first_served, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_failure_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_queue_refuses_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancel_while_waiting_and_running, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancel_when_finished, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancel_another_from_a_callback, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancel_the_only_one_lets_the_loop_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_free_with_work_left, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("sign_queue", tests, NULL, NULL);
+}

@@ -1,0 +1,49 @@
+/* tests/tpm/tpm_test.h: what the TPM tests share: assertions with the library's own sentence, a recorder of
+ * commands, signatures verified by libcrypto alone. */
+#ifndef TPM_TEST_H
+#define TPM_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/rc.h"
+#include "tpmtls/key.h"
+
+/* assert_ok: TT_OK, else the test fails with the error's text. */
+#define assert_ok(expr, err)                                                                                 \
+    do {                                                                                                     \
+        tt_rc assert_rc_ = (expr);                                                                           \
+        if (assert_rc_ != TT_OK)                                                                             \
+            fail_msg("%s: %s: %s (hint: %s)", #expr, tt_rc_name(assert_rc_), (err)->text, (err)->hint);      \
+    } while (0)
+
+static inline struct tt_bytes text_bytes(const char *s)
+{
+    return (struct tt_bytes){(const uint8_t *)s, strlen(s)};
+}
+
+/* struct recorder: the commands a struct tt_tpm ran, by name. */
+struct recorder {
+    unsigned count;
+    const char *names[64];
+    uint32_t responses[64];
+};
+void record(void *recorder, const struct tt_tpm_event *event);
+/* recorder_text: "TPM2_Load TPM2_Sign", in a buffer of its own that the next call overwrites. */
+const char *recorder_text(const struct recorder *r);
+
+/* open_tpm / open_key: with assertions; close with the library's functions. */
+struct tt_tpm *open_tpm(const char *spec);
+struct tt_key *open_key(struct tt_tpm *tpm, const char *pem);
+char *create_key(struct tt_tpm *tpm, enum tt_key_type type);
+
+/* sign_and_verify: signs a fixed message and verifies with libcrypto; for RSA-PSS the salt must have exactly
+ * the digest's length. */
+void sign_and_verify(struct tt_key *key, uint16_t scheme);
+
+#endif
