@@ -40,6 +40,13 @@ static void close_auto(int *fd)
         (void)close(*fd);
 }
 
+static int take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
 /* ---- the state directory ---- */
 
 static tt_rc default_dir(char *ret, size_t cap, struct tt_error *err)
@@ -165,8 +172,7 @@ static tt_rc start_keeper(int *ret_fd, const struct state_dir *d, int lock, stru
     struct keeper_start start = {
         .dir = d->fd, .lock = lock, .listen = listening, .first = theirs, .swtpm = swtpm};
     TT_TRY(keeper_fork(&start, err));
-    *ret_fd = ours;
-    ours = -1;
+    *ret_fd = take_fd(&ours);
     return TT_OK;
 }
 
@@ -220,8 +226,7 @@ static tt_rc reach_once(int *ret_fd, const struct state_dir *d, struct tt_error 
     if (fd < 0)
         return TT_ERR_CLOSED;
     TT_TRY(greeting(fd, d, err));
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = take_fd(&fd);
     return TT_OK;
 }
 

@@ -269,6 +269,7 @@ static _Noreturn void keeper_detach(struct keeper *k)
 
 tt_rc keeper_fork(const struct keeper_start *start, struct tt_error *err)
 {
+    /* cppcheck-suppress invalidFunctionArg ; -1 is what an anonymous mapping takes */
     struct keeper *k = mmap(NULL, sizeof *k, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (k == MAP_FAILED)
         return error_set(err, TT_ERR_MEMORY, "out of memory");

@@ -6,6 +6,17 @@
 #include "tpm/key_internal.h"
 #include "wire/der.h"
 
+static tt_rc malformed(struct tt_error *err)
+{
+    return error_set(err, TT_ERR_TPM, "the TPM returned a malformed signature");
+}
+
+/* All signature schemes have their hash at the same place of the union. */
+static TPMT_SIG_SCHEME sig_scheme(TPMI_ALG_SIG_SCHEME alg, uint16_t hash)
+{
+    return (TPMT_SIG_SCHEME){.scheme = alg, .details = {.any = {.hashAlg = hash}}};
+}
+
 static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SCHEME *scheme,
                       struct tt_bytes digest, struct tt_error *err)
 {
@@ -25,18 +36,14 @@ static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SC
                               scheme, &no_ticket, ret);
         while (tpm_op_again(&op));
     } while (attempt++ == 0 && tpm_key_lost(k, &op));
-    return tpm_op_end(&op, err);
-}
-
-static tt_rc malformed(struct tt_error *err)
-{
-    return error_set(err, TT_ERR_TPM, "the TPM returned a malformed signature");
+    TT_TRY(tpm_op_end(&op, err));
+    return *ret != NULL ? TT_OK : malformed(err);
 }
 
 tt_rc tpm_key_sign_ecdsa(struct buf *ret_der, struct tpm_key *k, uint16_t hash, struct tt_bytes digest,
                          struct tt_error *err)
 {
-    TPMT_SIG_SCHEME scheme = {.scheme = TPM2_ALG_ECDSA, .details.ecdsa.hashAlg = hash};
+    const TPMT_SIG_SCHEME scheme = sig_scheme(TPM2_ALG_ECDSA, hash);
     TPMT_SIGNATURE *sig = NULL;
     TT_TRY(key_sign(&sig, k, &scheme, digest, err));
     size_t max = (k->info.bits + 7) / 8;
@@ -58,9 +65,9 @@ tt_rc tpm_key_sign_ecdsa(struct buf *ret_der, struct tpm_key *k, uint16_t hash, 
 tt_rc tpm_key_sign_rsa(uint8_t *ret, struct tpm_key *k, enum tpm_padding padding, uint16_t hash,
                        struct tt_bytes digest, struct tt_error *err)
 {
-    /* RSASSA and RSAPSS lie at the same place of both unions, with the same fields. */
+    /* In the answer, too, RSASSA and RSAPSS lie at the same place with the same fields. */
     TPMI_ALG_SIG_SCHEME alg = padding == TPM_PADDING_PSS ? TPM2_ALG_RSAPSS : TPM2_ALG_RSASSA;
-    TPMT_SIG_SCHEME scheme = {.scheme = alg, .details.any.hashAlg = hash};
+    const TPMT_SIG_SCHEME scheme = sig_scheme(alg, hash);
     TPMT_SIGNATURE *sig = NULL;
     TT_TRY(key_sign(&sig, k, &scheme, digest, err));
     const TPM2B_PUBLIC_KEY_RSA *v = &sig->signature.rsassa.sig;
@@ -91,7 +98,7 @@ tt_rc tpm_key_rsa_raw(uint8_t *ret, struct tpm_key *k, struct tt_bytes padded, s
         while (tpm_op_again(&op));
     } while (attempt++ == 0 && tpm_key_lost(k, &op));
     TT_TRY(tpm_op_end(&op, err));
-    bool right = out->size == padded.len;
+    bool right = out != NULL && out->size == padded.len;
     if (right)
         memcpy(ret, out->buffer, out->size);
     Esys_Free(out);

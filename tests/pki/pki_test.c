@@ -29,7 +29,7 @@ static uint16_t default_scheme(const char *kind)
 static EVP_PKEY *generate(const char *kind)
 {
     if (strncmp(kind, "RSA:", 4) == 0)
-        return EVP_RSA_gen((unsigned)atoi(kind + 4));
+        return EVP_RSA_gen((unsigned)strtoul(kind + 4, NULL, 10));
     if (strncmp(kind, "ED", 2) == 0)
         return EVP_PKEY_Q_keygen(NULL, NULL, kind);
     return EVP_EC_gen(kind);

@@ -2,8 +2,8 @@
  */
 #include "tpm_test.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -53,31 +53,40 @@ static bool gone_within(int ms)
     return false;
 }
 
+static bool has_open(pid_t pid, const char *file)
+{
+    char path[64], target[700];
+    for (int fd = 0; fd < 64; fd++) {
+        (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strcmp(target, file) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The process with this name that has our lock open. */
 static pid_t process_of(const char *name)
 {
-    char path[700], target[700], lock[600];
-    (void)snprintf(lock, sizeof lock, "%s/lock", spec + strlen("embedded:"));
-    DIR *all = opendir("/proc");
+    char lock[600];
     pid_t found = 0;
-    for (struct dirent *e = readdir(all); e != NULL && found == 0; e = readdir(all)) {
-        pid_t pid = (pid_t)atoi(e->d_name);
+    glob_t all;
+    (void)snprintf(lock, sizeof lock, "%s/lock", spec + strlen("embedded:"));
+    assert_int_equal(glob("/proc/[0-9]*/comm", GLOB_NOSORT, NULL, &all), 0);
+    for (size_t i = 0; i < all.gl_pathc && found == 0; i++) {
         char comm[32] = "";
-        (void)snprintf(path, sizeof path, "/proc/%d/comm", pid);
-        FILE *f = pid > 0 ? fopen(path, "r") : NULL;
+        FILE *f = fopen(all.gl_pathv[i], "r");
         if (f == NULL)
-            continue;
+            continue; /* gone meanwhile */
         if (fgets(comm, sizeof comm, f) != NULL)
             comm[strcspn(comm, "\n")] = '\0';
         (void)fclose(f);
-        for (int fd = 0; strcmp(comm, name) == 0 && fd < 64 && found == 0; fd++) {
-            (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
-            ssize_t n = readlink(path, target, sizeof target - 1);
-            target[n > 0 ? n : 0] = '\0';
-            found = strcmp(target, lock) == 0 ? pid : 0;
-        }
+        pid_t pid = (pid_t)strtol(all.gl_pathv[i] + strlen("/proc/"), NULL, 10);
+        if (strcmp(comm, name) == 0 && has_open(pid, lock))
+            found = pid;
     }
-    (void)closedir(all);
+    globfree(&all);
     return found;
 }
 

@@ -188,8 +188,7 @@ static void our_rsa_pss(void **state)
         "message");
 }
 
-/* Keys that tpm2-tools makes under the storage root key at its handle, and their file written by
- * tpm2_encodeobject. */
+/* A key that tpm2-tools made and put to a persistent handle. */
 static void persistent_key_of_tpm2_tools(void **state)
 {
     (void)state;

@@ -417,6 +417,42 @@ static void description(void **state)
     tt_tpm_close(tpm);
 }
 
+#ifdef TT_FAULT_INJECTION
+/* Each allocation fails once: a clean error or no matter, no leak (ASan), nothing left in the chip. */
+static void every_allocation_fails_once(void **state)
+{
+    (void)state;
+    struct tt_tpm *outside = open_tpm(chip.tcti);
+    char *pem = create_key(outside, TT_KEY_P256);
+    bool done = false;
+    for (size_t nth = 1; !done && nth < 500; nth++) {
+        struct tt_tpm *tpm = NULL;
+        struct tt_key *key = NULL;
+        struct tt_error err = {0};
+        uint8_t sig[128];
+        size_t len;
+        char *made = NULL;
+        mem_test_fail_nth(nth);
+        tt_rc rc = tt_tpm_open(&tpm, chip.tcti, &err);
+        rc = rc == TT_OK ? tt_key_create(&made, tpm, TT_KEY_P256, &err) : rc;
+        rc = rc == TT_OK ? tt_key_open_pem(&key, tpm, text_bytes(pem), &err) : rc;
+        rc = rc == TT_OK ? tt_key_sign(key, TT_SCHEME_ECDSA_SECP256R1_SHA256, text_bytes("x"), sig,
+                                       sizeof sig, &len, &err)
+                         : rc;
+        mem_test_fail_nth(0);
+        assert_true(rc == TT_OK || err.text[0] != '\0');
+        done = rc == TT_OK;
+        tt_key_free(key);
+        tt_tpm_close(tpm);
+        tt_free(made);
+        assert_int_equal(transient_objects(outside), 0);
+    }
+    assert_true(done);
+    tt_free(pem);
+    tt_tpm_close(outside);
+}
+#endif
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -438,6 +474,9 @@ int main(void)
         cmocka_unit_test(keys_made_elsewhere),
         cmocka_unit_test(tpm_that_is_not_there),
         cmocka_unit_test(description),
+#ifdef TT_FAULT_INJECTION
+        cmocka_unit_test(every_allocation_fails_once),
+#endif
     };
     return cmocka_run_group_tests_name("key", tests, start_chip, stop_chip);
 }

@@ -1,5 +1,5 @@
-/* tests/vectors/rfc8448_data.c: the values of RFC 8448 (Example Handshake Traces for TLS 1.3), sections 2 to 7.
- * Made by scripts/gen-rfc8448 from the text of the RFC; not to be edited. */
+/* tests/vectors/rfc8448_data.c: the values of RFC 8448 (Example Handshake Traces for TLS 1.3), sections 2 to
+ * 7. Made by scripts/gen-rfc8448 from the text of the RFC; not to be edited. */
 /* clang-format off */
 #include "vectors/rfc8448.h"
 
