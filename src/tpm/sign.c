@@ -8,7 +8,8 @@
 
 static tt_rc malformed(struct tt_error *err)
 {
-    return error_set(err, TT_ERR_TPM, "the TPM returned a malformed signature");
+    (void)error_set(err, TT_ERR_TPM, "the TPM returned a malformed signature");
+    return TT_ERR_TPM;
 }
 
 /* All signature schemes have their hash at the same place of the union. */
