@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ struct connect {
     struct dial *dial;
     struct stream *stream;
     struct relay *relay;
+    struct event *signals[2];
     int out_fd; /* stdout, or stdout opened again without blocking */
     struct tt_error error;
 };
@@ -137,7 +139,31 @@ static void on_failed(void *arg, const struct tt_error *error)
     finish(arg, error);
 }
 
+/* End in order where that is possible; a second signal does not wait. */
+static void on_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+    struct connect *x = arg;
+    (void)what;
+    bool is_second = x->error.rc != TT_OK;
+    (void)error_set(&x->error, TT_ERR_CLOSED, "ended by signal %d", (int)signal_number);
+    if (x->stream != NULL && !is_second)
+        stream_finish(x->stream);
+    else
+        (void)event_base_loopbreak(x->base);
+}
+
 /* ---- set up, run, tear down ---- */
+
+static tt_rc watch_signals(struct connect *x, struct tt_error *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    for (size_t i = 0; i < TT_COUNT(numbers); i++) {
+        x->signals[i] = evsignal_new(x->base, numbers[i], on_signal, x);
+        if (x->signals[i] == NULL || event_add(x->signals[i], NULL) != 0)
+            return error_set(err, TT_ERR_IO, "cannot watch for signals");
+    }
+    return TT_OK;
+}
 
 /* A pipe opened again is ours alone, so that not blocking on it bothers nobody who shares stdout. */
 static int open_stdout(void)
@@ -209,6 +235,7 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
         const struct sign_queue_options opt = {.base = x->base, .tpm = x->key.tpm};
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
     }
+    TT_TRY(watch_signals(x, err));
     x->out_fd = open_stdout();
     return start_dial(x, err);
 }
@@ -221,6 +248,10 @@ static void tear_down(struct connect *x)
     sign_queue_free(x->signer);
     tt_config_free(x->config);
     cli_close_key(&x->key);
+    for (size_t i = 0; i < TT_COUNT(x->signals); i++) {
+        if (x->signals[i] != NULL)
+            event_free(x->signals[i]);
+    }
     if (x->base != NULL)
         event_base_free(x->base);
 }

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define LINE_MAX_LENGTH 1024
+
 static int exit_code(tt_rc rc)
 {
     switch (rc) {
@@ -33,19 +35,20 @@ int cli_fail(const struct tt_error *err)
     return err->rc == TT_OK ? CLI_FAILURE : exit_code(err->rc);
 }
 
-static void print_line(const char *prefix, const char *fmt, va_list args)
+/* One call of fprintf, one write: lines of several threads or processes do not mix. */
+static void print_line(const char *prefix, const char *line)
 {
-    char line[1024];
-    (void)vsnprintf(line, sizeof line, fmt, args);
-    fprintf(stderr, "%s%s\n", prefix, line); /* one call: lines of several threads or processes do not mix */
+    fprintf(stderr, "%s%s\n", prefix, line);
 }
 
 int cli_usage(const char *usage, const char *fmt, ...)
 {
+    char line[LINE_MAX_LENGTH];
     va_list args;
     va_start(args, fmt);
-    print_line("tpmtls: ", fmt, args);
+    (void)vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
+    print_line("tpmtls: ", line);
     if (usage != NULL)
         fputs(usage, stderr);
     return CLI_USAGE;
@@ -53,18 +56,22 @@ int cli_usage(const char *usage, const char *fmt, ...)
 
 void cli_note(const char *fmt, ...)
 {
+    char line[LINE_MAX_LENGTH];
     va_list args;
     va_start(args, fmt);
-    print_line("tpmtls: ", fmt, args);
+    (void)vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
+    print_line("tpmtls: ", line);
 }
 
 void cli_hint(const char *fmt, ...)
 {
+    char line[LINE_MAX_LENGTH];
     va_list args;
     va_start(args, fmt);
-    print_line("tpmtls: hint: ", fmt, args);
+    (void)vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
+    print_line("tpmtls: hint: ", line);
 }
 
 int cli_getopt(int argc, char **argv, const char *short_options, const struct option *long_options)
@@ -81,8 +88,8 @@ static bool is_global_option(const char *word)
     static const char *const names[] = {"--tpm",     "--json",    "-v",
                                         "--verbose", "--version", "--key-password-file"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        size_t n = strlen(names[i]);
-        if (strncmp(word, names[i], n) == 0 && (word[n] == '\0' || word[n] == '='))
+        size_t n = strcspn(word, "=");
+        if (strlen(names[i]) == n && strncmp(word, names[i], n) == 0)
             return true;
     }
     return false;

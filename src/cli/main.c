@@ -5,11 +5,13 @@
  * of a command. */
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static const struct command {
     const char *name;
@@ -61,6 +63,16 @@ static const struct command *command_find(const char *name)
     return NULL;
 }
 
+/* A descriptor 0, 1 or 2 that is closed would be given to the next file or socket, and messages or data would
+ * go there. */
+static void keep_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(CLI_FAILURE);
+    }
+}
+
 /* Nothing this process holds may end in a core file, and a peer that goes away is an error, not a signal. */
 static void harden_process(void)
 {
@@ -90,6 +102,7 @@ static const struct option global_options[] = {
 
 int main(int argc, char **argv)
 {
+    keep_standard_descriptors();
     harden_process();
     struct cli cli = {0};
     opterr = 0;

@@ -57,9 +57,6 @@ void *session_accepted(void *arg, struct stream_options *opt, const char *peer);
 void session_opened(void *arg, void *session, struct stream *s);
 /* session_release: forget a session whose stream is gone. */
 void session_release(struct session *x);
-/* session_fail: say what went wrong with it. */
-void session_fail(const struct session *x, const struct tt_error *error);
-
 /* serve_exec_reap: look which children have ended; for SIGCHLD. */
 void serve_exec_reap(struct serve *serve);
 

@@ -156,7 +156,7 @@ static void on_output_ended(void *arg)
 static void on_relay_failed(void *arg, const struct tt_error *error)
 {
     struct session *x = arg;
-    session_fail(x, error);
+    (void)cli_fail(error);
     stream_finish(x->stream);
 }
 

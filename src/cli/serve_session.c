@@ -34,14 +34,6 @@ void session_release(struct session *x)
     server_release(server);
 }
 
-void session_fail(const struct session *x, const struct tt_error *error)
-{
-    cli_note("%s", error->text);
-    if (error->hint[0] != '\0')
-        cli_hint("%s", error->hint);
-    (void)x;
-}
-
 static void closed_event(const struct session *x, const struct tt_error *error)
 {
     if (x->serve->cli->json)
@@ -50,7 +42,7 @@ static void closed_event(const struct session *x, const struct tt_error *error)
                             error != NULL ? error->text : NULL, "class",
                             error != NULL ? tt_rc_name(error->rc) : NULL));
     else if (error != NULL)
-        session_fail(x, error);
+        (void)cli_fail(error);
     else if (x->serve->cli->verbose > 0)
         cli_note("%s: closed", x->peer);
 }
@@ -66,7 +58,7 @@ static void on_connected(void *arg, struct stream *s)
         cli_note("%s: connected%s%s", x->peer, subject[0] != '\0' ? " as " : ", no certificate", subject);
     }
     if (x->serve->mode->connected != NULL && x->serve->mode->connected(x, &err) != TT_OK) {
-        session_fail(x, &err);
+        (void)cli_fail(&err);
         stream_finish(s);
     }
 }

@@ -23,7 +23,7 @@ struct server_options {
     void *arg;
 };
 
-/* server_listen: bind and listen on all addresses of `at` (port 0: the kernel chooses). Accepting begins with
+/* server_listen: bind and listen on the first address of `at` that can be had (port 0: the kernel chooses). Accepting begins with
  * the loop. */
 TT_MUST_USE tt_rc server_listen(struct server **ret, const struct address *at,
                                 const struct server_options *opt, struct tt_error *err);

@@ -266,8 +266,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         finish_now(s);
     } else if (!s->stats.connected) {
         unsigned seconds = s->opt.handshake_timeout_s;
-        (void)error_set(&s->error, TT_ERR_DEADLINE, "%s did not complete the handshake within %u seconds",
-                        s->peer, seconds);
+        (void)error_set(&s->error, TT_ERR_DEADLINE, "%s did not complete the handshake within %u second%s",
+                        s->peer, seconds, seconds == 1 ? "" : "s");
         finish_now(s);
     } else if (s->is_active) {
         s->is_active = false;
@@ -369,8 +369,9 @@ void stream_close(struct stream *s)
     if (s->phase != STREAM_OPEN || s->is_closing)
         return;
     s->is_closing = true;
-    tt_rc rc = tt_conn_close(s->conn);
-    (void)rc; /* sticky in the engine */
+    if (tt_conn_close(s->conn) == TT_OK && tt_conn_error(s->conn)->alert_sent != TT_ALERT_CLOSE_NOTIFY)
+        (void)error_set(&s->error, TT_ERR_MEMORY,
+                        "no memory for close_notify"); /* the peer would wait for ever */
     stream_schedule(s);
 }
 

@@ -8,7 +8,8 @@
 
 static tt_rc malformed(struct tt_error *err)
 {
-    return error_set(err, TT_ERR_TPM, "the TPM returned a malformed signature");
+    (void)error_set(err, TT_ERR_TPM, "the TPM returned a malformed signature");
+    return TT_ERR_TPM;
 }
 
 /* All signature schemes have their hash at the same place of the union. */
@@ -23,8 +24,10 @@ static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SC
     /* The digest was not made by the TPM: the null ticket says so, which an unrestricted key accepts. */
     static const TPMT_TK_HASHCHECK no_ticket = {.tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL};
     TPM2B_DIGEST in = {.size = (UINT16)digest.len};
-    if (digest.len > sizeof in.buffer)
-        return error_set(err, TT_ERR_USAGE, "the digest is too long");
+    if (digest.len > sizeof in.buffer) {
+        (void)error_set(err, TT_ERR_USAGE, "the digest is too long");
+        return TT_ERR_USAGE;
+    }
     memcpy(in.buffer, digest.data, digest.len);
     struct tpm_op op;
     unsigned attempt = 0;

@@ -474,6 +474,26 @@ class Connections(Case):
             out, err = client.communicate(timeout=30)
             self.assertEqual((client.returncode, out), (0, b""), err)
 
+    def test_connect_ends_by_signal(self):
+        with LAB.serve("--accept", "1", options=("--json",)) as server:
+            client = subprocess.Popen([harness.PROGRAM, "connect", "localhost:" + server.port, "--ca", "ca/ca.pem"],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=LAB.dir, env=LAB.env)
+            client.stdin.write(b"hello\n")
+            client.stdin.flush()
+            self.assertEqual(client.stdout.readline(), b"hello\n")
+            client.send_signal(signal.SIGTERM)
+            client.wait(30)
+            err = client.communicate()[1]
+            self.assertEqual(client.returncode, 1)
+            self.assertIn(b"ended by signal 15", err)
+            self.assertEqual(server.finish().events("closed")[0]["error"], None)
+
+    def test_closed_standard_descriptors(self):
+        """What is closed must not be given to a socket: then data would go where messages belong."""
+        with LAB.serve() as server:
+            command = '"$0" connect localhost:%s --ca ca/ca.pem <&- >&- 2>&-' % server.port
+            self.assertEqual(LAB.run("sh", "-c", command, harness.PROGRAM).code, 0)
+
     def test_www(self):
         with LAB.serve("--www", "--client-ca", "ca/ca.pem") as server:
             page = self.connect(server, "--key", "client-rsa2048.key", "--cert", "client-rsa2048.pem", "--suites",

@@ -213,7 +213,7 @@ static void pair(int fd[2])
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
 }
 
-static struct stream *stream_on(struct rig *rig, struct end *e, int fd, enum tt_role role)
+static tt_rc try_stream_on(struct rig *rig, struct end *e, int fd, enum tt_role role, struct tt_error *err)
 {
     static const struct stream_handlers handlers = {
         .connected = on_connected,
@@ -223,7 +223,6 @@ static struct stream *stream_on(struct rig *rig, struct end *e, int fd, enum tt_
         .gone = on_gone,
         .closed = on_closed,
     };
-    struct tt_error err = {0};
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     const struct stream_options opt = {
         .base = rig->base,
@@ -237,13 +236,31 @@ static struct stream *stream_on(struct rig *rig, struct end *e, int fd, enum tt_
         .handlers = handlers,
         .arg = e,
     };
-    must(stream_new(&e->stream, fd, &opt, &err), &err);
-    return e->stream;
+    return stream_new(&e->stream, fd, &opt, err);
+}
+
+static void stream_on(struct rig *rig, struct end *e, int fd, enum tt_role role)
+{
+    struct tt_error err = {0};
+    must(try_stream_on(rig, e, fd, role, &err), &err);
 }
 
 void rig_client_on(struct rig *rig, int fd)
 {
     stream_on(rig, &rig->client, fd, TT_CLIENT);
+}
+
+bool rig_try_connect(struct rig *rig)
+{
+    int fd[2];
+    pair(fd);
+    bool made_client = try_stream_on(rig, &rig->client, fd[0], TT_CLIENT, NULL) == TT_OK;
+    bool made_server = try_stream_on(rig, &rig->server, fd[1], TT_SERVER, NULL) == TT_OK;
+    if (!made_client)
+        close(fd[0]);
+    if (!made_server)
+        close(fd[1]);
+    return made_client && made_server;
 }
 
 void rig_connect(struct rig *rig)

@@ -45,6 +45,8 @@ struct rig {
 void rig_set_up(struct rig *rig, bool client_auth);
 /* rig_connect: make the streams: directly joined, or with the wire between when split or cut_after is set. */
 void rig_connect(struct rig *rig);
+/* rig_try_connect: the same without the wire; false when the streams could not be made (memory). */
+bool rig_try_connect(struct rig *rig);
 /* rig_client_on: only the client, on a descriptor of the test's. */
 void rig_client_on(struct rig *rig, int fd);
 /* rig_run: until both ends are closed; fails the test after ten seconds. */

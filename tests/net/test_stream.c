@@ -239,7 +239,7 @@ static void test_handshake_timeout(void **state)
     talk_to_raw_peer("", false);
     assert_int_equal(rig.client.error.rc, TT_ERR_DEADLINE);
     assert_string_equal(rig.client.error.text,
-                        "the-server:443 did not complete the handshake within 1 seconds");
+                        "the-server:443 did not complete the handshake within 1 second");
 }
 
 static void test_signature_fails(void **state)

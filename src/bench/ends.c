@@ -1,0 +1,106 @@
+/* bench/ends.c: see ends.h. Layer: bench. */
+#include "bench/ends.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "bench/report.h"
+
+static void must(tt_rc rc, const char *what)
+{
+    if (rc != TT_OK)
+        die(what);
+}
+
+static struct tt_config *end_config(enum tt_role role, const struct identity *own, const char *ca_pem,
+                                    uint16_t suite)
+{
+    static const uint16_t scheme = TT_SCHEME_ECDSA_SECP256R1_SHA256, group = TT_GROUP_X25519;
+    const struct tt_identity id = {&own->der, 1, own->key, &scheme, 1};
+    struct tt_config *cfg = NULL;
+    struct tt_trust *trust = NULL;
+    struct tt_bytes pem = {(const uint8_t *)ca_pem, strlen(ca_pem)};
+    must(tt_config_new(&cfg, role, NULL), "a configuration");
+    must(tt_trust_new(&trust, NULL), "trust");
+    must(tt_trust_add_pem(trust, pem, NULL), "trust");
+    must(tt_config_set_trust(cfg, trust), "trust");
+    tt_trust_free(trust);
+    must(tt_config_add_identity(cfg, &id, NULL), "an identity");
+    must(tt_config_set_suites(cfg, &suite, 1), "the suite");
+    must(tt_config_set_groups(cfg, &group, 1), "the group");
+    if (role == TT_SERVER)
+        must(tt_config_set_client_auth(cfg, TT_CLIENT_AUTH_REQUIRE), "client authentication");
+    must(tt_config_freeze(cfg, NULL), "freezing a configuration");
+    return cfg;
+}
+
+void ends_make(struct ends *e, const struct identities *ids, uint16_t suite)
+{
+    e->client_cfg = end_config(TT_CLIENT, &ids->client, ids->ca_pem, suite);
+    e->server_cfg = end_config(TT_SERVER, &ids->server, ids->ca_pem, suite);
+    e->now = (int64_t)time(NULL);
+}
+
+void ends_free(struct ends *e)
+{
+    tt_config_free(e->client_cfg);
+    tt_config_free(e->server_cfg);
+}
+
+static bool end_move(struct tt_conn *from, struct tt_conn *to)
+{
+    struct tt_bytes out = tt_conn_output(from);
+    size_t used = 0;
+    if (out.len == 0)
+        return false;
+    if (tt_conn_feed(to, out.data, out.len, &used) != TT_OK)
+        die(tt_conn_error(to)->error.text);
+    tt_conn_output_done(from, used);
+    return used > 0;
+}
+
+static bool end_sign(struct tt_conn *c)
+{
+    struct tt_sign_request req;
+    uint8_t sig[128];
+    size_t len = 0;
+    if ((tt_conn_wants(c) & TT_WANT_SIGN) == 0)
+        return false;
+    must(tt_conn_sign_request(c, &req), "a signature request");
+    must(tt_key_sign(req.key, req.scheme, req.to_sign, sig, sizeof sig, &len, NULL), "a signature");
+    must(tt_conn_sign_complete(c, req.id, (struct tt_bytes){sig, len}), "completing a signature");
+    return true;
+}
+
+static void no_turn(int end)
+{
+    (void)end;
+}
+
+void pair_connect(struct pair *p, const struct ends *e, void (*turn)(int end))
+{
+    const struct tt_conn_options client = {.server_name = "localhost", .now = e->now},
+                                 server = {.now = e->now};
+    if (turn == NULL)
+        turn = no_turn;
+    turn(0);
+    must(tt_conn_new(&p->client, e->client_cfg, &client, NULL), "a client");
+    turn(1);
+    must(tt_conn_new(&p->server, e->server_cfg, &server, NULL), "a server");
+    for (bool moved = true; moved;) {
+        turn(1);
+        moved = end_move(p->client, p->server);
+        moved |= end_sign(p->server);
+        turn(0);
+        moved |= end_move(p->server, p->client);
+        moved |= end_sign(p->client);
+    }
+    if (!tt_conn_is_connected(p->client) || !tt_conn_is_connected(p->server))
+        die("the two ends are not connected");
+}
+
+void pair_free(struct pair *p)
+{
+    tt_conn_free(p->client);
+    tt_conn_free(p->server);
+}

@@ -1,0 +1,12 @@
+/* bench/tls.h: the parts of bench-tls. Layer: bench. */
+#ifndef BENCH_TLS_H
+#define BENCH_TLS_H
+
+#include "bench/identity.h"
+#include "bench/report.h"
+
+void bench_handshake(struct report *r, const struct identities *ids);
+void bench_bulk(struct report *r, const struct identities *ids);
+void bench_heap(struct report *r, const struct identities *ids);
+
+#endif
