@@ -1,0 +1,150 @@
+/* tests/tls/test_alerts_auth.c: every way in which EncryptedExtensions, CertificateRequest, Certificate,
+ * CertificateVerify and Finished can be wrong, from either end, with the alert that RFC 9846 sections 4.4 and
+ * 4.5 name. */
+#include "tls/edit.h"
+
+#define EE(text, alert, ...)        ROW(text, PLAIN, CLIENT_WAIT_EE, alert, __VA_ARGS__)
+#define EE_ALPN(text, alert, ...)   ROW(text, ALPN, CLIENT_WAIT_EE, alert, __VA_ARGS__)
+#define CR(text, alert, ...)        ROW(text, AUTH, CLIENT_WAIT_CERT_CR, alert, __VA_ARGS__)
+#define CT(text, alert, ...)        ROW(text, PLAIN, CLIENT_WAIT_CERT_CR, alert, __VA_ARGS__)
+#define CT_CLIENT(text, alert, ...) ROW(text, AUTH, SERVER_WAIT_CERT, alert, __VA_ARGS__)
+#define CV(text, alert, ...)        ROW(text, PLAIN, CLIENT_WAIT_CV, alert, __VA_ARGS__)
+#define CV_CLIENT(text, alert, ...) ROW(text, AUTH, SERVER_WAIT_CV, alert, __VA_ARGS__)
+
+static const struct row encrypted_extensions[] = {
+    EE("unchanged", NONE, {0}),
+    EE("no extensions", NONE, BODY("0000")),
+    EE("an unknown extension", UNSUPPORTED_EXTENSION, ADD(0x7a7a, "")),
+    EE("ALPN, not asked for", UNSUPPORTED_EXTENSION, ADD(EXT_ALPN, "0003 02 6832")),
+    EE("early_data, not asked for", UNSUPPORTED_EXTENSION, ADD(EXT_EARLY_DATA, "")),
+    EE("record_size_limit, not asked for", UNSUPPORTED_EXTENSION, ADD(EXT_RECORD_SIZE_LIMIT, "4001")),
+    EE("client_certificate_type, not asked for", UNSUPPORTED_EXTENSION,
+       ADD(EXT_CLIENT_CERTIFICATE_TYPE, "00")),
+    EE("key_share, which is ServerHello's", ILLEGAL_PARAMETER, ADD(EXT_KEY_SHARE, "001d")),
+    EE("supported_versions, which is ServerHello's", ILLEGAL_PARAMETER, ADD(EXT_SUPPORTED_VERSIONS, "0304")),
+    EE("cookie, which is HelloRetryRequest's", ILLEGAL_PARAMETER, ADD(EXT_COOKIE, "000100")),
+    EE("signature_algorithms, a request", ILLEGAL_PARAMETER, ADD(EXT_SIGNATURE_ALGORITHMS, "00020403")),
+    EE("pre_shared_key, which is ServerHello's", ILLEGAL_PARAMETER, ADD(EXT_PRE_SHARED_KEY, "0000")),
+    EE("status_request, which is Certificate's", ILLEGAL_PARAMETER, ADD(EXT_STATUS_REQUEST, "")),
+    EE("server_name is not empty", DECODE_ERROR, PUT(EXT_SERVER_NAME, "00")),
+    EE("supported_groups may come", NONE, ADD(EXT_SUPPORTED_GROUPS, "0004 001d 11ec")),
+    EE("supported_groups is empty", DECODE_ERROR, ADD(EXT_SUPPORTED_GROUPS, "0000")),
+    EE("an extension twice", DECODE_ERROR, ADD(EXT_SERVER_NAME, "")),
+    EE("an extension cut off", DECODE_ERROR, BODY("0003 000000")),
+    EE("a byte behind the extensions", DECODE_ERROR, APPEND("00")),
+    EE("an empty message", DECODE_ERROR, BODY("")),
+    EE_ALPN("a protocol that was not offered", ILLEGAL_PARAMETER, PUT(EXT_ALPN, "0003 02 6832")),
+    EE_ALPN("two protocols", DECODE_ERROR, PUT(EXT_ALPN, "0008 04 6d717474 02 6832")),
+    EE_ALPN("no protocol", DECODE_ERROR, PUT(EXT_ALPN, "0000")),
+    EE_ALPN("an empty protocol", DECODE_ERROR, PUT(EXT_ALPN, "0001 00")),
+    EE_ALPN("no ALPN", NONE, DROP(EXT_ALPN)),
+};
+
+static const struct row certificate_request[] = {
+    CR("unchanged", NONE, {0}),
+    CR("a context", ILLEGAL_PARAMETER, SPLICE(4, 1, "01aa")),
+    CR("no signature_algorithms", MISSING_EXTENSION, DROP(EXT_SIGNATURE_ALGORITHMS)),
+    CR("empty signature_algorithms", DECODE_ERROR, PUT(EXT_SIGNATURE_ALGORITHMS, "0000")),
+    CR("half a scheme", DECODE_ERROR, PUT(EXT_SIGNATURE_ALGORITHMS, "0003 040304")),
+    CR("no scheme of ours: an empty Certificate follows", NONE, PUT(EXT_SIGNATURE_ALGORITHMS, "0002 0804")),
+    CR("empty signature_algorithms_cert", DECODE_ERROR, PUT(EXT_SIGNATURE_ALGORITHMS_CERT, "0000")),
+    CR("empty certificate_authorities", DECODE_ERROR, PUT(EXT_CERTIFICATE_AUTHORITIES, "0000")),
+    CR("a name cut off", DECODE_ERROR, PUT(EXT_CERTIFICATE_AUTHORITIES, "0004 0003 3000")),
+    CR("an unknown extension", NONE, ADD(0x7a7a, "0102")),
+    CR("oid_filters", NONE, ADD(EXT_OID_FILTERS, "0000")),
+    CR("key_share", ILLEGAL_PARAMETER, ADD(EXT_KEY_SHARE, "001d")),
+    CR("ALPN", ILLEGAL_PARAMETER, ADD(EXT_ALPN, "0003 02 6832")),
+    CR("supported_versions", ILLEGAL_PARAMETER, ADD(EXT_SUPPORTED_VERSIONS, "0304")),
+    CR("an extension twice", DECODE_ERROR, ADD(EXT_SIGNATURE_ALGORITHMS, "00020403")),
+    CR("no extensions", MISSING_EXTENSION, BODY("00 0000")),
+    CR("a byte behind the extensions", DECODE_ERROR, APPEND("00")),
+    CR("an empty message", DECODE_ERROR, BODY("")),
+};
+
+static const struct row certificate[] = {
+    CT("unchanged", NONE, {0}),
+    CT("no certificate", DECODE_ERROR, BODY("00 000000")),
+    CT("a context", ILLEGAL_PARAMETER, SPLICE(4, 1, "01aa")),
+    CT("an entry without a certificate", DECODE_ERROR, BODY("00 000005 000000 0000")),
+    CT("an entry without extensions", DECODE_ERROR, BODY("00 000004 000001 30")),
+    CT("a certificate that is none", BAD_CERTIFICATE, BODY("00 000007 000002 3000 0000")),
+    CT("a list cut off", DECODE_ERROR, BODY("00 000002 0000")),
+    CT("a byte behind the list", DECODE_ERROR, APPEND("00")),
+    CT("an unknown extension", UNSUPPORTED_EXTENSION, ADD(0x7a7a, "")),
+    CT("status_request, not asked for", UNSUPPORTED_EXTENSION, ADD(EXT_STATUS_REQUEST, "01 000001 30")),
+    CT("signed_certificate_timestamp, not asked for", UNSUPPORTED_EXTENSION,
+       ADD(EXT_SIGNED_CERTIFICATE_TIMESTAMP, "0003 0001 00")),
+    CT("key_share", ILLEGAL_PARAMETER, ADD(EXT_KEY_SHARE, "001d")),
+    CT("server_name", ILLEGAL_PARAMETER, ADD(EXT_SERVER_NAME, "")),
+    CT("an empty message", DECODE_ERROR, BODY("")),
+    CT_CLIENT("unchanged", NONE, {0}),
+    CT_CLIENT("no certificate, where one is demanded", CERTIFICATE_REQUIRED, BODY("00 000000")),
+    ROW("no certificate, where one is asked for", ASK, SERVER_WAIT_CERT, NONE, BODY("00 000000")),
+    CT_CLIENT("a context", ILLEGAL_PARAMETER, SPLICE(4, 1, "01aa")),
+    CT_CLIENT("an entry without a certificate", DECODE_ERROR, BODY("00 000005 000000 0000")),
+    CT_CLIENT("a certificate that is none", BAD_CERTIFICATE, BODY("00 000007 000002 3000 0000")),
+    CT_CLIENT("an unknown extension", UNSUPPORTED_EXTENSION, ADD(0x7a7a, "")),
+    CT_CLIENT("status_request, not asked for", UNSUPPORTED_EXTENSION,
+              ADD(EXT_STATUS_REQUEST, "01 000001 30")),
+    CT_CLIENT("a byte behind the list", DECODE_ERROR, APPEND("00")),
+};
+
+static const struct row certificate_verify[] = {
+    CV("unchanged", NONE, {0}),
+    CV("PKCS#1, which is for certificates only", ILLEGAL_PARAMETER, SET(4, "0401")),
+    CV("SHA-1", ILLEGAL_PARAMETER, SET(4, "0203")),
+    CV("a scheme that was not offered", ILLEGAL_PARAMETER, SET(4, "0603")),
+    CV("a scheme nobody knows", ILLEGAL_PARAMETER, SET(4, "7a7a")),
+    CV("P-384 with a P-256 key", ILLEGAL_PARAMETER, SET(4, "0503")),
+    CV("RSA-PSS with an ECDSA key", ILLEGAL_PARAMETER, SET(4, "0804")),
+    CV("Ed25519 with an ECDSA key", ILLEGAL_PARAMETER, SET(4, "0807")),
+    ROW("ECDSA with an RSA key", RSA, CLIENT_WAIT_CV, ILLEGAL_PARAMETER, SET(4, "0403")),
+    ROW("rsa_pss_pss with an RSA key", RSA, CLIENT_WAIT_CV, ILLEGAL_PARAMETER, SET(4, "0809")),
+    ROW("another hash than signed with", RSA, CLIENT_WAIT_CV, DECRYPT_ERROR, SET(4, "0805")),
+    ROW("RSA with a bit changed", RSA, CLIENT_WAIT_CV, DECRYPT_ERROR, XOR(100)),
+    ROW("RSA signature of zeros", RSA, CLIENT_WAIT_CV, DECRYPT_ERROR, BODY("0804 0100 00*256")),
+    ROW("RSA signature above the modulus", RSA, CLIENT_WAIT_CV, DECRYPT_ERROR, BODY("0804 0100 ff*256")),
+    ROW("RSA signature too short", RSA, CLIENT_WAIT_CV, DECRYPT_ERROR, BODY("0804 00ff 01*255")),
+    ROW("RSA signature too long", RSA, CLIENT_WAIT_CV, DECRYPT_ERROR, BODY("0804 0101 01*257")),
+    CV("a bit changed", DECRYPT_ERROR, XOR(20)),
+    CV("an empty signature", DECRYPT_ERROR, BODY("0403 0000")),
+    CV("a signature that is no DER", DECRYPT_ERROR, BODY("0403 0004 ffffffff")),
+    CV("a signature of (0, 0)", DECRYPT_ERROR, BODY("0403 0008 3006 020100 020100")),
+    CV("a signature of (1, 1)", DECRYPT_ERROR, BODY("0403 0008 3006 020101 020101")),
+    CV("a signature cut off", DECODE_ERROR, BODY("0403 0008 3006")),
+    CV("a byte behind the signature", DECODE_ERROR, APPEND("00")),
+    CV("an empty message", DECODE_ERROR, BODY("")),
+    CV_CLIENT("unchanged", NONE, {0}),
+    CV_CLIENT("PKCS#1, which is for certificates only", ILLEGAL_PARAMETER, SET(4, "0401")),
+    CV_CLIENT("P-384 with a P-256 key", ILLEGAL_PARAMETER, SET(4, "0503")),
+    CV_CLIENT("a bit changed", DECRYPT_ERROR, XOR(20)),
+    CV_CLIENT("an empty signature", DECRYPT_ERROR, BODY("0403 0000")),
+    CV_CLIENT("a byte behind the signature", DECODE_ERROR, APPEND("00")),
+};
+
+static const struct row finished[] = {
+    ROW("unchanged", PLAIN, CLIENT_WAIT_FINISHED, NONE, {0}),
+    ROW("a bit changed", PLAIN, CLIENT_WAIT_FINISHED, DECRYPT_ERROR, XOR(4)),
+    ROW("the last bit changed", PLAIN, CLIENT_WAIT_FINISHED, DECRYPT_ERROR, XOR(35)),
+    ROW("one byte short", PLAIN, CLIENT_WAIT_FINISHED, DECODE_ERROR, BODY("00*31")),
+    ROW("one byte long", PLAIN, CLIENT_WAIT_FINISHED, DECODE_ERROR, BODY("00*33")),
+    ROW("empty", PLAIN, CLIENT_WAIT_FINISHED, DECODE_ERROR, BODY("")),
+    ROW("SHA-256's length under SHA-384", SHA384, CLIENT_WAIT_FINISHED, DECODE_ERROR, BODY("00*32")),
+    ROW("all zeros under SHA-384", SHA384, CLIENT_WAIT_FINISHED, DECRYPT_ERROR, BODY("00*48")),
+    ROW("unchanged, the client's", PLAIN, SERVER_WAIT_FINISHED, NONE, {0}),
+    ROW("a bit changed, the client's", PLAIN, SERVER_WAIT_FINISHED, DECRYPT_ERROR, XOR(4)),
+    ROW("a bit changed, after a certificate", AUTH, SERVER_WAIT_FINISHED, DECRYPT_ERROR, XOR(4)),
+    ROW("one byte short, the client's", PLAIN, SERVER_WAIT_FINISHED, DECODE_ERROR, BODY("00*31")),
+    ROW("one byte long, the client's", PLAIN, SERVER_WAIT_FINISHED, DECODE_ERROR, BODY("00*33")),
+    ROW("empty, the client's", PLAIN, SERVER_WAIT_FINISHED, DECODE_ERROR, BODY("")),
+};
+
+int main(void)
+{
+    const struct row_table tables[] = {{encrypted_extensions, TT_COUNT(encrypted_extensions)},
+                                       {certificate_request, TT_COUNT(certificate_request)},
+                                       {certificate, TT_COUNT(certificate)},
+                                       {certificate_verify, TT_COUNT(certificate_verify)},
+                                       {finished, TT_COUNT(finished)}};
+    return rows_main("tls/alerts_auth", tables, TT_COUNT(tables));
+}
