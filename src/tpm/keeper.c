@@ -238,7 +238,8 @@ static _Noreturn void keeper_main(struct keeper *k)
     close_others(keep, TT_COUNT(keep));
     standard_streams_to_null();
     (void)prctl(PR_SET_NAME, "tpmtls-keeper");
-    (void)chdir("/");
+    if (chdir("/") != 0)
+        _exit(1); /* never seen; a keeper must not keep a directory busy */
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         k->clients[i].fd = -1;
     bool works = swtpm_start(k);
