@@ -44,8 +44,21 @@ static bool lib_fetch_curve(struct curve *c, const char *name, int nid, size_t f
     return ok;
 }
 
+/* Without it certificates are read slowly, but just as well: so with a libcrypto newer than those this was
+ * tried with (3.0 to 3.5). */
+static void lib_make_bare(struct crypto_lib *lib)
+{
+    lib->bare = OPENSSL_VERSION_MAJOR == 3 ? OSSL_LIB_CTX_new() : NULL;
+    lib->bare_null = lib->bare == NULL ? NULL : OSSL_PROVIDER_load(lib->bare, "null");
+    if (lib->bare_null == NULL) {
+        OSSL_LIB_CTX_free(lib->bare);
+        lib->bare = NULL;
+    }
+}
+
 static bool lib_fetch(struct crypto_lib *lib)
 {
+    lib_make_bare(lib);
     static const char *const digests[] = {
         [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
     for (enum hash_id id = HASH_SHA256; id < HASH_COUNT; id++) {
@@ -95,6 +108,10 @@ void crypto_lib_free(struct crypto_lib *lib)
     for (size_t i = 0; i < CURVE_COUNT; i++) {
         EC_GROUP_free(lib->curves[i].group);
         EVP_PKEY_free(lib->curves[i].template);
+    }
+    if (lib->bare != NULL) {
+        (void)OSSL_PROVIDER_unload(lib->bare_null);
+        OSSL_LIB_CTX_free(lib->bare);
     }
     mem_free(lib);
 }

@@ -4,6 +4,7 @@
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/provider.h>
 
 #include "crypto/aead.h"
 #include "crypto/hash.h"
@@ -31,6 +32,9 @@ struct crypto_lib {
     EVP_CIPHER *aead[AEAD_COUNT];  /* NULL where libcrypto lacks it */
     struct curve curves[CURVE_COUNT];
     bool has_x25519, has_x448, has_ed25519, has_ed448;
+    OSSL_LIB_CTX
+    *bare; /* without any algorithm: what is decoded in it stays undecoded (cert.c); may be NULL */
+    OSSL_PROVIDER *bare_null; /* keeps the default provider out of it */
 };
 
 #endif

@@ -136,9 +136,8 @@ tt_rc sig_pss_setup(EVP_PKEY_CTX *ctx, const struct crypto_lib *lib, const struc
     return ok ? TT_OK : TT_ERR_INTERNAL;
 }
 
-/* The SPKI of an EC or Ed25519 key is a fixed prefix and the key; libcrypto's generic decoder costs as much
- * as a signature, so those are read directly and all else goes to it. RFC 5480, RFC 8410. */
-static EVP_PKEY *spki_fast(const struct crypto_lib *lib, struct tt_bytes spki)
+/* The SPKI of a P-256 or P-384 key is a fixed prefix and the uncompressed point. RFC 5480. */
+bool spki_point(struct tt_bytes spki, enum curve_id *ret_curve, struct tt_bytes *ret_point)
 {
     static const uint8_t p256[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
                                    0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
@@ -146,20 +145,33 @@ static EVP_PKEY *spki_fast(const struct crypto_lib *lib, struct tt_bytes spki)
     static const uint8_t p384[] = {0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
                                    0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00};
     static const struct {
-        const uint8_t *prefix;
-        size_t prefix_len, key_len;
+        struct tt_bytes prefix;
+        size_t point_len;
         enum curve_id curve;
-    } forms[] = {{p256, sizeof p256, 65, CURVE_P256}, {p384, sizeof p384, 97, CURVE_P384}};
+    } forms[] = {{{p256, sizeof p256}, 65, CURVE_P256}, {{p384, sizeof p384}, 97, CURVE_P384}};
     for (size_t i = 0; i < TT_COUNT(forms); i++) {
-        if (spki.len != forms[i].prefix_len + forms[i].key_len ||
-            memcmp(spki.data, forms[i].prefix, forms[i].prefix_len) != 0)
+        size_t n = forms[i].prefix.len;
+        if (spki.len != n + forms[i].point_len || memcmp(spki.data, forms[i].prefix.data, n) != 0)
             continue;
-        EVP_PKEY *key = EVP_PKEY_new();
-        if (key != NULL && EVP_PKEY_copy_parameters(key, lib->curves[forms[i].curve].template) == 1 &&
-            EVP_PKEY_set1_encoded_public_key(key, spki.data + forms[i].prefix_len, forms[i].key_len) == 1)
-            return key;
-        EVP_PKEY_free(key);
+        *ret_curve = forms[i].curve;
+        *ret_point = (struct tt_bytes){spki.data + n, forms[i].point_len};
+        return true;
     }
+    return false;
+}
+
+/* libcrypto's generic decoder costs as much as a signature: what can be read directly is. */
+static EVP_PKEY *spki_fast(const struct crypto_lib *lib, struct tt_bytes spki)
+{
+    enum curve_id curve;
+    struct tt_bytes point;
+    if (!spki_point(spki, &curve, &point))
+        return NULL;
+    EVP_PKEY *key = EVP_PKEY_new();
+    if (key != NULL && EVP_PKEY_copy_parameters(key, lib->curves[curve].template) == 1 &&
+        EVP_PKEY_set1_encoded_public_key(key, point.data, point.len) == 1)
+        return key;
+    EVP_PKEY_free(key);
     return NULL;
 }
 

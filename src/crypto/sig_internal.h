@@ -33,6 +33,8 @@ const struct scheme_info *scheme_info_of(uint16_t scheme); /* NULL for an unknow
 struct sig_key *sig_key_of(EVP_PKEY *pkey);                /* takes pkey, also on failure (NULL) */
 void sig_key_free(struct sig_key *k);
 bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1);
+/* spki_point: the curve and the uncompressed point of a P-256 or P-384 key; false for any other. */
+bool spki_point(struct tt_bytes spki, enum curve_id *ret_curve, struct tt_bytes *ret_point);
 TT_MUST_USE tt_rc sig_pss_setup(EVP_PKEY_CTX *ctx, const struct crypto_lib *lib, const struct scheme_info *s);
 
 #endif

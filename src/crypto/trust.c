@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "crypto/cert_internal.h"
 
 struct tt_trust {
     atomic_uint refs;
@@ -97,37 +98,6 @@ tt_rc trust_each_subject(const struct tt_trust *t, tt_rc (*fn)(void *arg, struct
             TT_TRY(fn(arg, (struct tt_bytes){der, len}));
     }
     return TT_OK;
-}
-
-static X509 *cert_read(struct tt_bytes der)
-{
-    const uint8_t *at = der.data;
-    X509 *x = der.len <= INT32_MAX ? d2i_X509(NULL, &at, (long)der.len) : NULL;
-    if (x != NULL && at != der.data + der.len) {
-        X509_free(x);
-        x = NULL;
-    }
-    ERR_clear_error();
-    return x;
-}
-
-static tt_rc cert_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x)
-{
-    uint8_t *spki = NULL;
-    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
-    if (len <= 0)
-        return TT_ERR_DECODE;
-    tt_rc rc = pubkey_from_spki(ret, lib, (struct tt_bytes){spki, (size_t)len});
-    OPENSSL_free(spki);
-    return rc;
-}
-
-tt_rc cert_leaf_key(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes der)
-{
-    X509 *x = cert_read(der);
-    tt_rc rc = x == NULL ? TT_ERR_DECODE : cert_key(ret, lib, x);
-    X509_free(x);
-    return rc;
 }
 
 /* One line for a person. X509_NAME_ONELINE escapes what is not printable, so that a peer cannot draw on the
@@ -297,11 +267,11 @@ static int64_t cert_not_after(const X509 *x)
     return ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-static STACK_OF(X509) * read_rest(const struct trust_request *req)
+static STACK_OF(X509) * read_rest(const struct crypto_lib *lib, const struct trust_request *req)
 {
     STACK_OF(X509) *rest = sk_X509_new_null();
     for (size_t i = 1; rest != NULL && i < req->chain_len; i++) {
-        X509 *x = cert_read(req->chain[i]);
+        X509 *x = x509_read(lib, req->chain[i]);
         if (x != NULL && sk_X509_push(rest, x) <= 0)
             X509_free(x);
         /* One that cannot be read is left out: it may be of no use to the path anyway. */
@@ -313,15 +283,15 @@ tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, cons
                    const struct trust_request *req, struct tt_error *err)
 {
     ret->alert = TT_ALERT_BAD_CERTIFICATE;
-    X509 *leaf = cert_read(req->chain[0]);
+    X509 *leaf = x509_read(lib, req->chain[0]);
     if (leaf == NULL)
         return error_set(err, TT_ERR_DECODE, "the peer's certificate cannot be read");
-    STACK_OF(X509) *rest = trust == NULL ? NULL : read_rest(req);
+    STACK_OF(X509) *rest = trust == NULL ? NULL : read_rest(lib, req);
     struct pubkey *key = NULL;
     tt_rc rc = trust == NULL ? TT_OK : verify_chain(&ret->alert, trust, leaf, rest, req, err);
     if (rc == TT_ERR_INTERNAL)
         ret->alert = TT_ALERT_INTERNAL_ERROR;
-    if (rc == TT_OK && cert_key(&key, lib, leaf) != TT_OK) {
+    if (rc == TT_OK && x509_key(&key, lib, leaf) != TT_OK) {
         ret->alert = TT_ALERT_UNSUPPORTED_CERTIFICATE;
         rc = error_set(err, TT_ERR_VERIFY, "the peer's certificate holds a key of an unknown kind");
     }

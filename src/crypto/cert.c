@@ -1,0 +1,109 @@
+/* crypto/cert.c: reading DER certificates. Layer: crypto. RFC 5280 section 4.1, RFC 5480.
+ *
+ * d2i_X509 of libcrypto 3.0 looks for the public key with its generic decoder: 110 us a certificate, more
+ * than a signature and a verification together. For P-256 and P-384 the key is therefore read here, in a way
+ * that changes nothing else: the certificate is decoded where libcrypto finds no decoder for the key, then
+ * the key is put in. Whatever does not go well on this way (another key, a point not on the curve, another
+ * encoding) goes through d2i_X509, so that this file decides nothing. */
+#define OPENSSL_SUPPRESS_DEPRECATED  /* EC_KEY: the only keys that X509_set_pubkey takes without that decoder \
+                                      */
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <string.h>
+
+#include "crypto/cert_internal.h"
+#include "crypto/sig_internal.h"
+#include "crypto/trust.h"
+
+static X509 *whole(X509 *x, struct tt_bytes der, const uint8_t *end)
+{
+    if (x == NULL || end == der.data + der.len)
+        return x;
+    X509_free(x);
+    return NULL;
+}
+
+static EVP_PKEY *point_key(const struct crypto_lib *lib, enum curve_id curve, struct tt_bytes point)
+{
+    EVP_PKEY *pkey = EVP_PKEY_new();
+    EC_KEY *ec = EC_KEY_new();
+    /* oct2key refuses a point that is not on the curve; assign takes ec. */
+    if (pkey != NULL && ec != NULL && EC_KEY_set_group(ec, lib->curves[curve].group) == 1 &&
+        EC_KEY_oct2key(ec, point.data, point.len, NULL) == 1 && EVP_PKEY_assign_EC_KEY(pkey, ec) == 1)
+        return pkey;
+    EC_KEY_free(ec);
+    EVP_PKEY_free(pkey);
+    return NULL;
+}
+
+/* Does the certificate still stand for the very bytes that were signed? */
+static bool is_encoded_as(X509 *x, struct tt_bytes der)
+{
+    uint8_t *again = NULL;
+    int len = i2d_X509(x, &again);
+    bool same = len > 0 && (size_t)len == der.len && memcmp(again, der.data, der.len) == 0;
+    OPENSSL_free(again);
+    return same;
+}
+
+static bool put_key(const struct crypto_lib *lib, X509 *x)
+{
+    uint8_t *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
+    enum curve_id curve;
+    struct tt_bytes point;
+    bool done = false;
+    if (len > 0 && spki_point((struct tt_bytes){spki, (size_t)len}, &curve, &point)) {
+        EVP_PKEY *pkey = point_key(lib, curve, point);
+        done = pkey != NULL && X509_set_pubkey(x, pkey) == 1;
+        EVP_PKEY_free(pkey);
+    }
+    OPENSSL_free(spki);
+    return done;
+}
+
+static X509 *x509_read_fast(const struct crypto_lib *lib, struct tt_bytes der)
+{
+    const uint8_t *at = der.data;
+    if (lib->bare == NULL)
+        return NULL;
+    X509 *x = (X509 *)ASN1_item_d2i_ex(NULL, &at, (long)der.len, ASN1_ITEM_rptr(X509), lib->bare, NULL);
+    x = whole(x, der, at);
+    if (x == NULL || (put_key(lib, x) && is_encoded_as(x, der)))
+        return x;
+    X509_free(x);
+    return NULL;
+}
+
+X509 *x509_read(const struct crypto_lib *lib, struct tt_bytes der)
+{
+    if (der.len > INT32_MAX)
+        return NULL;
+    X509 *x = x509_read_fast(lib, der);
+    if (x == NULL) {
+        const uint8_t *at = der.data;
+        x = d2i_X509(NULL, &at, (long)der.len);
+        x = whole(x, der, at);
+    }
+    ERR_clear_error();
+    return x;
+}
+
+tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x)
+{
+    uint8_t *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
+    if (len <= 0)
+        return TT_ERR_DECODE;
+    tt_rc rc = pubkey_from_spki(ret, lib, (struct tt_bytes){spki, (size_t)len});
+    OPENSSL_free(spki);
+    return rc;
+}
+
+tt_rc cert_leaf_key(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes der)
+{
+    X509 *x = x509_read(lib, der);
+    tt_rc rc = x == NULL ? TT_ERR_DECODE : x509_key(ret, lib, x);
+    X509_free(x);
+    return rc;
+}
