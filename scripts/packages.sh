@@ -35,11 +35,12 @@ fuzz llvm names the functions in a crash report
 debian13 debootstrap makes the Debian 13 root
 '
 
-# packages_missing GROUP: the packages of a group that are not installed, one "NAME REASON" a line.
+# packages_missing GROUP...: the packages of these groups that are not installed, one "NAME REASON" a line.
 packages_missing() {
-    local group package reason
+    local group package reason seen=' '
     while read -r group package reason; do
-        [ "$group" = "$1" ] || continue
+        [[ " $* " == *" $group "* && $seen != *" $package "* ]] || continue
+        seen+="$package "
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
             printf '%s %s\n' "$package" "$reason"
     done <<<"$PACKAGES"
@@ -88,16 +89,19 @@ packages_known() {
     done
 }
 
-# packages_need GROUP: install what is missing of a group, saying what and why. Silent when nothing is.
+# packages_need GROUP...: install what is missing of these groups, saying what and why. Silent when nothing is.
 packages_need() {
-    grep -q "^$1 " <<<"$PACKAGES" || { echo "dev: there is no package group '$1'" >&2 && return 2; }
+    local group
+    for group in "$@"; do
+        grep -q "^$group " <<<"$PACKAGES" || { echo "dev: there is no package group '$group'" >&2 && return 2; }
+    done
     if ! command -v dpkg-query >/dev/null; then
         [ "${PACKAGES_WARNED:-}" ] || echo 'dev: not a Debian system: nothing can be installed for you' >&2
         PACKAGES_WARNED=yes
         return 0
     fi
     local missing names
-    missing=$(packages_missing "$1")
+    missing=$(packages_missing "$@")
     [ -n "$missing" ] || return 0
     echo "dev: to be installed with apt-get:"
     while read -r name reason; do
