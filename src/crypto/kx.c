@@ -1,67 +1,107 @@
-/* crypto/kx.c: X25519, X448, P-256, P-384, P-521. Layer: crypto. RFC 9846 section 7.4.2, RFC 7748, SP
- * 800-56A. */
+/* crypto/kx.c: X25519, X448, the NIST curves, and ML-KEM-768 joined with one of them. Layer: crypto.
+ * RFC 9846 section 7.4.2, RFC 7748, SP 800-56A, FIPS 203; the hybrids: draft-ietf-tls-ecdhe-mlkem.
+ *
+ * A group is one or two parts; shares and secrets of the parts stand one behind the other, in the order of
+ * the table. */
 #include "crypto/kx.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "crypto/lib_internal.h"
 
-struct kx_offer {
-    uint16_t group;
-    EVP_PKEY *key;
-    uint8_t share[KX_MAX_SHARE];
-    size_t share_len;
+enum part_kind {
+    PART_NONE,
+    PART_RAW,
+    PART_EC,
+    PART_KEM
 };
 
-/* struct kx_method: how the keys of a group are made and read. */
-struct kx_method {
-    uint16_t group;
-    const char *raw_name; /* X25519, X448; NULL for the NIST curves */
+/* struct kx_part: one key agreement and the sizes of what it sends. */
+struct kx_part {
+    enum part_kind kind;
+    const char *name; /* libcrypto's, for PART_RAW and PART_KEM */
     enum curve_id curve;
-    size_t share_len, private_len;
+    size_t offer_len, answer_len, private_len;
 };
 
-static const struct kx_method methods[] = {
-    {TT_GROUP_X25519, "X25519", CURVE_COUNT, 32, 32}, {TT_GROUP_SECP256R1, NULL, CURVE_P256, 65, 32},
-    {TT_GROUP_SECP384R1, NULL, CURVE_P384, 97, 48},   {TT_GROUP_SECP521R1, NULL, CURVE_P521, 133, 66},
-    {TT_GROUP_X448, "X448", CURVE_COUNT, 56, 56},
+static const struct kx_part x25519 = {PART_RAW, "X25519", CURVE_COUNT, 32, 32, 32};
+static const struct kx_part x448 = {PART_RAW, "X448", CURVE_COUNT, 56, 56, 56};
+static const struct kx_part p256 = {PART_EC, NULL, CURVE_P256, 65, 65, 32};
+static const struct kx_part p384 = {PART_EC, NULL, CURVE_P384, 97, 97, 48};
+static const struct kx_part p521 = {PART_EC, NULL, CURVE_P521, 133, 133, 66};
+static const struct kx_part mlkem768 = {PART_KEM, "ML-KEM-768", CURVE_COUNT, 1184, 1088, 64};
+
+#define KX_PARTS 2
+
+struct kx_group {
+    uint16_t group;
+    const struct kx_part *parts[KX_PARTS];
 };
 
-static const struct kx_method *kx_method_of(const struct crypto_lib *lib, uint16_t group)
+static const struct kx_group groups[] = {
+    {TT_GROUP_X25519, {&x25519, NULL}},
+    {TT_GROUP_SECP256R1, {&p256, NULL}},
+    {TT_GROUP_SECP384R1, {&p384, NULL}},
+    {TT_GROUP_SECP521R1, {&p521, NULL}},
+    {TT_GROUP_X448, {&x448, NULL}},
+    {TT_GROUP_X25519MLKEM768, {&mlkem768, &x25519}},
+    {TT_GROUP_SECP256R1MLKEM768, {&p256, &mlkem768}},
+};
+
+struct kx_offer {
+    const struct kx_group *group;
+    EVP_PKEY *keys[KX_PARTS];
+    size_t share_len;
+    uint8_t share[KX_MAX_SHARE];
+};
+
+static bool part_available(const struct crypto_lib *lib, const struct kx_part *p)
 {
-    for (size_t i = 0; i < TT_COUNT(methods); i++)
-        if (methods[i].group == group) {
-            bool there = group == TT_GROUP_X25519 ? lib->has_x25519
-                         : group == TT_GROUP_X448 ? lib->has_x448
-                                                  : true;
-            return there ? &methods[i] : NULL;
-        }
+    return p == NULL || p->kind == PART_EC || (p == &x25519 && lib->has_x25519) ||
+           (p == &x448 && lib->has_x448) || (p == &mlkem768 && lib->has_mlkem768);
+}
+
+static const struct kx_group *group_of(const struct crypto_lib *lib, uint16_t group)
+{
+    for (size_t i = 0; i < TT_COUNT(groups); i++)
+        if (groups[i].group == group)
+            return part_available(lib, groups[i].parts[0]) && part_available(lib, groups[i].parts[1])
+                       ? &groups[i]
+                       : NULL;
     return NULL;
+}
+
+bool kx_is_hybrid(uint16_t group)
+{
+    return group == TT_GROUP_X25519MLKEM768 || group == TT_GROUP_SECP256R1MLKEM768;
 }
 
 bool kx_available(const struct crypto_lib *lib, uint16_t group)
 {
-    return kx_method_of(lib, group) != NULL;
+    return group_of(lib, group) != NULL;
 }
+
+/* ---- private values ---- */
 
 /* A private scalar in [1, n-1] by rejection (FIPS 186-5 A.2.2). 521-bit scalars drop the surplus bits first,
  * so a try succeeds with probability of at least one half; 64 tries all fail only when the randomness is
  * broken. */
-static tt_rc ec_private(BIGNUM *d, const struct kx_method *m, const EC_GROUP *group, struct kx_random random)
+static tt_rc ec_private(BIGNUM *d, const struct kx_part *p, const EC_GROUP *group, struct kx_random random)
 {
     uint8_t bytes[66];
     const BIGNUM *order = EC_GROUP_get0_order(group);
-    unsigned surplus = (unsigned)(m->private_len * 8) - (unsigned)BN_num_bits(order);
+    unsigned surplus = (unsigned)(p->private_len * 8) - (unsigned)BN_num_bits(order);
     tt_rc rc = TT_ERR_INTERNAL;
     for (int tries = 0; tries < 64 && rc != TT_OK; tries++) {
-        if (!random.fn(random.arg, bytes, m->private_len))
+        if (!random.fn(random.arg, bytes, p->private_len))
             break;
         bytes[0] = (uint8_t)(bytes[0] & 0xff >> surplus);
-        if (BN_bin2bn(bytes, (int)m->private_len, d) == NULL)
+        if (BN_bin2bn(bytes, (int)p->private_len, d) == NULL)
             break;
         if (!BN_is_zero(d) && BN_cmp(d, order) < 0)
             rc = TT_OK;
@@ -88,53 +128,160 @@ static EVP_PKEY *ec_key_of(const struct curve *curve, const BIGNUM *d, struct tt
     return ok ? key : NULL;
 }
 
-static tt_rc ec_offer(struct kx_offer *o, const struct crypto_lib *lib, const struct kx_method *m,
-                      struct kx_random random)
+static EVP_PKEY *ec_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
+                         uint8_t *share)
 {
-    const struct curve *curve = &lib->curves[m->curve];
+    const struct curve *curve = &lib->curves[p->curve];
     BIGNUM *d = BN_secure_new();
     EC_POINT *point = EC_POINT_new(curve->group);
-    tt_rc rc = d == NULL || point == NULL ? TT_ERR_MEMORY : ec_private(d, m, curve->group, random);
-    if (rc == TT_OK) {
+    EVP_PKEY *key = NULL;
+    if (d != NULL && point != NULL && ec_private(d, p, curve->group, random) == TT_OK) {
         BN_set_flags(d, BN_FLG_CONSTTIME);
-        o->share_len = m->share_len;
         bool ok = EC_POINT_mul(curve->group, point, d, NULL, NULL, NULL) == 1 &&
-                  EC_POINT_point2oct(curve->group, point, POINT_CONVERSION_UNCOMPRESSED, o->share,
-                                     m->share_len, NULL) == m->share_len;
-        o->key = ok ? ec_key_of(curve, d, (struct tt_bytes){o->share, o->share_len}) : NULL;
-        rc = o->key != NULL ? TT_OK : TT_ERR_INTERNAL;
+                  EC_POINT_point2oct(curve->group, point, POINT_CONVERSION_UNCOMPRESSED, share, p->offer_len,
+                                     NULL) == p->offer_len;
+        key = ok ? ec_key_of(curve, d, (struct tt_bytes){share, p->offer_len}) : NULL;
     }
     BN_clear_free(d);
     EC_POINT_free(point);
+    return key;
+}
+
+static bool share_of(const EVP_PKEY *key, uint8_t *share, size_t len)
+{
+    size_t got = len;
+    return EVP_PKEY_get_raw_public_key(key, share, &got) == 1 && got == len;
+}
+
+static EVP_PKEY *raw_make(const struct kx_part *p, struct kx_random random, uint8_t *share)
+{
+    uint8_t secret[64];
+    EVP_PKEY *key = NULL;
+    if (random.fn(random.arg, secret, p->private_len))
+        key = EVP_PKEY_new_raw_private_key_ex(NULL, p->name, NULL, secret, p->private_len);
+    mem_wipe(secret, sizeof secret);
+    if (key != NULL && share_of(key, share, p->offer_len))
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+/* ML-KEM.KeyGen from the seed d || z (FIPS 203 section 7.1). */
+static EVP_PKEY *kem_make(const struct kx_part *p, struct kx_random random, uint8_t *share)
+{
+    uint8_t seed[64];
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, p->name, NULL);
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string("seed", seed, sizeof seed),
+                           OSSL_PARAM_construct_end()};
+    bool ok = ctx != NULL && random.fn(random.arg, seed, sizeof seed) && EVP_PKEY_keygen_init(ctx) == 1 &&
+              EVP_PKEY_CTX_set_params(ctx, params) == 1 && EVP_PKEY_generate(ctx, &key) == 1 &&
+              share_of(key, share, p->offer_len);
+    mem_wipe(seed, sizeof seed);
+    EVP_PKEY_CTX_free(ctx);
+    if (ok)
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+static EVP_PKEY *part_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
+                           uint8_t *share)
+{
+    return p->kind == PART_EC    ? ec_make(lib, p, random, share)
+           : p->kind == PART_RAW ? raw_make(p, random, share)
+                                 : kem_make(p, random, share);
+}
+
+/* ---- the peer ---- */
+
+/* "peers MUST validate each other's public value Q by ensuring that the point is a valid point on the
+ * elliptic curve" (RFC 9846 section 4.3.8.2): libcrypto decodes the point and refuses one that is not on the
+ * curve; it checks the encapsulation key of ML-KEM likewise (FIPS 203 section 7.2). */
+static EVP_PKEY *part_peer(const struct crypto_lib *lib, const struct kx_part *p, struct tt_bytes share)
+{
+    if (p->kind != PART_EC)
+        return EVP_PKEY_new_raw_public_key_ex(NULL, p->name, NULL, share.data, share.len);
+    /* "legacy_form = 4": only the uncompressed form is allowed (RFC 9846 section 4.3.8.2). */
+    EVP_PKEY *peer = share.data[0] == 4 ? EVP_PKEY_new() : NULL;
+    if (peer != NULL && EVP_PKEY_copy_parameters(peer, lib->curves[p->curve].template) == 1 &&
+        EVP_PKEY_set1_encoded_public_key(peer, share.data, share.len) == 1)
+        return peer;
+    EVP_PKEY_free(peer);
+    return NULL;
+}
+
+/* ---- the secret: each part appends its own ---- */
+
+static tt_rc part_derive(EVP_PKEY *own, EVP_PKEY *peer, struct kx_secret *secret)
+{
+    size_t len = sizeof secret->data - secret->len;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+    tt_rc rc = TT_ERR_INTERNAL;
+    if (ctx != NULL && EVP_PKEY_derive_init(ctx) == 1) {
+        /* For X25519 and X448 libcrypto fails on an all-zero result (RFC 7748 section 6.1). */
+        bool ok = EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 &&
+                  EVP_PKEY_derive(ctx, secret->data + secret->len, &len) == 1;
+        rc = ok ? TT_OK : TT_ERR_PROTOCOL;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    if (rc == TT_OK)
+        secret->len += len;
     return rc;
 }
 
-static tt_rc raw_offer(struct kx_offer *o, const struct kx_method *m, struct kx_random random)
+static tt_rc part_decapsulate(EVP_PKEY *own, struct tt_bytes ciphertext, struct kx_secret *secret)
 {
-    uint8_t secret[56];
-    if (!random.fn(random.arg, secret, m->private_len))
-        return TT_ERR_INTERNAL;
-    o->key = EVP_PKEY_new_raw_private_key_ex(NULL, m->raw_name, NULL, secret, m->private_len);
-    mem_wipe(secret, sizeof secret);
-    o->share_len = m->share_len;
-    bool ok = o->key != NULL && EVP_PKEY_get_raw_public_key(o->key, o->share, &o->share_len) == 1;
-    return ok && o->share_len == m->share_len ? TT_OK : TT_ERR_INTERNAL;
+    size_t len = sizeof secret->data - secret->len;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+    bool ok =
+        ctx != NULL && EVP_PKEY_decapsulate_init(ctx, NULL) == 1 &&
+        EVP_PKEY_decapsulate(ctx, secret->data + secret->len, &len, ciphertext.data, ciphertext.len) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    if (ok)
+        secret->len += len;
+    return ok ? TT_OK : TT_ERR_PROTOCOL;
 }
+
+static tt_rc part_encapsulate(EVP_PKEY *peer, const struct kx_part *p, struct kx_random random,
+                              uint8_t *answer, struct kx_secret *secret)
+{
+    uint8_t entropy[32];
+    size_t len = sizeof secret->data - secret->len, answer_len = p->answer_len;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, peer, NULL);
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string("ikme", entropy, sizeof entropy),
+                           OSSL_PARAM_construct_end()};
+    bool ok = ctx != NULL && random.fn(random.arg, entropy, sizeof entropy) &&
+              EVP_PKEY_encapsulate_init(ctx, params) == 1 &&
+              EVP_PKEY_encapsulate(ctx, answer, &answer_len, secret->data + secret->len, &len) == 1;
+    mem_wipe(entropy, sizeof entropy);
+    EVP_PKEY_CTX_free(ctx);
+    if (!ok || answer_len != p->answer_len)
+        return TT_ERR_INTERNAL;
+    secret->len += len;
+    return TT_OK;
+}
+
+/* ---- offers ---- */
 
 tt_rc kx_offer_new(struct kx_offer **ret, const struct crypto_lib *lib, uint16_t group,
                    struct kx_random random)
 {
-    const struct kx_method *m = kx_method_of(lib, group);
-    if (m == NULL)
+    const struct kx_group *g = group_of(lib, group);
+    if (g == NULL)
         return TT_ERR_UNSUPPORTED;
     struct kx_offer *o = mem_alloc(sizeof *o);
     if (o == NULL)
         return TT_ERR_MEMORY;
-    o->group = group;
-    tt_rc rc = m->raw_name != NULL ? raw_offer(o, m, random) : ec_offer(o, lib, m, random);
-    if (rc != TT_OK) {
-        kx_offer_free(o);
-        return rc;
+    o->group = g;
+    for (size_t i = 0; i < KX_PARTS && g->parts[i] != NULL; i++) {
+        o->keys[i] = part_make(lib, g->parts[i], random, o->share + o->share_len);
+        if (o->keys[i] == NULL) {
+            kx_offer_free(o);
+            ERR_clear_error();
+            return TT_ERR_INTERNAL;
+        }
+        o->share_len += g->parts[i]->offer_len;
     }
     *ret = o;
     return TT_OK;
@@ -144,13 +291,14 @@ void kx_offer_free(struct kx_offer *o)
 {
     if (o == NULL)
         return;
-    EVP_PKEY_free(o->key);
+    for (size_t i = 0; i < KX_PARTS; i++)
+        EVP_PKEY_free(o->keys[i]);
     mem_free(o);
 }
 
 uint16_t kx_offer_group(const struct kx_offer *o)
 {
-    return o->group;
+    return o->group->group;
 }
 
 struct tt_bytes kx_offer_share(const struct kx_offer *o)
@@ -158,68 +306,87 @@ struct tt_bytes kx_offer_share(const struct kx_offer *o)
     return (struct tt_bytes){o->share, o->share_len};
 }
 
-/* "peers MUST validate each other's public value Q by ensuring that the point is a valid point on the
- * elliptic curve" (RFC 9846 section 4.3.8.2): libcrypto decodes the point and refuses one that is not on the
- * curve. */
-static EVP_PKEY *kx_peer(const struct crypto_lib *lib, const struct kx_method *m, struct tt_bytes share)
+/* Cut the next n bytes off a share; false when it is too short. */
+static bool share_cut(struct tt_bytes *share, size_t n, struct tt_bytes *ret)
 {
-    if (share.len != m->share_len)
-        return NULL;
-    if (m->raw_name != NULL)
-        return EVP_PKEY_new_raw_public_key_ex(NULL, m->raw_name, NULL, share.data, share.len);
-    /* "legacy_form = 4": only the uncompressed form is allowed (RFC 9846 section 4.3.8.2). */
-    EVP_PKEY *peer = share.data[0] == 4 ? EVP_PKEY_new() : NULL;
-    if (peer != NULL && EVP_PKEY_copy_parameters(peer, lib->curves[m->curve].template) == 1 &&
-        EVP_PKEY_set1_encoded_public_key(peer, share.data, share.len) == 1)
-        return peer;
-    EVP_PKEY_free(peer);
-    return NULL;
+    if (share->len < n)
+        return false;
+    *ret = (struct tt_bytes){share->data, n};
+    *share = (struct tt_bytes){share->data + n, share->len - n};
+    return true;
 }
 
-static tt_rc kx_derive(EVP_PKEY *own, EVP_PKEY *peer, struct kx_secret *ret)
+static tt_rc offer_finish_part(const struct kx_offer *o, size_t i, const struct crypto_lib *lib,
+                               struct tt_bytes share, struct kx_secret *secret)
 {
-    struct kx_secret secret = {.len = sizeof secret.data};
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
-    tt_rc rc = TT_ERR_INTERNAL;
-    if (ctx != NULL && EVP_PKEY_derive_init(ctx) == 1) {
-        /* For X25519 and X448 libcrypto fails on an all-zero result (RFC 7748 section 6.1). */
-        bool ok = EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 &&
-                  EVP_PKEY_derive(ctx, secret.data, &secret.len) == 1;
-        rc = ok ? TT_OK : TT_ERR_PROTOCOL;
-    }
-    EVP_PKEY_CTX_free(ctx);
-    if (rc == TT_OK)
-        *ret = secret;
-    mem_wipe(&secret, sizeof secret);
+    const struct kx_part *p = o->group->parts[i];
+    if (p->kind == PART_KEM)
+        return part_decapsulate(o->keys[i], share, secret);
+    EVP_PKEY *peer = part_peer(lib, p, share);
+    tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : part_derive(o->keys[i], peer, secret);
+    EVP_PKEY_free(peer);
     return rc;
 }
 
 tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib, struct tt_bytes peer_share,
                       struct kx_secret *ret)
 {
-    const struct kx_method *m = kx_method_of(lib, o->group);
-    EVP_PKEY *peer = m == NULL ? NULL : kx_peer(lib, m, peer_share);
-    tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : kx_derive(o->key, peer, ret);
-    EVP_PKEY_free(peer);
-    if (rc != TT_OK)
+    struct kx_secret secret = {.len = 0};
+    struct tt_bytes share;
+    tt_rc rc = TT_OK;
+    for (size_t i = 0; rc == TT_OK && i < KX_PARTS && o->group->parts[i] != NULL; i++)
+        rc = share_cut(&peer_share, o->group->parts[i]->answer_len, &share)
+                 ? offer_finish_part(o, i, lib, share, &secret)
+                 : TT_ERR_PROTOCOL;
+    if (rc == TT_OK && peer_share.len > 0)
+        rc = TT_ERR_PROTOCOL;
+    if (rc == TT_OK)
+        *ret = secret;
+    else
         ERR_clear_error();
+    mem_wipe(&secret, sizeof secret);
+    return rc;
+}
+
+/* ---- responses ---- */
+
+static tt_rc respond_part(struct kx_response *r, const struct crypto_lib *lib, const struct kx_part *p,
+                          struct kx_random random, struct tt_bytes share)
+{
+    uint8_t *answer = r->share + r->share_len;
+    EVP_PKEY *peer = part_peer(lib, p, share), *own = NULL;
+    tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : TT_OK;
+    if (rc == TT_OK && p->kind == PART_KEM) {
+        rc = part_encapsulate(peer, p, random, answer, &r->secret);
+    } else if (rc == TT_OK) {
+        own = part_make(lib, p, random, answer);
+        rc = own == NULL ? TT_ERR_INTERNAL : part_derive(own, peer, &r->secret);
+    }
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(own);
+    r->share_len += p->answer_len;
     return rc;
 }
 
 tt_rc kx_respond(struct kx_response *ret, const struct crypto_lib *lib, uint16_t group,
                  struct kx_random random, struct tt_bytes peer_share)
 {
-    struct kx_offer *own = NULL;
-    TT_TRY(kx_offer_new(&own, lib, group, random));
-    struct kx_secret secret;
-    tt_rc rc = kx_offer_finish(own, lib, peer_share, &secret);
-    if (rc == TT_OK) {
-        ret->secret = secret;
-        ret->share_len = own->share_len;
-        for (size_t i = 0; i < own->share_len; i++)
-            ret->share[i] = own->share[i];
-        mem_wipe(&secret, sizeof secret);
-    }
-    kx_offer_free(own);
+    const struct kx_group *g = group_of(lib, group);
+    if (g == NULL)
+        return TT_ERR_UNSUPPORTED;
+    struct kx_response r = {.share_len = 0};
+    struct tt_bytes share;
+    tt_rc rc = TT_OK;
+    for (size_t i = 0; rc == TT_OK && i < KX_PARTS && g->parts[i] != NULL; i++)
+        rc = share_cut(&peer_share, g->parts[i]->offer_len, &share)
+                 ? respond_part(&r, lib, g->parts[i], random, share)
+                 : TT_ERR_PROTOCOL;
+    if (rc == TT_OK && peer_share.len > 0)
+        rc = TT_ERR_PROTOCOL;
+    if (rc == TT_OK)
+        *ret = r;
+    else
+        ERR_clear_error();
+    mem_wipe(&r, sizeof r);
     return rc;
 }

@@ -18,6 +18,7 @@ struct kx_random {
 };
 
 bool kx_available(const struct crypto_lib *lib, uint16_t group);
+bool kx_is_hybrid(uint16_t group); /* a post-quantum part and a classical one */
 
 /* struct kx_offer: a private value and the share made from it. Freed (wiped) by kx_offer_free. */
 struct kx_offer;

@@ -24,6 +24,9 @@ const struct scheme_info *scheme_info_of(uint16_t scheme)
         {TT_SCHEME_RSA_PKCS1_SHA512, SIG_RSA_PKCS1, HASH_SHA512, CURVE_COUNT},
         {TT_SCHEME_ED25519, SIG_ED25519, HASH_NONE, CURVE_COUNT},
         {TT_SCHEME_ED448, SIG_ED448, HASH_NONE, CURVE_COUNT},
+        {TT_SCHEME_MLDSA44, SIG_MLDSA44, HASH_NONE, CURVE_COUNT},
+        {TT_SCHEME_MLDSA65, SIG_MLDSA65, HASH_NONE, CURVE_COUNT},
+        {TT_SCHEME_MLDSA87, SIG_MLDSA87, HASH_NONE, CURVE_COUNT},
     };
     for (size_t i = 0; i < TT_COUNT(infos); i++)
         if (infos[i].scheme == scheme)
@@ -42,7 +45,20 @@ bool scheme_available(const struct crypto_lib *lib, uint16_t scheme)
     const struct scheme_info *s = scheme_info_of(scheme);
     if (s == NULL)
         return false;
+    if (s->type >= SIG_MLDSA44)
+        return lib->has_mldsa[s->type - SIG_MLDSA44];
     return s->type == SIG_ED25519 ? lib->has_ed25519 : s->type == SIG_ED448 ? lib->has_ed448 : true;
+}
+
+static bool key_is_mldsa(struct sig_key *k)
+{
+    static const char *const names[] = {"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"};
+    for (size_t i = 0; i < TT_COUNT(names); i++)
+        if (EVP_PKEY_is_a(k->pkey, names[i]) == 1) {
+            k->type = (enum sig_type)(SIG_MLDSA44 + i);
+            return true;
+        }
+    return false;
 }
 
 /* What kind of key this is; fills key->type and key->curve. */
@@ -74,8 +90,8 @@ static bool key_classify(struct sig_key *k)
                 k->curve = c;
         return true;
     }
-    default:
-        return false;
+    default: /* keys of newer libcrypto have no number, only a name */
+        return key_is_mldsa(k);
     }
 }
 

@@ -11,7 +11,10 @@ enum sig_type {
     SIG_RSA_PSS_KEY,
     SIG_RSA_PKCS1,
     SIG_ED25519,
-    SIG_ED448
+    SIG_ED448,
+    SIG_MLDSA44,
+    SIG_MLDSA65,
+    SIG_MLDSA87
 };
 
 struct scheme_info {

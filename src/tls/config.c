@@ -25,10 +25,23 @@ static void config_defaults(struct tt_config *cfg)
 {
     static const uint16_t suites[] = {TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_AES_256_GCM_SHA384,
                                       TT_SUITE_CHACHA20_POLY1305_SHA256};
-    static const uint16_t groups[] = {TT_GROUP_X25519, TT_GROUP_SECP256R1, TT_GROUP_SECP384R1};
-    static const uint16_t schemes[] = {
-        TT_SCHEME_ECDSA_SECP256R1_SHA256, TT_SCHEME_ECDSA_SECP384R1_SHA384, TT_SCHEME_ED25519,
-        TT_SCHEME_RSA_PSS_RSAE_SHA256,    TT_SCHEME_RSA_PSS_RSAE_SHA384,    TT_SCHEME_RSA_PSS_RSAE_SHA512};
+    /* The post-quantum hybrids where libcrypto has ML-KEM (>= 3.5). */
+    static const uint16_t groups[] = {TT_GROUP_X25519MLKEM768,    TT_GROUP_X25519,    TT_GROUP_SECP256R1,
+                                      TT_GROUP_SECP256R1MLKEM768, TT_GROUP_SECP384R1, TT_GROUP_X448};
+    static const uint16_t schemes[] = {TT_SCHEME_ECDSA_SECP256R1_SHA256,
+                                       TT_SCHEME_ECDSA_SECP384R1_SHA384,
+                                       TT_SCHEME_ECDSA_SECP521R1_SHA512,
+                                       TT_SCHEME_ED25519,
+                                       TT_SCHEME_ED448,
+                                       TT_SCHEME_RSA_PSS_RSAE_SHA256,
+                                       TT_SCHEME_RSA_PSS_RSAE_SHA384,
+                                       TT_SCHEME_RSA_PSS_RSAE_SHA512,
+                                       TT_SCHEME_RSA_PSS_PSS_SHA256,
+                                       TT_SCHEME_RSA_PSS_PSS_SHA384,
+                                       TT_SCHEME_RSA_PSS_PSS_SHA512,
+                                       TT_SCHEME_MLDSA44,
+                                       TT_SCHEME_MLDSA65,
+                                       TT_SCHEME_MLDSA87};
     for (size_t i = 0; i < TT_COUNT(suites); i++)
         list_add(&cfg->suites, suites[i], aead_available(cfg->lib, suite_of(suites[i])->aead));
     for (size_t i = 0; i < TT_COUNT(groups); i++)
@@ -276,8 +289,15 @@ static tt_rc check_identity(struct tt_config *cfg, const struct identity *id, st
 
 static tt_rc check_key_shares(struct tt_config *cfg, struct tt_error *err)
 {
-    if (cfg->key_shares.n == 0)
-        list_add(&cfg->key_shares, cfg->groups.items[0], true);
+    /* By default a share for the most wanted group; beside a post-quantum one also for the most wanted
+     * classical group, so that a server without ML-KEM needs no HelloRetryRequest. */
+    bool choose = cfg->key_shares.n == 0;
+    for (size_t i = 0; choose && i < cfg->groups.n; i++) {
+        bool classical = !kx_is_hybrid(cfg->groups.items[i]);
+        if (classical || cfg->key_shares.n == 0)
+            list_add(&cfg->key_shares, cfg->groups.items[i], true);
+        choose = !classical;
+    }
     for (size_t i = 0; i < cfg->key_shares.n; i++)
         if (!u16_list_has(&cfg->groups, cfg->key_shares.items[i]))
             return error_set(err, TT_ERR_USAGE,

@@ -118,6 +118,8 @@ tt_rc tt_conn_close(struct tt_conn *c)
         c->read_closed = true;
     }
     conn_send_alert(c, TT_ALERT_CLOSE_NOTIFY);
+    if (c->status.alert_sent != TT_ALERT_CLOSE_NOTIFY)
+        return conn_broken(c, TT_ERR_MEMORY);
     c->write_closed = true;
     return TT_OK;
 }

@@ -5,8 +5,9 @@
 #include "tls/ext.h"
 #include "tls/ticket.h"
 
-#define AGE_TOLERANCE_MS 10000 /* section 8.3: what a client's and our clocks and the network may differ by  \
-                                */
+#define AGE_TOLERANCE_MS                                                                                     \
+    10000 /* section 8.3: what a client's and our clocks and the network may differ by                       \
+           */
 
 /* ---- client ---- */
 

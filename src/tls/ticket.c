@@ -2,8 +2,9 @@
  * RFC 9846 sections 4.7.1, 8.1, 8.2; appendix C.4 (tracking: nothing of a ticket shows). */
 #include "tls/ticket.h"
 
-#include <pthread.h>
 #include <string.h>
+
+#include "base/lock.h"
 
 #define TICKET_FORMAT    1
 #define TICKET_NAME_SIZE 16
@@ -18,7 +19,7 @@ struct strike {
 
 struct tt_tickets {
     atomic_uint refs;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct tt_ticket_key keys[TT_MAX_TICKET_KEYS]; /* the first seals, all open */
     size_t keys_len;
     int64_t born_ms;
@@ -31,7 +32,7 @@ tt_rc tt_tickets_new(struct tt_tickets **ret, int64_t now_ms, struct tt_error *e
     if (t == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     atomic_init(&t->refs, 1);
-    pthread_mutex_init(&t->lock, NULL);
+    lock_init(&t->lock);
     t->born_ms = now_ms;
     *ret = t;
     return TT_OK;
@@ -46,7 +47,7 @@ void tt_tickets_free(struct tt_tickets *t)
 {
     if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
         return;
-    pthread_mutex_destroy(&t->lock);
+    lock_destroy(&t->lock);
     mem_free(t->strikes);
     mem_free(t);
 }
@@ -55,11 +56,11 @@ tt_rc tt_tickets_set_keys(struct tt_tickets *t, const struct tt_ticket_key *keys
 {
     if (n < 1 || n > TT_MAX_TICKET_KEYS)
         return TT_ERR_USAGE;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     mem_wipe(t->keys, sizeof t->keys);
     memcpy(t->keys, keys, n * sizeof *keys);
     t->keys_len = n;
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return TT_OK;
 }
 
@@ -67,13 +68,13 @@ tt_rc tt_tickets_set_keys(struct tt_tickets *t, const struct tt_ticket_key *keys
 static bool ticket_key(struct tt_tickets *t, const uint8_t *name, struct tt_ticket_key *ret)
 {
     bool found = false;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     for (size_t i = 0; i < t->keys_len && !found; i++)
         if (name == NULL || memcmp(t->keys[i].name, name, TICKET_NAME_SIZE) == 0) {
             *ret = t->keys[i];
             found = true;
         }
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return found;
 }
 
@@ -204,10 +205,10 @@ bool ticket_first_use(struct tt_tickets *t, struct tt_bytes binder, int64_t issu
 {
     if (binder.len < 32 || issued_ms < t->born_ms)
         return false;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     if (t->strikes == NULL)
         t->strikes = mem_alloc(STRIKE_SLOTS * sizeof *t->strikes);
     bool first = t->strikes != NULL && strike_add(t, binder.data, now_ms);
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return first;
 }

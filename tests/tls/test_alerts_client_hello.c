@@ -50,7 +50,7 @@ static const struct row extensions[] = {
     CH("no signature_algorithms_cert", NONE, DROP(EXT_SIGNATURE_ALGORITHMS_CERT)),
     CH("empty supported_groups", DECODE_ERROR, PUT(EXT_SUPPORTED_GROUPS, "0000")),
     CH("half a group", DECODE_ERROR, PUT(EXT_SUPPORTED_GROUPS, "0003 001d00")),
-    CH("no group of ours", HANDSHAKE_FAILURE, PUT(EXT_SUPPORTED_GROUPS, "0002 001e"),
+    CH("no group of ours", HANDSHAKE_FAILURE, PUT(EXT_SUPPORTED_GROUPS, "0002 0019"),
        PUT(EXT_KEY_SHARE, "0000")),
     CH("empty signature_algorithms", DECODE_ERROR, PUT(EXT_SIGNATURE_ALGORITHMS, "0000")),
     CH("half a scheme", DECODE_ERROR, PUT(EXT_SIGNATURE_ALGORITHMS, "0003 040304")),
@@ -127,7 +127,7 @@ static const struct row shares[] = {
     CH("P-384 of P-256's length", ILLEGAL_PARAMETER, PUT(EXT_KEY_SHARE, "0045 0018 0041 04" P256_X P256_Y)),
     CH("a share twice", ILLEGAL_PARAMETER, PUT(EXT_KEY_SHARE, "0048 001d 0020 09*32 001d 0020 09*32")),
     CH("a share for a group that is not in supported_groups", ILLEGAL_PARAMETER,
-       PUT(EXT_KEY_SHARE, "0060 001d 0020 09*32 001e 0038 05*56")),
+       PUT(EXT_KEY_SHARE, "0060 001d 0020 09*32 0019 0038 05*56")),
     CH("a share for a group we do not know", NONE, PUT(EXT_SUPPORTED_GROUPS, "0004 7a7a 001d"),
        PUT(EXT_KEY_SHARE, "0029 7a7a 0001 00 001d 0020 09*32")),
 };
