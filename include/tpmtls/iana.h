@@ -97,6 +97,13 @@ enum tt_scheme {
     TT_SCHEME_MLDSA87 = 0x0906
 };
 
+/* CertificateCompressionAlgorithm, RFC 8879 section 7.3. */
+enum tt_compression {
+    TT_COMPRESSION_ZLIB = 1,
+    TT_COMPRESSION_BROTLI = 2,
+    TT_COMPRESSION_ZSTD = 3
+};
+
 /* The name in the standard ("decode_error", "client_hello", ...), or "unknown". Never NULL. */
 TT_API const char *tt_alert_name(unsigned alert);
 TT_API const char *tt_handshake_type_name(unsigned type);

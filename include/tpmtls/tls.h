@@ -46,11 +46,13 @@ TT_API void tt_trust_free(struct tt_trust *trust);
 
 /* struct tt_identity: what tt_config_add_identity copies. */
 struct tt_identity {
-    const struct tt_bytes *chain; /* DER certificates, leaf first; copied */
-    size_t chain_len;             /* 1 .. 16 */
-    void *key;                    /* handed back in tt_sign_request.key; never looked at */
-    const uint16_t *schemes;      /* what the signer can do, most wanted first (enum tt_scheme); copied */
-    size_t schemes_len;           /* 1 .. 16 */
+    const struct tt_bytes *chain;  /* DER certificates, leaf first; copied */
+    size_t chain_len;              /* 1 .. 16 */
+    void *key;                     /* handed back in tt_sign_request.key; never looked at */
+    const uint16_t *schemes;       /* what the signer can do, most wanted first (enum tt_scheme); copied */
+    size_t schemes_len;            /* 1 .. 16 */
+    struct tt_bytes ocsp_response; /* DER OCSPResponse to staple, or empty; copied */
+    struct tt_bytes sct_list; /* SignedCertificateTimestampList (RFC 6962) to pass on, or empty; copied */
 };
 
 /* ---- configuration ---- */
@@ -95,6 +97,32 @@ TT_API TT_MUST_USE tt_rc tt_config_set_force_retry(struct tt_config *cfg, bool o
 TT_API TT_MUST_USE tt_rc tt_config_set_max_handshake_message(struct tt_config *cfg, size_t bytes);
 /* Middlebox compatibility mode (RFC 9846 appendix E.4); on by default, client only. */
 TT_API TT_MUST_USE tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on);
+
+/* record_size_limit (RFC 8449): the largest plaintext we accept in a protected record, 64 .. 16,385 bytes
+ * with its type byte and padding. A client offers it when it was set; a server answers a client that does. */
+TT_API TT_MUST_USE tt_rc tt_config_set_record_size_limit(struct tt_config *cfg, uint16_t bytes);
+/* Pad each protected record's content up to a multiple of this (0 .. 16,384; 0 and 1: no padding). */
+TT_API TT_MUST_USE tt_rc tt_config_set_padding(struct tt_config *cfg, uint16_t multiple);
+/* Certificate compression (RFC 8879): what we accept (offered to the peer) and use (when the peer offers it),
+ * most wanted first. Default: none. TT_ERR_UNSUPPORTED for one that was not there at build time. */
+TT_API TT_MUST_USE tt_rc tt_config_set_certificate_compression(struct tt_config *cfg,
+                                                               const uint16_t *algorithms, size_t n);
+/* Client: ask for a stapled OCSP response (default: no), and refuse a server that sends none. A response that
+ * comes is always checked. */
+enum tt_ocsp {
+    TT_OCSP_NONE,
+    TT_OCSP_REQUEST,
+    TT_OCSP_REQUIRE
+};
+TT_API TT_MUST_USE tt_rc tt_config_set_ocsp(struct tt_config *cfg, enum tt_ocsp mode);
+/* Client: ask for signed certificate timestamps (RFC 6962); they are passed through: tt_conn_peer_scts. */
+TT_API TT_MUST_USE tt_rc tt_config_set_request_scts(struct tt_config *cfg, bool on);
+/* Tell the peer our trust anchors' names (certificate_authorities), so that it can choose. Servers do by
+ * default where they ask for certificates; clients do not. Left out when they are more than 8 KiB. */
+TT_API TT_MUST_USE tt_rc tt_config_set_send_authorities(struct tt_config *cfg, bool on);
+/* Client: reserved values (GREASE, RFC 8701) and a new order of the extensions in each ClientHello; on by
+ * default. */
+TT_API TT_MUST_USE tt_rc tt_config_set_grease(struct tt_config *cfg, bool on);
 
 /* tt_config_freeze: check the whole and make it immutable. TT_ERR_USAGE with the reason when something is
  * missing (no verifier, no randomness, a server without an identity, a scheme that does not fit its
@@ -169,6 +197,9 @@ struct tt_trace_event {
 /* tt_trace_fn: only looks; must not call into the connection. */
 typedef void (*tt_trace_fn)(void *arg, const struct tt_trace_event *event);
 
+/* tt_keylog_fn: one line of the SSLKEYLOGFILE format, without its newline. */
+typedef void (*tt_keylog_fn)(void *arg, const char *line);
+
 /* struct tt_conn_options: zero-initialise, then set what is needed. */
 struct tt_conn_options {
     const char *server_name; /* client: whom to reach: DNS name or IP address text; checked against the
@@ -181,6 +212,8 @@ struct tt_conn_options {
     bool early_data; /* client: offer 0-RTT with the first of them, when its ticket allows it */
     tt_trace_fn trace;
     void *trace_arg;
+    tt_keylog_fn insecure_keylog; /* hands out the connection's secrets: whoever has them reads everything */
+    void *keylog_arg;
 };
 
 TT_API TT_MUST_USE tt_rc tt_conn_new(struct tt_conn **ret, struct tt_config *cfg,
@@ -318,6 +351,9 @@ struct tt_conn_info {
     uint64_t handshake_bytes_in, handshake_bytes_out;
 };
 TT_API void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret);
+/* tt_conn_peer_ocsp, tt_conn_peer_scts: what the peer stapled to its leaf, empty when nothing. */
+TT_API struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c);
+TT_API struct tt_bytes tt_conn_peer_scts(const struct tt_conn *c);
 /* tt_conn_peer_certificate: the i-th DER certificate the peer sent (0 = leaf), empty when there is none. */
 TT_API struct tt_bytes tt_conn_peer_certificate(const struct tt_conn *c, size_t i);
 

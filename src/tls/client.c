@@ -22,6 +22,7 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
         return conn_broken(c, TT_ERR_INTERNAL);
     for (size_t i = 0; i < c->cfg->key_shares.n && i < HS_MAX_SHARES; i++)
         TT_OWN(c, add_offer(c, c->cfg->key_shares.items[i]));
+    grease_draw(c);
     psk_offer_choose(c, opt);
     TT_TRY(client_hello_put(c));
     TT_TRY(hs_flush(c));

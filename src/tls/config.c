@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "crypto/compress.h"
+#include "tls/record.h"
 #include "tls/ticket.h"
 #include "wire/writer.h"
 
@@ -51,6 +53,8 @@ static void config_defaults(struct tt_config *cfg)
     cfg->random = (struct kx_random){crypto_random, NULL};
     cfg->middlebox_compat = true;
     cfg->max_message = 65536;
+    cfg->grease = true;
+    cfg->send_authorities = cfg->role == TT_SERVER;
 }
 
 tt_rc tt_config_new(struct tt_config **ret, enum tt_role role, struct tt_error *err)
@@ -81,8 +85,11 @@ void tt_config_free(struct tt_config *cfg)
 {
     if (cfg == NULL || atomic_fetch_sub_explicit(&cfg->refs, 1, memory_order_acq_rel) > 1)
         return;
-    for (size_t i = 0; i < cfg->identities_len; i++)
+    for (size_t i = 0; i < cfg->identities_len; i++) {
         mem_free(cfg->identities[i].chain);
+        cert_names_free(cfg->identities[i].leaf);
+        cert_names_free(cfg->identities[i].top);
+    }
     mem_free(cfg->alpn);
     buf_free(&cfg->authorities);
     tt_trust_free(cfg->trust);
@@ -166,6 +173,16 @@ tt_rc tt_config_set_alpn(struct tt_config *cfg, const struct tt_bytes *names, si
     return TT_OK;
 }
 
+/* Copy into a block at *at and move on; the view is of the copy. */
+static struct tt_bytes bytes_put(uint8_t **at, struct tt_bytes from)
+{
+    struct tt_bytes copy = {*at, from.len};
+    if (from.len > 0)
+        memcpy(*at, from.data, from.len);
+    *at += from.len;
+    return copy;
+}
+
 tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id, struct tt_error *err)
 {
     if (cfg->frozen || cfg->identities_len == CONFIG_MAX_IDENTITIES)
@@ -174,7 +191,7 @@ tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id
         return error_set(err, TT_ERR_USAGE, "an identity needs 1 to %d certificates", CONFIG_MAX_LIST);
     struct identity copy = {.chain_len = id->chain_len, .key = id->key};
     TT_TRY(list_set(cfg, &copy.schemes, id->schemes, id->schemes_len));
-    size_t total = id->chain_len * sizeof *copy.chain;
+    size_t total = id->chain_len * sizeof *copy.chain + id->ocsp_response.len + id->sct_list.len;
     for (size_t i = 0; i < id->chain_len; i++)
         total += id->chain[i].len;
     copy.chain = mem_alloc(total);
@@ -182,10 +199,10 @@ tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     uint8_t *at = (uint8_t *)(copy.chain + id->chain_len);
     for (size_t i = 0; i < id->chain_len; i++) {
-        memcpy(at, id->chain[i].data, id->chain[i].len);
-        copy.chain[i] = (struct tt_bytes){at, id->chain[i].len};
-        at += id->chain[i].len;
+        copy.chain[i] = bytes_put(&at, id->chain[i]);
     }
+    copy.ocsp_response = bytes_put(&at, id->ocsp_response);
+    copy.sct_list = bytes_put(&at, id->sct_list);
     cfg->identities[cfg->identities_len++] = copy;
     return TT_OK;
 }
@@ -257,6 +274,62 @@ tt_rc tt_config_set_max_early_data(struct tt_config *cfg, uint32_t bytes)
     return TT_OK;
 }
 
+tt_rc tt_config_set_record_size_limit(struct tt_config *cfg, uint16_t bytes)
+{
+    if (cfg->frozen || bytes < 64 || bytes > REC_MAX_PLAINTEXT + 1)
+        return TT_ERR_USAGE;
+    cfg->record_size_limit = bytes;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_padding(struct tt_config *cfg, uint16_t multiple)
+{
+    if (cfg->frozen || multiple > REC_MAX_PLAINTEXT)
+        return TT_ERR_USAGE;
+    cfg->padding = multiple;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_certificate_compression(struct tt_config *cfg, const uint16_t *algorithms, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!compress_available(algorithms[i]))
+            return TT_ERR_UNSUPPORTED;
+    return list_set(cfg, &cfg->compression, algorithms, n);
+}
+
+tt_rc tt_config_set_ocsp(struct tt_config *cfg, enum tt_ocsp mode)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    cfg->ocsp = mode;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_request_scts(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    cfg->request_scts = on;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_send_authorities(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->send_authorities = on;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_grease(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    cfg->grease = on;
+    return TT_OK;
+}
+
 tt_rc tt_config_set_max_handshake_message(struct tt_config *cfg, size_t bytes)
 {
     if (cfg->frozen || bytes < 1024 || bytes > (size_t)1 << 20)
@@ -275,7 +348,7 @@ tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on)
 
 /* Keep only the schemes this end would ever use: what the certificate's key can do (never a failure in
  * mid-handshake that was knowable before). */
-static tt_rc check_identity(struct tt_config *cfg, const struct identity *id, struct tt_error *err)
+static tt_rc check_identity(struct tt_config *cfg, struct identity *id, struct tt_error *err)
 {
     TT_AUTO(pubkey_free_auto) struct pubkey *key = NULL;
     if (cert_leaf_key(&key, cfg->lib, id->chain[0]) != TT_OK)
@@ -284,6 +357,9 @@ static tt_rc check_identity(struct tt_config *cfg, const struct identity *id, st
         if (!pubkey_fits(key, id->schemes.items[i]))
             return error_set(err, TT_ERR_USAGE, "the key in our certificate cannot sign with %s",
                              tt_scheme_name(id->schemes.items[i]));
+    if (cert_names_read(&id->leaf, id->chain[0]) != TT_OK ||
+        cert_names_read(&id->top, id->chain[id->chain_len - 1]) != TT_OK)
+        return error_set(err, TT_ERR_USAGE, "a certificate of our identity cannot be read");
     return TT_OK;
 }
 
@@ -342,7 +418,7 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
     TT_TRY(check_key_shares(cfg, err));
     if (cfg->trust != NULL) {
         trust_freeze(cfg->trust);
-        if (cfg->role == TT_SERVER && cfg->client_auth != TT_CLIENT_AUTH_NONE && !cfg->accept_any_certificate)
+        if (cfg->send_authorities && verifies && !cfg->accept_any_certificate)
             TT_TRY(collect_authorities(cfg));
     }
     cfg->frozen = true;

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "crypto/cert_names.h"
 #include "crypto/kx.h"
 #include "crypto/trust.h"
 #include "tls/session.h"
@@ -26,6 +27,8 @@ struct identity {
     size_t chain_len;
     void *key;
     struct u16_list schemes;
+    struct tt_bytes ocsp_response, sct_list; /* in the same block */
+    struct cert_names *leaf, *top;           /* parsed when frozen: the leaf, and the last of the chain */
 };
 
 struct tt_config {
@@ -45,6 +48,11 @@ struct tt_config {
     bool force_retry;
     bool middlebox_compat;
     size_t max_message;
+    uint16_t record_size_limit; /* 0: the protocol's own */
+    uint16_t padding;
+    struct u16_list compression;
+    enum tt_ocsp ocsp;
+    bool request_scts, send_authorities, grease;
     struct tt_tickets *tickets;
     unsigned tickets_count;
     uint32_t ticket_lifetime, max_early_data;
@@ -52,7 +60,7 @@ struct tt_config {
     size_t ticket_scope_len;
     struct tt_session *psks[CONFIG_MAX_LIST]; /* server: external ones */
     size_t psks_len;
-    struct buf authorities; /* server: DistinguishedName list for certificate_authorities, or empty */
+    struct buf authorities; /* DistinguishedName list for certificate_authorities, or empty */
     atomic_uint_fast64_t next_sign_id;
 };
 

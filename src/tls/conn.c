@@ -13,6 +13,10 @@ static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, st
     c->peer_not_after = INT64_MAX;
     c->trace = opt->trace;
     c->trace_arg = opt->trace_arg;
+    c->insecure_keylog = opt->insecure_keylog;
+    c->keylog_arg = opt->keylog_arg;
+    c->send_limit = REC_MAX_PLAINTEXT;
+    c->read_limit = REC_MAX_CIPHERTEXT;
     c->msg.max = c->cfg->max_message + 2 * (size_t)REC_MAX_CIPHERTEXT;
     if (hs_new(&c->hs) != TT_OK)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
@@ -58,8 +62,8 @@ void tt_conn_free(struct tt_conn *c)
     hs_free(c->hs);
     rec_key_free(&c->read_key);
     rec_key_free(&c->write_key);
-    struct buf *const bufs[] = {&c->in,   &c->plain,       &c->msg,       &c->out,
-                                &c->alpn, &c->server_name, &c->peer_chain};
+    struct buf *const bufs[] = {&c->in,          &c->plain,      &c->msg,       &c->out,      &c->alpn,
+                                &c->server_name, &c->peer_chain, &c->peer_ocsp, &c->peer_scts};
     for (size_t i = 0; i < TT_COUNT(bufs); i++)
         buf_free(bufs[i]);
     for (size_t i = 0; i < c->sessions_len; i++)
@@ -226,6 +230,16 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .peer_chain_len = c->peer_chain_len,
                                  .handshake_bytes_in = c->handshake_bytes_in,
                                  .handshake_bytes_out = c->handshake_bytes_out};
+}
+
+struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c)
+{
+    return buf_bytes(&c->peer_ocsp);
+}
+
+struct tt_bytes tt_conn_peer_scts(const struct tt_conn *c)
+{
+    return buf_bytes(&c->peer_scts);
 }
 
 struct tt_bytes tt_conn_peer_certificate(const struct tt_conn *c, size_t i)

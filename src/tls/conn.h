@@ -83,9 +83,14 @@ struct tt_conn {
     struct buf server_name; /* client: whom to reach; server: what was asked for */
     struct buf peer_chain;  /* vec24 each, leaf first */
     size_t peer_chain_len;
+    struct buf peer_ocsp, peer_scts; /* stapled to the leaf */
+    size_t send_limit;               /* content bytes in one protected record, with its padding */
+    size_t read_limit;               /* TLSInnerPlaintext bytes we accept */
     int64_t now_ms;
     tt_trace_fn trace;
     void *trace_arg;
+    tt_keylog_fn insecure_keylog;
+    void *keylog_arg;
     uint64_t handshake_bytes_in, handshake_bytes_out;
     struct tt_conn_status status;
 };

@@ -157,6 +157,11 @@ static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
     if (record.data[0] != CT_APPLICATION_DATA)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "a record of type %u came in the clear",
                            record.data[0]);
+    /* RFC 8449 section 4: "An endpoint that receives a record larger than its advertised limit MUST generate
+     * a fatal "record_overflow" alert". */
+    if (record.len > REC_HEADER_SIZE + c->read_limit + AEAD_TAG_SIZE)
+        return conn_refuse(c, TT_ALERT_RECORD_OVERFLOW, "a record of %zu bytes is over our limit",
+                           record.len);
     uint8_t *to = buf_reserve(&c->plain, record.len);
     if (to == NULL)
         return conn_broken(c, TT_ERR_MEMORY);

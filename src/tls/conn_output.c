@@ -16,9 +16,22 @@ static uint16_t record_version(const struct tt_conn *c)
     return c->state == CLIENT_START ? TLS_VERSION_1_0 : TLS_VERSION_1_2;
 }
 
+/* Section 5.4: zeros up to a multiple of what the configuration says, as far as the peer's limit allows. */
+static size_t record_padding(const struct tt_conn *c, size_t len)
+{
+    if (c->write_key.aead == NULL || c->cfg->padding < 2)
+        return 0;
+    size_t multiple = c->cfg->padding;
+    size_t padding = (multiple - len % multiple) % multiple;
+    return len + padding <= c->send_limit ? padding : c->send_limit - len;
+}
+
 static tt_rc output_record(struct tt_conn *c, enum content_type type, struct tt_bytes data)
 {
-    const struct rec_content content = {.type = type, .data = data, .legacy_version = record_version(c)};
+    const struct rec_content content = {.type = type,
+                                        .data = data,
+                                        .padding = record_padding(c, data.len),
+                                        .legacy_version = record_version(c)};
     return rec_seal(&c->write_key, &content, &c->out);
 }
 
@@ -31,7 +44,8 @@ tt_rc conn_send_handshake(struct tt_conn *c, struct tt_bytes messages)
 {
     c->handshake_bytes_out += messages.len;
     while (messages.len > 0) {
-        size_t part = messages.len < REC_MAX_PLAINTEXT ? messages.len : REC_MAX_PLAINTEXT;
+        size_t limit = c->write_key.aead != NULL ? c->send_limit : REC_MAX_PLAINTEXT;
+        size_t part = messages.len < limit ? messages.len : limit;
         TT_OWN(c, output_record(c, CT_HANDSHAKE, (struct tt_bytes){messages.data, part}));
         messages.data += part;
         messages.len -= part;
@@ -100,7 +114,7 @@ tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *
         /* Section 5.5: change keys before the AEAD's limit; section 4.7.3: answer before the next data. */
         if (c->key_update_owed || c->write_key.seq >= c->suite->record_limit)
             TT_TRY(conn_send_key_update(c, false));
-        size_t part = len - done < REC_MAX_PLAINTEXT ? len - done : REC_MAX_PLAINTEXT;
+        size_t part = len - done < c->send_limit ? len - done : c->send_limit;
         TT_OWN(c, output_record(c, CT_APPLICATION_DATA, (struct tt_bytes){data + done, part}));
         done += part;
     }

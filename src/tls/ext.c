@@ -18,13 +18,16 @@ static const struct ext table[] = {
     {EXT_CERTIFICATE_AUTHORITIES, IN_CH | IN_CR, certificate_authorities_wants, certificate_authorities_build,
      certificate_authorities_parse},
     {EXT_ALPN, IN_CH | IN_EE, alpn_wants, alpn_build, alpn_parse},
-    {EXT_STATUS_REQUEST, IN_CH | IN_CR | IN_CT, NULL, NULL, NULL},
-    {EXT_SIGNED_CERTIFICATE_TIMESTAMP, IN_CH | IN_CR | IN_CT, NULL, NULL, NULL},
+    {EXT_STATUS_REQUEST, IN_CH | IN_CR | IN_CT, status_request_wants, status_request_build,
+     status_request_parse},
+    {EXT_SIGNED_CERTIFICATE_TIMESTAMP, IN_CH | IN_CR | IN_CT, sct_wants, sct_build, sct_parse},
     {EXT_CLIENT_CERTIFICATE_TYPE, IN_CH | IN_EE, NULL, NULL, NULL},
     {EXT_SERVER_CERTIFICATE_TYPE, IN_CH | IN_EE, NULL, NULL, NULL},
     {EXT_PADDING, IN_CH, NULL, NULL, NULL},
-    {EXT_COMPRESS_CERTIFICATE, IN_CH | IN_CR, NULL, NULL, NULL},
-    {EXT_RECORD_SIZE_LIMIT, IN_CH | IN_EE, NULL, NULL, NULL},
+    {EXT_COMPRESS_CERTIFICATE, IN_CH | IN_CR, compress_certificate_wants, compress_certificate_build,
+     compress_certificate_parse},
+    {EXT_RECORD_SIZE_LIMIT, IN_CH | IN_EE, record_size_limit_wants, record_size_limit_build,
+     record_size_limit_parse},
     {EXT_DELEGATED_CREDENTIAL, IN_CH | IN_CR | IN_CT, NULL, NULL, NULL},
     {EXT_EARLY_DATA, IN_CH | IN_EE | IN_NST, early_data_wants, early_data_build, early_data_parse},
     {EXT_PSK_KEY_EXCHANGE_MODES, IN_CH, psk_modes_wants, psk_modes_build, psk_modes_parse},
@@ -35,6 +38,11 @@ static const struct ext table[] = {
 };
 #define EXT_COUNT TT_COUNT(table)
 _Static_assert(EXT_COUNT <= 64, "the bit sets of struct hs hold 64 extensions");
+
+size_t ext_count(void)
+{
+    return EXT_COUNT;
+}
 
 static size_t ext_index(uint16_t type)
 {
@@ -112,18 +120,31 @@ tt_rc ext_parse_block(struct tt_conn *c, enum ext_place in, struct tt_bytes bloc
     return TT_OK;
 }
 
+/* One extension, when it is wanted here. */
+static bool ext_build_one(struct tt_conn *c, enum ext_place in, size_t i, struct writer *w)
+{
+    if ((table[i].places & (unsigned)in) == 0 || table[i].wants == NULL || !table[i].wants(c, in))
+        return false;
+    wr_u16(w, table[i].type);
+    struct wr_mark data = wr_open16(w);
+    table[i].build(c, in, w);
+    wr_close(w, data);
+    return true;
+}
+
 void ext_build_block(struct tt_conn *c, enum ext_place in, struct writer *w)
 {
     struct wr_mark block = wr_open16(w);
     uint64_t sent = 0;
-    for (size_t i = 0; i < EXT_COUNT; i++) {
-        if ((table[i].places & (unsigned)in) == 0 || table[i].wants == NULL || !table[i].wants(c, in))
-            continue;
-        wr_u16(w, table[i].type);
-        struct wr_mark data = wr_open16(w);
-        table[i].build(c, in, w);
-        wr_close(w, data);
-        sent |= (uint64_t)1 << i;
+    bool grease = in == IN_CH && c->hs->grease[2] != 0;
+    if (grease) { /* an empty extension of a reserved type in front (RFC 8701 section 3.1) */
+        wr_u16(w, c->hs->grease[2]);
+        wr_u16(w, 0);
+    }
+    for (size_t at = 0; at < EXT_COUNT; at++) {
+        size_t i = grease ? c->hs->extension_order[at] : at;
+        if (ext_build_one(c, in, i, w))
+            sent |= (uint64_t)1 << i;
     }
     wr_close(w, block);
     if (!place_is_answer(in))

@@ -28,6 +28,7 @@ struct ext {
 
 TT_MUST_USE tt_rc ext_parse_block(struct tt_conn *c, enum ext_place in, struct tt_bytes block);
 void ext_build_block(struct tt_conn *c, enum ext_place in, struct writer *w); /* with its 16-bit length */
+size_t ext_count(void);                                                       /* rows of the table */
 bool ext_seen(const struct tt_conn *c, uint16_t type);                        /* in the block parsed last */
 
 /* ext_hello.c */
@@ -61,6 +62,20 @@ tt_rc signature_algorithms_cert_parse(struct tt_conn *c, enum ext_place in, stru
 bool certificate_authorities_wants(const struct tt_conn *c, enum ext_place in);
 void certificate_authorities_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc certificate_authorities_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+
+/* ext_certificate.c */
+bool status_request_wants(const struct tt_conn *c, enum ext_place in);
+void status_request_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc status_request_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool sct_wants(const struct tt_conn *c, enum ext_place in);
+void sct_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc sct_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool compress_certificate_wants(const struct tt_conn *c, enum ext_place in);
+void compress_certificate_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc compress_certificate_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool record_size_limit_wants(const struct tt_conn *c, enum ext_place in);
+void record_size_limit_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc record_size_limit_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
 
 /* ext_psk.c */
 bool psk_modes_wants(const struct tt_conn *c, enum ext_place in);

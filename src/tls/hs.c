@@ -10,7 +10,9 @@ static const struct hs_edge edges[] = {
     {CLIENT_WAIT_EE, TT_HS_ENCRYPTED_EXTENSIONS, encrypted_extensions_recv, {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED, END, END}},
     {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE_REQUEST, certificate_request_recv, {CLIENT_WAIT_CERT, END, END, END}},
     {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END}},
+    {CLIENT_WAIT_CERT_CR, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {CLIENT_WAIT_CV, END, END, END}},
     {CLIENT_WAIT_CERT, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END}},
+    {CLIENT_WAIT_CERT, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {CLIENT_WAIT_CV, END, END, END}},
     {CLIENT_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {CLIENT_WAIT_FINISHED, END, END, END}},
     {CLIENT_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END}},
     {CLIENT_CONNECTED, TT_HS_NEW_SESSION_TICKET, new_session_ticket_recv, {CLIENT_CONNECTED, END, END, END}},
@@ -19,6 +21,7 @@ static const struct hs_edge edges[] = {
     {SERVER_WAIT_CH2, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_FINISHED, END, END}},
     {SERVER_WAIT_EOED, TT_HS_END_OF_EARLY_DATA, end_of_early_data_recv, {SERVER_WAIT_FINISHED, END, END, END}},
     {SERVER_WAIT_CERT, TT_HS_CERTIFICATE, certificate_recv, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END}},
+    {SERVER_WAIT_CERT, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END}},
     {SERVER_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_WAIT_FINISHED, END, END, END}},
     {SERVER_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END}},
     {SERVER_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {SERVER_CONNECTED, END, END, END}},
@@ -192,7 +195,10 @@ tt_rc hs_early(struct tt_conn *c, enum hash_id id, const uint8_t *hash)
     if (hash == NULL)
         return TT_OK;
     TT_TRY(ks_derive(&hs->ks, KS_EARLY, "c e traffic", hash, &hs->early_traffic));
-    return ks_derive(&hs->ks, KS_EARLY, "e exp master", hash, &c->early_exporter_secret);
+    keylog_secret(c, "CLIENT_EARLY_TRAFFIC_SECRET", id, &hs->early_traffic);
+    TT_TRY(ks_derive(&hs->ks, KS_EARLY, "e exp master", hash, &c->early_exporter_secret));
+    keylog_secret(c, "EARLY_EXPORTER_SECRET", id, &c->early_exporter_secret);
+    return TT_OK;
 }
 
 tt_rc hs_resumption(struct tt_conn *c)
@@ -210,7 +216,10 @@ tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared)
     TT_TRY(ks_handshake(&hs->ks, shared));
     TT_TRY(transcript_hash(&hs->transcript, hash)); /* ClientHello...ServerHello */
     TT_TRY(ks_derive(&hs->ks, KS_HANDSHAKE, "c hs traffic", hash, &hs->client_hs));
-    return ks_derive(&hs->ks, KS_HANDSHAKE, "s hs traffic", hash, &hs->server_hs);
+    TT_TRY(ks_derive(&hs->ks, KS_HANDSHAKE, "s hs traffic", hash, &hs->server_hs));
+    keylog_secret(c, "CLIENT_HANDSHAKE_TRAFFIC_SECRET", c->suite->hash, &hs->client_hs);
+    keylog_secret(c, "SERVER_HANDSHAKE_TRAFFIC_SECRET", c->suite->hash, &hs->server_hs);
+    return TT_OK;
 }
 
 tt_rc hs_main(struct tt_conn *c)
@@ -221,7 +230,11 @@ tt_rc hs_main(struct tt_conn *c)
     TT_TRY(transcript_hash(&hs->transcript, hash)); /* ClientHello...server Finished */
     TT_TRY(ks_derive(&hs->ks, KS_MAIN, "c ap traffic", hash, &hs->client_ap));
     TT_TRY(ks_derive(&hs->ks, KS_MAIN, "s ap traffic", hash, &hs->server_ap));
-    return ks_derive(&hs->ks, KS_MAIN, "exp master", hash, &c->exporter_secret);
+    TT_TRY(ks_derive(&hs->ks, KS_MAIN, "exp master", hash, &c->exporter_secret));
+    keylog_secret(c, "CLIENT_TRAFFIC_SECRET_0", c->suite->hash, &hs->client_ap);
+    keylog_secret(c, "SERVER_TRAFFIC_SECRET_0", c->suite->hash, &hs->server_ap);
+    keylog_secret(c, "EXPORTER_SECRET", c->suite->hash, &c->exporter_secret);
+    return TT_OK;
 }
 
 tt_rc hs_connected(struct tt_conn *c, enum conn_state state)

@@ -24,6 +24,7 @@ struct peer_hello {
     struct tt_bytes versions, groups, shares, schemes, schemes_cert, alpn, server_name, cookie, authorities;
     uint16_t selected_version, selected_group; /* ServerHello, HelloRetryRequest */
     struct tt_bytes selected_share;
+    struct tt_bytes compression;
     struct tt_bytes psk_identities, psk_binders, psk_modes;
     uint16_t selected_psk;
     uint64_t seen; /* bit i: extension i of the table was in the last block */
@@ -48,8 +49,13 @@ struct hs {
     uint8_t client_random[HS_RANDOM_SIZE];
     uint8_t session_id[32]; /* legacy_session_id */
     size_t session_id_len;
-    uint64_t offered; /* bit i: extension i of the table was in our last request (ClientHello,
-                         CertificateRequest) */
+    uint16_t grease[3];            /* reserved values: suite and versions, group, extension; 0: none */
+    uint8_t extension_order[64];   /* client: a permutation of the table */
+    bool staple_ocsp, staple_scts; /* the peer wants them with our certificate */
+    uint16_t compression;          /* how our certificate goes out; 0: as it is */
+    size_t entry;                  /* which certificate's extensions are being built or parsed */
+    uint64_t offered;              /* bit i: extension i of the table was in our last request (ClientHello,
+                                      CertificateRequest) */
     struct peer_hello peer;
 
     struct tt_session *psks[PSK_MAX_OFFERED]; /* client: offered */
@@ -128,7 +134,8 @@ TT_MUST_USE tt_rc encrypted_extensions_put(struct tt_conn *c);
 TT_MUST_USE tt_rc encrypted_extensions_recv(struct tt_conn *c, struct tt_bytes message);
 TT_MUST_USE tt_rc certificate_request_put(struct tt_conn *c);
 TT_MUST_USE tt_rc certificate_request_recv(struct tt_conn *c, struct tt_bytes message);
-TT_MUST_USE tt_rc certificate_put(struct tt_conn *c);
+TT_MUST_USE tt_rc certificate_put(struct tt_conn *c); /* or CompressedCertificate */
+TT_MUST_USE tt_rc compressed_certificate_recv(struct tt_conn *c, struct tt_bytes message);
 TT_MUST_USE tt_rc certificate_recv(struct tt_conn *c, struct tt_bytes message);
 TT_MUST_USE tt_rc certificate_verify_put(struct tt_conn *c, struct tt_bytes signature);
 TT_MUST_USE tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message);
@@ -152,6 +159,16 @@ void psk_offer_drop_other_hashes(struct tt_conn *c); /* after a HelloRetryReques
 TT_MUST_USE tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello);
 TT_MUST_USE tt_rc psk_offer_selected(struct tt_conn *c); /* from ServerHello */
 TT_MUST_USE tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello);
+
+/* identity.c: which of our identities answers this peer; false when none can. */
+bool identity_choose(struct tt_conn *c);
+
+/* grease.c */
+void grease_draw(struct tt_conn *c);
+
+/* keylog.c: hand out a secret, where the application insists. */
+void keylog_secret(const struct tt_conn *c, const char *label, enum hash_id hash,
+                   const struct ks_secret *secret);
 
 /* flights */
 TT_MUST_USE tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt);

@@ -11,6 +11,8 @@ tt_rc client_hello_put(struct tt_conn *c)
     wr_bytes(&m.w, (struct tt_bytes){hs->client_random, sizeof hs->client_random});
     wr_vec8(&m.w, (struct tt_bytes){hs->session_id, hs->session_id_len});
     struct wr_mark suites = wr_open16(&m.w);
+    if (hs->grease[0] != 0)
+        wr_u16(&m.w, hs->grease[0]);
     for (size_t i = 0; i < c->cfg->suites.n; i++)
         wr_u16(&m.w, c->cfg->suites.items[i]);
     wr_close(&m.w, suites);
@@ -187,22 +189,14 @@ static tt_rc choose_group(struct tt_conn *c, struct tt_bytes *ret_share)
     return TT_OK;
 }
 
-/* The first identity that can sign in a way the client accepts. */
 static tt_rc choose_identity(struct tt_conn *c)
 {
     if (c->hs->peer.schemes.len == 0)
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent no signature_algorithms");
-    for (size_t i = 0; i < c->cfg->identities_len; i++) {
-        const struct identity *id = &c->cfg->identities[i];
-        for (size_t j = 0; j < id->schemes.n; j++)
-            if (list_has(c->hs->peer.schemes, id->schemes.items[j])) {
-                c->hs->identity = id;
-                c->hs->scheme = id->schemes.items[j];
-                return TT_OK;
-            }
-    }
-    return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
-                       "the client accepts no signature that our key can make");
+    if (!identity_choose(c))
+        return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
+                           "the client accepts no signature that our key can make");
+    return TT_OK;
 }
 
 static tt_rc keep_server_name(struct tt_conn *c)

@@ -54,7 +54,8 @@ void pump_configs(struct pump *p)
     must(tt_config_new(&p->server_cfg, TT_SERVER, &err), "config", &err);
     add_trust(p->client_cfg, p->ca);
     add_trust(p->server_cfg, p->ca);
-    add_identity(p->server_cfg, p->server_key);
+    if (!p->no_server_identity)
+        add_identity(p->server_cfg, p->server_key);
     if (p->client_has_identity)
         add_identity(p->client_cfg, p->client_key);
     if (p->suite != 0) {
@@ -73,6 +74,8 @@ void pump_configs(struct pump *p)
         must(tt_config_add_psk(p->server_cfg, p->external_psk), "psk", NULL);
     set_alpn(p->client_cfg, p->alpn_client);
     set_alpn(p->server_cfg, p->alpn_server);
+    if (p->configure != NULL)
+        p->configure(p, p->client_cfg, p->server_cfg);
     must(tt_config_freeze(p->client_cfg, &err), "freeze", &err);
     must(tt_config_freeze(p->server_cfg, &err), "freeze", &err);
 }

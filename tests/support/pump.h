@@ -20,6 +20,7 @@ struct pump {
     uint16_t server_group; /* 0: default; another than X25519 makes a HelloRetryRequest */
     bool force_retry;
     enum tt_client_auth client_auth;
+    bool no_server_identity;               /* configure adds one */
     bool client_has_identity;              /* give the client a certificate */
     const char *key_kind;                  /* NULL: "P-256", for both ends */
     const char *alpn_client, *alpn_server; /* one protocol each, or NULL */
@@ -30,6 +31,8 @@ struct pump {
     unsigned tickets_count;
     uint32_t max_early_data;
     struct tt_session *external_psk; /* server */
+    /* called on each configuration before it is frozen */
+    void (*configure)(struct pump *p, struct tt_config *client, struct tt_config *server);
     /* live */
     struct test_key *ca, *server_key, *client_key;
     struct tt_config *client_cfg, *server_cfg;

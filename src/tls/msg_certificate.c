@@ -1,86 +1,49 @@
-/* tls/msg_auth.c: EncryptedExtensions, CertificateRequest and Certificate, both sides. Layer: tls.
- * RFC 9846 sections 4.4.1, 4.4.2, 4.5.1. */
+/* tls/msg_certificate.c: Certificate and CompressedCertificate, both sides. Layer: tls.
+ * RFC 9846 section 4.5.1, RFC 8879. */
+#include "crypto/compress.h"
 #include "tls/ext.h"
 
 #define MAX_PEER_CERTIFICATES 16
 
-tt_rc encrypted_extensions_put(struct tt_conn *c)
+/* The Certificate structure without the message's header. */
+static void certificate_body(struct tt_conn *c, struct writer *w)
 {
-    struct hs_message m = hs_begin(c, TT_HS_ENCRYPTED_EXTENSIONS);
-    ext_build_block(c, IN_EE, &m.w);
-    return hs_end(c, &m);
-}
-
-tt_rc encrypted_extensions_recv(struct tt_conn *c, struct tt_bytes message)
-{
-    struct reader r = reader_of(message);
-    (void)rd_bytes(&r, 4);
-    struct tt_bytes extensions = rd_vec16(&r, 0);
-    if (rd_done(&r) != TT_OK)
-        return conn_refuse(c, TT_ALERT_DECODE_ERROR, "EncryptedExtensions is malformed");
-    TT_TRY(ext_parse_block(c, IN_EE, extensions));
-    TT_OWN(c, transcript_add(&c->hs->transcript, message));
-    TT_TRY(client_early_answer(c, ext_seen(c, EXT_EARLY_DATA)));
-    return hs_set_state(c, c->hs->psk.len > 0 ? CLIENT_WAIT_FINISHED : CLIENT_WAIT_CERT_CR);
-}
-
-tt_rc certificate_request_put(struct tt_conn *c)
-{
-    struct hs_message m = hs_begin(c, TT_HS_CERTIFICATE_REQUEST);
-    wr_u8(&m.w, 0); /* certificate_request_context: empty in the handshake */
-    ext_build_block(c, IN_CR, &m.w);
-    c->hs->certificate_requested = true;
-    return hs_end(c, &m);
-}
-
-/* The first identity that can sign in a way the server accepts; none is fine: an empty Certificate is sent
- * then. */
-static void choose_client_identity(struct tt_conn *c)
-{
-    struct hs *hs = c->hs;
-    for (size_t i = 0; i < c->cfg->identities_len && hs->identity == NULL; i++) {
-        const struct identity *id = &c->cfg->identities[i];
-        for (size_t j = 0; j < id->schemes.n && hs->identity == NULL; j++)
-            if (list_has(hs->peer.schemes, id->schemes.items[j])) {
-                hs->identity = id;
-                hs->scheme = id->schemes.items[j];
-            }
+    const struct identity *id = c->hs->identity;
+    wr_u8(w, 0); /* certificate_request_context */
+    struct wr_mark list = wr_open24(w);
+    for (size_t i = 0; id != NULL && i < id->chain_len; i++) {
+        c->hs->entry = i;
+        wr_vec24(w, id->chain[i]);
+        ext_build_block(c, IN_CT, w);
     }
+    wr_close(w, list);
 }
 
-tt_rc certificate_request_recv(struct tt_conn *c, struct tt_bytes message)
+/* RFC 8879 section 4. An identity that does not shrink is still sent compressed: the peer asked for it. */
+static tt_rc compressed_certificate_put(struct tt_conn *c)
 {
-    struct reader r = reader_of(message);
-    (void)rd_bytes(&r, 4);
-    struct tt_bytes context = rd_vec8(&r, 0);
-    struct tt_bytes extensions = rd_vec16(&r, 0);
-    if (rd_done(&r) != TT_OK)
-        return conn_refuse(c, TT_ALERT_DECODE_ERROR, "CertificateRequest is malformed");
-    /* "This field SHALL be zero length unless used for the post-handshake authentication exchanges" */
-    if (context.len != 0)
-        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
-                           "CertificateRequest has a context in the handshake");
-    TT_TRY(ext_parse_block(c, IN_CR, extensions));
-    /* "The "signature_algorithms" extension MUST be specified" */
-    if (!ext_seen(c, EXT_SIGNATURE_ALGORITHMS))
-        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "CertificateRequest names no signature_algorithms");
-    choose_client_identity(c);
-    c->hs->certificate_requested = true;
-    TT_OWN(c, transcript_add(&c->hs->transcript, message));
-    return hs_set_state(c, CLIENT_WAIT_CERT);
+    struct buf plain = {0};
+    struct writer body = writer_to(&plain);
+    certificate_body(c, &body);
+    struct hs_message m = hs_begin(c, TT_HS_COMPRESSED_CERTIFICATE);
+    wr_u16(&m.w, c->hs->compression);
+    wr_u24(&m.w, (uint32_t)buf_size(&plain));
+    struct wr_mark packed = wr_open24(&m.w);
+    tt_rc rc = wr_status(&body);
+    if (rc == TT_OK)
+        rc = compress_bytes(c->hs->compression, buf_bytes(&plain), &c->hs->flight);
+    wr_close(&m.w, packed);
+    buf_free(&plain);
+    TT_OWN(c, rc);
+    return hs_end(c, &m);
 }
 
 tt_rc certificate_put(struct tt_conn *c)
 {
-    const struct identity *id = c->hs->identity;
+    if (c->hs->compression != 0 && c->hs->identity != NULL)
+        return compressed_certificate_put(c);
     struct hs_message m = hs_begin(c, TT_HS_CERTIFICATE);
-    wr_u8(&m.w, 0); /* certificate_request_context */
-    struct wr_mark list = wr_open24(&m.w);
-    for (size_t i = 0; id != NULL && i < id->chain_len; i++) {
-        wr_vec24(&m.w, id->chain[i]);
-        ext_build_block(c, IN_CT, &m.w);
-    }
-    wr_close(&m.w, list);
+    certificate_body(c, &m.w);
     return hs_end(c, &m);
 }
 
@@ -97,6 +60,7 @@ static tt_rc certificate_list_keep(struct tt_conn *c, struct tt_bytes list)
         if (c->peer_chain_len == MAX_PEER_CERTIFICATES)
             return conn_refuse(c, TT_ALERT_BAD_CERTIFICATE, "the peer sent more than %d certificates",
                                MAX_PEER_CERTIFICATES);
+        c->hs->entry = c->peer_chain_len;
         TT_TRY(ext_parse_block(c, IN_CT, extensions));
         wr_vec24(&w, der);
         TT_OWN(c, wr_status(&w));
@@ -152,10 +116,10 @@ static tt_rc certificate_absent(struct tt_conn *c)
     return hs_set_state(c, SERVER_WAIT_FINISHED);
 }
 
-tt_rc certificate_recv(struct tt_conn *c, struct tt_bytes message)
+/* The Certificate structure, from either message; the transcript has the message already. */
+static tt_rc certificate_body_recv(struct tt_conn *c, struct tt_bytes body)
 {
-    struct reader r = reader_of(message);
-    (void)rd_bytes(&r, 4);
+    struct reader r = reader_of(body);
     struct tt_bytes context = rd_vec8(&r, 0);
     struct tt_bytes list = rd_vec24(&r, 0);
     if (rd_done(&r) != TT_OK)
@@ -163,9 +127,43 @@ tt_rc certificate_recv(struct tt_conn *c, struct tt_bytes message)
     if (context.len != 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "Certificate has a context that was not asked for");
     TT_TRY(certificate_list_keep(c, list));
-    TT_OWN(c, transcript_add(&c->hs->transcript, message));
     if (c->peer_chain_len == 0)
         return certificate_absent(c);
     TT_TRY(certificate_judge(c));
     return hs_set_state(c, c->cfg->role == TT_CLIENT ? CLIENT_WAIT_CV : SERVER_WAIT_CV);
+}
+
+tt_rc certificate_recv(struct tt_conn *c, struct tt_bytes message)
+{
+    TT_OWN(c, transcript_add(&c->hs->transcript, message));
+    return certificate_body_recv(c, (struct tt_bytes){message.data + 4, message.len - 4});
+}
+
+tt_rc compressed_certificate_recv(struct tt_conn *c, struct tt_bytes message)
+{
+    struct reader r = reader_of(message);
+    (void)rd_bytes(&r, 4);
+    uint16_t algorithm = rd_u16(&r);
+    size_t len = rd_u24(&r);
+    struct tt_bytes packed = rd_vec24(&r, 1);
+    if (rd_done(&r) != TT_OK)
+        return conn_refuse(c, TT_ALERT_DECODE_ERROR, "CompressedCertificate is malformed");
+    /* RFC 8879 section 4: "If the specified algorithm was not offered ... MUST ... illegal_parameter"; "if
+     * the received CompressedCertificate message cannot be decompressed, the connection MUST be terminated
+     * with the "bad_certificate" alert". A length over our limit for messages is refused before anything is
+     * unpacked. */
+    if (!u16_list_has(&c->cfg->compression, algorithm))
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "certificate compression %u was not offered",
+                           algorithm);
+    if (len == 0 || len > c->cfg->max_message)
+        return conn_refuse(c, TT_ALERT_BAD_CERTIFICATE, "a compressed Certificate says it is %zu bytes long",
+                           len);
+    TT_OWN(c, transcript_add(&c->hs->transcript, message));
+    TT_AUTO(mem_free_auto) uint8_t *body = mem_alloc(len);
+    if (body == NULL)
+        return conn_broken(c, TT_ERR_MEMORY);
+    if (decompress_bytes(algorithm, packed, body, len) != TT_OK)
+        return conn_refuse(c, TT_ALERT_BAD_CERTIFICATE,
+                           "a compressed Certificate does not unpack to what it says");
+    return certificate_body_recv(c, (struct tt_bytes){body, len});
 }
