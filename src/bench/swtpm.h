@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 struct bench_swtpm {
-    char dir[64], tcti[96];
+    char dir[64], tcti[128];
     pid_t pid;
 };
 
