@@ -15,6 +15,7 @@ build libjansson-dev reads and writes JSON
 build libsqlite3-dev the store of the CA
 demo swtpm the emulated TPM, for machines without one and for the tests
 demo openssl the other end of the connections in the demo and the tests
+demo netbase makes /etc/hosts, so that localhost has an address
 test libcmocka-dev the unit test framework
 test gnutls-bin gnutls-serv and gnutls-cli, another TLS implementation to test against
 test tpm2-tools makes keys the way others do, for the tests
