@@ -15,12 +15,13 @@ build libjansson-dev reads and writes JSON
 build libsqlite3-dev the store of the CA
 demo swtpm the emulated TPM, for machines without one and for the tests
 demo openssl the other end of the connections in the demo and the tests
+demo netbase makes /etc/hosts, so that localhost has an address
 test libcmocka-dev the unit test framework
 test gnutls-bin gnutls-serv and gnutls-cli, another TLS implementation to test against
 test tpm2-tools makes keys the way others do, for the tests
 test tpm2-openssl the OpenSSL provider that our key files must work with
 test iproute2 ip, to give a test a network of its own
-test ca-certificates the system store of CAs, which is the default of `connect`
+test ca-certificates the system store of CAs, whom connect trusts by default
 test procps ps, to see that no helper process is left behind
 lint git lists the files of the project
 lint clang the second compiler

@@ -94,13 +94,27 @@ void identities_make(struct identities *all)
     identity_finish(&all->client);
 }
 
+void identity_release_key(struct identity *id)
+{
+    tt_key_free(id->key);
+    OPENSSL_free((void *)(uintptr_t)id->der.data);
+    id->key = NULL;
+    id->der = (struct tt_bytes){NULL, 0};
+}
+
+void identity_replace(struct identity *id, struct tt_key *key, struct tt_bytes der)
+{
+    identity_release_key(id);
+    id->key = key;
+    id->der = der;
+}
+
 static void identity_free(struct identity *id)
 {
+    identity_release_key(id);
     EVP_PKEY_free(id->pkey);
     X509_free(id->cert);
-    OPENSSL_free((void *)(uintptr_t)id->der.data);
     mem_free(id->key_pem);
-    tt_key_free(id->key);
 }
 
 void identities_free(struct identities *all)

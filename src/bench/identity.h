@@ -24,8 +24,14 @@ struct identities {
 void identities_make(struct identities *all);
 void identities_free(struct identities *all);
 
+/* identity_replace: another key with its certificate (libcrypto's allocation); both are the identity's from
+ * now on. identity_release_key: free them early, before the TPM is closed. */
+void identity_replace(struct identity *id, struct tt_key *key, struct tt_bytes der);
+void identity_release_key(struct identity *id);
+
 /* identity_certify: a certificate of the CA for a public key. eku: "serverAuth" or "clientAuth"; dns may be
- * NULL. */
+ * NULL.
+ */
 X509 *identity_certify(const struct identity *ca, EVP_PKEY *subject, const char *eku, const char *dns);
 
 #endif

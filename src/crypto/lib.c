@@ -16,19 +16,6 @@ static bool lib_has_keytype(const char *name)
     return m != NULL;
 }
 
-static bool lib_fetch_hmac(struct crypto_lib *lib, enum hash_id id, const char *digest)
-{
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    if (mac == NULL)
-        return false;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)digest, 0),
-        OSSL_PARAM_construct_end()};
-    lib->hmac[id] = EVP_MAC_CTX_new(mac);
-    EVP_MAC_free(mac);
-    return lib->hmac[id] != NULL && EVP_MAC_CTX_set_params(lib->hmac[id], params) == 1;
-}
-
 static bool lib_fetch_curve(struct curve *c, const char *name, int nid, size_t field_size)
 {
     c->name = name;
@@ -63,7 +50,7 @@ static bool lib_fetch(struct crypto_lib *lib)
         [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
     for (enum hash_id id = HASH_SHA256; id < HASH_COUNT; id++) {
         lib->md[id] = EVP_MD_fetch(NULL, digests[id], NULL);
-        if (lib->md[id] == NULL || !lib_fetch_hmac(lib, id, digests[id]))
+        if (lib->md[id] == NULL)
             return false;
     }
     lib->aead[AEAD_AES_128_GCM] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
@@ -103,10 +90,8 @@ void crypto_lib_free(struct crypto_lib *lib)
 {
     if (lib == NULL)
         return;
-    for (size_t i = 0; i < HASH_COUNT; i++) {
+    for (size_t i = 0; i < HASH_COUNT; i++)
         EVP_MD_free(lib->md[i]);
-        EVP_MAC_CTX_free(lib->hmac[i]);
-    }
     for (size_t i = 0; i < AEAD_COUNT; i++)
         EVP_CIPHER_free(lib->aead[i]);
     for (size_t i = 0; i < CURVE_COUNT; i++) {

@@ -8,7 +8,7 @@
 struct crypto_lib;
 
 /* crypto_lib_new: fetch from the default library context. TT_ERR_INTERNAL when a mandatory algorithm is
- * missing (SHA-256/384, HMAC, AES-GCM); optional ones (ChaCha20-Poly1305, X25519, ...) are looked up with
+ * missing (SHA-256/384, AES-GCM); optional ones (ChaCha20-Poly1305, X25519, ...) are looked up with
  * *_available. */
 TT_MUST_USE tt_rc crypto_lib_new(struct crypto_lib **ret, struct tt_error *err);
 void crypto_lib_free(struct crypto_lib *lib);

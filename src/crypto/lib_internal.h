@@ -28,12 +28,12 @@ struct curve {
 
 struct crypto_lib {
     EVP_MD *md[HASH_COUNT];
-    EVP_MAC_CTX *hmac[HASH_COUNT]; /* templates with the digest set; only ever duplicated */
-    EVP_CIPHER *aead[AEAD_COUNT];  /* NULL where libcrypto lacks it */
+    EVP_CIPHER *aead[AEAD_COUNT]; /* NULL where libcrypto lacks it */
     struct curve curves[CURVE_COUNT];
     bool has_x25519, has_x448, has_ed25519, has_ed448, has_mlkem768;
-    bool has_mldsa[3];        /* ML-DSA-44, -65, -87 */
-    OSSL_LIB_CTX *bare;       /* without any algorithm: what is decoded in it stays undecoded (cert.c); may be NULL */
+    bool has_mldsa[3]; /* ML-DSA-44, -65, -87 */
+    OSSL_LIB_CTX
+        *bare; /* without any algorithm: what is decoded in it stays undecoded (cert.c); may be NULL */
     OSSL_PROVIDER *bare_null; /* keeps the default provider out of it */
 };
 

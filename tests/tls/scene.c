@@ -143,7 +143,8 @@ static void steal_secrets(struct scene *s, enum tt_role r)
     const struct tt_conn *c = s->conn[r];
     if (c->hs != NULL && c->write_key.aead != NULL)
         s->hs_secret[r] = r == TT_CLIENT ? c->hs->client_hs : c->hs->server_hs;
-    if (s->tap_phase[r] != TAP_APPLICATION)
+    static const struct ks_secret none;
+    if (memcmp(&s->ap_secret[r], &none, sizeof none) == 0)
         s->ap_secret[r] = c->write_secret;
 }
 
@@ -151,14 +152,14 @@ static void steal_secrets(struct scene *s, enum tt_role r)
 static bool tap_next_key(struct scene *s, enum tt_role from)
 {
     const struct tt_conn *c = s->conn[from];
-    const struct ks_secret *secret = &s->ap_secret[from];
+    struct ks_secret *secret = &s->ap_secret[from];
     if (s->tap_phase[from] == TAP_CLEAR) {
         s->tap_phase[from] = TAP_HANDSHAKE;
         secret = &s->hs_secret[from];
     } else if (s->tap_phase[from] == TAP_HANDSHAKE) {
         s->tap_phase[from] = TAP_APPLICATION;
     } else if (memcmp(secret, &c->write_secret, sizeof *secret) != 0) {
-        s->ap_secret[from] = c->write_secret; /* after a KeyUpdate */
+        must(ks_next_traffic(c->cfg->lib, c->suite->hash, secret), "KeyUpdate", NULL);
     } else {
         return false;
     }

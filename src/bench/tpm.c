@@ -1,0 +1,179 @@
+/* bench/tpm.c: bench-tpm: what a handshake asks of the TPM: commands counted, TPM2_Sign against the whole
+ * handshake. On the embedded TPM in a directory of its own, or on the one that TPMTLS_TPM names. Layer:
+ * bench. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench/ends.h"
+#include "bench/report.h"
+#include "bench/swtpm.h"
+
+#define HANDSHAKES   101
+#define TPM2_SIGN_CC 0x15d
+
+static double wall_now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void must(tt_rc rc, const struct tt_error *err)
+{
+    if (rc != TT_OK)
+        die(err->text);
+}
+
+/* ---- the client's identity becomes a key of the TPM ---- */
+
+static void use_key(struct identities *ids, struct tt_key *key)
+{
+    struct tt_bytes spki = tt_key_spki(key);
+    const uint8_t *at = spki.data;
+    EVP_PKEY *public = d2i_PUBKEY(NULL, &at, (long)spki.len);
+    uint8_t *der = NULL;
+    X509 *cert = public == NULL ? NULL : identity_certify(&ids->ca, public, "clientAuth", NULL);
+    int len = cert == NULL ? 0 : i2d_X509(cert, &der);
+    if (len <= 0)
+        die("the certificate of the TPM's key");
+    identity_replace(&ids->client, key, (struct tt_bytes){der, (size_t)len});
+    X509_free(cert);
+    EVP_PKEY_free(public);
+}
+
+static void one_handshake(const struct identities *ids)
+{
+    struct ends e;
+    struct pair p;
+    ends_make(&e, ids, TT_SUITE_AES_128_GCM_SHA256);
+    pair_connect(&p, &e, NULL);
+    pair_free(&p);
+    ends_free(&e);
+}
+
+/* ---- counting ---- */
+
+/* struct start: a process that starts, opens its key and makes its first handshake. */
+struct start {
+    const char *spec;    /* the TPM */
+    struct tt_bytes pem; /* the key's file, or: */
+    uint32_t handle;
+};
+
+/* The commands of a start, everything from the opening of the TPM on included. */
+static double commands_of_start(const struct start *s, struct identities *ids)
+{
+    struct tt_tpm *tpm = NULL;
+    struct tt_key *key = NULL;
+    struct tt_error err = {0};
+    must(tt_tpm_open(&tpm, s->spec, &err), &err);
+    must(s->handle != 0 ? tt_key_open_handle(&key, tpm, s->handle, &err)
+                        : tt_key_open_pem(&key, tpm, s->pem, &err),
+         &err);
+    use_key(ids, key);
+    one_handshake(ids);
+    double commands = (double)tt_tpm_command_count(tpm);
+    identity_release_key(&ids->client);
+    tt_tpm_close(tpm);
+    return commands;
+}
+
+static void from_handle(struct report *r, struct identities *ids)
+{
+    struct bench_swtpm t;
+    const char *why = bench_swtpm_start(&t, "0x81000010");
+    if (why != NULL) {
+        report_note(r, why);
+        return;
+    }
+    const struct start s = {.spec = t.tcti, .handle = 0x81000010};
+    report_figure(r, &(struct figure){"commands_start_handle", "first handshake from a persistent handle",
+                                      "commands", commands_of_start(&s, ids), 2, 0});
+    bench_swtpm_stop(&t);
+}
+
+/* ---- times ---- */
+
+struct trace {
+    double sign[HANDSHAKES * 2];
+    size_t n;
+};
+
+static void keep_sign(void *arg, const struct tt_tpm_event *event)
+{
+    struct trace *t = arg;
+    if (event->command == TPM2_SIGN_CC && t->n < sizeof t->sign / sizeof *t->sign)
+        t->sign[t->n++] = (double)event->nanoseconds / 1e3;
+}
+
+static void loaded_key(struct report *r, struct tt_tpm *tpm, const struct identities *ids)
+{
+    static struct trace trace;
+    static double times[HANDSHAKES], shares[HANDSHAKES];
+    struct ends e;
+    ends_make(&e, ids, TT_SUITE_AES_128_GCM_SHA256);
+    tt_tpm_set_trace(tpm, keep_sign, &trace);
+    uint64_t before = tt_tpm_command_count(tpm);
+    for (size_t i = 0; i < HANDSHAKES; i++) {
+        struct pair p;
+        double start = wall_now();
+        pair_connect(&p, &e, NULL);
+        times[i] = (wall_now() - start) * 1e6;
+        shares[i] = trace.n == i + 1 ? trace.sign[i] / times[i] * 100 : 0;
+        pair_free(&p);
+    }
+    double commands = (double)(tt_tpm_command_count(tpm) - before) / HANDSHAKES;
+    tt_tpm_set_trace(tpm, NULL, NULL);
+    report_figure(
+        r, &(struct figure){"commands_loaded", "a handshake with a loaded key", "commands", commands, 1, 0});
+    report_section(r, "Time, wall clock, both ends in this process; the client signs with the TPM");
+    report_figure(r, &(struct figure){"sign_us", "TPM2_Sign", "us", median(trace.sign, trace.n), 0, 0});
+    report_figure(
+        r, &(struct figure){"handshake_us", "full mutual handshake", "us", median(times, HANDSHAKES), 0, 0});
+    report_figure(
+        r, &(struct figure){"sign_share", "TPM2_Sign's share of it", "%", median(shares, HANDSHAKES), 0, 0});
+    ends_free(&e);
+}
+
+/* ---- the whole ---- */
+
+static void from_key_file(struct report *r, const char *spec, struct identities *ids)
+{
+    struct tt_tpm *tpm = NULL;
+    struct tt_key *key = NULL;
+    struct tt_error err = {0};
+    char *pem = NULL;
+    must(tt_tpm_open(&tpm, spec, &err), &err);
+    report_note(r, tt_tpm_describe(tpm));
+    must(tt_key_create(&pem, tpm, TT_KEY_P256, &err), &err);
+    const struct start s = {.spec = spec, .pem = {(const uint8_t *)pem, strlen(pem)}};
+    report_figure(r, &(struct figure){"commands_start_file", "first handshake from a key file", "commands",
+                                      commands_of_start(&s, ids), 4, 0});
+    must(tt_key_open_pem(&key, tpm, s.pem, &err), &err);
+    use_key(ids, key);
+    loaded_key(r, tpm, ids);
+    identity_release_key(&ids->client);
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+int main(int argc, char **argv)
+{
+    struct report *r = report_open(argc, argv, "tpmtls: the TPM in a handshake");
+    struct identities ids;
+    char dir[64] = "", spec[80];
+    const char *named = getenv("TPMTLS_TPM");
+    identities_make(&ids);
+    if (named == NULL)
+        bench_dir_make(dir, sizeof dir);
+    (void)snprintf(spec, sizeof spec, "embedded:%s/tpm", dir);
+    report_section(r, "TPM commands, from the opening of the TPM on");
+    from_handle(r, &ids);
+    from_key_file(r, named != NULL ? named : spec, &ids);
+    identities_free(&ids);
+    if (named == NULL)
+        bench_dir_remove(dir);
+    return report_close(r);
+}
