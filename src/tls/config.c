@@ -278,7 +278,10 @@ tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on)
 static tt_rc check_identity(struct tt_config *cfg, const struct identity *id, struct tt_error *err)
 {
     TT_AUTO(pubkey_free_auto) struct pubkey *key = NULL;
-    if (cert_leaf_key(&key, cfg->lib, id->chain[0]) != TT_OK)
+    tt_rc rc = cert_leaf_key(&key, cfg->lib, id->chain[0]);
+    if (rc == TT_ERR_MEMORY)
+        return error_set(err, rc, "out of memory");
+    if (rc != TT_OK)
         return error_set(err, TT_ERR_USAGE, "the certificate of our identity cannot be read");
     for (size_t i = 0; i < id->schemes.n; i++)
         if (!pubkey_fits(key, id->schemes.items[i]))
