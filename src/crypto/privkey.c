@@ -43,8 +43,11 @@ tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struc
                              ? "the private key is encrypted and no password was given"
                              : "the password of the private key is wrong, or the key is damaged");
     }
-    struct sig_key *k = sig_key_of(pkey);
-    if (k == NULL)
+    struct sig_key *k = NULL;
+    tt_rc rc = sig_key_new(&k, pkey);
+    if (rc == TT_ERR_MEMORY)
+        return error_set(err, rc, "out of memory");
+    if (rc != TT_OK)
         return error_set(err, TT_ERR_UNSUPPORTED, "this kind of private key cannot sign in TLS 1.3");
     *ret = (struct privkey *)k;
     return TT_OK;

@@ -95,18 +95,22 @@ static bool key_classify(struct sig_key *k)
     }
 }
 
-struct sig_key *sig_key_of(EVP_PKEY *pkey)
+tt_rc sig_key_new(struct sig_key **ret, EVP_PKEY *pkey)
 {
-    struct sig_key *k = pkey == NULL ? NULL : mem_alloc(sizeof *k);
+    if (pkey == NULL)
+        return TT_ERR_DECODE;
+    struct sig_key *k = mem_alloc(sizeof *k);
     if (k == NULL) {
         EVP_PKEY_free(pkey);
-        return NULL;
+        return TT_ERR_MEMORY;
     }
     k->pkey = pkey;
-    if (key_classify(k))
-        return k;
-    sig_key_free(k);
-    return NULL;
+    if (!key_classify(k)) {
+        sig_key_free(k);
+        return TT_ERR_DECODE;
+    }
+    *ret = k;
+    return TT_OK;
 }
 
 void sig_key_free(struct sig_key *k)
@@ -202,12 +206,12 @@ tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct
             pkey = NULL;
         }
     }
-    struct sig_key *k = sig_key_of(pkey);
+    struct sig_key *k = NULL;
+    tt_rc rc = sig_key_new(&k, pkey);
     ERR_clear_error();
-    if (k == NULL)
-        return TT_ERR_DECODE;
-    *ret = (struct pubkey *)k;
-    return TT_OK;
+    if (rc == TT_OK)
+        *ret = (struct pubkey *)k;
+    return rc;
 }
 
 static const struct sig_key *key_of(const struct pubkey *k)

@@ -33,7 +33,8 @@ struct sig_key {
 };
 
 const struct scheme_info *scheme_info_of(uint16_t scheme); /* NULL for an unknown scheme */
-struct sig_key *sig_key_of(EVP_PKEY *pkey);                /* takes pkey, also on failure (NULL) */
+/* sig_key_new: takes pkey, also on failure. TT_ERR_DECODE for NULL and for a key of an unknown kind. */
+TT_MUST_USE tt_rc sig_key_new(struct sig_key **ret, EVP_PKEY *pkey);
 void sig_key_free(struct sig_key *k);
 bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1);
 /* spki_point: the curve and the uncompressed point of a P-256 or P-384 key; false for any other. */

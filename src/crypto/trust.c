@@ -279,6 +279,16 @@ static STACK_OF(X509) * read_rest(const struct crypto_lib *lib, const struct tru
     return rest;
 }
 
+static tt_rc leaf_key(struct pubkey **ret, unsigned *ret_alert, const struct crypto_lib *lib, X509 *leaf,
+                      struct tt_error *err)
+{
+    tt_rc rc = x509_key(ret, lib, leaf);
+    if (rc != TT_ERR_DECODE)
+        return rc == TT_OK ? rc : error_set(err, rc, "out of memory");
+    *ret_alert = TT_ALERT_UNSUPPORTED_CERTIFICATE;
+    return error_set(err, TT_ERR_VERIFY, "the peer's certificate holds a key of an unknown kind");
+}
+
 tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, const struct tt_trust *trust,
                    const struct trust_request *req, struct tt_error *err)
 {
@@ -289,12 +299,11 @@ tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, cons
     STACK_OF(X509) *rest = trust == NULL ? NULL : read_rest(lib, req);
     struct pubkey *key = NULL;
     tt_rc rc = trust == NULL ? TT_OK : verify_chain(&ret->alert, trust, leaf, rest, req, err);
-    if (rc == TT_ERR_INTERNAL)
+    if (rc == TT_OK)
+        rc = leaf_key(&key, &ret->alert, lib, leaf, err);
+    /* What went wrong on our side is not the peer's fault. */
+    if (rc == TT_ERR_INTERNAL || rc == TT_ERR_MEMORY)
         ret->alert = TT_ALERT_INTERNAL_ERROR;
-    if (rc == TT_OK && x509_key(&key, lib, leaf) != TT_OK) {
-        ret->alert = TT_ALERT_UNSUPPORTED_CERTIFICATE;
-        rc = error_set(err, TT_ERR_VERIFY, "the peer's certificate holds a key of an unknown kind");
-    }
     int64_t not_after = cert_not_after(leaf);
     X509_free(leaf);
     sk_X509_pop_free(rest, X509_free);

@@ -351,16 +351,21 @@ tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on)
 static tt_rc check_identity(struct tt_config *cfg, struct identity *id, struct tt_error *err)
 {
     TT_AUTO(pubkey_free_auto) struct pubkey *key = NULL;
-    if (cert_leaf_key(&key, cfg->lib, id->chain[0]) != TT_OK)
+    tt_rc rc = cert_leaf_key(&key, cfg->lib, id->chain[0]);
+    if (rc == TT_ERR_MEMORY)
+        return error_set(err, rc, "out of memory");
+    if (rc != TT_OK)
         return error_set(err, TT_ERR_USAGE, "the certificate of our identity cannot be read");
     for (size_t i = 0; i < id->schemes.n; i++)
         if (!pubkey_fits(key, id->schemes.items[i]))
             return error_set(err, TT_ERR_USAGE, "the key in our certificate cannot sign with %s",
                              tt_scheme_name(id->schemes.items[i]));
-    if (cert_names_read(&id->leaf, id->chain[0]) != TT_OK ||
-        cert_names_read(&id->top, id->chain[id->chain_len - 1]) != TT_OK)
+    rc = cert_names_read(&id->leaf, id->chain[0]);
+    if (rc == TT_OK)
+        rc = cert_names_read(&id->top, id->chain[id->chain_len - 1]);
+    if (rc == TT_ERR_DECODE)
         return error_set(err, TT_ERR_USAGE, "a certificate of our identity cannot be read");
-    return TT_OK;
+    return rc == TT_OK ? TT_OK : error_set(err, rc, "out of memory");
 }
 
 static tt_rc check_key_shares(struct tt_config *cfg, struct tt_error *err)

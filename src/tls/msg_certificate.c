@@ -93,7 +93,7 @@ static tt_rc certificate_judge(struct tt_conn *c)
     tt_rc rc = trust_verify(&verdict, cfg->lib, trust, &req, &why);
     if (rc != TT_OK) {
         error_hint(&c->status.error, "%s", why.hint);
-        return conn_fail(c, rc == TT_ERR_INTERNAL ? rc : TT_ERR_VERIFY, verdict.alert, "%s", why.text);
+        return conn_fail(c, rc == TT_ERR_DECODE ? TT_ERR_VERIFY : rc, verdict.alert, "%s", why.text);
     }
     pubkey_free(c->hs->peer_key);
     c->hs->peer_key = verdict.leaf_key;

@@ -47,6 +47,17 @@ static struct test_key *make_key(const struct scene *s, const struct test_cert *
     return test_key_new(s->options.key_kind != NULL ? s->options.key_kind : "P-256", &cert);
 }
 
+/* What newer libraries would offer besides is left out, so that the messages are the same everywhere. */
+static void set_fixed_lists(struct tt_config *cfg)
+{
+    static const uint16_t groups[] = {TT_GROUP_X25519, TT_GROUP_SECP256R1, TT_GROUP_SECP384R1};
+    static const uint16_t schemes[] = {
+        TT_SCHEME_ECDSA_SECP256R1_SHA256, TT_SCHEME_ECDSA_SECP384R1_SHA384, TT_SCHEME_ED25519,
+        TT_SCHEME_RSA_PSS_RSAE_SHA256,    TT_SCHEME_RSA_PSS_RSAE_SHA384,    TT_SCHEME_RSA_PSS_RSAE_SHA512};
+    must(tt_config_set_groups(cfg, groups, TT_COUNT(groups)), "groups", NULL);
+    must(tt_config_set_verify_schemes(cfg, schemes, TT_COUNT(schemes)), "schemes", NULL);
+}
+
 static void set_lists(struct tt_config *cfg, uint16_t suite, uint16_t group, bool alpn, size_t max_message)
 {
     static const struct tt_bytes mqtt = {(const uint8_t *)"mqtt", 4};
@@ -72,6 +83,7 @@ void scene_configs(struct scene *s, struct scene_options options)
     for (enum tt_role r = TT_CLIENT; r <= TT_SERVER; r++) {
         must(tt_config_new(&s->cfg[r], r, &err), "config", &err);
         add_trust(s->cfg[r], s->ca);
+        set_fixed_lists(s->cfg[r]);
         set_lists(s->cfg[r], options.suite, r == TT_CLIENT ? options.client_group : options.server_group,
                   options.alpn, options.max_message);
     }
