@@ -170,7 +170,7 @@ static bool tap_next_key(struct scene *s, enum tt_role from)
         secret = &s->hs_secret[from];
     } else if (s->tap_phase[from] == TAP_HANDSHAKE) {
         s->tap_phase[from] = TAP_APPLICATION;
-    } else if (memcmp(secret, &c->write_secret, sizeof *secret) != 0) {
+    } else if (memcmp(secret, &c->write_secret, hash_size(c->suite->hash)) != 0) {
         must(ks_next_traffic(c->cfg->lib, c->suite->hash, secret), "KeyUpdate", NULL);
     } else {
         return false;
