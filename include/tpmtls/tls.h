@@ -120,6 +120,9 @@ TT_API TT_MUST_USE tt_rc tt_config_set_request_scts(struct tt_config *cfg, bool 
 /* Tell the peer our trust anchors' names (certificate_authorities), so that it can choose. Servers do by
  * default where they ask for certificates; clients do not. Left out when they are more than 8 KiB. */
 TT_API TT_MUST_USE tt_rc tt_config_set_send_authorities(struct tt_config *cfg, bool on);
+/* Post-handshake client authentication (RFC 9846 section 4.7.2), off by default. Client: offer it. Server: be
+ * able to ask (tt_conn_request_certificate), which needs a trust set like TT_CLIENT_AUTH_REQUEST does. */
+TT_API TT_MUST_USE tt_rc tt_config_set_post_handshake_auth(struct tt_config *cfg, bool on);
 /* Client: reserved values (GREASE, RFC 8701) and a new order of the extensions in each ClientHello; on by
  * default. */
 TT_API TT_MUST_USE tt_rc tt_config_set_grease(struct tt_config *cfg, bool on);
@@ -303,6 +306,13 @@ TT_API bool tt_conn_received_close_notify(const struct tt_conn *c);
 
 /* tt_conn_key_update: move our sending keys on; ask the peer to do the same when request_peer is set. */
 TT_API TT_MUST_USE tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer);
+
+/* tt_conn_request_certificate: server, connected: ask the client for a certificate now. TT_ERR_UNSUPPORTED
+ * when the client did not offer it; TT_ERR_BUSY while an earlier request is open. The answer is complete when
+ * tt_conn_certificate_requested is false again; a client may decline: then tt_conn_info.peer_chain_len is 0.
+ */
+TT_API TT_MUST_USE tt_rc tt_conn_request_certificate(struct tt_conn *c);
+TT_API bool tt_conn_certificate_requested(const struct tt_conn *c);
 
 /* tt_conn_trim: give back buffers that hold nothing; call it when a connection falls idle. */
 TT_API void tt_conn_trim(struct tt_conn *c);

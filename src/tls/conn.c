@@ -60,6 +60,7 @@ void tt_conn_free(struct tt_conn *c)
     if (c == NULL)
         return;
     hs_free(c->hs);
+    hash_free(c->post_hash);
     rec_key_free(&c->read_key);
     rec_key_free(&c->write_key);
     struct buf *const bufs[] = {&c->in,          &c->plain,      &c->msg,       &c->out,      &c->alpn,
@@ -125,7 +126,16 @@ void tt_conn_set_now(struct tt_conn *c, int64_t now_ms)
 
 bool tt_conn_is_connected(const struct tt_conn *c)
 {
-    return c->state == CLIENT_CONNECTED || c->state == SERVER_CONNECTED;
+    switch (c->state) {
+    case CLIENT_CONNECTED:
+    case CLIENT_POST_WAIT_SIGN:
+    case SERVER_CONNECTED:
+    case SERVER_POST_WAIT_CV:
+    case SERVER_POST_WAIT_FINISHED:
+        return true;
+    default:
+        return false;
+    }
 }
 
 bool tt_conn_received_close_notify(const struct tt_conn *c)
@@ -197,7 +207,9 @@ tt_rc tt_conn_sign_complete(struct tt_conn *c, uint64_t id, struct tt_bytes sign
     if (signature.len == 0 || signature.len > UINT16_MAX)
         return conn_broken(c, TT_ERR_USAGE);
     TT_TRY(certificate_verify_put(c, signature));
-    TT_TRY(c->cfg->role == TT_CLIENT ? client_finish(c) : server_finish(c));
+    TT_TRY(c->state == CLIENT_POST_WAIT_SIGN ? post_auth_finish(c)
+           : c->cfg->role == TT_CLIENT       ? client_finish(c)
+                                             : server_finish(c));
     return conn_process_messages(c);
 }
 

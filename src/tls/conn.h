@@ -23,6 +23,7 @@ enum conn_state {
     CLIENT_WAIT_FINISHED,
     CLIENT_WAIT_SIGN,
     CLIENT_CONNECTED,
+    CLIENT_POST_WAIT_SIGN, /* connected, and a post-handshake request awaits our signature */
     SERVER_START,
     SERVER_WAIT_CH2, /* after our HelloRetryRequest; START again in the standard's diagram */
     SERVER_WAIT_SIGN,
@@ -31,13 +32,15 @@ enum conn_state {
     SERVER_WAIT_CV,
     SERVER_WAIT_FINISHED,
     SERVER_CONNECTED,
+    SERVER_POST_WAIT_CV, /* connected, in the middle of the answer to a post-handshake request */
+    SERVER_POST_WAIT_FINISHED,
     CONN_STATE_COUNT
 };
 const char *conn_state_name(enum conn_state s);
 
 #define CONN_MAX_SESSIONS 8
 
-struct hs; /* the handshake's own memory, hs.h; NULL once connected */
+struct hs; /* the handshake's own memory, hs.h; NULL once connected, but for an open post-handshake request */
 
 struct tt_conn {
     struct tt_config *cfg;
@@ -78,6 +81,8 @@ struct tt_conn {
     /* what is kept after the handshake */
     uint16_t group, local_scheme, peer_scheme;
     bool hello_retry_request;
+    bool peer_post_auth;        /* server: the client offered post_handshake_auth */
+    struct hash_ctx *post_hash; /* where it may be used: the transcript up to the client's Finished */
     struct ks_secret exporter_secret, early_exporter_secret, resumption_secret;
     struct buf alpn;        /* the chosen protocol */
     struct buf server_name; /* client: whom to reach; server: what was asked for */
@@ -94,6 +99,12 @@ struct tt_conn {
     uint64_t handshake_bytes_in, handshake_bytes_out;
     struct tt_conn_status status;
 };
+
+/* conn_in_handshake: the first handshake is not complete. */
+static inline bool conn_in_handshake(const struct tt_conn *c)
+{
+    return !tt_conn_is_connected(c);
+}
 
 /* conn_fail: the one way to give up: keeps the first error, queues the alert (TT_ALERT_NONE: none), wipes the
  * keys' further use. Returns rc so that `return conn_fail(...)` reads well. */

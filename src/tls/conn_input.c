@@ -46,7 +46,7 @@ tt_rc conn_process_messages(struct tt_conn *c)
         /* Consumed first: what is left over is then visible to a change of keys. The bytes stay where they
          * are. */
         buf_consume(&c->msg, 4 + len);
-        if (c->hs == NULL)
+        if (!conn_in_handshake(c))
             TT_TRY(input_quiet(c));
         TT_TRY(hs_receive(c, (struct tt_bytes){at, 4 + len}));
     }
@@ -78,6 +78,11 @@ static tt_rc input_alert(struct tt_conn *c, struct tt_bytes content)
 static tt_rc input_application_data(struct tt_conn *c, size_t len)
 {
     bool early = c->state == SERVER_WAIT_EOED;
+    /* "All of the client's messages for a given response MUST appear consecutively on the wire"
+     * (section 4.7.2) */
+    if (c->state == SERVER_POST_WAIT_CV || c->state == SERVER_POST_WAIT_FINISHED)
+        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE,
+                           "application data cuts the client's authentication in two");
     if (!tt_conn_is_connected(c) && !early)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "application data came during the handshake");
     if (len == 0)
@@ -107,7 +112,7 @@ static tt_rc input_content(struct tt_conn *c, uint8_t type, struct tt_bytes cont
     switch (type) {
     case CT_HANDSHAKE:
         TT_OWN(c, buf_append(&c->msg, content.data, content.len));
-        if (c->hs != NULL)
+        if (conn_in_handshake(c))
             c->handshake_bytes_in += content.len;
         return conn_process_messages(c);
     case CT_ALERT:

@@ -32,7 +32,8 @@ static const struct ext table[] = {
     {EXT_EARLY_DATA, IN_CH | IN_EE | IN_NST, early_data_wants, early_data_build, early_data_parse},
     {EXT_PSK_KEY_EXCHANGE_MODES, IN_CH, psk_modes_wants, psk_modes_build, psk_modes_parse},
     {EXT_OID_FILTERS, IN_CR, NULL, NULL, NULL},
-    {EXT_POST_HANDSHAKE_AUTH, IN_CH, NULL, NULL, NULL},
+    {EXT_POST_HANDSHAKE_AUTH, IN_CH, post_handshake_auth_wants, post_handshake_auth_build,
+     post_handshake_auth_parse},
     /* "MUST be the last extension in the ClientHello" */
     {EXT_PRE_SHARED_KEY, IN_CH | IN_SH, pre_shared_key_wants, pre_shared_key_build, pre_shared_key_parse},
 };

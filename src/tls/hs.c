@@ -17,6 +17,7 @@ static const struct hs_edge edges[] = {
     {CLIENT_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END}},
     {CLIENT_CONNECTED, TT_HS_NEW_SESSION_TICKET, new_session_ticket_recv, {CLIENT_CONNECTED, END, END, END}},
     {CLIENT_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {CLIENT_CONNECTED, END, END, END}},
+    {CLIENT_CONNECTED, TT_HS_CERTIFICATE_REQUEST, post_auth_request_recv, {CLIENT_CONNECTED, CLIENT_POST_WAIT_SIGN, END, END}},
     {SERVER_START, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_CH2, SERVER_WAIT_EOED, SERVER_WAIT_FINISHED}},
     {SERVER_WAIT_CH2, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_FINISHED, END, END}},
     {SERVER_WAIT_EOED, TT_HS_END_OF_EARLY_DATA, end_of_early_data_recv, {SERVER_WAIT_FINISHED, END, END, END}},
@@ -25,6 +26,10 @@ static const struct hs_edge edges[] = {
     {SERVER_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_WAIT_FINISHED, END, END, END}},
     {SERVER_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END}},
     {SERVER_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {SERVER_CONNECTED, END, END, END}},
+    {SERVER_CONNECTED, TT_HS_CERTIFICATE, post_auth_certificate_recv, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END}},
+    {SERVER_CONNECTED, TT_HS_COMPRESSED_CERTIFICATE, post_auth_certificate_recv, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END}},
+    {SERVER_POST_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_POST_WAIT_FINISHED, END, END, END}},
+    {SERVER_POST_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END}},
 };
 /* clang-format on */
 
@@ -53,7 +58,7 @@ static bool edge_leads_to(const struct hs_edge *e, enum conn_state next)
 /* A signature's answer goes on where the state it interrupted could go. */
 static bool sign_leads_to(enum conn_state from, enum conn_state next)
 {
-    return (from == CLIENT_WAIT_SIGN && next == CLIENT_CONNECTED) ||
+    return ((from == CLIENT_WAIT_SIGN || from == CLIENT_POST_WAIT_SIGN) && next == CLIENT_CONNECTED) ||
            (from == SERVER_WAIT_SIGN && (next == SERVER_WAIT_CERT || next == SERVER_WAIT_FINISHED));
 }
 
@@ -80,6 +85,7 @@ const char *conn_state_name(enum conn_state s)
         [CLIENT_WAIT_FINISHED] = "CLIENT_WAIT_FINISHED",
         [CLIENT_WAIT_SIGN] = "CLIENT_WAIT_SIGN",
         [CLIENT_CONNECTED] = "CLIENT_CONNECTED",
+        [CLIENT_POST_WAIT_SIGN] = "CLIENT_POST_WAIT_SIGN",
         [SERVER_START] = "SERVER_START",
         [SERVER_WAIT_CH2] = "SERVER_WAIT_CH2",
         [SERVER_WAIT_SIGN] = "SERVER_WAIT_SIGN",
@@ -88,6 +94,8 @@ const char *conn_state_name(enum conn_state s)
         [SERVER_WAIT_CV] = "SERVER_WAIT_CV",
         [SERVER_WAIT_FINISHED] = "SERVER_WAIT_FINISHED",
         [SERVER_CONNECTED] = "SERVER_CONNECTED",
+        [SERVER_POST_WAIT_CV] = "SERVER_POST_WAIT_CV",
+        [SERVER_POST_WAIT_FINISHED] = "SERVER_POST_WAIT_FINISHED",
     };
     return (size_t)s < TT_COUNT(names) ? names[s] : "?";
 }
@@ -246,6 +254,11 @@ tt_rc hs_connected(struct tt_conn *c, enum conn_state state)
     if (!proven)
         return conn_broken(c, TT_ERR_INTERNAL);
     TT_TRY(hs_set_state(c, state));
+    bool post_auth = c->cfg->post_handshake_auth && (c->cfg->role == TT_CLIENT || c->peer_post_auth);
+    if (post_auth) { /* its handshake context goes on from here (section 4.5) */
+        c->post_hash = c->hs->transcript.hash;
+        c->hs->transcript.hash = NULL;
+    }
     hs_free(c->hs);
     c->hs = NULL;
     return TT_OK;
@@ -255,7 +268,10 @@ tt_rc hs_ask_signature(struct tt_conn *c, enum conn_state wait_state)
 {
     struct hs *hs = c->hs;
     struct sign_state *s = &hs->sign;
-    TT_TRY(hs_flush(c)); /* so that the peer works on what is ready while the signer does */
+    /* So that the peer works on what is ready while the signer does. After the handshake the messages must
+     * stay together (section 4.7.2): they go out as one. */
+    if (wait_state != CLIENT_POST_WAIT_SIGN)
+        TT_TRY(hs_flush(c));
     TT_OWN(c, certificate_verify_content(c, c->cfg->role, s->content, &s->content_len));
     s->scheme = hs->scheme;
     enum hash_id hash = scheme_hash(s->scheme);

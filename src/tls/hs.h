@@ -76,6 +76,8 @@ struct hs {
     enum peer_auth peer_auth;
     struct pubkey *peer_key;
     bool certificate_requested; /* a CertificateRequest was sent or received */
+    uint8_t context[255];       /* certificate_request_context; empty in the first handshake */
+    size_t context_len;
     const struct identity *identity;
     uint16_t scheme; /* what our identity will sign with */
     struct sign_state sign;
@@ -180,6 +182,12 @@ TT_MUST_USE tt_rc server_retry(struct tt_conn *c);
 TT_MUST_USE tt_rc server_flight(struct tt_conn *c); /* ServerHello ... Certificate */
 TT_MUST_USE tt_rc server_finish(struct tt_conn *c); /* after CertificateVerify */
 TT_MUST_USE tt_rc server_connected(struct tt_conn *c);
+
+/* post_auth.c: post-handshake client authentication (section 4.7.2) */
+TT_MUST_USE tt_rc post_auth_request_recv(struct tt_conn *c, struct tt_bytes message); /* client */
+TT_MUST_USE tt_rc post_auth_finish(struct tt_conn *c);
+TT_MUST_USE tt_rc post_auth_certificate_recv(struct tt_conn *c, struct tt_bytes message); /* server */
+TT_MUST_USE tt_rc post_auth_done(struct tt_conn *c);
 
 /* the edge table, for the dispatcher, the test of all 256 types, and the diagram in docs/ */
 struct hs_edge {

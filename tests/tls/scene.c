@@ -90,10 +90,13 @@ void scene_configs(struct scene *s, struct scene_options options)
     add_identity(s->cfg[TT_SERVER], s->key[TT_SERVER]);
     if (options.client_identity)
         add_identity(s->cfg[TT_CLIENT], s->key[TT_CLIENT]);
-    must(tt_config_set_grease(s->cfg[TT_CLIENT], false), "grease", NULL); /* the tests know where things stand */
+    must(tt_config_set_grease(s->cfg[TT_CLIENT], false), "grease",
+         NULL); /* the tests know where things stand */
     must(tt_config_set_middlebox_compat(s->cfg[TT_CLIENT], !options.no_compat), "compat", NULL);
     must(tt_config_set_force_retry(s->cfg[TT_SERVER], options.force_retry), "retry", NULL);
     must(tt_config_set_client_auth(s->cfg[TT_SERVER], options.client_auth), "client auth", NULL);
+    must(tt_config_set_post_handshake_auth(s->cfg[TT_CLIENT], options.post_auth), "post", NULL);
+    must(tt_config_set_post_handshake_auth(s->cfg[TT_SERVER], options.post_auth), "post", NULL);
     if (options.early_data) {
         static const struct tt_ticket_key key = {.name = {1}, .key = {2}};
         must(tt_tickets_new(&s->tickets, TEST_NOW * 1000, &err), "tickets", &err);
@@ -289,6 +292,16 @@ void scene_reach_early(struct scene *s)
     assert_int_equal(s->conn[TT_SERVER]->state, SERVER_WAIT_EOED);
 }
 
+void scene_reach_post(struct scene *s, enum conn_state state)
+{
+    scene_finish(s);
+    assert_int_equal(tt_conn_request_certificate(s->conn[TT_SERVER]), TT_OK);
+    scene_collect(s);
+    enum tt_role end = state == CLIENT_POST_WAIT_SIGN ? TT_CLIENT : TT_SERVER;
+    while (s->conn[end]->state != state)
+        assert_true(end == TT_CLIENT ? scene_deliver(s, TT_CLIENT) == TT_OK : scene_tick(s));
+}
+
 void scene_reach(struct scene *s, enum tt_role end, enum conn_state state)
 {
     while (s->conn[end]->state != state)
@@ -310,6 +323,8 @@ void scene_finish(struct scene *s)
 
 static const struct ks_secret *read_secret_of(const struct tt_conn *c)
 {
+    if (tt_conn_is_connected(c))
+        return &c->read_secret;
     if (c->state == SERVER_WAIT_EOED)
         return &c->hs->early_traffic;
     if (c->cfg->role == TT_SERVER)

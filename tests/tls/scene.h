@@ -20,6 +20,7 @@ struct scene_options {
     const char *key_kind;                              /* NULL: "P-256" */
     const struct test_cert *server_cert, *client_cert; /* NULL: sensible ones; issuer NULL: the scene's CA */
     size_t max_message;                                /* 0: the default; of both ends */
+    bool post_auth;                                    /* post-handshake authentication on both ends */
     bool early_data;                                   /* tickets, and 0-RTT is allowed with them */
 };
 
@@ -80,6 +81,9 @@ void scene_reach(struct scene *s, enum tt_role end, enum conn_state state);
 
 /* scene_reach_early: the server is in SERVER_WAIT_EOED (options.early_data). */
 void scene_reach_early(struct scene *s);
+
+/* scene_reach_post: connected, and in one of the *_POST_* states (options.post_auth). */
+void scene_reach_post(struct scene *s, enum conn_state state);
 
 /* scene_finish: to the end of the handshake; both ends are connected. */
 void scene_finish(struct scene *s);
