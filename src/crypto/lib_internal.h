@@ -33,7 +33,7 @@ struct crypto_lib {
     bool has_x25519, has_x448, has_ed25519, has_ed448, has_mlkem768;
     bool has_mldsa[3]; /* ML-DSA-44, -65, -87 */
     OSSL_LIB_CTX
-        *bare; /* without any algorithm: what is decoded in it stays undecoded (cert.c); may be NULL */
+    *bare; /* without any algorithm: what is decoded in it stays undecoded (cert.c); may be NULL */
     OSSL_PROVIDER *bare_null; /* keeps the default provider out of it */
 };
 

@@ -139,7 +139,7 @@ static tt_rc input_ccs(struct tt_conn *c, struct tt_bytes content)
  * "application_data"" (section 4.3.10). */
 static bool input_is_skippable(const struct tt_conn *c, struct tt_bytes record)
 {
-    return c->cfg->role == TT_SERVER && c->early == TT_EARLY_REJECTED && !c->first_record_done &&
+    return c->cfg->role == TT_SERVER && c->early == TT_EARLY_REJECTED &&
            record.data[0] == CT_APPLICATION_DATA && c->skip_left > 0;
 }
 
@@ -177,6 +177,9 @@ static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
     if (rc != TT_OK)
         return conn_refuse(c, opened.alert, "a record cannot be read: %s", tt_alert_name(opened.alert));
     c->first_record_done = true;
+    /* "Once a record is deprotected successfully, it is treated as the start of the client's second flight":
+     * from here on, also under later keys, a record that fails is an error (section 4.3.10). */
+    c->skip_left = 0;
     return input_content(c, opened.type, (struct tt_bytes){to, opened.len});
 }
 

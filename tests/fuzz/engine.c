@@ -51,6 +51,14 @@ static void streams_begin(void)
 /* ---- keys and configurations ---- */
 
 static struct test_key *ca, *keys[2];
+static struct tt_tickets *tickets;
+static struct tt_session *external;
+static fz_tap_fn tap;
+
+static void must(tt_rc rc)
+{
+    FUZZ_CHECK(rc == TT_OK);
+}
 
 static void setup(void)
 {
@@ -63,6 +71,12 @@ static void setup(void)
         "P-256", &(struct test_cert){.cn = "server", .dns = "localhost", .eku = "serverAuth", .issuer = ca});
     keys[TT_CLIENT] =
         test_key_new("P-256", &(struct test_cert){.cn = "client", .eku = "clientAuth", .issuer = ca});
+    static const struct tt_ticket_key key = {.name = {1}, .key = {2}};
+    static const uint8_t psk[32] = {3};
+    const struct tt_bytes identity = {(const uint8_t *)"fuzz", 4}, secret = {psk, sizeof psk};
+    must(tt_tickets_new(&tickets, TEST_NOW * 1000 - 60000, NULL));
+    must(tt_tickets_set_keys(tickets, &key, 1));
+    must(tt_session_new_external(&external, identity, secret, false, NULL));
 }
 
 void fz_begin(void)
@@ -80,11 +94,6 @@ const struct test_key *fz_key(enum tt_role role)
 const struct test_key *fz_ca(void)
 {
     return ca;
-}
-
-static void must(tt_rc rc)
-{
-    FUZZ_CHECK(rc == TT_OK);
 }
 
 static void config_trust(struct tt_config *cfg)
@@ -127,6 +136,16 @@ static void config_client(struct tt_config *cfg, unsigned options)
         config_identity(cfg, keys[TT_CLIENT]);
 }
 
+static void config_resumption(struct tt_config *cfg, unsigned options)
+{
+    if ((options & FZ_RESUME) != 0)
+        must(tt_config_set_tickets(cfg, tickets, 1, 3600, (struct tt_bytes){NULL, 0}));
+    if ((options & FZ_EARLY) != 0)
+        must(tt_config_set_max_early_data(cfg, 1000));
+    if ((options & FZ_EXTERNAL) != 0)
+        must(tt_config_add_psk(cfg, external));
+}
+
 static void config_server(struct tt_config *cfg, unsigned options)
 {
     static const uint16_t group = TT_GROUP_SECP384R1;
@@ -137,12 +156,14 @@ static void config_server(struct tt_config *cfg, unsigned options)
     if ((options & FZ_GROUP) != 0)
         must(tt_config_set_groups(cfg, &group, 1));
     config_identity(cfg, keys[TT_SERVER]);
+    config_resumption(cfg, options);
 }
 
-struct tt_conn *fz_conn(enum tt_role role, unsigned options)
+static struct tt_config *config_of(enum tt_role role, unsigned options)
 {
-    static struct tt_config *made[2][256];
-    struct tt_config **cfg = &made[role][options & 0xff];
+    static struct tt_config *made[2][2048];
+    options &= role == TT_CLIENT ? 0xff : 0x7ff;
+    struct tt_config **cfg = &made[role][options];
     if (*cfg == NULL) {
         must(tt_config_new(cfg, role, NULL));
         must(tt_config_set_random(*cfg, stream_random,
@@ -151,10 +172,56 @@ struct tt_conn *fz_conn(enum tt_role role, unsigned options)
         role == TT_CLIENT ? config_client(*cfg, options) : config_server(*cfg, options);
         must(tt_config_freeze(*cfg, NULL));
     }
-    struct tt_conn *c = NULL;
+    return *cfg;
+}
+
+/* The ticket that a client with these options once got. */
+static struct tt_session *session_of(unsigned options)
+{
+    static struct tt_session *made[256];
+    struct tt_session **session = &made[options & 0xff];
+    if (*session == NULL) {
+        fz_tap_fn kept = tap;
+        struct fz_pair p;
+        tap = NULL;
+        fz_pair_new(&p, options & 0xff, FZ_RESUME | FZ_EARLY | FZ_SOLO | (options & (FZ_ALPN | FZ_SUITE(3))));
+        fz_pair_run(&p);
+        *session = tt_conn_take_session(p.client);
+        FUZZ_CHECK(*session != NULL);
+        fz_pair_free(&p);
+        tap = kept;
+    }
+    return *session;
+}
+
+void fz_prepare(enum tt_role role, unsigned options)
+{
+    uint64_t kept[STREAM_COUNT];
+    memcpy(kept, streams, sizeof kept);
+    (void)config_of(role, options);
+    if (role == TT_CLIENT && (options & FZ_RESUME) != 0)
+        (void)session_of(options);
+    memcpy(streams, kept, sizeof kept);
+}
+
+struct tt_conn *fz_conn(enum tt_role role, unsigned options)
+{
+    fz_prepare(role, options);
+    struct tt_session *sessions[2];
+    size_t n = 0;
+    if (role == TT_CLIENT && (options & FZ_RESUME) != 0)
+        sessions[n++] = session_of(options);
+    if (role == TT_CLIENT && (options & FZ_EXTERNAL) != 0)
+        sessions[n++] = external;
     const struct tt_conn_options opt = {.server_name = role == TT_CLIENT ? "localhost" : NULL,
-                                        .now = TEST_NOW};
-    must(tt_conn_new(&c, *cfg, &opt, NULL));
+                                        .now = TEST_NOW,
+                                        .sessions = sessions,
+                                        .sessions_len = n,
+                                        .early_data = role == TT_CLIENT && (options & FZ_EARLY) != 0};
+    struct tt_conn *c = NULL;
+    must(tt_conn_new(&c, config_of(role, options), &opt, NULL));
+    if (tt_conn_early_status(c) == TT_EARLY_OFFERED)
+        must(tt_conn_write_early(c, (const uint8_t *)"early", 5, &n));
     return c;
 }
 
@@ -204,12 +271,19 @@ void fz_check_sane(struct tt_conn *c)
     FUZZ_CHECK(!failed || (wants & TT_WANT_CLOSED) != 0);
     FUZZ_CHECK(!failed || s->error.rc == TT_ERR_PEER_ALERT || s->error.rc == TT_ERR_CLOSED ||
                s->alert_sent != TT_ALERT_NONE);
-    FUZZ_CHECK((wants & (TT_WANT_INPUT | TT_WANT_CLOSED | TT_WANT_PLAINTEXT | TT_WANT_SIGN)) != 0);
+    FUZZ_CHECK((wants & (TT_WANT_INPUT | TT_WANT_CLOSED | TT_WANT_PLAINTEXT | TT_WANT_EARLY_PLAINTEXT |
+                         TT_WANT_SIGN)) != 0);
     FUZZ_CHECK(!tt_conn_is_connected(c) || c->hs == NULL);
     /* Nobody gets in without what the configuration demands. */
     bool needs_certificate = c->cfg->role == TT_CLIENT || c->cfg->client_auth == TT_CLIENT_AUTH_REQUIRE;
-    FUZZ_CHECK(!tt_conn_is_connected(c) || !needs_certificate ||
+    FUZZ_CHECK(!tt_conn_is_connected(c) || !needs_certificate || c->resumed ||
                (c->peer_chain_len > 0 && c->peer_scheme != 0));
+}
+
+static void drain_early(struct tt_conn *c)
+{
+    size_t n = tt_conn_early_plaintext(c).len;
+    FUZZ_CHECK(n == 0 || tt_conn_early_plaintext_done(c, n) == TT_OK);
 }
 
 /* Take what was decrypted, and drop what is to be sent. */
@@ -217,6 +291,7 @@ static void drain(struct tt_conn *c)
 {
     uint8_t plain[512];
     size_t n = 0;
+    drain_early(c);
     while (tt_conn_read(c, plain, sizeof plain, &n) == TT_OK && n > 0)
         ;
     tt_conn_output_done(c, tt_conn_output(c).len);
@@ -249,8 +324,6 @@ void fz_feed_all(struct tt_conn *c, struct tt_bytes bytes, size_t split)
 
 /* ---- a pair ---- */
 
-static fz_tap_fn tap;
-
 void fz_tap(fz_tap_fn fn)
 {
     tap = fn;
@@ -273,6 +346,7 @@ static bool pair_move(struct tt_conn *from, struct tt_conn *to)
     if (tt_conn_feed(to, out.data, out.len, &used) != TT_OK)
         used = out.len;
     tt_conn_output_done(from, used);
+    drain_early(to);
     return used > 0;
 }
 
@@ -314,6 +388,16 @@ static void pair_check_data(struct tt_conn *from, struct tt_conn *to, const char
     FUZZ_CHECK(n == strlen(text) && memcmp(got, text, n) == 0);
 }
 
+static void pair_check_certificates(const struct fz_pair *p)
+{
+    const struct tt_conn *c = p->client, *s = p->server;
+    struct tt_bytes of_client = {keys[TT_CLIENT]->cert, keys[TT_CLIENT]->cert_len};
+    struct tt_bytes of_server = {keys[TT_SERVER]->cert, keys[TT_SERVER]->cert_len};
+    FUZZ_CHECK(c->local_scheme == s->peer_scheme && c->peer_scheme == s->local_scheme);
+    FUZZ_CHECK(bytes_equal(tt_conn_peer_certificate(c, 0), of_server));
+    FUZZ_CHECK(s->peer_chain_len == 0 || bytes_equal(tt_conn_peer_certificate(s, 0), of_client));
+}
+
 void fz_pair_check(struct fz_pair *p)
 {
     struct tt_conn *c = p->client, *s = p->server;
@@ -322,14 +406,11 @@ void fz_pair_check(struct fz_pair *p)
     FUZZ_CHECK(memcmp(&c->exporter_secret, &s->exporter_secret, n) == 0);
     FUZZ_CHECK(memcmp(&c->read_secret, &s->write_secret, n) == 0);
     FUZZ_CHECK(memcmp(&c->write_secret, &s->read_secret, n) == 0);
-    FUZZ_CHECK(c->local_scheme == s->peer_scheme && c->peer_scheme == s->local_scheme);
-    FUZZ_CHECK(c->hello_retry_request == s->hello_retry_request);
+    FUZZ_CHECK(c->resumed == s->resumed && c->hello_retry_request == s->hello_retry_request);
     FUZZ_CHECK(bytes_equal(buf_bytes(&c->alpn), buf_bytes(&s->alpn)));
     FUZZ_CHECK(bytes_equal(buf_bytes(&c->server_name), buf_bytes(&s->server_name)));
-    FUZZ_CHECK(bytes_equal(tt_conn_peer_certificate(c, 0),
-                           (struct tt_bytes){keys[TT_SERVER]->cert, keys[TT_SERVER]->cert_len}));
-    struct tt_bytes own = {keys[TT_CLIENT]->cert, keys[TT_CLIENT]->cert_len};
-    FUZZ_CHECK(s->peer_chain_len == 0 || bytes_equal(tt_conn_peer_certificate(s, 0), own));
+    if (!c->resumed)
+        pair_check_certificates(p);
     pair_check_data(c, s, "from the client");
     pair_check_data(s, c, "from the server");
 }

@@ -12,15 +12,19 @@
 #include "support/testpki.h"
 #include "tls/hs.h"
 
-/* Options of a connection, as they stand in the inputs. The suite: FZ_SUITE(0) default, 1 AES-128, 2 AES-256,
+/* Options of a connection, 16 bits in the inputs. The suite: FZ_SUITE(0) default, 1 AES-128, 2 AES-256,
  * 3 ChaCha20. */
 enum {
-    FZ_ANY = 1,   /* accept any certificate */
-    FZ_ALPN = 2,  /* both: offer or take "h2" and "mqtt" */
-    FZ_BARE = 4,  /* client: no compatibility mode; server: no client authentication */
-    FZ_GROUP = 8, /* client: shares for X25519 and P-256; server: P-384 only, so that it asks for a retry */
-    FZ_SOLO = 16, /* client: no certificate of its own; server: a client without one is let in */
-    FZ_RETRY = 32 /* server: always a cookie */
+    FZ_ANY = 1,    /* accept any certificate */
+    FZ_ALPN = 2,   /* both: offer or take "h2" and "mqtt" */
+    FZ_BARE = 4,   /* client: no compatibility mode; server: no client authentication */
+    FZ_GROUP = 8,  /* client: shares for X25519 and P-256; server: P-384 only, so that it asks for a retry */
+    FZ_SOLO = 16,  /* client: no certificate of its own; server: a client without one is let in */
+    FZ_RETRY = 32, /* server: always a cookie */
+    /* 64 and 128: FZ_SUITE */
+    FZ_RESUME = 256, /* client: offer the ticket of an earlier connection; server: issue and accept tickets */
+    FZ_EARLY = 512,  /* client: with 0-RTT data; server: take it */
+    FZ_EXTERNAL = 1024 /* client: offer an external PSK; server: accept it */
 };
 #define FZ_SUITE(n) ((n) << 6)
 
@@ -36,7 +40,12 @@ struct tt_bytes fz_bytes(struct fz_input *in, size_t n); /* at most n */
 /* fz_begin: the start of each input: the random streams begin anew. */
 void fz_begin(void);
 
-/* fz_conn: a new connection; its configuration is made once and kept. */
+/* fz_prepare: make what connections with these options need (a configuration, a ticket from a whole
+ * handshake), once; fz_conn does it too. For targets that step in between the parts of the engine and must
+ * not see that handshake. */
+void fz_prepare(enum tt_role role, unsigned options);
+
+/* fz_conn: a new connection. */
 struct tt_conn *fz_conn(enum tt_role role, unsigned options);
 
 /* fz_sign: answer an open signature request; false when there is none. */

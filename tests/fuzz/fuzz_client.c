@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fz_input in = {data, size};
     fz_begin();
-    struct tt_conn *c = fz_conn(TT_CLIENT, fz_u8(&in));
+    struct tt_conn *c = fz_conn(TT_CLIENT, fz_u16(&in));
     tt_conn_output_done(c, tt_conn_output(c).len);
     size_t split = fz_u8(&in);
     fz_feed_all(c, fz_bytes(&in, in.left), split);

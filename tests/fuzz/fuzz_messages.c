@@ -38,11 +38,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fz_input in = {data, size};
     size_t rows = 0;
     const struct hs_edge *edges = hs_edges(&rows);
-    if (size < 3 + 4)
+    if (size < 5 + 4)
         return 0;
     fz_begin();
     plan.state = edges[fz_u8(&in) % rows].state;
-    unsigned client_options = fz_u8(&in), server_options = fz_u8(&in);
+    unsigned client_options = fz_u16(&in);
+    unsigned server_options = fz_u16(&in);
     size_t len = in.left < 60000 ? in.left : 60000;
     uint8_t *message = malloc(len);
     FUZZ_CHECK(message != NULL);
@@ -54,8 +55,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     plan.changed = false;
 
     struct fz_pair p;
-    plan.armed = true;
+    plan.armed = false;
     fz_pair_new(&p, client_options, server_options);
+    plan.armed = true;
     fz_pair_run(&p);
     if (plan.armed)
         post_handshake(&p);

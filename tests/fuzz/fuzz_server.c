@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fz_input in = {data, size};
     fz_begin();
-    struct tt_conn *c = fz_conn(TT_SERVER, fz_u8(&in));
+    struct tt_conn *c = fz_conn(TT_SERVER, fz_u16(&in));
     size_t split = fz_u8(&in);
     fz_feed_all(c, fz_bytes(&in, in.left), split);
     (void)tt_conn_feed_eof(c);

@@ -37,6 +37,11 @@ static const struct path paths[] = {
     {"alpn-any", FZ_ALPN | FZ_ANY, FZ_ALPN | FZ_ANY},
     {"aes256", FZ_SUITE(2), FZ_SUITE(2)},
     {"chacha", FZ_SUITE(3), FZ_SUITE(0)},
+    {"resumed", FZ_RESUME, FZ_RESUME},
+    {"early", FZ_RESUME | FZ_EARLY, FZ_RESUME | FZ_EARLY},
+    {"early-refused", FZ_RESUME | FZ_EARLY | FZ_ALPN, FZ_RESUME | FZ_ALPN | FZ_SOLO},
+    {"early-retry", FZ_RESUME | FZ_EARLY | FZ_EXTERNAL, FZ_RESUME | FZ_EARLY | FZ_GROUP | FZ_RETRY},
+    {"external", FZ_EXTERNAL | FZ_SOLO, FZ_EXTERNAL | FZ_SOLO},
 };
 
 /* ---- flights, for fuzz_client and fuzz_server ---- */
@@ -66,11 +71,12 @@ tt_rc __wrap_hs_receive(struct tt_conn *c, struct tt_bytes message)
 {
     size_t n = 0;
     const struct hs_edge *edges = hs_edges(&n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && at_path != NULL; i++) {
         if (edges[i].state != c->state || edges[i].message != message.data[0])
             continue;
         char name[100];
-        const uint8_t head[3] = {(uint8_t)i, (uint8_t)at_path->client, (uint8_t)at_path->server};
+        const uint8_t head[] = {(uint8_t)i, (uint8_t)(at_path->client >> 8), (uint8_t)at_path->client,
+                                (uint8_t)(at_path->server >> 8), (uint8_t)at_path->server};
         (void)snprintf(name, sizeof name, "%s-%s", at_path->name, conn_state_name(c->state));
         put_file("messages", name, (struct tt_bytes){head, sizeof head}, message);
         if (message.data[0] == TT_HS_CERTIFICATE)
@@ -82,8 +88,11 @@ tt_rc __wrap_hs_receive(struct tt_conn *c, struct tt_bytes message)
 static void run_path(const struct path *path)
 {
     struct fz_pair p;
-    at_path = path;
+    at_path = NULL;
     fz_begin();
+    fz_prepare(TT_CLIENT, path->client);
+    fz_prepare(TT_SERVER, path->server);
+    at_path = path;
     fz_tap(keep_flight);
     fz_pair_new(&p, path->client, path->server);
     fz_pair_run(&p);
@@ -98,9 +107,12 @@ static void run_path(const struct path *path)
     FUZZ_CHECK(tt_conn_close(p.client) == TT_OK && tt_conn_close(p.server) == TT_OK);
     fz_pair_run(&p);
     fz_pair_free(&p);
-    const uint8_t to_client[2] = {(uint8_t)path->client, 0}, to_server[2] = {(uint8_t)path->server, 100};
-    put_file("client", path->name, (struct tt_bytes){to_client, 2}, buf_bytes(&flights[TT_SERVER]));
-    put_file("server", path->name, (struct tt_bytes){to_server, 2}, buf_bytes(&flights[TT_CLIENT]));
+    const uint8_t to_client[] = {(uint8_t)(path->client >> 8), (uint8_t)path->client, 0};
+    const uint8_t to_server[] = {(uint8_t)(path->server >> 8), (uint8_t)path->server, 100};
+    put_file("client", path->name, (struct tt_bytes){to_client, sizeof to_client},
+             buf_bytes(&flights[TT_SERVER]));
+    put_file("server", path->name, (struct tt_bytes){to_server, sizeof to_server},
+             buf_bytes(&flights[TT_CLIENT]));
     buf_free(&flights[TT_CLIENT]);
     buf_free(&flights[TT_SERVER]);
 }
@@ -113,7 +125,16 @@ static void put_changes(void)
     for (uint8_t change = 0; change < 7; change++)
         for (uint8_t sender = 0; sender < 2; sender++) {
             const struct path *p = &paths[(change + sender * 3U) % TT_COUNT(paths)];
-            const uint8_t head[] = {(uint8_t)p->client, (uint8_t)p->server, sender, sender, change, 0, 60, 4};
+            const uint8_t head[] = {(uint8_t)(p->client >> 8),
+                                    (uint8_t)p->client,
+                                    (uint8_t)(p->server >> 8),
+                                    (uint8_t)p->server,
+                                    sender,
+                                    sender,
+                                    change,
+                                    0,
+                                    60,
+                                    4};
             char name[100];
             (void)snprintf(name, sizeof name, "change-%u-%u", change, sender);
             put_file("handshake", name, (struct tt_bytes){head, sizeof head},

@@ -1,0 +1,116 @@
+/* tests/bogo/credentials.c: certificates and keys from the runner's PEM files into identities. */
+#include <stdio.h>
+#include <string.h>
+
+#include "shim.h"
+#include "wire/pem.h"
+
+bool shim_read_file(const char *path, struct buf *ret)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) {
+        shim_say("cannot open %s", path);
+        return false;
+    }
+    char block[4096];
+    size_t n;
+    bool fine = true;
+    while (fine && (n = fread(block, 1, sizeof block, f)) > 0)
+        fine = buf_append(ret, block, n) == TT_OK;
+    (void)fclose(f);
+    return fine;
+}
+
+bool shim_chain_read(struct shim_chain *ret, const char *path)
+{
+    struct buf text = {0};
+    if (!shim_read_file(path, &text))
+        return false;
+    struct tt_bytes rest = buf_bytes(&text);
+    struct pem_block block;
+    while (ret->n < TT_COUNT(ret->certs) && pem_next(&block, &rest) == TT_OK)
+        ret->certs[ret->n++] = (struct tt_bytes){block.der, block.len};
+    buf_free(&text);
+    if (ret->n == 0)
+        shim_say("no certificate in %s", path);
+    return ret->n > 0;
+}
+
+void shim_chain_free(struct shim_chain *chain)
+{
+    for (size_t i = 0; i < chain->n; i++) {
+        struct pem_block block = {.der = (uint8_t *)(uintptr_t)chain->certs[i].data,
+                                  .len = chain->certs[i].len};
+        pem_block_free(&block);
+    }
+    chain->n = 0;
+}
+
+/* The schemes of the identity: those asked for, in their order, as far as key and policy can do them. */
+static size_t schemes_of(const struct shim_options *o, const struct tt_key *key,
+                         const struct shim_list *prefs, uint16_t *ret, size_t cap)
+{
+    uint16_t able[SHIM_MAX_LIST];
+    size_t able_len = tt_key_schemes(key, able, TT_COUNT(able)), n = 0;
+    const uint16_t *wanted = prefs->n > 0 ? prefs->items : able;
+    size_t wanted_len = prefs->n > 0 ? prefs->n : able_len;
+    for (size_t i = 0; i < wanted_len; i++)
+        for (size_t j = 0; j < able_len && n < cap; j++)
+            if (able[j] == wanted[i] && shim_policy_allows(o, wanted[i]))
+                ret[n++] = able[j];
+    return n;
+}
+
+static int add_identity(struct tt_config *cfg, struct shim_keys *keys, const struct shim_credential *cred,
+                        const struct shim_options *o)
+{
+    struct buf pem = {0};
+    struct tt_error err = {0};
+    struct shim_key *key = &keys->keys[keys->n];
+    if (!shim_read_file(cred->key_file, &pem))
+        return SHIM_EXIT_FAILED;
+    tt_rc rc = tt_key_open_software(&key->key, buf_bytes(&pem), NULL, &err);
+    buf_free(&pem);
+    if (rc != TT_OK) {
+        shim_say("unusable key: %s", err.text);
+        return SHIM_EXIT_UNIMPLEMENTED; /* of a kind that TLS 1.3 or this libcrypto does not have */
+    }
+    key->number = (int)(cred - o->credentials) - 1;
+    keys->n++;
+    struct shim_chain chain = {.n = 0};
+    uint16_t schemes[16];
+    size_t n = schemes_of(o, key->key, &cred->signing_prefs, schemes, TT_COUNT(schemes));
+    if (n == 0)
+        return 0;
+    if (!shim_chain_read(&chain, cred->cert_file))
+        return SHIM_EXIT_FAILED;
+    const struct tt_identity id = {
+        .chain = chain.certs, .chain_len = chain.n, .key = key, .schemes = schemes, .schemes_len = n};
+    rc = tt_config_add_identity(cfg, &id, &err);
+    shim_chain_free(&chain);
+    if (rc != TT_OK)
+        shim_say("identity refused: %s", err.text);
+    return rc == TT_OK ? 0 : SHIM_EXIT_FAILED;
+}
+
+int shim_add_identities(struct tt_config *cfg, struct shim_keys *keys, const struct shim_options *o)
+{
+    for (size_t i = 0; i <= o->credentials_len; i++) {
+        /* New ones come first, in their order; the default one is the last resort. */
+        size_t at = i < o->credentials_len ? i + 1 : 0;
+        const struct shim_credential *cred = &o->credentials[at];
+        if (cred->cert_file == NULL || cred->key_file == NULL)
+            continue;
+        int code = add_identity(cfg, keys, cred, o);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+void shim_keys_free(struct shim_keys *keys)
+{
+    for (size_t i = 0; i < keys->n; i++)
+        tt_key_free(keys->keys[i].key);
+    keys->n = 0;
+}

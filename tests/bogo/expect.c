@@ -1,0 +1,153 @@
+/* tests/bogo/expect.c: does what was negotiated match the -expect flags. */
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "shim.h"
+#include "wire/iana.h"
+
+static bool same_text(struct tt_bytes is, const char *wanted)
+{
+    size_t n = wanted == NULL ? 0 : strlen(wanted);
+    return is.len == n && (n == 0 || memcmp(is.data, wanted, n) == 0);
+}
+
+static bool fail(const char *what)
+{
+    shim_say("expectation not met: %s", what);
+    return false;
+}
+
+static bool expect_number(const char *what, int64_t wanted, unsigned is)
+{
+    if (wanted == 0 || wanted == (int64_t)is)
+        return true;
+    shim_say("expectation not met: %s is 0x%04x, wanted 0x%04x", what, is, (unsigned)wanted);
+    return false;
+}
+
+static bool expect_peer(const struct shim_link *l, const struct tt_conn_info *info)
+{
+    const struct shim_options *o = l->o;
+    if (o->expect_no_peer_cert && info->peer_chain_len > 0)
+        return fail("the peer sent a certificate");
+    bool wanted = !o->expect_no_peer_cert && (!o->server || o->require_client_certificate);
+    if (wanted && info->peer_chain_len == 0)
+        return fail("the peer sent no certificate");
+    if (o->expect_peer_cert_file == NULL)
+        return true;
+    struct shim_chain chain = {.n = 0};
+    if (!shim_chain_read(&chain, o->expect_peer_cert_file))
+        return false;
+    bool same = chain.n == info->peer_chain_len;
+    for (size_t i = 0; same && i < chain.n; i++) {
+        struct tt_bytes is = tt_conn_peer_certificate(l->conn, i);
+        same = is.len == chain.certs[i].len && memcmp(is.data, chain.certs[i].data, is.len) == 0;
+    }
+    shim_chain_free(&chain);
+    return same || fail("the peer's certificates are others");
+}
+
+static bool has_aes(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("aes");
+#else
+    return (getauxval(AT_HWCAP) & (1UL << 3)) != 0;
+#endif
+}
+
+static bool expect_numbers(const struct shim_link *l, const struct tt_conn_info *info)
+{
+    const struct shim_options *o = l->o;
+    int64_t suite = has_aes() ? o->expect_cipher_aes : o->expect_cipher_no_aes;
+    return expect_number("version", o->expect_version, TLS_VERSION_1_3) &&
+           expect_number("group", o->expect_curve, info->group) &&
+           expect_number("peer's scheme", o->expect_peer_scheme, info->peer_scheme) &&
+           expect_number("suite", o->expect_cipher, info->suite) &&
+           expect_number("suite", suite, info->suite);
+}
+
+static bool expect_names(const struct shim_link *l, const struct tt_conn_info *info)
+{
+    const struct shim_options *o = l->o;
+    const char *alpn = !o->server ? o->expect_alpn : o->decline_alpn ? NULL : o->select_alpn;
+    if (!same_text(info->alpn, alpn))
+        return fail("ALPN");
+    if (o->expect_server_name != NULL && !same_text(info->server_name, o->expect_server_name))
+        return fail("server_name");
+    if (o->expect_no_server_name && info->server_name.len > 0)
+        return fail("there is a server_name");
+    return true;
+}
+
+/* The reasons that can be told from what the engine says of the connection. */
+static const char *early_reason(const struct shim_link *l, const struct tt_conn_info *info)
+{
+    enum tt_early early = tt_conn_early_status(l->conn);
+    if (early == TT_EARLY_ACCEPTED)
+        return "accepted";
+    if (info->hello_retry_request)
+        return "hello_retry_request";
+    if (!l->o->enable_early_data)
+        return "disabled";
+    if (early == TT_EARLY_NONE)
+        return l->o->server ? "peer_declined" : "unsupported_for_session";
+    if (!info->resumed)
+        return "session_not_resumed";
+    return "peer_declined";
+}
+
+static bool expect_early(const struct shim_link *l, const struct tt_conn_info *info)
+{
+    const struct shim_options *o = l->o;
+    enum tt_early early = tt_conn_early_status(l->conn);
+    if (o->expect_accept_early && early != TT_EARLY_ACCEPTED)
+        return fail("early data was not accepted");
+    if (o->expect_reject_early && early == TT_EARLY_ACCEPTED)
+        return fail("early data was accepted");
+    if (o->expect_early_reason != NULL && strcmp(o->expect_early_reason, early_reason(l, info)) != 0) {
+        shim_say("early data: %s, wanted %s", early_reason(l, info), o->expect_early_reason);
+        return false;
+    }
+    return true;
+}
+
+bool expect_handshake(const struct shim_link *l, bool resume)
+{
+    const struct shim_options *o = l->o;
+    struct tt_conn_info info;
+    tt_conn_info(l->conn, &info);
+    if (!o->server && o->expect_no_offer_early && tt_conn_early_status(l->conn) != TT_EARLY_NONE && resume)
+        return fail("early data was offered");
+    if (!tt_conn_is_connected(l->conn))
+        return true; /* in early data: the rest is looked at when the handshake is done */
+    if (info.resumed != (resume && !o->expect_session_miss))
+        return fail(info.resumed ? "the session was resumed" : "the session was not resumed");
+    if (o->expect_hrr && !info.hello_retry_request)
+        return fail("no HelloRetryRequest");
+    if (o->expect_no_hrr && info.hello_retry_request)
+        return fail("a HelloRetryRequest");
+    if (o->expect_selected_credential != INT64_MIN && o->expect_selected_credential != l->signed_with)
+        return fail("another credential");
+    return expect_numbers(l, &info) && expect_names(l, &info) && expect_peer(l, &info) &&
+           expect_early(l, &info);
+}
+
+bool expect_end(const struct shim_link *l, bool resume, const struct tt_session *session)
+{
+    const struct shim_options *o = l->o;
+    if (!expect_handshake(l, resume))
+        return false;
+    if (o->server)
+        return true;
+    bool wanted = !o->expect_no_session && !o->shim_shuts_down;
+    if (wanted != (session != NULL))
+        return fail(wanted ? "no session was received" : "a session was received");
+    if (!wanted)
+        return true;
+    struct tt_session_info info;
+    tt_session_info(session, &info);
+    if ((info.max_early_data > 0) != o->expect_ticket_early_data)
+        return fail("early data of the ticket");
+    return true;
+}

@@ -1,0 +1,284 @@
+/* tests/bogo/flags.c: the runner's flags, as a table. A flag that is not in it ends the program with 89:
+ * "unimplemented". Prefixes (-on-initial, -on-resume, -on-retry) apply a flag to one connection. */
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim.h"
+
+enum flag_kind {
+    FLAG_BOOL,
+    FLAG_INT,
+    FLAG_LIST,
+    FLAG_STRING,
+    FLAG_BLOB,
+    FLAG_NEW_CREDENTIAL,
+    FLAG_CREDENTIAL_STRING, /* of the credential that was begun last */
+    FLAG_CREDENTIAL_LIST,
+    FLAG_CREDENTIAL_BLOB,
+    FLAG_CREDENTIAL_BOOL,
+    FLAG_IGNORED /* another way to the same thing, or about other versions */
+};
+
+struct flag {
+    const char *name;
+    enum flag_kind kind;
+    size_t offset;
+};
+
+#define AT(field) offsetof(struct shim_options, field)
+#define OF(field) offsetof(struct shim_credential, field)
+
+static const struct flag flags[] = {
+    {"port", FLAG_INT, AT(port)},
+    {"shim-id", FLAG_INT, AT(shim_id)},
+    {"ipv6", FLAG_BOOL, AT(ipv6)},
+    {"server", FLAG_BOOL, AT(server)},
+    {"resume-count", FLAG_INT, AT(resume_count)},
+    {"is-handshaker-supported", FLAG_BOOL, AT(is_handshaker_supported)},
+    /* credentials */
+    {"new-x509-credential", FLAG_NEW_CREDENTIAL, 0},
+    {"cert-file", FLAG_CREDENTIAL_STRING, OF(cert_file)},
+    {"key-file", FLAG_CREDENTIAL_STRING, OF(key_file)},
+    {"signing-prefs", FLAG_CREDENTIAL_LIST, OF(signing_prefs)},
+    {"ocsp-response", FLAG_CREDENTIAL_BLOB, OF(ocsp_response)},
+    {"signed-cert-timestamps", FLAG_CREDENTIAL_BLOB, OF(signed_cert_timestamps)},
+    {"must-match-issuer", FLAG_CREDENTIAL_BOOL, OF(must_match_issuer)},
+    {"trust-cert", FLAG_STRING, AT(trust_cert)},
+    {"fail-cert-callback", FLAG_BOOL, AT(fail_cert_callback)},
+    {"use-old-client-cert-callback", FLAG_IGNORED, 0},
+    {"use-early-callback", FLAG_IGNORED, 0},
+    {"install-ddos-callback", FLAG_IGNORED, 0},
+    /* what is negotiated */
+    {"host-name", FLAG_STRING, AT(host_name)},
+    {"curves", FLAG_LIST, AT(curves)},
+    {"key-shares", FLAG_LIST, AT(key_shares)},
+    {"verify-prefs", FLAG_LIST, AT(verify_prefs)},
+    {"cipher", FLAG_STRING, AT(cipher)},
+    {"advertise-alpn", FLAG_STRING, AT(advertise_alpn)},
+    {"select-alpn", FLAG_STRING, AT(select_alpn)},
+    {"reject-alpn", FLAG_BOOL, AT(reject_alpn)},
+    {"decline-alpn", FLAG_BOOL, AT(decline_alpn)},
+    {"verify-peer", FLAG_BOOL, AT(verify_peer)},
+    {"require-any-client-certificate", FLAG_BOOL, AT(require_client_certificate)},
+    {"use-custom-verify-callback", FLAG_BOOL, AT(custom_verify)},
+    {"verify-fail", FLAG_BOOL, AT(verify_fail)},
+    {"reverify-on-resume", FLAG_BOOL, AT(reverify_on_resume)},
+    {"no-ticket", FLAG_BOOL, AT(no_ticket)},
+    {"skip-ticket", FLAG_BOOL, AT(skip_ticket)},
+    {"ticket-key", FLAG_BLOB, AT(ticket_key)},
+    {"use-ticket-callback", FLAG_IGNORED, 0},
+    {"use-ticket-aead-callback", FLAG_IGNORED, 0},
+    {"enable-early-data", FLAG_BOOL, AT(enable_early_data)},
+    {"no-tls13", FLAG_BOOL, AT(no_tls13)},
+    {"no-tls12", FLAG_IGNORED, 0},
+    {"no-tls11", FLAG_IGNORED, 0},
+    {"no-tls1", FLAG_IGNORED, 0},
+    {"min-version", FLAG_INT, AT(min_version)},
+    {"max-version", FLAG_INT, AT(max_version)},
+    {"max-cert-list", FLAG_INT, AT(max_cert_list)},
+    {"server-preference", FLAG_IGNORED, 0},
+    {"fips-202205", FLAG_BOOL, AT(fips_202205)},
+    {"wpa-202304", FLAG_BOOL, AT(wpa_202304)},
+    {"cnsa-202407", FLAG_BOOL, AT(cnsa_202407)},
+    {"cnsa1-202603", FLAG_BOOL, AT(cnsa1_202603)},
+    {"cnsa2-202603", FLAG_BOOL, AT(cnsa2_202603)},
+    {"enable-grease", FLAG_BOOL, AT(enable_grease)},
+    {"permute-extensions", FLAG_BOOL, AT(permute_extensions)},
+    /* what is done */
+    {"async", FLAG_BOOL, AT(async)},
+    {"implicit-handshake", FLAG_BOOL, AT(implicit_handshake)},
+    {"no-op-extra-handshake", FLAG_IGNORED, 0},
+    {"shim-writes-first", FLAG_BOOL, AT(shim_writes_first)},
+    {"shim-initial-write", FLAG_STRING, AT(initial_write)},
+    {"repeat-shim-initial-write", FLAG_INT, AT(repeat_initial_write)},
+    {"read-with-unfinished-write", FLAG_BOOL, AT(read_with_unfinished_write)},
+    {"early-write-after-message", FLAG_INT, AT(early_write_after_message)},
+    {"shim-shuts-down", FLAG_BOOL, AT(shim_shuts_down)},
+    {"check-close-notify", FLAG_BOOL, AT(check_close_notify)},
+    {"peek-then-read", FLAG_BOOL, AT(peek_then_read)},
+    {"read-size", FLAG_INT, AT(read_size)},
+    {"key-update", FLAG_BOOL, AT(key_update)},
+    {"key-update-before-read", FLAG_BOOL, AT(key_update_before_read)},
+    {"resumption-delay", FLAG_INT, AT(resumption_delay)},
+    {"export-keying-material", FLAG_INT, AT(export_len)},
+    {"export-label", FLAG_STRING, AT(export_label)},
+    {"export-context", FLAG_STRING, AT(export_context)},
+    {"use-export-context", FLAG_IGNORED, 0}, /* in TLS 1.3 no context is an empty one */
+    /* what is expected */
+    {"expect-version", FLAG_INT, AT(expect_version)},
+    {"expect-curve-id", FLAG_INT, AT(expect_curve)},
+    {"expect-peer-signature-algorithm", FLAG_INT, AT(expect_peer_scheme)},
+    {"expect-cipher", FLAG_INT, AT(expect_cipher)},
+    {"expect-cipher-aes", FLAG_INT, AT(expect_cipher_aes)},
+    {"expect-cipher-no-aes", FLAG_INT, AT(expect_cipher_no_aes)},
+    {"expect-selected-credential", FLAG_INT, AT(expect_selected_credential)},
+    {"expect-session-miss", FLAG_BOOL, AT(expect_session_miss)},
+    {"expect-no-session", FLAG_BOOL, AT(expect_no_session)},
+    {"expect-no-session-id", FLAG_IGNORED, 0}, /* a server's session cache of TLS 1.2 */
+    {"expect-ticket-supports-early-data", FLAG_BOOL, AT(expect_ticket_early_data)},
+    {"expect-accept-early-data", FLAG_BOOL, AT(expect_accept_early)},
+    {"expect-reject-early-data", FLAG_BOOL, AT(expect_reject_early)},
+    {"expect-no-offer-early-data", FLAG_BOOL, AT(expect_no_offer_early)},
+    {"expect-early-data-reason", FLAG_STRING, AT(expect_early_reason)},
+    {"expect-hrr", FLAG_BOOL, AT(expect_hrr)},
+    {"expect-no-hrr", FLAG_BOOL, AT(expect_no_hrr)},
+    {"expect-alpn", FLAG_STRING, AT(expect_alpn)},
+    {"expect-server-name", FLAG_STRING, AT(expect_server_name)},
+    {"expect-no-server-name", FLAG_BOOL, AT(expect_no_server_name)},
+    {"expect-peer-cert-file", FLAG_STRING, AT(expect_peer_cert_file)},
+    {"expect-no-peer-cert", FLAG_BOOL, AT(expect_no_peer_cert)},
+    {"expect-verify-result", FLAG_IGNORED, 0}, /* a handshake that ended well was verified */
+    {"expect-extended-master-secret", FLAG_IGNORED, 0},
+    {"expect-secure-renegotiation", FLAG_IGNORED, 0},
+};
+
+static bool number(const char *text, int64_t *ret)
+{
+    char *end = NULL;
+    *ret = strtoll(text, &end, 10);
+    return end != text && *end == '\0';
+}
+
+static int base64_digit(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c == '\0' ? NULL : strchr(digits, c);
+    return at == NULL ? -1 : (int)(at - digits);
+}
+
+static bool base64(const char *text, struct shim_blob *ret)
+{
+    unsigned bits = 0, value = 0;
+    ret->given = true;
+    ret->len = 0;
+    for (; *text != '\0' && *text != '='; text++) {
+        int digit = base64_digit(*text);
+        if (digit < 0 || ret->len == sizeof ret->data)
+            return false;
+        value = value << 6 | (unsigned)digit;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            ret->data[ret->len++] = (uint8_t)(value >> bits);
+        }
+    }
+    return true;
+}
+
+static bool list_append(struct shim_list *list, const char *text)
+{
+    int64_t v;
+    if (list->n == SHIM_MAX_LIST || !number(text, &v) || v < 0 || v > UINT16_MAX)
+        return false;
+    list->items[list->n++] = (uint16_t)v;
+    return true;
+}
+
+static bool takes_value(enum flag_kind kind)
+{
+    return kind != FLAG_BOOL && kind != FLAG_NEW_CREDENTIAL && kind != FLAG_CREDENTIAL_BOOL &&
+           kind != FLAG_IGNORED;
+}
+
+static bool flag_set(struct shim_options *o, const struct flag *f, const char *value)
+{
+    void *field = (char *)o + f->offset;
+    void *of_credential = (char *)&o->credentials[o->credentials_len] + f->offset;
+    switch (f->kind) {
+    case FLAG_BOOL:
+        *(bool *)field = true;
+        return true;
+    case FLAG_CREDENTIAL_BOOL:
+        *(bool *)of_credential = true;
+        return true;
+    case FLAG_INT:
+        return number(value, field);
+    case FLAG_LIST:
+        return list_append(field, value);
+    case FLAG_CREDENTIAL_LIST:
+        return list_append(of_credential, value);
+    case FLAG_STRING:
+        *(const char **)field = value;
+        return true;
+    case FLAG_CREDENTIAL_STRING:
+        *(const char **)of_credential = value;
+        return true;
+    case FLAG_BLOB:
+        return base64(value, field);
+    case FLAG_CREDENTIAL_BLOB:
+        return base64(value, of_credential);
+    case FLAG_NEW_CREDENTIAL:
+        return ++o->credentials_len < SHIM_MAX_CREDENTIALS;
+    case FLAG_IGNORED:
+        return true;
+    }
+    return false;
+}
+
+static const char *without(const char *name, const char *prefix, bool *ret_had)
+{
+    size_t n = strlen(prefix);
+    *ret_had = strncmp(name, prefix, n) == 0;
+    return *ret_had ? name + n : name;
+}
+
+static const struct flag *flag_find(const char *name)
+{
+    for (size_t i = 0; i < TT_COUNT(flags); i++)
+        if (strcmp(flags[i].name, name) == 0)
+            return &flags[i];
+    return NULL;
+}
+
+static void defaults(struct shim_options *o)
+{
+    o->initial_write = "hello";
+    o->repeat_initial_write = 1;
+    o->export_label = o->export_context = "";
+    o->expect_selected_credential = INT64_MIN;
+}
+
+/* Sets it for the connections it is meant for. */
+static bool flag_apply(struct shim_flags *all, const char *name, const struct flag *f, const char *value)
+{
+    bool initial, resume, retry;
+    (void)without(name, "-on-initial-", &initial);
+    (void)without(name, "-on-resume-", &resume);
+    (void)without(name, "-on-retry-", &retry);
+    bool every = !initial && !resume && !retry;
+    return (!(every || initial) || flag_set(&all->initial, f, value)) &&
+           (!(every || resume) || flag_set(&all->resume, f, value)) &&
+           (!(every || retry) || flag_set(&all->retry, f, value));
+}
+
+int shim_flags_parse(struct shim_flags *ret, int argc, char **argv)
+{
+    static const char *const prefixes[] = {"-on-initial-", "-on-resume-", "-on-retry-", "-"};
+    defaults(&ret->initial);
+    defaults(&ret->resume);
+    defaults(&ret->retry);
+    for (int i = 1; i < argc; i++) {
+        const char *whole = argv[i], *name = whole;
+        bool had = false;
+        whole = without(whole, "-on-shim", &had); /* there is no second process here */
+        name = whole;
+        had = false;
+        for (size_t p = 0; p < TT_COUNT(prefixes) && !had; p++)
+            name = without(whole, prefixes[p], &had);
+        const struct flag *f = had ? flag_find(name) : NULL;
+        if (f == NULL) {
+            shim_say("unimplemented flag %s", argv[i]);
+            return SHIM_EXIT_UNIMPLEMENTED;
+        }
+        const char *value = NULL;
+        if (takes_value(f->kind) && ++i < argc)
+            value = argv[i];
+        if ((takes_value(f->kind) && value == NULL) || !flag_apply(ret, whole, f, value)) {
+            shim_say("bad value of flag %s", argv[i]);
+            return SHIM_EXIT_FAILED;
+        }
+    }
+    return 0;
+}

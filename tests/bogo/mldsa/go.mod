@@ -1,0 +1,3 @@
+module filippo.io/mldsa
+
+go 1.27

@@ -1,0 +1,105 @@
+/* tests/bogo/policy.c: suites, groups and signature schemes from lists and from the names of policies. */
+#include <string.h>
+
+#include "shim.h"
+
+static bool unavailable(tt_rc rc, const char *what)
+{
+    if (rc != TT_OK)
+        shim_say("the %s asked for are not available here", what);
+    return rc != TT_OK;
+}
+
+/* A list may name what this engine or libcrypto does not have; the test then is not for us. */
+static int set_groups(struct tt_config *cfg, const struct shim_options *o)
+{
+    if (o->curves.n > 0 && unavailable(tt_config_set_groups(cfg, o->curves.items, o->curves.n), "groups"))
+        return SHIM_EXIT_UNIMPLEMENTED;
+    if (o->key_shares.n > 0 &&
+        unavailable(tt_config_set_key_shares(cfg, o->key_shares.items, o->key_shares.n), "key shares"))
+        return SHIM_EXIT_UNIMPLEMENTED;
+    return 0;
+}
+
+/* Schemes of TLS 1.2 (PKCS #1, SHA-1) in the list are left out: the engine never offers them for
+ * CertificateVerify. */
+static int set_verify_schemes(struct tt_config *cfg, const struct shim_options *o)
+{
+    uint16_t kept[SHIM_MAX_LIST];
+    size_t n = 0;
+    for (size_t i = 0; i < o->verify_prefs.n; i++) {
+        uint16_t scheme = o->verify_prefs.items[i];
+        if (tt_config_set_verify_schemes(cfg, &scheme, 1) == TT_OK)
+            kept[n++] = scheme;
+    }
+    if (o->verify_prefs.n > 0 &&
+        (n == 0 || unavailable(tt_config_set_verify_schemes(cfg, kept, n), "schemes")))
+        return SHIM_EXIT_UNIMPLEMENTED;
+    return 0;
+}
+
+struct policy {
+    struct shim_list suites, groups, schemes;
+};
+#define LIST(...)                                                                                            \
+    {                                                                                                        \
+        {__VA_ARGS__}, sizeof((uint16_t[]){__VA_ARGS__}) / sizeof(uint16_t)                                  \
+    }
+
+static const struct policy policy_fips_202205 = {
+    LIST(TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_AES_256_GCM_SHA384),
+    LIST(TT_GROUP_SECP256R1, TT_GROUP_SECP384R1),
+    LIST(TT_SCHEME_RSA_PSS_RSAE_SHA256, TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA512,
+         TT_SCHEME_ECDSA_SECP256R1_SHA256, TT_SCHEME_ECDSA_SECP384R1_SHA384)};
+static const struct policy policy_wpa_202304 = {
+    LIST(TT_SUITE_AES_256_GCM_SHA384), LIST(TT_GROUP_SECP384R1),
+    LIST(TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA512, TT_SCHEME_ECDSA_SECP384R1_SHA384)};
+static const struct policy policy_cnsa1_202603 = {
+    LIST(TT_SUITE_AES_256_GCM_SHA384), LIST(TT_GROUP_SECP384R1),
+    LIST(TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_ECDSA_SECP384R1_SHA384)};
+
+static const struct policy *policy_of(const struct shim_options *o)
+{
+    return o->fips_202205    ? &policy_fips_202205
+           : o->wpa_202304   ? &policy_wpa_202304
+           : o->cnsa1_202603 ? &policy_cnsa1_202603
+                             : NULL;
+}
+
+static int set_policy(struct tt_config *cfg, const struct policy *p)
+{
+    bool missing = unavailable(tt_config_set_suites(cfg, p->suites.items, p->suites.n), "suites") ||
+                   unavailable(tt_config_set_groups(cfg, p->groups.items, p->groups.n), "groups") ||
+                   unavailable(tt_config_set_verify_schemes(cfg, p->schemes.items, p->schemes.n), "schemes");
+    return missing ? SHIM_EXIT_UNIMPLEMENTED : 0;
+}
+
+bool shim_policy_allows(const struct shim_options *o, uint16_t scheme)
+{
+    const struct policy *p = policy_of(o);
+    for (size_t i = 0; p != NULL && i < p->schemes.n; i++)
+        if (p->schemes.items[i] == scheme)
+            return true;
+    return p == NULL;
+}
+
+/* The one list of TLS 1.3 suites that the runner asks for by name. */
+static int set_suites(struct tt_config *cfg, const struct shim_options *o)
+{
+    (void)cfg;
+    return o->cipher == NULL ? 0 : SHIM_EXIT_UNIMPLEMENTED;
+}
+
+int shim_set_lists(struct tt_config *cfg, const struct shim_options *o)
+{
+    if (o->cnsa_202407 || o->cnsa2_202603) {
+        shim_say("a policy that this engine has no groups or order for");
+        return SHIM_EXIT_UNIMPLEMENTED;
+    }
+    if (policy_of(o) != NULL)
+        return set_policy(cfg, policy_of(o));
+    int code = set_suites(cfg, o);
+    if (code == 0)
+        code = set_groups(cfg, o);
+    return code != 0 ? code : set_verify_schemes(cfg, o);
+}

@@ -1,0 +1,120 @@
+/* tests/bogo/setup.c: a configuration of the engine from the flags of one connection. */
+#include <string.h>
+#include <time.h>
+
+#include "shim.h"
+#include "wire/iana.h"
+
+#define MAX_EARLY_DATA 14336 /* what the runner expects of a server */
+
+int64_t shim_now_ms(const struct shim_state *state)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return ((int64_t)now.tv_sec + state->clock_offset) * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The runner's -advertise-alpn is a list as on the wire, its -select-alpn one name. */
+static tt_rc set_alpn(struct tt_config *cfg, const struct shim_options *o)
+{
+    struct tt_bytes names[16];
+    size_t n = 0;
+    const char *list = o->server ? NULL : o->advertise_alpn;
+    while (list != NULL && *list != '\0' && n < TT_COUNT(names)) {
+        size_t len = (uint8_t)*list;
+        if (strlen(list + 1) < len)
+            return TT_ERR_USAGE;
+        names[n++] = (struct tt_bytes){(const uint8_t *)list + 1, len};
+        list += 1 + len;
+    }
+    if (o->server && o->select_alpn != NULL && !o->decline_alpn)
+        names[n++] = (struct tt_bytes){(const uint8_t *)o->select_alpn, strlen(o->select_alpn)};
+    if (o->server && o->reject_alpn)
+        names[n++] = (struct tt_bytes){(const uint8_t *)"nobody offers this", 18};
+    return n == 0 ? TT_OK : tt_config_set_alpn(cfg, names, n);
+}
+
+/* Without -verify-fail any certificate will do: as in BoringSSL's own shim the callback answers, not a path.
+ * With it nobody is trusted. */
+static tt_rc set_verifier(struct tt_config *cfg, const struct shim_options *o)
+{
+    bool asks = o->verify_peer || o->require_client_certificate;
+    if (o->server && asks)
+        TT_TRY(tt_config_set_client_auth(cfg, o->require_client_certificate ? TT_CLIENT_AUTH_REQUIRE
+                                                                            : TT_CLIENT_AUTH_REQUEST));
+    if (!o->verify_fail || !o->verify_peer)
+        return tt_config_insecure_accept_any_certificate(cfg);
+    struct tt_trust *nobody = NULL;
+    TT_TRY(tt_trust_new(&nobody, NULL));
+    tt_rc rc = tt_config_set_trust(cfg, nobody);
+    tt_trust_free(nobody);
+    return rc;
+}
+
+static tt_rc set_tickets(struct tt_config *cfg, struct shim_state *state, const struct shim_options *o)
+{
+    static const char scope[] = "bogo";
+    struct tt_ticket_key key = {.name = "shim", .key = "a key that everybody may know"};
+    if (!o->server || o->no_ticket)
+        return TT_OK;
+    if (o->ticket_key.len == sizeof key)
+        memcpy(&key, o->ticket_key.data, sizeof key);
+    if (state->tickets == NULL) /* born long ago: 0-RTT is refused to tickets from before a restart */
+        TT_TRY(tt_tickets_new(&state->tickets, shim_now_ms(state) - 3600000, NULL));
+    TT_TRY(tt_tickets_set_keys(state->tickets, &key, 1));
+    if (o->enable_early_data)
+        TT_TRY(tt_config_set_max_early_data(cfg, MAX_EARLY_DATA));
+    return tt_config_set_tickets(cfg, state->tickets, o->skip_ticket ? 0 : 1, 172800,
+                                 (struct tt_bytes){(const uint8_t *)scope, sizeof scope - 1});
+}
+
+static tt_rc set_features(struct tt_config *cfg, struct shim_state *state, const struct shim_options *o)
+{
+    TT_TRY(set_alpn(cfg, o));
+    TT_TRY(set_verifier(cfg, o));
+    if (o->max_cert_list > 0)
+        TT_TRY(tt_config_set_max_handshake_message(cfg, (size_t)o->max_cert_list));
+    return set_tickets(cfg, state, o);
+}
+
+/* What the flags ask for and the engine cannot do. */
+static const char *out_of_reach(const struct shim_options *o)
+{
+    if (o->no_tls13 || (o->max_version != 0 && o->max_version < TLS_VERSION_1_3))
+        return "only TLS 1.3 is there";
+    if (o->enable_ocsp || o->enable_scts)
+        return "not yet mapped";
+    return NULL;
+}
+
+int shim_config(struct tt_config **ret, struct shim_keys *keys, struct shim_state *state,
+                const struct shim_options *o)
+{
+    struct tt_error err = {0};
+    const char *missing = out_of_reach(o);
+    if (missing != NULL) {
+        shim_say("%s", missing);
+        return SHIM_EXIT_UNIMPLEMENTED;
+    }
+    struct tt_config *cfg = NULL;
+    if (tt_config_new(&cfg, o->server ? TT_SERVER : TT_CLIENT, &err) != TT_OK) {
+        shim_say("%s", err.text);
+        return SHIM_EXIT_FAILED;
+    }
+    int code = shim_set_lists(cfg, o);
+    if (code == 0)
+        code = shim_add_identities(cfg, keys, o);
+    tt_rc rc = code == 0 ? set_features(cfg, state, o) : TT_OK;
+    if (rc == TT_OK && code == 0)
+        rc = tt_config_freeze(cfg, &err);
+    if (rc != TT_OK) {
+        shim_say("configuration: %s: %s", tt_rc_name(rc), err.text);
+        code = rc == TT_ERR_UNSUPPORTED ? SHIM_EXIT_UNIMPLEMENTED : SHIM_EXIT_FAILED;
+    }
+    if (code != 0) {
+        tt_config_free(cfg);
+        return code;
+    }
+    *ret = cfg;
+    return 0;
+}
