@@ -245,9 +245,9 @@ static tt_rc input_step(struct tt_conn *c, const uint8_t *data, size_t len, size
     if (buf_reserve(&c->in, total - buf_size(&c->in)) == NULL)
         return conn_broken(c, TT_ERR_MEMORY);
     TT_OWN(c, input_collect(c, total, data, len, ret_taken));
-    if (buf_size(&c->in) < total)
-        return TT_OK;
     struct tt_bytes record = buf_bytes(&c->in);
+    if (record.len < total || record.data == NULL)
+        return TT_OK;
     buf_consume(&c->in, total); /* the bytes stay until the next append */
     return input_record(c, record);
 }
