@@ -174,8 +174,12 @@ tt_rc server_hello_recv(struct tt_conn *c, struct tt_bytes message)
     TT_TRY(ext_parse_block(c, IN_SH, sh.extensions));
     TT_TRY(server_hello_check(c, &sh));
     TT_TRY(psk_offer_selected(c));
+    /* With a PSK it is an inconsistent choice of mode: "Clients MUST verify ... that a server "key_share"
+     * extension is present if required by the ClientHello "psk_key_exchange_modes" extension. If these values
+     * are not consistent, the client MUST abort the handshake with an "illegal_parameter" alert." */
     if (!ext_seen(c, EXT_KEY_SHARE))
-        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the ServerHello carries no key_share");
+        return conn_refuse(c, c->hs->psk.len > 0 ? TT_ALERT_ILLEGAL_PARAMETER : TT_ALERT_MISSING_EXTENSION,
+                           "the ServerHello carries no key_share");
     const struct kx_offer *offer = offer_answered(c);
     if (offer == NULL)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,

@@ -164,6 +164,10 @@ void msg_edit(struct msg *m, const struct edit *e)
         assert_true(e->at < m->len);
         m->data[e->at] ^= 1;
         return;
+    case OP_XOR_END:
+        assert_true(e->at >= 1 && e->at <= m->len);
+        m->data[m->len - e->at] ^= 1;
+        return;
     case OP_SPLICE:
         msg_splice(m, e->at, e->remove, b);
         return;
@@ -191,6 +195,8 @@ struct scene *scene_of(enum scene_kind kind)
         [KIND_RSA] = {.client_auth = TT_CLIENT_AUTH_REQUIRE, .client_identity = true, .key_kind = "RSA"},
         [KIND_SHA384] = {.suite = TT_SUITE_AES_256_GCM_SHA384},
         [KIND_NO_COMPAT] = {.no_compat = true},
+        [KIND_RESUME] = {.resume = true},
+        [KIND_EARLY] = {.resume = true, .early_data = true},
     };
     if (scenes[kind].cfg[TT_CLIENT] == NULL)
         scene_configs(&scenes[kind], options[kind]);

@@ -27,15 +27,16 @@ size_t hex_bytes(uint8_t *to, size_t cap, const char *hex);
 
 enum edit_op {
     OP_NONE,
-    OP_PUT,    /* at: extension type; hex: its data; replaces it, or is added at the end */
-    OP_ADD,    /* the same, but always added at the end (a duplicate) */
-    OP_FIRST,  /* the same, but put first */
-    OP_DROP,   /* at: extension type */
-    OP_SET,    /* at: offset; hex: overwrites as many bytes */
-    OP_XOR,    /* at: offset; one bit of that byte changes */
-    OP_SPLICE, /* at: offset, remove; hex: takes their place */
-    OP_APPEND, /* hex: behind the message's last byte */
-    OP_BODY    /* hex: all behind the header */
+    OP_PUT,     /* at: extension type; hex: its data; replaces it, or is added at the end */
+    OP_ADD,     /* the same, but always added at the end (a duplicate) */
+    OP_FIRST,   /* the same, but put first */
+    OP_DROP,    /* at: extension type */
+    OP_SET,     /* at: offset; hex: overwrites as many bytes */
+    OP_XOR,     /* at: offset; one bit of that byte changes */
+    OP_XOR_END, /* the same, counted from behind: 1 is the last byte */
+    OP_SPLICE,  /* at: offset, remove; hex: takes their place */
+    OP_APPEND,  /* hex: behind the message's last byte */
+    OP_BODY     /* hex: all behind the header */
 };
 struct edit {
     enum edit_op op;
@@ -58,6 +59,8 @@ enum scene_kind {
     KIND_RSA,    /* certificates with RSA keys, both ends */
     KIND_SHA384, /* TLS_AES_256_GCM_SHA384 */
     KIND_NO_COMPAT,
+    KIND_RESUME, /* with a ticket */
+    KIND_EARLY,  /* with a ticket and 0-RTT */
     KIND_COUNT
 };
 /* scene_of: the configurations of a kind, made when first asked for; scenes_free: all of them. */
@@ -92,6 +95,7 @@ struct row {
 #define ADD(type, hex) EDIT(OP_ADD, type, hex)
 #define DROP(type)     EDIT(OP_DROP, type, NULL)
 #define SET(at, hex)   EDIT(OP_SET, at, hex)
+#define XOR_END(at)    EDIT(OP_XOR_END, at, NULL)
 #define XOR(at)        EDIT(OP_XOR, at, NULL)
 #define BODY(hex)      EDIT(OP_BODY, 0, hex)
 #define APPEND(hex)    EDIT(OP_APPEND, 0, hex)

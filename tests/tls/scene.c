@@ -97,16 +97,23 @@ void scene_configs(struct scene *s, struct scene_options options)
     must(tt_config_set_client_auth(s->cfg[TT_SERVER], options.client_auth), "client auth", NULL);
     must(tt_config_set_post_handshake_auth(s->cfg[TT_CLIENT], options.post_auth), "post", NULL);
     must(tt_config_set_post_handshake_auth(s->cfg[TT_SERVER], options.post_auth), "post", NULL);
-    if (options.early_data) {
+    if (options.resume || options.early_data) {
         static const struct tt_ticket_key key = {.name = {1}, .key = {2}};
         must(tt_tickets_new(&s->tickets, TEST_NOW * 1000, &err), "tickets", &err);
         must(tt_tickets_set_keys(s->tickets, &key, 1), "ticket key", NULL);
         must(tt_config_set_tickets(s->cfg[TT_SERVER], s->tickets, 1, 7200, (struct tt_bytes){NULL, 0}),
              "tickets", NULL);
-        must(tt_config_set_max_early_data(s->cfg[TT_SERVER], 16384), "early data", NULL);
+        must(tt_config_set_max_early_data(s->cfg[TT_SERVER], options.early_data ? 16384 : 0), "early data",
+             NULL);
     }
     for (enum tt_role r = TT_CLIENT; r <= TT_SERVER; r++)
         must(tt_config_freeze(s->cfg[r], &err), "freeze", &err);
+    if (options.resume) {
+        scene_open(s);
+        scene_finish(s);
+        s->session = tt_conn_take_session(s->conn[TT_CLIENT]);
+        assert_non_null(s->session);
+    }
 }
 
 void scene_open(struct scene *s)
@@ -116,7 +123,7 @@ void scene_open(struct scene *s)
                                        .now = TEST_NOW,
                                        .sessions = &s->session,
                                        .sessions_len = s->session != NULL,
-                                       .early_data = true};
+                                       .early_data = s->options.early_data};
     const struct tt_conn_options so = {.now = TEST_NOW};
     scene_close(s);
     must(tt_conn_new(&s->conn[TT_CLIENT], s->cfg[TT_CLIENT], &co, &err), "client", &err);
@@ -136,6 +143,7 @@ void scene_close(struct scene *s)
         s->alert[r] = (struct scene_alert){0};
         s->ccs[r] = 0;
     }
+    memset(&s->early_secret, 0, sizeof s->early_secret);
     memset(s->hs_secret, 0, sizeof s->hs_secret);
     memset(s->ap_secret, 0, sizeof s->ap_secret);
 }
@@ -155,30 +163,47 @@ void scene_free(struct scene *s)
 /* The secrets an end writes under, as far as it knows them by now. */
 static void steal_secrets(struct scene *s, enum tt_role r)
 {
-    const struct tt_conn *c = s->conn[r];
-    if (c->hs != NULL && c->write_key.aead != NULL)
-        s->hs_secret[r] = r == TT_CLIENT ? c->hs->client_hs : c->hs->server_hs;
     static const struct ks_secret none;
+    const struct tt_conn *c = s->conn[r];
+    if (c->hs != NULL)
+        s->hs_secret[r] = r == TT_CLIENT ? c->hs->client_hs : c->hs->server_hs;
+    if (c->hs != NULL && r == TT_CLIENT)
+        s->early_secret = c->hs->early_traffic;
     if (memcmp(&s->ap_secret[r], &none, sizeof none) == 0)
         s->ap_secret[r] = c->write_secret;
+}
+
+/* The suite an end writes under; before it is chosen, that of the 0-RTT data. */
+static const struct suite *suite_for(const struct scene *s, enum tt_role from)
+{
+    struct tt_session_info info = {0};
+    if (s->conn[from]->suite == NULL && s->session != NULL)
+        tt_session_info(s->session, &info);
+    return s->conn[from]->suite != NULL ? s->conn[from]->suite : suite_of(info.suite);
 }
 
 /* The next key the end may have gone on to; false when there is none. */
 static bool tap_next_key(struct scene *s, enum tt_role from)
 {
     const struct tt_conn *c = s->conn[from];
+    const struct suite *suite = suite_for(s, from);
     struct ks_secret *secret = &s->ap_secret[from];
-    if (s->tap_phase[from] == TAP_CLEAR) {
+    if (suite == NULL)
+        return false;
+    if (s->tap_phase[from] == TAP_CLEAR && from == TT_CLIENT) {
+        s->tap_phase[from] = TAP_EARLY;
+        secret = &s->early_secret;
+    } else if (s->tap_phase[from] < TAP_HANDSHAKE) {
         s->tap_phase[from] = TAP_HANDSHAKE;
         secret = &s->hs_secret[from];
     } else if (s->tap_phase[from] == TAP_HANDSHAKE) {
         s->tap_phase[from] = TAP_APPLICATION;
-    } else if (memcmp(secret, &c->write_secret, hash_size(c->suite->hash)) != 0) {
-        must(ks_next_traffic(c->cfg->lib, c->suite->hash, secret), "KeyUpdate", NULL);
+    } else if (memcmp(secret, &c->write_secret, hash_size(suite->hash)) != 0) {
+        must(ks_next_traffic(c->cfg->lib, suite->hash, secret), "KeyUpdate", NULL);
     } else {
         return false;
     }
-    must(rec_key_set(&s->tap[from], c->cfg->lib, c->suite, secret, false), "tap", NULL);
+    must(rec_key_set(&s->tap[from], c->cfg->lib, suite, secret, false), "tap", NULL);
     return true;
 }
 
@@ -188,7 +213,7 @@ static bool tap_open(struct scene *s, enum tt_role from, struct tt_bytes record,
     do {
         if (s->tap_phase[from] != TAP_CLEAR && rec_open(&s->tap[from], record, to, opened) == TT_OK)
             return true;
-    } while (s->conn[from]->suite != NULL && tap_next_key(s, from));
+    } while (tap_next_key(s, from));
     return false;
 }
 

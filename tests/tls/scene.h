@@ -21,7 +21,8 @@ struct scene_options {
     const struct test_cert *server_cert, *client_cert; /* NULL: sensible ones; issuer NULL: the scene's CA */
     size_t max_message;                                /* 0: the default; of both ends */
     bool post_auth;                                    /* post-handshake authentication on both ends */
-    bool early_data;                                   /* tickets, and 0-RTT is allowed with them */
+    bool resume;                                       /* tickets, and every handshake offers one */
+    bool early_data; /* tickets that allow 0-RTT; once there is one it is offered, with 0-RTT */
 };
 
 /* struct scene_alert: what an end sent as alerts. */
@@ -35,15 +36,16 @@ struct scene {
     struct test_key *ca, *key[2]; /* by enum tt_role */
     struct tt_config *cfg[2];
     struct tt_conn *conn[2];
-    struct tt_tickets *tickets; /* early_data */
-    struct tt_session *session; /* early_data: offered by the next scene_open, with 0-RTT */
+    struct tt_tickets *tickets; /* resume, early_data */
+    struct tt_session *session; /* offered by the next scene_open */
     struct buf inbox[2];        /* handshake bytes that wait to be delivered to that end */
     struct scene_alert alert[2];
     /* how the output of each end is read */
-    struct ks_secret hs_secret[2], ap_secret[2];
+    struct ks_secret early_secret, hs_secret[2], ap_secret[2];
     struct rec_key tap[2];
     enum tap_phase {
         TAP_CLEAR,
+        TAP_EARLY, /* the client's 0-RTT data and EndOfEarlyData */
         TAP_HANDSHAKE,
         TAP_APPLICATION
     } tap_phase[2];
