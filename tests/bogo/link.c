@@ -85,8 +85,7 @@ static enum shim_io link_sign(struct shim_link *l)
     if (tt_conn_sign_request(l->conn, &req) != TT_OK)
         return SHIM_IO_FAILED;
     if (l->o->fail_cert_callback) {
-        (void)tt_conn_sign_fail(l->conn, req.id, NULL);
-        return SHIM_IO_FAILED;
+        return tt_conn_sign_fail(l->conn, req.id, NULL) == TT_OK ? SHIM_IO_OK : SHIM_IO_FAILED;
     }
     struct shim_key *key = req.key;
     l->signed_with = key->number;
@@ -146,10 +145,9 @@ enum shim_io link_step(struct shim_link *l)
         return signing;
     }
     enum shim_io io = link_fill(l);
-    if (io == SHIM_IO_EOF) {
-        (void)tt_conn_feed_eof(l->conn);
-        return SHIM_IO_EOF;
-    }
+    if (io == SHIM_IO_EOF)
+        return tt_conn_feed_eof(l->conn) == TT_OK || tt_conn_is_connected(l->conn) ? SHIM_IO_EOF
+                                                                                   : SHIM_IO_FAILED;
     size_t taken = 0;
     tt_rc rc = tt_conn_feed(l->conn, l->in + l->in_at, portion(l), &taken);
     l->in_at += taken;

@@ -156,6 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fz_prepare(TT_CLIENT, client_options);
     fz_prepare(TT_SERVER, server_options);
     plan_read(&in);
+    if (plan.change == PAD && ((client_options | server_options) & FZ_FEATURES) != 0)
+        plan.change = SPLIT; /* padding over the receiver's record_size_limit does matter */
     bool connected = run(client_options, server_options);
     FUZZ_CHECK(!plan.changed || !connected);
     if (!plan.changed && plan.change >= SPLIT) {
