@@ -84,6 +84,8 @@ void scene_configs(struct scene *s, struct scene_options options)
         must(tt_config_new(&s->cfg[r], r, &err), "config", &err);
         add_trust(s->cfg[r], s->ca);
         set_fixed_lists(s->cfg[r]);
+        if (options.scheme != 0)
+            must(tt_config_set_verify_schemes(s->cfg[r], &options.scheme, 1), "scheme", NULL);
         set_lists(s->cfg[r], options.suite, r == TT_CLIENT ? options.client_group : options.server_group,
                   options.alpn, options.max_message);
     }
