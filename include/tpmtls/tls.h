@@ -148,9 +148,20 @@ TT_API TT_MUST_USE tt_rc tt_session_new_external(struct tt_session **ret, struct
  * tt_session_import: the way back; TT_ERR_DECODE for anything else. */
 TT_API TT_MUST_USE tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_len);
 TT_API TT_MUST_USE tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes);
+/* tt_session_hold: take the PSK out of a session, so that something that can compute HMAC-SHA-256 under a key
+ * it does not give away (a TPM) can hold it: ret_k1 and ret_k2 (32 bytes each) are to be imported there as
+ * HMAC keys and wiped. *ret is the same session without its PSK; `key` comes back in tt_psk_request. k1 is
+ * the finished_key of the binder key, k2 the secret Derive-Secret(Early Secret, "derived", ""), both
+ * constants of the PSK (RFC 9846 section 7.1): whoever has them can resume. TT_ERR_UNSUPPORTED for a SHA-384
+ * session. No 0-RTT with a held PSK. */
+TT_API TT_MUST_USE tt_rc tt_session_hold(struct tt_session **ret, const struct tt_session *s, void *key,
+                                         uint8_t ret_k1[32], uint8_t ret_k2[32], struct tt_error *err);
+/* tt_session_import_held: an exported held session, with its key to go with it. */
+TT_API TT_MUST_USE tt_rc tt_session_import_held(struct tt_session **ret, struct tt_bytes bytes, void *key);
 TT_API void tt_session_free(struct tt_session *s); /* drops one reference; NULL is fine */
 struct tt_session_info {
     bool external;
+    bool held; /* the PSK itself is not in it */
     uint16_t suite;
     int64_t received_ms;                         /* milliseconds since 1970 */
     uint32_t lifetime;                           /* seconds */
@@ -231,7 +242,7 @@ enum tt_want {
     TT_WANT_INPUT = 1,            /* feed ciphertext to make progress */
     TT_WANT_OUTPUT = 2,           /* tt_conn_output has bytes */
     TT_WANT_SIGN = 4,             /* tt_conn_sign_request has a request to answer */
-    TT_WANT_PSK = 8,              /* reserved */
+    TT_WANT_PSK = 8,              /* tt_conn_psk_request has a request to answer */
     TT_WANT_PLAINTEXT = 16,       /* plaintext is there to be read */
     TT_WANT_EARLY_PLAINTEXT = 64, /* server: 0-RTT data is there to be read */
     TT_WANT_CLOSED = 32           /* nothing more will ever be received: close_notify or an error */
@@ -336,6 +347,26 @@ TT_API TT_MUST_USE tt_rc tt_conn_sign_complete(struct tt_conn *c, uint64_t id, s
 /* tt_conn_sign_fail: no signature can be had; the handshake ends with internal_error and class TT_ERR_TPM (or
  * what why->rc says); why may be NULL. */
 TT_API TT_MUST_USE tt_rc tt_conn_sign_fail(struct tt_conn *c, uint64_t id, const struct tt_error *why);
+
+/* ---- a held PSK by pull (tt_session_hold) ---- */
+
+enum tt_psk_operation {
+    TT_PSK_BINDER,          /* HMAC-SHA-256 under k1 of `input`, the hash of the truncated ClientHello */
+    TT_PSK_HANDSHAKE_SECRET /* HMAC-SHA-256 under k2 of `input`, the secret of this connection's key exchange
+                             */
+};
+/* struct tt_psk_request: two of them in a handshake. `input` is fresh in each connection: the engine never
+ * asks for a value that is constant for a PSK. */
+struct tt_psk_request {
+    uint64_t id; /* from the same numbers as tt_sign_request.id */
+    enum tt_psk_operation operation;
+    void *key;             /* as given to tt_session_hold */
+    struct tt_bytes input; /* a secret in TT_PSK_HANDSHAKE_SECRET; valid until it is answered or c is freed */
+};
+/* While tt_conn_wants() says TT_WANT_PSK. The rules of the sign functions hold; output has 32 bytes. */
+TT_API TT_MUST_USE tt_rc tt_conn_psk_request(const struct tt_conn *c, struct tt_psk_request *ret);
+TT_API TT_MUST_USE tt_rc tt_conn_psk_complete(struct tt_conn *c, uint64_t id, struct tt_bytes output);
+TT_API TT_MUST_USE tt_rc tt_conn_psk_fail(struct tt_conn *c, uint64_t id, const struct tt_error *why);
 
 /* ---- what happened ---- */
 

@@ -113,6 +113,14 @@ tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ..
     return rc;
 }
 
+tt_rc conn_fail_asked(struct tt_conn *c, const struct tt_error *why, const char *otherwise)
+{
+    if (why == NULL || why->rc == TT_OK)
+        return conn_fail(c, TT_ERR_TPM, TT_ALERT_INTERNAL_ERROR, "%s", otherwise);
+    error_hint(&c->status.error, "%s", why->hint);
+    return conn_fail(c, why->rc, TT_ALERT_INTERNAL_ERROR, "%s", why->text);
+}
+
 tt_rc conn_broken(struct tt_conn *c, tt_rc rc)
 {
     return conn_fail(c, rc, TT_ALERT_INTERNAL_ERROR,
@@ -156,7 +164,9 @@ unsigned tt_conn_wants(const struct tt_conn *c)
         return wants | TT_WANT_CLOSED;
     if (sign)
         wants |= TT_WANT_SIGN;
-    if (!sign && !plain)
+    if (c->hs != NULL && c->hs->pull.open)
+        wants |= TT_WANT_PSK;
+    if (!hs_awaits_answer(c) && !plain)
         wants |= TT_WANT_INPUT;
     return wants;
 }
@@ -217,10 +227,7 @@ tt_rc tt_conn_sign_fail(struct tt_conn *c, uint64_t id, const struct tt_error *w
 {
     if (c->hs == NULL || !c->hs->sign.open || c->hs->sign.id != id)
         return TT_ERR_USAGE;
-    if (why == NULL || why->rc == TT_OK)
-        return conn_fail(c, TT_ERR_TPM, TT_ALERT_INTERNAL_ERROR, "the key could not make the signature");
-    error_hint(&c->status.error, "%s", why->hint);
-    return conn_fail(c, why->rc, TT_ALERT_INTERNAL_ERROR, "%s", why->text);
+    return conn_fail_asked(c, why, "the key could not make the signature");
 }
 
 const struct tt_conn_status *tt_conn_error(const struct tt_conn *c)

@@ -15,7 +15,9 @@
 /* States as in RFC 9846 appendix A, plus the *_WAIT_SIGN ones of the pull model. */
 enum conn_state {
     CLIENT_START,
+    CLIENT_WAIT_PSK_BINDER, /* ClientHello is built but for the binder of a held PSK */
     CLIENT_WAIT_SH,
+    CLIENT_WAIT_PSK_SECRET, /* ServerHello chose a held PSK: its holder computes the Handshake Secret */
     CLIENT_WAIT_EE,
     CLIENT_WAIT_CERT_CR,
     CLIENT_WAIT_CERT,
@@ -111,6 +113,8 @@ static inline bool conn_in_handshake(const struct tt_conn *c)
 tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ...) TT_PRINTF(4, 5);
 /* conn_refuse: the peer broke the protocol: TT_ERR_PROTOCOL. */
 #define conn_refuse(c, alert, ...) conn_fail((c), TT_ERR_PROTOCOL, (alert), __VA_ARGS__)
+/* conn_fail_asked: whoever was asked (a signer, the holder of a PSK) failed; why may be NULL. */
+tt_rc conn_fail_asked(struct tt_conn *c, const struct tt_error *why, const char *otherwise);
 /* conn_broken: our own failure (memory, libcrypto): internal_error. */
 tt_rc conn_broken(struct tt_conn *c, tt_rc rc);
 /* TT_OWN: for calls whose failure is our own. */
@@ -136,6 +140,8 @@ TT_MUST_USE tt_rc conn_set_write_secret(struct tt_conn *c, const struct ks_secre
 void conn_clear_write_key(struct tt_conn *c);
 
 /* conn_input.c */
+/* conn_check_boundary: nothing of the handshake is left over where the keys change. */
+TT_MUST_USE tt_rc conn_check_boundary(struct tt_conn *c);
 /* conn_set_read_secret: "Handshake messages MUST NOT span key changes" (section 5.1): refuses with
  * unexpected_message when handshake bytes are left over. */
 TT_MUST_USE tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret);

@@ -14,20 +14,21 @@ static tt_rc input_quiet(struct tt_conn *c)
     return TT_OK;
 }
 
-static bool conn_awaits_signature(const struct tt_conn *c)
-{
-    return c->hs != NULL && c->hs->sign.open;
-}
-
 static bool conn_blocked(const struct tt_conn *c)
 {
-    return buf_size(&c->plain) > 0 || conn_awaits_signature(c);
+    return buf_size(&c->plain) > 0 || hs_awaits_answer(c);
+}
+
+tt_rc conn_check_boundary(struct tt_conn *c)
+{
+    if (buf_size(&c->msg) > 0)
+        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "handshake bytes stand before a change of keys");
+    return TT_OK;
 }
 
 tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret)
 {
-    if (buf_size(&c->msg) > 0)
-        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "handshake bytes stand before a change of keys");
+    TT_TRY(conn_check_boundary(c));
     TT_OWN(c, rec_key_set(&c->read_key, c->cfg->lib, c->suite, secret, false));
     c->first_record_done = false;
     return TT_OK;
@@ -35,7 +36,7 @@ tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret)
 
 tt_rc conn_process_messages(struct tt_conn *c)
 {
-    while (buf_size(&c->msg) >= 4 && !conn_awaits_signature(c)) {
+    while (buf_size(&c->msg) >= 4 && !hs_awaits_answer(c)) {
         const uint8_t *at = buf_front(&c->msg);
         size_t len = (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
         if (len > c->cfg->max_message)

@@ -13,7 +13,8 @@ tt_rc conn_set_write_secret(struct tt_conn *c, const struct ks_secret *secret)
  * ClientHello ..., where it MAY also be 0x0301 for compatibility purposes" (section 5.1) */
 static uint16_t record_version(const struct tt_conn *c)
 {
-    return c->state == CLIENT_START ? TLS_VERSION_1_0 : TLS_VERSION_1_2;
+    bool first = c->state == CLIENT_START || (c->state == CLIENT_WAIT_PSK_BINDER && !c->hello_retry_request);
+    return first ? TLS_VERSION_1_0 : TLS_VERSION_1_2;
 }
 
 /* Section 5.4: zeros up to a multiple of what the configuration says, as far as the peer's limit allows. */

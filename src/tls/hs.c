@@ -6,7 +6,7 @@
 
 /* clang-format off */
 static const struct hs_edge edges[] = {
-    {CLIENT_WAIT_SH, TT_HS_SERVER_HELLO, server_hello_recv, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, END, END}},
+    {CLIENT_WAIT_SH, TT_HS_SERVER_HELLO, server_hello_recv, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, CLIENT_WAIT_PSK_BINDER, CLIENT_WAIT_PSK_SECRET}},
     {CLIENT_WAIT_EE, TT_HS_ENCRYPTED_EXTENSIONS, encrypted_extensions_recv, {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED, END, END}},
     {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE_REQUEST, certificate_request_recv, {CLIENT_WAIT_CERT, END, END, END}},
     {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END}},
@@ -55,10 +55,12 @@ static bool edge_leads_to(const struct hs_edge *e, enum conn_state next)
     return false;
 }
 
-/* A signature's answer goes on where the state it interrupted could go. */
+/* The answer to a request (a signature, a held PSK) goes on where the state it interrupted could go. */
 static bool sign_leads_to(enum conn_state from, enum conn_state next)
 {
     return ((from == CLIENT_WAIT_SIGN || from == CLIENT_POST_WAIT_SIGN) && next == CLIENT_CONNECTED) ||
+           (from == CLIENT_WAIT_PSK_BINDER && next == CLIENT_WAIT_SH) ||
+           (from == CLIENT_WAIT_PSK_SECRET && next == CLIENT_WAIT_EE) ||
            (from == SERVER_WAIT_SIGN && (next == SERVER_WAIT_CERT || next == SERVER_WAIT_FINISHED));
 }
 
@@ -77,6 +79,8 @@ const char *conn_state_name(enum conn_state s)
 {
     static const char *const names[] = {
         [CLIENT_START] = "CLIENT_START",
+        [CLIENT_WAIT_PSK_BINDER] = "CLIENT_WAIT_PSK_BINDER",
+        [CLIENT_WAIT_PSK_SECRET] = "CLIENT_WAIT_PSK_SECRET",
         [CLIENT_WAIT_SH] = "CLIENT_WAIT_SH",
         [CLIENT_WAIT_EE] = "CLIENT_WAIT_EE",
         [CLIENT_WAIT_CERT_CR] = "CLIENT_WAIT_CERT_CR",
@@ -216,18 +220,32 @@ tt_rc hs_resumption(struct tt_conn *c)
     return ks_derive(&c->hs->ks, KS_MAIN, "res master", hash, &c->resumption_secret);
 }
 
-tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared)
+/* Both handshake traffic secrets, from the Handshake Secret and the transcript up to ServerHello. */
+static tt_rc handshake_traffic(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
     uint8_t hash[HASH_MAX_SIZE];
-    TT_TRY(hs_early(c, c->suite->hash, NULL));
-    TT_TRY(ks_handshake(&hs->ks, shared));
     TT_TRY(transcript_hash(&hs->transcript, hash)); /* ClientHello...ServerHello */
     TT_TRY(ks_derive(&hs->ks, KS_HANDSHAKE, "c hs traffic", hash, &hs->client_hs));
     TT_TRY(ks_derive(&hs->ks, KS_HANDSHAKE, "s hs traffic", hash, &hs->server_hs));
     keylog_secret(c, "CLIENT_HANDSHAKE_TRAFFIC_SECRET", c->suite->hash, &hs->client_hs);
     keylog_secret(c, "SERVER_HANDSHAKE_TRAFFIC_SECRET", c->suite->hash, &hs->server_hs);
     return TT_OK;
+}
+
+tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared)
+{
+    struct hs *hs = c->hs;
+    TT_TRY(hs_early(c, c->suite->hash, NULL));
+    TT_TRY(ks_handshake(&hs->ks, shared));
+    return handshake_traffic(c);
+}
+
+tt_rc hs_agree_given(struct tt_conn *c, struct tt_bytes handshake_secret)
+{
+    ks_init(&c->hs->ks, c->cfg->lib, c->suite->hash);
+    TT_TRY(ks_handshake_given(&c->hs->ks, handshake_secret));
+    return handshake_traffic(c);
 }
 
 tt_rc hs_main(struct tt_conn *c)

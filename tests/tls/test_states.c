@@ -20,7 +20,9 @@ static const struct {
     uint8_t message;
     enum conn_state next[4];
 } standard[] = {
-    {CLIENT_WAIT_SH, 2 /* server_hello, HelloRetryRequest */, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, END, END}},
+    {CLIENT_WAIT_SH,
+     2 /* server_hello, HelloRetryRequest */,
+     {CLIENT_WAIT_EE, CLIENT_WAIT_SH, CLIENT_WAIT_PSK_BINDER, CLIENT_WAIT_PSK_SECRET /* held PSK */}},
     {CLIENT_WAIT_EE,
      8 /* encrypted_extensions */,
      {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED /* PSK */, END, END}},
@@ -104,6 +106,10 @@ static void no_other_step_is_possible(void **state)
             allowed |= standard_next(from, type);
         if (from == CLIENT_WAIT_SIGN || from == CLIENT_POST_WAIT_SIGN)
             allowed = 1U << CLIENT_CONNECTED;
+        if (from == CLIENT_WAIT_PSK_BINDER)
+            allowed = 1U << CLIENT_WAIT_SH;
+        if (from == CLIENT_WAIT_PSK_SECRET)
+            allowed = 1U << CLIENT_WAIT_EE;
         if (from == SERVER_WAIT_SIGN)
             allowed = 1U << SERVER_WAIT_CERT | 1U << SERVER_WAIT_FINISHED;
         for (enum conn_state to = 0; to < CONN_STATE_COUNT; to++) {
@@ -123,8 +129,8 @@ static enum tt_role role_of(enum conn_state state)
 /* An end that reads nothing: it has not begun, or it waits for its signer. */
 static bool state_is_deaf(enum conn_state state)
 {
-    return state == CLIENT_START || state == CLIENT_WAIT_SIGN || state == CLIENT_POST_WAIT_SIGN ||
-           state == SERVER_WAIT_SIGN;
+    return state == CLIENT_START || state == CLIENT_WAIT_PSK_BINDER || state == CLIENT_WAIT_PSK_SECRET ||
+           state == CLIENT_WAIT_SIGN || state == CLIENT_POST_WAIT_SIGN || state == SERVER_WAIT_SIGN;
 }
 
 static void bring_to(struct scene *s, enum conn_state state)
@@ -135,8 +141,8 @@ static void bring_to(struct scene *s, enum conn_state state)
     else if (state == CLIENT_POST_WAIT_SIGN || state == SERVER_POST_WAIT_CV ||
              state == SERVER_POST_WAIT_FINISHED)
         scene_reach_post(s, state);
-    else if (state == CLIENT_START)
-        s->conn[TT_CLIENT]->state = CLIENT_START;
+    else if (state == CLIENT_START || state == CLIENT_WAIT_PSK_BINDER || state == CLIENT_WAIT_PSK_SECRET)
+        s->conn[TT_CLIENT]->state = state; /* a stand-in: nothing is read there */
     else if (state == CLIENT_CONNECTED || state == SERVER_CONNECTED)
         scene_finish(s);
     else
