@@ -63,8 +63,10 @@ static void set_lists(struct tt_config *cfg, uint16_t suite, uint16_t group, boo
     static const struct tt_bytes mqtt = {(const uint8_t *)"mqtt", 4};
     if (suite != 0)
         must(tt_config_set_suites(cfg, &suite, 1), "suites", NULL);
+    /* P-256 comes second, so that a server which asks for P-384 also has another group. */
+    const uint16_t groups[] = {group, TT_GROUP_SECP256R1};
     if (group != 0)
-        must(tt_config_set_groups(cfg, &group, 1), "groups", NULL);
+        must(tt_config_set_groups(cfg, groups, group == TT_GROUP_SECP384R1 ? 2 : 1), "groups", NULL);
     if (alpn)
         must(tt_config_set_alpn(cfg, &mqtt, 1), "alpn", NULL);
     if (max_message != 0)

@@ -10,7 +10,7 @@
 /* struct scene_options: zero is a plain handshake with X25519, AES-128-GCM and P-256 certificates. */
 struct scene_options {
     uint16_t suite;        /* 0: the default list, on both ends */
-    uint16_t client_group; /* the only group of the client, 0: the default list */
+    uint16_t client_group; /* the only group of the client (P-384: and P-256), 0: the default list */
     uint16_t server_group; /* the same for the server; P-384 makes a HelloRetryRequest with a group */
     uint16_t scheme;       /* the only one either end accepts in CertificateVerify, 0: the default list */
     bool force_retry;      /* a HelloRetryRequest with a cookie */

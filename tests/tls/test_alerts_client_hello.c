@@ -168,6 +168,8 @@ static const struct row second_client_hello[] = {
     CH2("no shares", COOKIE, ILLEGAL_PARAMETER, PUT(EXT_KEY_SHARE, "0000")),
     CH2("no shares", GROUP, ILLEGAL_PARAMETER, PUT(EXT_KEY_SHARE, "0000")),
     CH2("the share of before", GROUP, ILLEGAL_PARAMETER, PUT(EXT_KEY_SHARE, "0024 001d 0020 09*32")),
+    CH2("a share of ours that was not asked for", GROUP, ILLEGAL_PARAMETER,
+        PUT(EXT_KEY_SHARE, "0045 0017 0041 04" P256_X P256_Y)),
     CH2("the share asked for and another", GROUP, ILLEGAL_PARAMETER,
         PUT(EXT_KEY_SHARE, "0089 0018 0061 04" P384_X P384_Y "001d 0020 09*32")),
     CH2("the share asked for, off the curve", GROUP, ILLEGAL_PARAMETER,
