@@ -183,10 +183,8 @@ struct lab_public lab_command_public(const struct lab_command *c)
     case TPM2_CC_CreatePrimary:
     case TPM2_CC_CreateLoaded:
     case TPM2_CC_Load:
-    case TPM2_CC_LoadExternal: /* first a TPM2B: inSensitive or inPrivate */
-        (void)rd_vec16(&r, 0);
-        break;
-    case TPM2_CC_Import: /* encryptionKey */
+    case TPM2_CC_LoadExternal:
+    case TPM2_CC_Import: /* first a TPM2B: inSensitive, inPrivate or encryptionKey */
         (void)rd_vec16(&r, 0);
         break;
     default:

@@ -260,10 +260,9 @@ int shim_flags_parse(struct shim_flags *ret, int argc, char **argv)
     defaults(&ret->resume);
     defaults(&ret->retry);
     for (int i = 1; i < argc; i++) {
-        const char *whole = argv[i], *name = whole;
         bool had = false;
-        whole = without(whole, "-on-shim", &had); /* there is no second process here */
-        name = whole;
+        const char *whole = without(argv[i], "-on-shim", &had); /* there is no second process here */
+        const char *name = whole;
         had = false;
         for (size_t p = 0; p < TT_COUNT(prefixes) && !had; p++)
             name = without(whole, prefixes[p], &had);
