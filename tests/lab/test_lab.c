@@ -6,6 +6,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <tss2/tss2_tpm2_types.h>
 #include <unistd.h>
@@ -113,6 +114,17 @@ struct line {
     char command[32], fault[16];
 };
 
+/* The next word of a line; returns what is behind it. */
+static char *take_word(char *ret, size_t cap, char *at)
+{
+    at += strspn(at, " ");
+    size_t n = strcspn(at, " \n");
+    assert_true(n < cap);
+    memcpy(ret, at, n);
+    ret[n] = '\0';
+    return at + n;
+}
+
 /* The report's lines; the file is removed. */
 static size_t report_take(const char *path, struct line *ret, size_t cap)
 {
@@ -122,8 +134,13 @@ static size_t report_take(const char *path, struct line *ret, size_t cap)
     char text[200];
     while (n < cap && fgets(text, sizeof text, f) != NULL) {
         struct line *l = &ret[n++];
-        assert_int_equal(
-            sscanf(text, "%u %31s 0x%x %llu %15s", &l->number, l->command, &l->rc, &l->cost, l->fault), 5);
+        char *at = text;
+        l->number = (unsigned)strtoul(at, &at, 10);
+        at = take_word(l->command, sizeof l->command, at);
+        l->rc = (unsigned)strtoul(at, &at, 16);
+        l->cost = strtoull(at, &at, 10);
+        (void)take_word(l->fault, sizeof l->fault, at);
+        assert_true(l->command[0] != '\0' && l->fault[0] != '\0');
     }
     (void)fclose(f);
     (void)unlink(path);
