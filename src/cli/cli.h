@@ -79,6 +79,7 @@ TT_MUST_USE tt_rc cli_read_password(char **ret, const struct cli *cli, const cha
                                     struct tt_error *err);
 
 int cmd_key(const struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
+int cmd_doctor(const struct cli *cli, int argc, char **argv);
 int cmd_csr(const struct cli *cli, int argc, char **argv);
 int cmd_ca(const struct cli *cli, int argc, char **argv);
 int cmd_connect(const struct cli *cli, int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct command {
     const char *what;
 } commands[] = {
     {"key", cmd_key, "make and look at keys in the TPM"},
+    {"doctor", cmd_doctor, "look at a TPM: can TLS 1.3 have its keys there, and what stands in the way"},
     {"csr", cmd_csr, "write a certificate request signed by the TPM"},
     {"ca", cmd_ca, "a small CA: issue certificates"},
     {"connect", cmd_connect, "open a TLS 1.3 connection; stdin and stdout are the connection"},
