@@ -220,6 +220,8 @@ struct tt_conn_options {
                                 certificate (RFC 9525) and, for a DNS name, sent as server_name. Required for
                                 a client unless verification is switched off. Copied. */
     int64_t now; /* seconds since 1970-01-01 UTC: the time certificates are judged at; see tt_conn_set_now */
+    int64_t now_ms; /* the same in milliseconds; when it is set `now` is not looked at. Sessions need it: with
+                       whole seconds one that has just come is not yet there, and its age is told wrong. */
     struct tt_session *const
         *sessions; /* client: PSKs to offer, most wanted first; the first 4 usable ones are */
     size_t sessions_len;
@@ -269,7 +271,8 @@ TT_API TT_MUST_USE tt_rc tt_conn_plaintext_done(struct tt_conn *c, size_t n);
 TT_API TT_MUST_USE tt_rc tt_conn_read(struct tt_conn *c, uint8_t *ret_buf, size_t cap, size_t *ret_n);
 
 /* tt_conn_write: application data to protect. Takes everything, or as much as the output may hold (about 256
- * KiB unsent): *ret_n says how much. TT_ERR_USAGE before tt_conn_can_write or after tt_conn_close. */
+ * KiB unsent): *ret_n says how much. TT_ERR_USAGE before tt_conn_can_write or after tt_conn_close. A server
+ * that accepted 0-RTT data may answer it before the handshake is complete (section 2.3). */
 TT_API TT_MUST_USE tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *ret_n);
 TT_API bool tt_conn_can_write(const struct tt_conn *c);
 
@@ -312,6 +315,10 @@ TT_API bool tt_conn_is_connected(const struct tt_conn *c);
 /* tt_conn_close: send close_notify; our writing side ends, reading goes on (RFC 9846 section 6.1). Before the
  * handshake is complete it sends user_canceled first. */
 TT_API TT_MUST_USE tt_rc tt_conn_close(struct tt_conn *c);
+/* tt_conn_abort: the application refuses the peer, at any time: the alert (an error of enum tt_alert, most
+ * often access_denied or certificate_unknown) goes to the output and the connection's error is TT_ERR_VERIFY
+ * with the text `why`. The connection's error when there is one already. */
+TT_API TT_MUST_USE tt_rc tt_conn_abort(struct tt_conn *c, unsigned alert, const char *why);
 /* tt_conn_received_close_notify: the peer ended its side in the right way. */
 TT_API bool tt_conn_received_close_notify(const struct tt_conn *c);
 

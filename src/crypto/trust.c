@@ -251,13 +251,6 @@ static tt_rc verify_chain(unsigned *ret_alert, const struct tt_trust *trust, X50
     }
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
-    /* "the digitalSignature bit MUST be set if the Key Usage extension is present" (RFC 9846
-     * section 4.5.1.2). */
-    if (rc == TT_OK && (X509_get_key_usage(leaf) & X509v3_KU_DIGITAL_SIGNATURE) == 0) {
-        *ret_alert = TT_ALERT_UNSUPPORTED_CERTIFICATE;
-        return error_set(err, TT_ERR_VERIFY,
-                         "the peer's certificate does not allow digital signatures (key usage)");
-    }
     return rc;
 }
 
@@ -289,6 +282,17 @@ static tt_rc leaf_key(struct pubkey **ret, unsigned *ret_alert, const struct cry
     return error_set(err, TT_ERR_VERIFY, "the peer's certificate holds a key of an unknown kind");
 }
 
+/* "the digitalSignature bit MUST be set if the Key Usage extension is present" (RFC 9846 section 4.5.1.2): a
+ * rule of TLS, so it holds for a chain that nobody verifies, too. */
+static tt_rc leaf_may_sign(unsigned *ret_alert, X509 *leaf, struct tt_error *err)
+{
+    if ((X509_get_key_usage(leaf) & X509v3_KU_DIGITAL_SIGNATURE) != 0)
+        return TT_OK;
+    *ret_alert = TT_ALERT_UNSUPPORTED_CERTIFICATE;
+    return error_set(err, TT_ERR_VERIFY,
+                     "the peer's certificate does not allow digital signatures (key usage)");
+}
+
 tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, const struct tt_trust *trust,
                    const struct trust_request *req, struct tt_error *err)
 {
@@ -299,6 +303,8 @@ tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, cons
     STACK_OF(X509) *rest = trust == NULL ? NULL : read_rest(lib, req);
     struct pubkey *key = NULL;
     tt_rc rc = trust == NULL ? TT_OK : verify_chain(&ret->alert, trust, leaf, rest, req, err);
+    if (rc == TT_OK)
+        rc = leaf_may_sign(&ret->alert, leaf, err);
     if (rc == TT_OK)
         rc = leaf_key(&key, &ret->alert, lib, leaf, err);
     /* What went wrong on our side is not the peer's fault. */

@@ -55,6 +55,7 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
 tt_rc client_hello_again(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
+    TT_TRY(conn_check_boundary(c));
     client_early_retry(c);
     if (hs->retry_group != 0) {
         for (; hs->offers_len > 0; hs->offers_len--)

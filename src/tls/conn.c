@@ -9,7 +9,7 @@
 static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, struct tt_error *err)
 {
     c->status.alert_sent = c->status.alert_received = TT_ALERT_NONE;
-    c->now_ms = opt->now * 1000;
+    c->now_ms = opt->now_ms != 0 ? opt->now_ms : opt->now * 1000;
     c->peer_not_after = INT64_MAX;
     c->trace = opt->trace;
     c->trace_arg = opt->trace_arg;

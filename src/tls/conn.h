@@ -57,9 +57,9 @@ struct tt_conn {
     struct buf plain;                           /* unread application data */
     struct buf msg;                             /* a handshake message that has not arrived whole */
     struct buf out;                             /* records to send */
-    size_t
-        quiet_records; /* since the last application data: empty records, KeyUpdates, ChangeCipherSpecs ... */
-    bool ccs_allowed;  /* a ChangeCipherSpec is dropped, not refused (section 5) */
+    size_t quiet_records;   /* since the last application data: empty records, ChangeCipherSpecs, ... */
+    size_t quiet_messages;  /* and KeyUpdates, tickets */
+    bool ccs_allowed;       /* a ChangeCipherSpec is dropped, not refused (section 5) */
     bool first_record_done; /* something was read with the present read key */
     bool key_update_owed;   /* the peer asked for one */
     bool key_update_asked;  /* we asked, and the peer has not yet answered */
@@ -140,7 +140,8 @@ TT_MUST_USE tt_rc conn_set_write_secret(struct tt_conn *c, const struct ks_secre
 void conn_clear_write_key(struct tt_conn *c);
 
 /* conn_input.c */
-/* conn_check_boundary: nothing of the handshake is left over where the keys change. */
+/* conn_check_boundary: nothing of the handshake is left over where the keys change, or behind a ClientHello
+ * or HelloRetryRequest, which end their records (section 5.1). */
 TT_MUST_USE tt_rc conn_check_boundary(struct tt_conn *c);
 /* conn_set_read_secret: "Handshake messages MUST NOT span key changes" (section 5.1): refuses with
  * unexpected_message when handshake bytes are left over. */

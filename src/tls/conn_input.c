@@ -4,11 +4,13 @@
 
 /* Records and messages that cost us work and bring the application nothing: more of them in a row than this
  * is an attack (empty records, KeyUpdates, tickets, ChangeCipherSpecs, user_canceled). */
-#define MAX_QUIET_RECORDS 32
+#define MAX_QUIET_RECORDS    32
+#define USER_CANCELED_WEIGHT 8 /* nobody has a reason to say it again and again */
 
-static tt_rc input_quiet(struct tt_conn *c)
+static tt_rc input_quiet(struct tt_conn *c, size_t *count, size_t weight)
 {
-    if (++c->quiet_records > MAX_QUIET_RECORDS)
+    *count += weight;
+    if (*count > MAX_QUIET_RECORDS)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE,
                            "the peer sends records without content, again and again");
     return TT_OK;
@@ -48,7 +50,7 @@ tt_rc conn_process_messages(struct tt_conn *c)
          * are. */
         buf_consume(&c->msg, 4 + len);
         if (!conn_in_handshake(c))
-            TT_TRY(input_quiet(c));
+            TT_TRY(input_quiet(c, &c->quiet_messages, 1));
         TT_TRY(hs_receive(c, (struct tt_bytes){at, 4 + len}));
     }
     return TT_OK;
@@ -65,7 +67,7 @@ static tt_rc input_alert(struct tt_conn *c, struct tt_bytes content)
     /* "Receiving implementations SHOULD continue to read data from the peer until a "close_notify" is
      * received" */
     if (alert == TT_ALERT_USER_CANCELED)
-        return input_quiet(c);
+        return input_quiet(c, &c->quiet_records, USER_CANCELED_WEIGHT);
     if (alert != TT_ALERT_CLOSE_NOTIFY)
         return conn_fail(c, TT_ERR_PEER_ALERT, TT_ALERT_NONE, "the peer refused with the alert %s (%u)",
                          tt_alert_name(alert), alert);
@@ -87,14 +89,14 @@ static tt_rc input_application_data(struct tt_conn *c, size_t len)
     if (!tt_conn_is_connected(c) && !early)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "application data came during the handshake");
     if (len == 0)
-        return input_quiet(c);
+        return input_quiet(c, &c->quiet_records, 1);
     /* "A server receiving more than max_early_data_size bytes of 0-RTT data SHOULD terminate the connection
      * with an "unexpected_message" alert." (section 4.7.1) */
     if (early && len > c->early_left)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "the client sends more early data than it may");
     c->early_left -= early ? (uint32_t)len : 0;
     c->plain_is_early = early;
-    c->quiet_records = 0;
+    c->quiet_records = c->quiet_messages = 0;
     buf_commit(&c->plain, len);
     return TT_OK;
 }
@@ -132,7 +134,7 @@ static tt_rc input_ccs(struct tt_conn *c, struct tt_bytes content)
     bool fine = c->ccs_allowed && content.len == 1 && content.data[0] == 1 && buf_size(&c->msg) == 0;
     if (!fine)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "a ChangeCipherSpec came where none may be");
-    return input_quiet(c);
+    return input_quiet(c, &c->quiet_records, 1);
 }
 
 /* Rejected 0-RTT data: "discarding records which fail deprotection (up to the configured

@@ -272,6 +272,7 @@ tt_rc hs_connected(struct tt_conn *c, enum conn_state state)
     if (!proven)
         return conn_broken(c, TT_ERR_INTERNAL);
     TT_TRY(hs_set_state(c, state));
+    c->quiet_records = 0;
     bool post_auth = c->cfg->post_handshake_auth && (c->cfg->role == TT_CLIENT || c->peer_post_auth);
     if (post_auth) { /* its handshake context goes on from here (section 4.5) */
         c->post_hash = c->hs->transcript.hash;
