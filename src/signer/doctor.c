@@ -169,9 +169,10 @@ void tt_doctor_hint(struct tt_doctor *d, const char *fmt, ...)
 {
     if (d->hints_len == TT_DOCTOR_HINTS)
         return;
+    char *to = d->hints[d->hints_len++];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(d->hints[d->hints_len++], sizeof d->hints[0], fmt, args);
+    (void)vsnprintf(to, sizeof d->hints[0], fmt, args);
     va_end(args);
 }
 
