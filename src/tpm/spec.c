@@ -14,6 +14,7 @@
 #include "tpm/context.h"
 #include "tpm/embedded.h"
 #include "tpm/lab.h"
+#include "tpm/reopen.h"
 
 #define DEFAULT_DEVICE "/dev/tpmrm0"
 
@@ -141,11 +142,8 @@ static tt_rc open_lab(struct tt_tpm **ret, const char *spec, const char *config,
     return TT_OK;
 }
 
-tt_rc tt_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err)
+static tt_rc open_spec(struct tt_tpm **ret, const char *spec, struct tt_error *err)
 {
-    if (spec == NULL || spec[0] == '\0')
-        return error_set(err, TT_ERR_USAGE, "no TPM was named");
-    tpm_silence();
     const char *config = spec_config(spec, "embedded");
     if (config != NULL)
         return embedded_open(ret, config, err);
@@ -157,5 +155,21 @@ tt_rc tt_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err)
         return open_lab(ret, spec, config, err);
     TT_TRY(open_tcti_string(ret, spec, spec, err));
     (*ret)->software = names_emulator(spec);
+    return TT_OK;
+}
+
+tt_rc tt_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err)
+{
+    struct tt_tpm *tpm = NULL;
+    if (spec == NULL || spec[0] == '\0')
+        return error_set(err, TT_ERR_USAGE, "no TPM was named");
+    tpm_silence();
+    TT_TRY(open_spec(&tpm, spec, err));
+    tt_rc rc = tpm_can_reopen(tpm, spec, err);
+    if (rc != TT_OK) {
+        tt_tpm_close(tpm);
+        return rc;
+    }
+    *ret = tpm;
     return TT_OK;
 }
