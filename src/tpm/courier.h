@@ -25,14 +25,15 @@ struct courier;
 
 /* courier_new: over a TCTI that is open, which is taken over, also on failure. */
 TT_MUST_USE tt_rc courier_new(struct courier **ret, struct courier_tcti tcti);
-/* courier_open: over a TCTI that the courier's thread opens with `open` (spec is copied). Waits until `until_ns`
- * of CLOCK_MONOTONIC (0: for ever); TT_ERR_DEADLINE when that passes first. *ret is to be freed also when the
- * opening failed; it is untouched only when there was no memory or no thread. */
+/* courier_open: over a TCTI that the courier's thread opens with `open` (spec is copied). Waits until
+ * `until_ns` of CLOCK_MONOTONIC (0: for ever); TT_ERR_DEADLINE when that passes first. *ret is to be freed
+ * also when the opening failed; it is untouched only when there was no memory or no thread. */
 TT_MUST_USE tt_rc courier_open(struct courier **ret,
-                               tt_rc (*open)(struct courier_tcti *ret, const char *spec, struct tt_error *err),
+                               tt_rc (*open)(struct courier_tcti *ret, const char *spec,
+                                             struct tt_error *err),
                                const char *spec, uint64_t until_ns, struct tt_error *err);
-/* courier_free: closes the TCTI; when a command is still under way the courier does that itself, later. NULL is
- * fine. In a child forked since, only the descriptor is closed. */
+/* courier_free: closes the TCTI; when a command is still under way the courier does that itself, later. NULL
+ * is fine. In a child forked since, only the descriptor is closed. */
 void courier_free(struct courier *c);
 /* courier_is_under_way: a command, or the opening, has not ended. */
 bool courier_is_under_way(struct courier *c);

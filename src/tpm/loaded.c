@@ -1,5 +1,6 @@
-/* tpm/loaded.c: see loaded.h. Layer: tpm. Responses: TPM 2.0 part 3, sections 12.2 (Load), 24.1 (CreatePrimary),
- * 28.2 and 28.3 (contexts); they are hostile, and only ever lead to a question about a handle. */
+/* tpm/loaded.c: see loaded.h. Layer: tpm. Responses: TPM 2.0 part 3, sections 12.2 (Load), 24.1
+ * (CreatePrimary), 28.2 and 28.3 (contexts); they are hostile, and only ever lead to a question about a
+ * handle. */
 #include "tpm/loaded.h"
 
 #include <dirent.h>
@@ -141,9 +142,9 @@ void loaded_command(struct loaded_question *ret, struct tt_bytes command)
 static struct tt_bytes name_in(uint32_t command, struct reader *r)
 {
     if (command == TPM2_CC_CreatePrimary) {
-        (void)rd_vec16(r, 0);     /* outPublic */
-        (void)rd_vec16(r, 0);     /* creationData */
-        (void)rd_vec16(r, 0);     /* creationHash */
+        (void)rd_vec16(r, 0); /* outPublic */
+        (void)rd_vec16(r, 0); /* creationData */
+        (void)rd_vec16(r, 0); /* creationHash */
         (void)rd_bytes(r, 6); /* creationTicket: tag, hierarchy, digest */
         (void)rd_vec16(r, 0);
     }
@@ -203,9 +204,8 @@ void loaded_close(struct loaded *l)
 bool loaded_needs_record(const char *spec)
 {
     static const char *const managed[] = {"embedded", "tabrmd", "device:/dev/tpmrm"};
-    const char *tcti = strncmp(spec, "lab:", 4) == 0 && strchr(spec + 4, ':') != NULL
-                           ? strchr(spec + 4, ':') + 1
-                           : spec;
+    const char *tcti =
+        strncmp(spec, "lab:", 4) == 0 && strchr(spec + 4, ':') != NULL ? strchr(spec + 4, ':') + 1 : spec;
     if (strcmp(tcti, "device") == 0 || strcmp(tcti, "device:") == 0)
         return false;
     for (size_t i = 0; i < TT_COUNT(managed); i++)

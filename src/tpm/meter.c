@@ -315,7 +315,8 @@ static tt_rc refuse_to_open(struct tt_error *err)
 {
     (void)error_set(err, TT_ERR_TPM, "%d commands to the TPM hang and it is not opened once more",
                     METER_MAX_LOST);
-    error_hint(err, "the TPM, its driver or its emulator does not answer: restart the machine or the emulator");
+    error_hint(err,
+               "the TPM, its driver or its emulator does not answer: restart the machine or the emulator");
     return TT_ERR_TPM;
 }
 

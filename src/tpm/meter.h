@@ -32,11 +32,11 @@ struct meter {
     TSS2_TCTI_CONTEXT_COMMON_V1 tcti; /* must be first: ESAPI is given the address of the struct */
     TSS2_TCTI_CONTEXT *inner;         /* owned; NULL when the courier has it */
     void (*close_inner)(TSS2_TCTI_CONTEXT **inner);
-    struct courier *courier;               /* from the first deadline on */
+    struct courier *courier;              /* from the first deadline on */
     struct courier *lost[METER_MAX_LOST]; /* were given up, and may be stuck for ever */
-    meter_open_fn *open;                   /* NULL: it cannot be opened again */
-    char *spec;                            /* owned; for open */
-    unsigned openings;                     /* handles of an earlier one mean nothing */
+    meter_open_fn *open;                  /* NULL: it cannot be opened again */
+    char *spec;                           /* owned; for open */
+    unsigned openings;                    /* handles of an earlier one mean nothing */
     bool broken, given_up;
     uint64_t deadline; /* of CLOCK_MONOTONIC in ns; 0: none */
     unsigned patience_ms;
@@ -44,7 +44,7 @@ struct meter {
         METER_IN_TIME,
         METER_LATE,
         METER_LATE_SINCE_BUSY
-    } lateness; /* of the last command; a late one is answered with TPM_RC_CANCELED and not sent */
+    } lateness;  /* of the last command; a late one is answered with TPM_RC_CANCELED and not sent */
     pid_t owner; /* the process that may send */
     tt_tpm_trace_fn trace;
     void *trace_arg;
@@ -65,8 +65,8 @@ void meter_close(struct meter *m);
 void meter_set_deadline(struct meter *m, uint64_t at_ns, unsigned patience_ms);
 /* meter_has_time: the deadline is not over, or there is none. */
 bool meter_has_time(const struct meter *m);
-/* meter_reopen: close the inner TCTI, or leave it to its stuck courier, and open it again; ESAPI's context over
- * the meter must be made anew. */
+/* meter_reopen: close the inner TCTI, or leave it to its stuck courier, and open it again; ESAPI's context
+ * over the meter must be made anew. */
 TT_MUST_USE tt_rc meter_reopen(struct meter *m, struct tt_error *err);
 
 static inline TSS2_TCTI_CONTEXT *meter_tcti(struct meter *m)

@@ -1,5 +1,6 @@
-/* tpm/reopen.c: recovery. Layer: tpm. Losses: an error of the transport (which leaves an ESAPI context useless:
- * "bad sequence" for ever), a TPM that was restarted, a resource manager that threw our objects out. */
+/* tpm/reopen.c: recovery. Layer: tpm. Losses: an error of the transport (which leaves an ESAPI context
+ * useless: "bad sequence" for ever), a TPM that was restarted, a resource manager that threw our objects out.
+ */
 #include "tpm/reopen.h"
 
 #include "tpm/context.h"
@@ -74,7 +75,7 @@ static bool is_broken(const struct tt_tpm *tpm)
 /* Would the last failure not happen on a new connection with everything loaded again? */
 static bool is_lost(const struct tt_tpm *tpm)
 {
-    static const TPM2_RC codes[] = {TPM2_RC_REFERENCE_H0, TPM2_RC_REFERENCE_H1, TPM2_RC_REFERENCE_H2,
+    static const TPM2_RC codes[] = {TPM2_RC_REFERENCE_H0, TPM2_RC_REFERENCE_H1,  TPM2_RC_REFERENCE_H2,
                                     TPM2_RC_HANDLE,       TPM2_RC_OBJECT_MEMORY, TPM2_RC_SESSION_MEMORY,
                                     TPM2_RC_CONTEXT_GAP,  TPM2_RC_INITIALIZE};
     TSS2_RC rc = tpm->last_failure;

@@ -1,8 +1,8 @@
 /* tpm/reopen.h: what is done when the TPM went away, forgot what was loaded, or was given up: everything is
  * opened and loaded again, once. Layer: tpm.
  *
- * After tpm_reopen no handle from before means anything: objects and sessions are forgotten (object.c compares
- * meter.openings), and loaded again by their next use. */
+ * After tpm_reopen no handle from before means anything: objects and sessions are forgotten (object.c
+ * compares meter.openings), and loaded again by their next use. */
 #ifndef TPM_REOPEN_H
 #define TPM_REOPEN_H
 
