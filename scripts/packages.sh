@@ -13,6 +13,9 @@ build libtss2-dev tpm2-tss: speaks to the TPM
 build libevent-dev the event loop
 build libjansson-dev reads and writes JSON
 build libsqlite3-dev the store of the CA
+build zlib1g-dev certificate compression by zlib
+build libbrotli-dev certificate compression by brotli
+build libzstd-dev certificate compression by zstd
 demo swtpm the emulated TPM, for machines without one and for the tests
 demo openssl the other end of the connections in the demo and the tests
 demo netbase makes /etc/hosts, so that localhost has an address

@@ -47,6 +47,16 @@ TT_API void tt_tpm_set_trace(struct tt_tpm *tpm, tt_tpm_trace_fn fn, void *arg);
 /* tt_tpm_command_count: commands sent since open. */
 TT_API uint64_t tt_tpm_command_count(const struct tt_tpm *tpm);
 
+/* tt_tpm_set_deadline: from at_ns of CLOCK_MONOTONIC on no command is sent, repeats for a busy TPM included
+ * (TT_ERR_DEADLINE); 0: no deadline. A command that is under way then is still waited for, until it has had
+ * patience_ms since it was sent; after that the TPM is given up (TT_ERR_TPM), and opened again by the next
+ * use. With a patience commands go through a thread of their own, since a TPM's driver may block for ever; 0,
+ * as after opening: wait for ever. Holds until it is set again. */
+TT_API void tt_tpm_set_deadline(struct tt_tpm *tpm, uint64_t at_ns, unsigned patience_ms);
+/* tt_tpm_revive: if the connection to the TPM failed, open it again; keys are loaded again when they are
+ * used. tt_key_sign does this itself, and repeats the command once. */
+TT_API TT_MUST_USE tt_rc tt_tpm_revive(struct tt_tpm *tpm, struct tt_error *err);
+
 enum tt_key_type {
     TT_KEY_P256,
     TT_KEY_P384,
@@ -59,10 +69,152 @@ enum tt_key_type {
 TT_API const char *tt_key_type_name(enum tt_key_type type);                          /* "p256", ... */
 TT_API TT_MUST_USE tt_rc tt_key_type_parse(enum tt_key_type *ret, const char *name); /* TT_ERR_USAGE */
 
+/* ---- making keys ---- */
+
+/* struct tt_key_params: a new key, or data to be sealed. Zero is a P-256 key without password or policy. */
+struct tt_key_params {
+    enum tt_key_type type;
+    const char *password; /* at most 32 bytes; NULL or "": none. It travels encrypted */
+    bool count_failures;  /* wrong passwords count towards the TPM's lockout */
+    const char *pcrs;     /* "sha256:0,2,7": usable only while these PCRs have their present values */
+    const char
+        *secret_of; /* "owner", "endorsement", "lockout": whoever uses the key must know that password */
+    struct tt_bytes signer;  /* a public key, PEM or DER SubjectPublicKeyInfo: usable under policies that this key signs, which
+                                tt_policy_sign adds to the file; pcrs and secret_of are then demanded in
+                                addition, always */
+    const char *description; /* a mnemonic for the file */
+};
+
 /* tt_key_create: make a signing key in the TPM under its ECC storage root key; *ret_pem is a NUL-terminated
  * TSS2 PRIVATE KEY PEM text, to be freed with tt_free. TT_ERR_UNSUPPORTED names what the chip has. */
 TT_API TT_MUST_USE tt_rc tt_key_create(char **ret_pem, struct tt_tpm *tpm, enum tt_key_type type,
                                        struct tt_error *err);
+/* tt_key_create_with: the same with a password or a policy. Bound to a policy, its password (where there is
+ * one) is demanded in addition. */
+TT_API TT_MUST_USE tt_rc tt_key_create_with(char **ret_pem, struct tt_tpm *tpm,
+                                            const struct tt_key_params *params, struct tt_error *err);
+
+/* tt_key_wrap: turn a software key into an importable key file for one TPM, whose storage key (or endorsement
+ * key) is given by its public part: a PEM PUBLIC KEY, or a TPM2B_PUBLIC as tpm2-tools write it. Needs no TPM.
+ * `parent` is the handle by which the target finds its key: 0 is the storage root key, or for a TPM2B_PUBLIC
+ * of an endorsement key 0x81010001 (RSA) or 0x81010002 (ECC). Of params: password, count_failures,
+ * description. Whoever has, or had, the software key still has the key. */
+struct tt_wrap_params {
+    struct tt_bytes parent_public;
+    uint32_t parent;
+    struct tt_bytes key; /* PKCS#8 or traditional PEM */
+    const char *key_password;
+    struct tt_key_params params;
+};
+TT_API TT_MUST_USE tt_rc tt_key_wrap(char **ret_pem, const struct tt_wrap_params *params,
+                                     struct tt_error *err);
+/* tt_key_import: bring a software key, or an importable key file, under this TPM's storage root key:
+ * *ret_pem is an ordinary key file that only this TPM can load. The key never crosses the bus in the clear.
+ * For a software key, parent and parent_public of params are left empty. */
+TT_API TT_MUST_USE tt_rc tt_key_import(char **ret_pem, struct tt_tpm *tpm,
+                                       const struct tt_wrap_params *params, struct tt_error *err);
+
+/* tt_storage_public: the storage root key's public part (TPM2B_PUBLIC), which tt_key_wrap wants; to be freed with
+ * tt_free. */
+TT_API TT_MUST_USE tt_rc tt_storage_public(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm,
+                                           struct tt_error *err);
+
+/* tt_seal: at most 128 bytes that only this TPM gives back, under the password or policy of params (type is
+ * not used). *ret_pem is a sealed data file. tt_unseal: the data, to be freed with tt_free. Both travel
+ * encrypted, also without a password. */
+TT_API TT_MUST_USE tt_rc tt_seal(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes data,
+                                 const struct tt_key_params *params, struct tt_error *err);
+TT_API TT_MUST_USE tt_rc tt_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
+                                   const char *password, struct tt_error *err);
+
+/* tt_policy_sign: write a signed policy into a key file that was made with `signer`: in front of those it
+ * has. The key may then be used while the PCRs have the given values (now's, read from tpm, which may be NULL
+ * when there are no pcrs), and its password is given where with_password is set. */
+struct tt_policy_params {
+    struct tt_bytes pem; /* the key file */
+    struct tt_key *signer;
+    const char *pcrs;
+    bool with_password;
+    const char *name; /* a mnemonic, or NULL */
+};
+TT_API TT_MUST_USE tt_rc tt_policy_sign(char **ret_pem, const struct tt_policy_params *params,
+                                        struct tt_tpm *tpm, struct tt_error *err);
+
+/* ---- keys at persistent handles ---- */
+
+struct tt_persistent {
+    uint32_t handle;
+    char type[40];       /* "p256", "rsa2048 storage", "sealed", ... */
+    uint32_t attributes; /* TPMA_OBJECT */
+    uint8_t name[66];
+    size_t name_len;
+};
+/* tt_persistent_list: all of them; *ret is to be freed with tt_free. */
+TT_API TT_MUST_USE tt_rc tt_persistent_list(struct tt_persistent **ret, size_t *ret_len, struct tt_tpm *tpm,
+                                            struct tt_error *err);
+/* tt_key_persist: keep the key of a file at a handle of the owner's range 0x81000000 to 0x817fffff.
+ * TT_ERR_EXISTS: something is there. tt_key_evict: remove it; the key is gone unless there is a file. */
+TT_API TT_MUST_USE tt_rc tt_key_persist(struct tt_tpm *tpm, struct tt_bytes pem, uint32_t handle,
+                                        struct tt_error *err);
+TT_API TT_MUST_USE tt_rc tt_key_evict(struct tt_tpm *tpm, uint32_t handle, struct tt_error *err);
+/* tt_attributes_text: "fixedtpm|sign|..." as tpm2-tools write them; at most cap - 1 characters. */
+TT_API void tt_attributes_text(char *ret, size_t cap, uint32_t attributes);
+
+/* ---- looking at key files ---- */
+
+/* struct tt_policy_step: one statement of a policy, in words. */
+struct tt_policy_step {
+    uint32_t command; /* TPM_CC */
+    char text[200];
+};
+#define TT_POLICY_MAX   16
+#define TT_BRANCHES_MAX 8
+struct tt_policy_info {
+    char name[64]; /* of a signed policy */
+    size_t len;
+    struct tt_policy_step steps[TT_POLICY_MAX];
+};
+
+enum tt_exportable {
+    TT_EXPORT_NEVER,       /* fixedTPM: bound to this chip for ever */
+    TT_EXPORT_WITH_PARENT, /* fixedParent without fixedTPM: moves only with its parent */
+    TT_EXPORT_NOT_ALLOWED, /* neither, but it has no policy that could allow TPM2_Duplicate */
+    TT_EXPORT_BY_POLICY    /* a policy may allow TPM2_Duplicate */
+};
+
+/* struct tt_keyfile_info: all that a key file says. */
+struct tt_keyfile_info {
+    const char *kind;    /* "loadable", "importable", "sealed data" */
+    bool needs_password; /* emptyAuth is absent or false */
+    bool has_policy, has_auth_policy;
+    struct tt_policy_info policy;
+    size_t branches_len; /* signed policies */
+    struct tt_policy_info branches[TT_BRANCHES_MAX];
+    bool has_secret; /* it must be imported before it can be loaded */
+    char description[256];
+    bool rsa_parent;
+    uint32_t parent;
+    uint8_t parent_name[66]; /* pinned when it was made */
+    size_t parent_name_len;
+    char type[40];
+    uint16_t name_alg;       /* TPM_ALG_ID */
+    uint32_t attributes;     /* TPMA_OBJECT */
+    uint8_t auth_policy[64]; /* digest */
+    size_t auth_policy_len;
+    enum tt_exportable exportable;
+    uint8_t name[66]; /* computed: nameAlg || digest of the public area */
+    size_t name_len;
+    size_t private_len; /* bytes of the encrypted private area */
+};
+/* tt_keyfile_inspect: no TPM is asked. */
+TT_API TT_MUST_USE tt_rc tt_keyfile_inspect(struct tt_keyfile_info *ret, struct tt_bytes pem,
+                                            struct tt_error *err);
+/* tt_keyfile_try_load: can this TPM load it; needs no password, since nothing is done with it. */
+TT_API TT_MUST_USE tt_rc tt_keyfile_try_load(struct tt_tpm *tpm, struct tt_bytes pem, struct tt_error *err);
+/* tt_name_uri: a TPM name whose hash is SHA-256 as "ni:///sha-256;..." (RFC 6920); false for other hashes. */
+TT_API bool tt_name_uri(char *ret, size_t cap, struct tt_bytes name);
+
+/* ---- opening keys ---- */
 
 /* tt_key_open_pem: load a TSS2 PRIVATE KEY under its parent: at most three commands. The key stays loaded
  * until tt_key_free, or until another key of the same struct tt_tpm is used: they then take turns (two or
@@ -73,6 +225,14 @@ TT_API TT_MUST_USE tt_rc tt_key_open_pem(struct tt_key **ret, struct tt_tpm *tpm
  * TT_ERR_AUTH: the key counts wrong passwords, so the empty one is not tried. */
 TT_API TT_MUST_USE tt_rc tt_key_open_handle(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle,
                                             struct tt_error *err);
+/* The same with a password: NULL is none, "" says on purpose that it is empty (which is otherwise never tried
+ * on a key that counts failures). A password the TPM refused and counted is not tried again by this key. It
+ * goes to the TPM in an encrypted session that is kept: one command a signature, for a policy one more for
+ * each of its statements. */
+TT_API TT_MUST_USE tt_rc tt_key_open_pem_with(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                                              const char *password, struct tt_error *err);
+TT_API TT_MUST_USE tt_rc tt_key_open_handle_with(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle,
+                                                 const char *password, struct tt_error *err);
 /* tt_key_open_software: an unencrypted or encrypted PKCS#8 (or traditional) PEM private key that lives in
  * memory. password may be NULL; an encrypted key without a password, or with a wrong one, is TT_ERR_AUTH. */
 TT_API TT_MUST_USE tt_rc tt_key_open_software(struct tt_key **ret, struct tt_bytes pem, const char *password,

@@ -65,6 +65,12 @@ TT_API TT_MUST_USE tt_rc tt_cert_describe(struct tt_cert_info **ret, struct tt_b
                                           struct tt_error *err);
 TT_API void tt_cert_info_free(struct tt_cert_info *info);
 
+/* tt_cert_leads_to: does a certificate lead to one of these roots, whatever it was issued for: an endorsement
+ * certificate to its vendor. Of `roots` the self-signed ones are trusted, the others may stand between.
+ * TT_ERR_VERIFY when not. */
+TT_API TT_MUST_USE tt_rc tt_cert_leads_to(struct tt_bytes der, const struct tt_cert_list *roots, int64_t now,
+                                          struct tt_error *err);
+
 /* tt_cert_matches_key: is this SubjectPublicKeyInfo the key the certificate was issued for. False also when
  * one of them cannot be read. */
 TT_API bool tt_cert_matches_key(struct tt_bytes cert_der, struct tt_bytes spki);

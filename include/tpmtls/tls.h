@@ -142,6 +142,9 @@ TT_API TT_MUST_USE tt_rc tt_config_set_request_scts(struct tt_config *cfg, bool 
 /* Tell the peer our trust anchors' names (certificate_authorities), so that it can choose. Servers do by
  * default where they ask for certificates; clients do not. Left out when they are more than 8 KiB. */
 TT_API TT_MUST_USE tt_rc tt_config_set_send_authorities(struct tt_config *cfg, bool on);
+/* Post-handshake client authentication (RFC 9846 section 4.7.2), off by default. Client: offer it. Server: be
+ * able to ask (tt_conn_request_certificate), which needs a trust set like TT_CLIENT_AUTH_REQUEST does. */
+TT_API TT_MUST_USE tt_rc tt_config_set_post_handshake_auth(struct tt_config *cfg, bool on);
 /* Client: reserved values (GREASE, RFC 8701) and a new order of the extensions in each ClientHello; on by
  * default. */
 TT_API TT_MUST_USE tt_rc tt_config_set_grease(struct tt_config *cfg, bool on);
@@ -167,9 +170,20 @@ TT_API TT_MUST_USE tt_rc tt_session_new_external(struct tt_session **ret, struct
  * tt_session_import: the way back; TT_ERR_DECODE for anything else. */
 TT_API TT_MUST_USE tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_len);
 TT_API TT_MUST_USE tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes);
+/* tt_session_hold: take the PSK out of a session, so that something that can compute HMAC-SHA-256 under a key
+ * it does not give away (a TPM) can hold it: ret_k1 and ret_k2 (32 bytes each) are to be imported there as
+ * HMAC keys and wiped. *ret is the same session without its PSK; `key` comes back in tt_psk_request. k1 is
+ * the finished_key of the binder key, k2 the secret Derive-Secret(Early Secret, "derived", ""), both
+ * constants of the PSK (RFC 9846 section 7.1): whoever has them can resume. TT_ERR_UNSUPPORTED for a SHA-384
+ * session. No 0-RTT with a held PSK. */
+TT_API TT_MUST_USE tt_rc tt_session_hold(struct tt_session **ret, const struct tt_session *s, void *key,
+                                         uint8_t ret_k1[32], uint8_t ret_k2[32], struct tt_error *err);
+/* tt_session_import_held: an exported held session, with its key to go with it. */
+TT_API TT_MUST_USE tt_rc tt_session_import_held(struct tt_session **ret, struct tt_bytes bytes, void *key);
 TT_API void tt_session_free(struct tt_session *s); /* drops one reference; NULL is fine */
 struct tt_session_info {
     bool external;
+    bool held; /* the PSK itself is not in it */
     uint16_t suite;
     int64_t received_ms;                         /* milliseconds since 1970 */
     uint32_t lifetime;                           /* seconds */
@@ -228,6 +242,8 @@ struct tt_conn_options {
                                 certificate (RFC 9525) and, for a DNS name, sent as server_name. Required for
                                 a client unless verification is switched off. Copied. */
     int64_t now; /* seconds since 1970-01-01 UTC: the time certificates are judged at; see tt_conn_set_now */
+    int64_t now_ms; /* the same in milliseconds; when it is set `now` is not looked at. Sessions need it: with
+                       whole seconds one that has just come is not yet there, and its age is told wrong. */
     struct tt_session *const
         *sessions; /* client: PSKs to offer, most wanted first; the first 4 usable ones are */
     size_t sessions_len;
@@ -250,7 +266,7 @@ enum tt_want {
     TT_WANT_INPUT = 1,            /* feed ciphertext to make progress */
     TT_WANT_OUTPUT = 2,           /* tt_conn_output has bytes */
     TT_WANT_SIGN = 4,             /* tt_conn_sign_request has a request to answer */
-    TT_WANT_PSK = 8,              /* reserved */
+    TT_WANT_PSK = 8,              /* tt_conn_psk_request has a request to answer */
     TT_WANT_PLAINTEXT = 16,       /* plaintext is there to be read */
     TT_WANT_EARLY_PLAINTEXT = 64, /* server: 0-RTT data is there to be read */
     TT_WANT_CLOSED = 32           /* nothing more will ever be received: close_notify or an error */
@@ -277,7 +293,8 @@ TT_API TT_MUST_USE tt_rc tt_conn_plaintext_done(struct tt_conn *c, size_t n);
 TT_API TT_MUST_USE tt_rc tt_conn_read(struct tt_conn *c, uint8_t *ret_buf, size_t cap, size_t *ret_n);
 
 /* tt_conn_write: application data to protect. Takes everything, or as much as the output may hold (about 256
- * KiB unsent): *ret_n says how much. TT_ERR_USAGE before tt_conn_can_write or after tt_conn_close. */
+ * KiB unsent): *ret_n says how much. TT_ERR_USAGE before tt_conn_can_write or after tt_conn_close. A server
+ * that accepted 0-RTT data may answer it before the handshake is complete (section 2.3). */
 TT_API TT_MUST_USE tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *ret_n);
 TT_API bool tt_conn_can_write(const struct tt_conn *c);
 
@@ -320,11 +337,22 @@ TT_API bool tt_conn_is_connected(const struct tt_conn *c);
 /* tt_conn_close: send close_notify; our writing side ends, reading goes on (RFC 9846 section 6.1). Before the
  * handshake is complete it sends user_canceled first. */
 TT_API TT_MUST_USE tt_rc tt_conn_close(struct tt_conn *c);
+/* tt_conn_abort: the application refuses the peer, at any time: the alert (an error of enum tt_alert, most
+ * often access_denied or certificate_unknown) goes to the output and the connection's error is TT_ERR_VERIFY
+ * with the text `why`. The connection's error when there is one already. */
+TT_API TT_MUST_USE tt_rc tt_conn_abort(struct tt_conn *c, unsigned alert, const char *why);
 /* tt_conn_received_close_notify: the peer ended its side in the right way. */
 TT_API bool tt_conn_received_close_notify(const struct tt_conn *c);
 
 /* tt_conn_key_update: move our sending keys on; ask the peer to do the same when request_peer is set. */
 TT_API TT_MUST_USE tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer);
+
+/* tt_conn_request_certificate: server, connected: ask the client for a certificate now. TT_ERR_UNSUPPORTED
+ * when the client did not offer it; TT_ERR_BUSY while an earlier request is open. The answer is complete when
+ * tt_conn_certificate_requested is false again; a client may decline: then tt_conn_info.peer_chain_len is 0.
+ */
+TT_API TT_MUST_USE tt_rc tt_conn_request_certificate(struct tt_conn *c);
+TT_API bool tt_conn_certificate_requested(const struct tt_conn *c);
 
 /* tt_conn_trim: give back buffers that hold nothing; call it when a connection falls idle. */
 TT_API void tt_conn_trim(struct tt_conn *c);
@@ -348,6 +376,26 @@ TT_API TT_MUST_USE tt_rc tt_conn_sign_complete(struct tt_conn *c, uint64_t id, s
 /* tt_conn_sign_fail: no signature can be had; the handshake ends with internal_error and class TT_ERR_TPM (or
  * what why->rc says); why may be NULL. */
 TT_API TT_MUST_USE tt_rc tt_conn_sign_fail(struct tt_conn *c, uint64_t id, const struct tt_error *why);
+
+/* ---- a held PSK by pull (tt_session_hold) ---- */
+
+enum tt_psk_operation {
+    TT_PSK_BINDER,          /* HMAC-SHA-256 under k1 of `input`, the hash of the truncated ClientHello */
+    TT_PSK_HANDSHAKE_SECRET /* HMAC-SHA-256 under k2 of `input`, the secret of this connection's key exchange
+                             */
+};
+/* struct tt_psk_request: two of them in a handshake. `input` is fresh in each connection: the engine never
+ * asks for a value that is constant for a PSK. */
+struct tt_psk_request {
+    uint64_t id; /* from the same numbers as tt_sign_request.id */
+    enum tt_psk_operation operation;
+    void *key;             /* as given to tt_session_hold */
+    struct tt_bytes input; /* a secret in TT_PSK_HANDSHAKE_SECRET; valid until it is answered or c is freed */
+};
+/* While tt_conn_wants() says TT_WANT_PSK. The rules of the sign functions hold; output has 32 bytes. */
+TT_API TT_MUST_USE tt_rc tt_conn_psk_request(const struct tt_conn *c, struct tt_psk_request *ret);
+TT_API TT_MUST_USE tt_rc tt_conn_psk_complete(struct tt_conn *c, uint64_t id, struct tt_bytes output);
+TT_API TT_MUST_USE tt_rc tt_conn_psk_fail(struct tt_conn *c, uint64_t id, const struct tt_error *why);
 
 /* ---- what happened ---- */
 

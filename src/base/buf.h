@@ -34,7 +34,8 @@ static inline uint8_t *buf_front(const struct buf *b)
 }
 static inline struct tt_bytes buf_bytes(const struct buf *b)
 {
-    return (struct tt_bytes){buf_front(b), buf_size(b)};
+    return b->data == NULL ? (struct tt_bytes){NULL, 0}
+                           : (struct tt_bytes){b->data + b->off, b->len - b->off};
 }
 
 #endif

@@ -16,13 +16,6 @@
 
 #include "bench/report.h"
 
-void bench_dir_make(char *ret, size_t cap)
-{
-    (void)snprintf(ret, cap, "/tmp/tpmtls-bench-XXXXXX");
-    if (mkdtemp(ret) == NULL)
-        die("no directory below /tmp");
-}
-
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     (void)st;
@@ -34,8 +27,30 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void bench_dir_remove(const char *dir)
 {
     /* The embedded TPM's keeper ends a moment after its last client. */
-    for (int i = 0; i < 100 && nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0; i++)
+    for (int i = 0; i < 100 && access(dir, F_OK) == 0 && nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0;
+         i++)
         (void)nanosleep(&(struct timespec){0, 20000000}, NULL);
+}
+
+/* What die() leaves behind. */
+static char made[4][64];
+
+static void remove_all(void)
+{
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        if (made[i][0] != '\0')
+            bench_dir_remove(made[i]);
+}
+
+void bench_dir_make(char *ret, size_t cap)
+{
+    static size_t n;
+    (void)snprintf(ret, cap, "/tmp/tpmtls-bench-XXXXXX");
+    if (mkdtemp(ret) == NULL || n == sizeof made / sizeof *made)
+        die("no directory below /tmp");
+    (void)snprintf(made[n++], sizeof made[0], "%s", ret);
+    if (n == 1)
+        (void)atexit(remove_all);
 }
 
 /* What the child becomes; its output goes nowhere. */

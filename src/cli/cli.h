@@ -20,12 +20,28 @@ enum cli_exit {
     CLI_REFUSED = 5 /* refused by the peer */
 };
 
+/* struct cli_auth: where the password of a TPM key comes from: the options --auth-*, which every command
+ * takes. */
+enum cli_auth_kind {
+    CLI_AUTH_NONE, /* nothing was said: asked on the terminal where a key needs one */
+    CLI_AUTH_FILE,
+    CLI_AUTH_FD,
+    CLI_AUTH_CREDENTIAL, /* of systemd: a file in $CREDENTIALS_DIRECTORY */
+    CLI_AUTH_ASK,
+    CLI_AUTH_EMPTY
+};
+struct cli_auth {
+    enum cli_auth_kind kind;
+    const char *value;
+};
+
 /* struct cli: the global options, before COMMAND. */
 struct cli {
     const char *tpm; /* --tpm, or NULL */
     bool json;
     int verbose;
     const char *key_password_file; /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
+    struct cli_auth auth;          /* --auth-file, --auth-fd, --auth-credential, --auth-ask, --auth-empty */
     tt_tpm_trace_fn tpm_trace;     /* told of each TPM command while a key is opened; may be NULL */
     void *tpm_trace_arg;
 };
@@ -78,7 +94,27 @@ void cli_close_key(struct cli_key *k);
 TT_MUST_USE tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what,
                                     struct tt_error *err);
 
+/* cli_take_auth: take the options --auth-* out of a command's words, wherever they stand before "--". */
+TT_MUST_USE tt_rc cli_take_auth(struct cli *cli, int *argc, char **argv, struct tt_error *err);
+#define CLI_AUTH_USAGE                                                                                       \
+    "  --auth-file F, --auth-fd N, --auth-credential NAME, --auth-ask, --auth-empty\n"                       \
+    "                 where the password of a TPM key comes from: the first line of a file or descriptor, "  \
+    "a\n"                                                                                                    \
+    "                 credential of systemd, the terminal; --auth-empty: it is empty. Never an argument\n"
+/* cli_auth_password: what --auth-* says, else *ret = NULL. With ask, the terminal is asked where nothing was
+ * said; twice where is_new. Free with tt_free. */
+struct cli_auth_want {
+    const char *what; /* for the prompt */
+    bool ask, is_new;
+};
+TT_MUST_USE tt_rc cli_auth_password(char **ret, const struct cli *cli, const struct cli_auth_want *want,
+                                    struct tt_error *err);
+/* cli_has_terminal: somebody can be asked. */
+bool cli_has_terminal(void);
+
 int cmd_key(const struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
+int cmd_doctor(const struct cli *cli, int argc, char **argv);
+int cmd_policy(const struct cli *cli, int argc, char **argv);
 int cmd_csr(const struct cli *cli, int argc, char **argv);
 int cmd_ca(const struct cli *cli, int argc, char **argv);
 int cmd_connect(const struct cli *cli, int argc, char **argv);

@@ -232,7 +232,8 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
     TT_TRY(set_up_config(x, err));
     TT_TRY(loop_new(&x->base, true, err));
     if (x->key.key != NULL) {
-        const struct sign_queue_options opt = {.base = x->base, .tpm = x->key.tpm};
+        struct sign_queue_options opt = {.base = x->base, .tpm = x->key.tpm};
+        TT_TRY(tls_sign_deadline(&opt.deadline_ms, &x->tls, err));
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
     }
     TT_TRY(watch_signals(x, err));

@@ -1,180 +1,114 @@
-/* cli/cmd_key.c: `tpmtls key create` and `tpmtls key show`. Layer: cli. */
-#include "cli/cli.h"
+/* cli/cmd_key.c: `tpmtls key`: its subcommands and its help. Layer: cli. */
+#include "cli/cmd_key.h"
 
+#include <errno.h>
 #include <getopt.h>
-#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "base/rc.h"
 
-static const char usage_create[] =
-    "usage: tpmtls key create -o FILE [--type p256|p384|rsa2048|rsa3072|rsa4096]\n";
-static const char usage_show[] = "usage: tpmtls key show FILE|handle:0x81...\n";
-static const char usage_key[] =
-    "usage: tpmtls key create -o FILE [--type p256|p384|rsa2048|rsa3072|rsa4096]\n"
+const char key_usage[] =
+    "usage: tpmtls key create [-o FILE] [--persist 0x81...] [--type TYPE] [--pcr PCRS] [--policy-key "
+    "PUBLIC]\n"
+    "                         [--policy-secret WHO] [--description TEXT] [--no-lockout] [--auth-file F ...]\n"
     "       tpmtls key show FILE|handle:0x81...\n"
+    "       tpmtls key list\n"
+    "       tpmtls key persist FILE 0x81...\n"
+    "       tpmtls key evict 0x81...\n"
+    "       tpmtls key import FILE -o FILE [--description TEXT] [--no-lockout] [--auth-file F ...]\n"
+    "       tpmtls key wrap --for PUBLIC [--parent HANDLE] FILE -o FILE [--description TEXT] [--no-lockout]\n"
+    "                       [--auth-file F ...]\n"
+    "       tpmtls key srk -o FILE\n";
+
+static const char help[] =
     "\n"
     "create makes a signing key in the TPM and writes FILE (TSS2 PRIVATE KEY, mode 0600): only this TPM can "
-    "use it.\n"
-    "p256 is the default: the fastest on most chips. FILE is never overwritten.\n"
-    "show tells what a key is and where it lives; it also takes a software key (PKCS#8).\n";
+    "use\n"
+    "it. FILE is never overwritten.\n"
+    "  --type TYPE    p256 (the default: the fastest on most chips), p384, p521, rsa2048, rsa3072, rsa4096\n"
+    "  --persist 0x81...  keep it in the TPM at this handle (0x81000000 to 0x817fffff), where nothing may "
+    "be\n"
+    "                 yet; FILE may then be left out\n"
+    "  --pcr PCRS     usable only while these PCRs have their present values, such as sha256:0,2,7\n"
+    "  --policy-key PUBLIC  usable under policies signed by this key (PEM PUBLIC KEY): `tpmtls policy sign`\n"
+    "  --policy-secret WHO  whoever uses it must know the password of owner, endorsement or lockout\n"
+    "  --auth-...     it gets a password; wrong ones count towards the TPM's lockout, unless "
+    "--no-lockout\n" CLI_AUTH_USAGE
+    "show explains a key file field by field, or a key at a handle; software keys (PKCS#8), too.\n"
+    "list shows the keys at persistent handles; persist keeps the key of a file at one; evict removes one.\n"
+    "import brings a software key (PKCS#8), or an importable key file, into this TPM: FILE then works like "
+    "one\n"
+    "that create made. wrap does the first half of it on another machine, which needs no TPM: PUBLIC is the\n"
+    "target's storage root key (`tpmtls key srk` there, a TPM2B_PUBLIC, or a PEM PUBLIC KEY). A key that "
+    "was\n"
+    "ever outside of a TPM may have been copied: neither can undo that.\n";
 
-static void print_json(json_t *root)
+int key_help(void)
 {
-    (void)json_dumpf(root, stdout, JSON_COMPACT);
-    (void)putchar('\n');
-    json_decref(root);
+    return printf("%s%s", key_usage, help) < 0 ? CLI_FAILURE : CLI_OK;
 }
 
-static int create_run(const struct cli *cli, const char *path, enum tt_key_type type)
-{
-    struct tt_error err = {0};
-    struct tt_tpm *tpm;
-    if (cli_open_tpm(&tpm, cli, &err) != TT_OK)
-        return cli_fail(&err);
-    TT_AUTO(mem_free_auto) char *pem = NULL;
-    tt_rc rc = tt_key_create(&pem, tpm, type, &err);
-    if (rc == TT_OK)
-        rc = cli_write_file(path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0600, true, &err);
-    if (rc == TT_OK && strcmp(path, "-") != 0) {
-        if (cli->json)
-            print_json(json_pack("{s:s, s:s}", "file", path, "type", tt_key_type_name(type)));
-        else
-            cli_note("made a %s key in the TPM (%s), wrote %s", tt_key_type_name(type), tt_tpm_describe(tpm),
-                     path);
-    }
-    tt_tpm_close(tpm);
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
-}
-
-/* Refuse before the TPM works for it: making an RSA key takes seconds on a chip. */
-static bool is_taken(const char *path)
-{
-    return strcmp(path, "-") != 0 && access(path, F_OK) == 0;
-}
-
-static int cmd_key_create(const struct cli *cli, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"out", required_argument, NULL, 'o'},
-        {"type", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    const char *path = NULL;
-    enum tt_key_type type = TT_KEY_P256;
-    for (int c; (c = cli_getopt(argc, argv, "o:t:h", options)) != -1;) {
-        if (c == 'o') {
-            path = optarg;
-        } else if (c == 't') {
-            if (tt_key_type_parse(&type, optarg) != TT_OK)
-                return cli_usage(usage_create, "'%s' is not a type of key", optarg);
-        } else if (c == 'h') {
-            fputs(usage_key, stdout);
-            return CLI_OK;
-        } else {
-            return cli_bad_option(usage_create, argv, c);
-        }
-    }
-    if (optind < argc)
-        return cli_usage(usage_create, "'%s' is one word too many", argv[optind]);
-    if (path == NULL)
-        return cli_usage(usage_create, "where should the key go? -o FILE");
-    if (is_taken(path)) {
-        struct tt_error err = {0};
-        (void)error_set(&err, TT_ERR_EXISTS, "%s is already there and is not overwritten", path);
-        error_hint(&err, "choose another name; a key that is removed cannot be made again");
-        return cli_fail(&err);
-    }
-    return create_run(cli, path, type);
-}
-
-static void hex_of(char *ret, size_t cap, struct tt_bytes b)
-{
-    static const char digits[] = "0123456789abcdef";
-    size_t n = 0;
-    for (size_t i = 0; i < b.len && n + 2 < cap; i++) {
-        ret[n++] = digits[b.data[i] >> 4];
-        ret[n++] = digits[b.data[i] & 15];
-    }
-    ret[n] = '\0';
-}
-
-static json_t *describe(const struct cli_key *k)
-{
-    char hex[2 * 66 + 1];
-    uint16_t schemes[16];
-    size_t n = tt_key_schemes(k->key, schemes, TT_COUNT(schemes));
-    json_t *names = json_array();
-    for (size_t i = 0; i < n && i < TT_COUNT(schemes); i++)
-        (void)json_array_append_new(names, json_string(tt_scheme_name(schemes[i])));
-    json_t *root = json_pack("{s:s, s:s, s:o}", "type", tt_key_type_name(tt_key_type(k->key)), "where",
-                             tt_key_is_tpm(k->key) ? "tpm" : "software", "schemes", names);
-    if (k->tpm != NULL) {
-        (void)json_object_set_new(root, "tpm", json_string(tt_tpm_describe(k->tpm)));
-        (void)json_object_set_new(root, "emulated", json_boolean(tt_tpm_is_emulated(k->tpm)));
-        hex_of(hex, sizeof hex, tt_key_name(k->key));
-        (void)json_object_set_new(root, "tpm_name", json_string(hex));
-    }
-    return root;
-}
-
-static void print_text(json_t *root)
-{
-    const json_t *tpm = json_object_get(root, "tpm");
-    printf("type:        %s\n", json_string_value(json_object_get(root, "type")));
-    if (tpm != NULL)
-        printf("lives in:    the TPM (%s)\n", json_string_value(tpm));
-    else
-        printf("lives in:    software: whoever reads the file has the key\n");
-    printf("schemes:     ");
-    size_t i;
-    json_t *name;
-    json_array_foreach(json_object_get(root, "schemes"), i, name)
-        printf("%s%s", i > 0 ? ", " : "", json_string_value(name));
-    printf("\n");
-    if (tpm != NULL)
-        printf("TPM name:    %s\n", json_string_value(json_object_get(root, "tpm_name")));
-}
-
-static int cmd_key_show(const struct cli *cli, int argc, char **argv)
+bool key_only_help(int *ret, int argc, char **argv)
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-    for (int c; (c = cli_getopt(argc, argv, "h", options)) != -1;) {
-        if (c != 'h')
-            return cli_bad_option(usage_show, argv, c);
-        fputs(usage_key, stdout);
-        return CLI_OK;
+    int c = cli_getopt(argc, argv, "h", options);
+    if (c == -1)
+        return false;
+    *ret = c == 'h' ? key_help() : cli_bad_option(key_usage, argv, c);
+    return true;
+}
+
+tt_rc key_parse_handle(uint32_t *ret, const char *text, struct tt_error *err)
+{
+    static const char prefix[] = "handle:";
+    const char *number = strncmp(text, prefix, sizeof prefix - 1) == 0 ? text + sizeof prefix - 1 : text;
+    char *end = NULL;
+    errno = 0;
+    unsigned long handle = strncmp(number, "0x", 2) == 0 ? strtoul(number, &end, 16) : 0;
+    if (end == NULL || *end != '\0' || errno != 0 || strlen(number) != 10) {
+        (void)error_set(err, TT_ERR_USAGE, "'%s' is not a TPM handle", text);
+        error_hint(err, "a persistent handle is written in full, such as 0x81000010");
+        return TT_ERR_USAGE;
     }
-    if (argc - optind != 1)
-        return cli_usage(usage_show, "which key? one FILE or handle:0x81...");
-    struct tt_error err = {0};
-    struct cli_key k;
-    if (cli_open_key(&k, cli, argv[optind], &err) != TT_OK)
-        return cli_fail(&err);
-    json_t *root = describe(&k);
-    if (cli->json)
-        print_json(json_incref(root));
-    else
-        print_text(root);
-    json_decref(root);
-    cli_close_key(&k);
-    return CLI_OK;
+    *ret = (uint32_t)handle;
+    return TT_OK;
+}
+
+tt_rc key_refuse_taken(const char *path, struct tt_error *err)
+{
+    if (path == NULL || strcmp(path, "-") == 0 || access(path, F_OK) != 0)
+        return TT_OK;
+    (void)error_set(err, TT_ERR_EXISTS, "%s is already there and is not overwritten", path);
+    error_hint(err, "choose another name; a key that is removed cannot be made again");
+    return TT_ERR_EXISTS;
+}
+
+void key_hex(char *ret, struct tt_bytes b)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < b.len; i++) {
+        *ret++ = digits[b.data[i] >> 4];
+        *ret++ = digits[b.data[i] & 15];
+    }
+    *ret = '\0';
 }
 
 int cmd_key(const struct cli *cli, int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        int (*run)(const struct cli *cli, int argc, char **argv);
+    } commands[] = {{"create", cmd_key_create},   {"show", cmd_key_show},   {"list", cmd_key_list},
+                    {"persist", cmd_key_persist}, {"evict", cmd_key_evict}, {"import", cmd_key_import},
+                    {"wrap", cmd_key_wrap},       {"srk", cmd_key_srk}};
     if (argc < 2)
-        return cli_usage(usage_key, "key: create or show?");
-    if (strcmp(argv[1], "create") == 0)
-        return cmd_key_create(cli, argc - 1, argv + 1);
-    if (strcmp(argv[1], "show") == 0)
-        return cmd_key_show(cli, argc - 1, argv + 1);
-    if (strcmp(argv[1], "--help") == 0) {
-        fputs(usage_key, stdout);
-        return CLI_OK;
-    }
-    return cli_usage(usage_key, "there is no command 'key %s'", argv[1]);
+        return cli_usage(key_usage, "key: create, show, list, persist, evict, import, wrap or srk?");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return key_help();
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(cli, argc - 1, argv + 1);
+    return cli_usage(key_usage, "there is no command 'key %s'", argv[1]);
 }

@@ -11,7 +11,7 @@
 
 static const char usage[] =
     "usage: tpmtls serve ADDR:PORT --key FILE --cert FILE [--client-ca FILE [--require-client-cert]]\n"
-    "                    [--echo | --www | --exec CMD] [--accept N] [--alpn A,B] [--trace]\n";
+    "                    [--echo | --www | --exec CMD] [--accept N] [--alpn A,B] [--sign-deadline MS] [--trace]\n";
 static const char help[] =
     "\n"
     "Accepts TLS 1.3 connections. Port 0 lets the system choose; the address is printed on stderr. A peer "
@@ -139,7 +139,8 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
 {
     TT_TRY(loop_new(&serve->base, false, err));
     TT_TRY(set_up_config(serve, err));
-    const struct sign_queue_options opt = {.base = serve->base, .tpm = serve->key.tpm};
+    struct sign_queue_options opt = {.base = serve->base, .tpm = serve->key.tpm};
+    TT_TRY(tls_sign_deadline(&opt.deadline_ms, &serve->tls, err));
     TT_TRY(sign_queue_new(&serve->signer, &opt, err));
     TT_TRY(watch_signals(serve, err));
     TT_TRY(start_server(serve, err));

@@ -85,8 +85,12 @@ static tt_rc open_software(struct tt_key **ret, const struct cli *cli, struct tt
     return rc;
 }
 
-static tt_rc open_handle(struct cli_key *k, const char *spec, struct tt_error *err)
+/* With what --auth-* says; else without, and where that does not do, with what somebody at the terminal says.
+ */
+static tt_rc open_handle(struct cli_key *k, const struct cli *cli, const char *spec, struct tt_error *err)
 {
+    TT_AUTO(mem_free_auto) char *password = NULL;
+    struct cli_auth_want want = {.what = spec};
     char *end;
     errno = 0;
     unsigned long handle = strtoul(spec, &end, 0);
@@ -95,7 +99,17 @@ static tt_rc open_handle(struct cli_key *k, const char *spec, struct tt_error *e
         error_hint(err, "a persistent key looks like handle:0x81000010");
         return TT_ERR_USAGE;
     }
-    return tt_key_open_handle(&k->key, k->tpm, (uint32_t)handle, err);
+    TT_TRY(cli_auth_password(&password, cli, &want, err));
+    struct tt_error why = {0};
+    tt_rc rc = tt_key_open_handle_with(&k->key, k->tpm, (uint32_t)handle, password, &why);
+    if (rc == TT_ERR_AUTH && password == NULL && cli_has_terminal()) {
+        want.ask = true;
+        TT_TRY(cli_auth_password(&password, cli, &want, err));
+        return tt_key_open_handle_with(&k->key, k->tpm, (uint32_t)handle, password, err);
+    }
+    if (rc != TT_OK && err != NULL)
+        *err = why;
+    return rc;
 }
 
 /* What the PEM says it is. The first BEGIN line counts. */
@@ -106,16 +120,27 @@ static const char *find_label(const char *text, const char *label)
     return strstr(text, line);
 }
 
+static tt_rc open_tss2(struct cli_key *k, const struct cli *cli, struct tt_bytes pem, const char *path,
+                       struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *password = NULL;
+    struct tt_keyfile_info info;
+    struct cli_auth_want want = {.what = path};
+    TT_TRY(tt_keyfile_inspect(&info, pem, err));
+    want.ask = info.needs_password && cli_has_terminal();
+    TT_TRY(cli_auth_password(&password, cli, &want, err));
+    TT_TRY(cli_open_tpm(&k->tpm, cli, err));
+    return tt_key_open_pem_with(&k->key, k->tpm, pem, password, err);
+}
+
 static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *path, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *text = NULL;
     size_t len = 0;
     TT_TRY(cli_read_file(&text, &len, path, err));
     struct tt_bytes pem = {(const uint8_t *)text, len};
-    if (find_label(text, "TSS2 PRIVATE KEY") != NULL) {
-        TT_TRY(cli_open_tpm(&k->tpm, cli, err));
-        return tt_key_open_pem(&k->key, k->tpm, pem, err);
-    }
+    if (find_label(text, "TSS2 PRIVATE KEY") != NULL)
+        return open_tss2(k, cli, pem, path, err);
     if (strstr(text, "PRIVATE KEY-----") != NULL)
         return open_software(&k->key, cli, pem, path, err);
     (void)error_set(err, TT_ERR_DECODE, "%s holds no private key in PEM form%s", path,
@@ -144,7 +169,7 @@ tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec,
     if (strncmp(spec, prefix, sizeof prefix - 1) == 0) {
         rc = cli_open_tpm(&k.tpm, cli, err);
         if (rc == TT_OK)
-            rc = open_handle(&k, spec + sizeof prefix - 1, err);
+            rc = open_handle(&k, cli, spec + sizeof prefix - 1, err);
     } else {
         rc = open_file(&k, cli, spec, err);
     }

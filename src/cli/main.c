@@ -19,6 +19,8 @@ static const struct command {
     const char *what;
 } commands[] = {
     {"key", cmd_key, "make and look at keys in the TPM"},
+    {"doctor", cmd_doctor, "look at a TPM: can TLS 1.3 have its keys there, and what stands in the way"},
+    {"policy", cmd_policy, "sign policies for keys that take signed ones"},
     {"csr", cmd_csr, "write a certificate request signed by the TPM"},
     {"ca", cmd_ca, "a small CA: issue certificates"},
     {"connect", cmd_connect, "open a TLS 1.3 connection; stdin and stdout are the connection"},
@@ -35,6 +37,9 @@ static const char usage_head[] =
     "  --json      results and events as JSON\n"
     "  --key-password-file FILE|fd:N\n"
     "              where the password of an encrypted software key is read from (default: asked on the "
+    "terminal)\n"
+    "  --auth-file F, --auth-fd N, --auth-credential NAME, --auth-ask, --auth-empty\n"
+    "              (also behind COMMAND) where the password of a TPM key comes from (default: asked on the "
     "terminal)\n"
     "  -v          say more\n"
     "  --help      this text; `tpmtls COMMAND --help` tells about a command\n"
@@ -105,6 +110,9 @@ int main(int argc, char **argv)
     keep_standard_descriptors();
     harden_process();
     struct cli cli = {0};
+    struct tt_error err = {0};
+    if (cli_take_auth(&cli, &argc, argv, &err) != TT_OK)
+        return cli_fail(&err);
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "+:v", global_options, NULL)) != -1;) {
         switch (c) {

@@ -1,10 +1,11 @@
-/* cli/password.c: the password of an encrypted software key. Layer: cli. From a file or descriptor that was
- * named, else from the terminal; never from argv or the environment, never from stdin (which may be the
- * connection). */
+/* cli/password.c: passwords: of encrypted software keys, and of keys in the TPM. Layer: cli. From a file or
+ * descriptor that was named, else from the terminal; never from argv or the environment, never from stdin
+ * (which may be the connection). */
 #include "cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -64,10 +65,11 @@ static tt_rc from_terminal(char **ret, const char *what, struct tt_error *err)
     TT_AUTO(fd_close_auto) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
     struct termios before, silent;
     if (tty < 0 || tcgetattr(tty, &before) != 0) {
-        (void)error_set(err, TT_ERR_AUTH, "%s is encrypted, and there is no terminal to ask for its password",
+        (void)error_set(err, TT_ERR_AUTH, "%s needs a password, and there is no terminal to ask for it",
                         what);
         error_hint(err,
-                   "tpmtls --key-password-file FILE COMMAND reads it from a file (fd:N: from a descriptor)");
+                   "a software key's: tpmtls --key-password-file FILE|fd:N COMMAND; a TPM key's: --auth-file "
+                   "FILE, --auth-fd N or --auth-credential NAME");
         return TT_ERR_AUTH;
     }
     dprintf(tty, "password of %s: ", what);
@@ -80,8 +82,139 @@ static tt_rc from_terminal(char **ret, const char *what, struct tt_error *err)
     return rc;
 }
 
+bool cli_has_terminal(void)
+{
+    TT_AUTO(fd_close_auto) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    return tty >= 0;
+}
+
 tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what, struct tt_error *err)
 {
     return cli->key_password_file != NULL ? from_file(ret, cli->key_password_file, err)
                                           : from_terminal(ret, what, err);
+}
+
+/* ---- keys in the TPM ---- */
+
+static tt_rc from_credential(char **ret, const char *name, struct tt_error *err)
+{
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    char path[4096];
+    if (dir == NULL || dir[0] == '\0') {
+        (void)error_set(err, TT_ERR_USAGE,
+                        "there are no credentials here ($CREDENTIALS_DIRECTORY is not set)");
+        error_hint(err, "systemd hands them to a service: LoadCredentialEncrypted=%s", name);
+        return TT_ERR_USAGE;
+    }
+    if (strchr(name, '/') != NULL || (size_t)snprintf(path, sizeof path, "%s/%s", dir, name) >= sizeof path)
+        return error_set(err, TT_ERR_USAGE, "'%s' is not the name of a credential", name);
+    return from_file(ret, path, err);
+}
+
+static tt_rc from_descriptor(char **ret, const char *number, struct tt_error *err)
+{
+    char source[32];
+    (void)snprintf(source, sizeof source, "fd:%.20s", number);
+    return from_file(ret, source, err);
+}
+
+static tt_rc ask(char **ret, const struct cli_auth_want *want, struct tt_error *err)
+{
+    char again[256];
+    TT_AUTO(mem_free_auto) char *first = NULL;
+    TT_AUTO(mem_free_auto) char *second = NULL;
+    TT_TRY(from_terminal(&first, want->what, err));
+    (void)snprintf(again, sizeof again, "%s, again", want->what);
+    if (want->is_new) {
+        TT_TRY(from_terminal(&second, again, err));
+        if (strcmp(first, second) != 0)
+            return error_set(err, TT_ERR_AUTH, "the two passwords are not the same");
+    }
+    *ret = TT_TAKE(first);
+    return TT_OK;
+}
+
+tt_rc cli_auth_password(char **ret, const struct cli *cli, const struct cli_auth_want *want,
+                        struct tt_error *err)
+{
+    switch (cli->auth.kind) {
+    case CLI_AUTH_FILE:
+        return from_file(ret, cli->auth.value, err);
+    case CLI_AUTH_FD:
+        return from_descriptor(ret, cli->auth.value, err);
+    case CLI_AUTH_CREDENTIAL:
+        return from_credential(ret, cli->auth.value, err);
+    case CLI_AUTH_ASK:
+        return ask(ret, want, err);
+    case CLI_AUTH_EMPTY:
+        *ret = mem_strdup("");
+        return *ret != NULL ? TT_OK : error_set(err, TT_ERR_MEMORY, "no memory for the password");
+    default:
+        *ret = NULL;
+        return want->ask ? ask(ret, want, err) : TT_OK;
+    }
+}
+
+static bool option_is(const char *word, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(word, name, n) == 0 && (word[n] == '\0' || word[n] == '=');
+}
+
+/* struct words: a command line, and where in it we are. */
+struct words {
+    int argc;
+    char **argv;
+    int at;
+};
+
+/* The option's value: behind '=' or the next word; NULL: there is none. *used: words. */
+static const char *option_value(const struct words *w, const char *name, int *used)
+{
+    const char *word = w->argv[w->at];
+    size_t n = strlen(name);
+    *used = word[n] == '=' ? 1 : 2;
+    return word[n] == '=' ? word + n + 1 : w->at + 1 < w->argc ? w->argv[w->at + 1] : NULL;
+}
+
+static tt_rc take_one(struct cli_auth *ret, int *used, const struct words *w, struct tt_error *err)
+{
+    static const struct {
+        const char *name;
+        enum cli_auth_kind kind;
+        bool has_value;
+    } options[] = {{"--auth-file", CLI_AUTH_FILE, true},
+                   {"--auth-fd", CLI_AUTH_FD, true},
+                   {"--auth-credential", CLI_AUTH_CREDENTIAL, true},
+                   {"--auth-ask", CLI_AUTH_ASK, false},
+                   {"--auth-empty", CLI_AUTH_EMPTY, false}};
+    *used = 0;
+    for (size_t k = 0; k < sizeof options / sizeof options[0]; k++) {
+        if (!option_is(w->argv[w->at], options[k].name))
+            continue;
+        *used = 1;
+        ret->kind = options[k].kind;
+        ret->value = options[k].has_value ? option_value(w, options[k].name, used) : NULL;
+        if (options[k].has_value && ret->value == NULL)
+            return error_set(err, TT_ERR_USAGE, "the option %s needs an argument", options[k].name);
+        return TT_OK;
+    }
+    return TT_OK;
+}
+
+tt_rc cli_take_auth(struct cli *cli, int *argc, char **argv, struct tt_error *err)
+{
+    int kept = 1;
+    bool options = true;
+    for (int i = 1, used; i<*argc; i += used> 0 ? used : 1) {
+        used = 0;
+        options = options && strcmp(argv[i], "--") != 0;
+        if (options)
+            TT_TRY(take_one(&cli->auth, &used, &(struct words){*argc, argv, i}, err));
+        if (used == 0)
+            argv[kept++] = argv[i];
+    }
+    *argc = kept;
+    argv[kept] = NULL;
+    return TT_OK;
 }

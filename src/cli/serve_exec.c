@@ -39,7 +39,7 @@ struct environment {
 
 static void environment_add(struct environment *env, const char *name, const char *value, size_t len)
 {
-    if (env->own_len == OWN_VARIABLES || memchr(value, '\0', len) != NULL)
+    if (value == NULL || env->own_len == OWN_VARIABLES || memchr(value, '\0', len) != NULL)
         return;
     (void)snprintf(env->own[env->own_len], VARIABLE_MAX, "TPMTLS_%s=%.*s", name, (int)(len < 512 ? len : 512),
                    value);

@@ -35,6 +35,14 @@ tt_rc cli_seconds(unsigned *ret, const char *text, const char *option, struct tt
     return TT_OK;
 }
 
+tt_rc tls_sign_deadline(unsigned *ret, const struct tls_options *o, struct tt_error *err)
+{
+    unsigned long ms = 0;
+    TT_TRY(cli_number(&ms, o->sign_deadline, &(struct cli_range){"--sign-deadline", 1, 3600000}, err));
+    *ret = (unsigned)ms;
+    return TT_OK;
+}
+
 bool tls_option_take(struct tls_options *o, int c, const char *value)
 {
     switch (c) {
@@ -55,6 +63,9 @@ bool tls_option_take(struct tls_options *o, int c, const char *value)
         return true;
     case TLS_OPT_TRACE:
         o->trace = true;
+        return true;
+    case TLS_OPT_SIGN_DEADLINE:
+        o->sign_deadline = value;
         return true;
     case TLS_OPT_TIMEOUT:
         o->handshake_timeout = value;

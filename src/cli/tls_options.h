@@ -12,6 +12,7 @@ struct tls_options {
     const char *key, *cert;
     const char *alpn, *groups, *suites; /* comma separated */
     const char *handshake_timeout;      /* seconds */
+    const char *sign_deadline;          /* milliseconds */
     bool trace;
 };
 
@@ -23,13 +24,15 @@ enum tls_option {
     TLS_OPT_GROUPS,
     TLS_OPT_SUITES,
     TLS_OPT_TRACE,
-    TLS_OPT_TIMEOUT
+    TLS_OPT_TIMEOUT,
+    TLS_OPT_SIGN_DEADLINE
 };
 #define TLS_OPTIONS                                                                                          \
     {"key", required_argument, NULL, TLS_OPT_KEY}, {"cert", required_argument, NULL, TLS_OPT_CERT},          \
         {"alpn", required_argument, NULL, TLS_OPT_ALPN},                                                     \
         {"groups", required_argument, NULL, TLS_OPT_GROUPS},                                                 \
         {"suites", required_argument, NULL, TLS_OPT_SUITES}, {"trace", no_argument, NULL, TLS_OPT_TRACE},    \
+        {"sign-deadline", required_argument, NULL, TLS_OPT_SIGN_DEADLINE},                                   \
     {                                                                                                        \
         "handshake-timeout", required_argument, NULL, TLS_OPT_TIMEOUT                                        \
     }
@@ -38,6 +41,9 @@ enum tls_option {
     "  --groups A,B          x25519, secp256r1, secp384r1\n"                                                 \
     "  --suites A,B          TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256\n" \
     "  --handshake-timeout S seconds a handshake may take (30)\n"                                            \
+    "  --sign-deadline MS    milliseconds until our signature must be made (5000); one that would come "     \
+    "later "                                                                                                 \
+    "is\n                        refused at once\n"                                                          \
     "  --trace               show each handshake message and what the TPM did, on stderr\n"
 
 /* tls_option_take: true when c was one of them. Values are looked at later. */
@@ -59,6 +65,8 @@ struct cli_range {
 /* cli_number: the value of an option; text NULL leaves *ret as it is. */
 TT_MUST_USE tt_rc cli_number(unsigned long *ret, const char *text, const struct cli_range *range,
                              struct tt_error *err);
+/* tls_sign_deadline: --sign-deadline in milliseconds; 0: not given. */
+TT_MUST_USE tt_rc tls_sign_deadline(unsigned *ret, const struct tls_options *o, struct tt_error *err);
 /* cli_seconds: the same for 1 .. 3600 seconds. */
 TT_MUST_USE tt_rc cli_seconds(unsigned *ret, const char *text, const char *option, struct tt_error *err);
 

@@ -9,13 +9,14 @@
 #include <unistd.h>
 
 #define BACKLOG        128
-#define ACCEPT_BURST   16 /* a turn of the loop, so that connections already there are served too */
+#define ACCEPT_BURST   4 /* a turn of the loop, so that connections already there are served too */
 #define RETRY_AFTER_US 100000
 
 struct server {
     struct server_options opt;
     int fd;
     struct event *acceptable, *retry, *finish;
+    struct stream_gate gate;
     char address[ADDRESS_TEXT_MAX];
     size_t connections, accepted;
     bool is_stopped;
@@ -63,6 +64,7 @@ static void connection_open(struct server *srv, int fd, const struct sockaddr *f
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     struct stream_options opt = srv->opt.stream;
     opt.peer = peer;
+    opt.gate = &srv->gate;
     void *session = srv->opt.accepted(srv->opt.arg, &opt, peer);
     if (session == NULL) {
         (void)close(fd);

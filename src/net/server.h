@@ -23,8 +23,8 @@ struct server_options {
     void *arg;
 };
 
-/* server_listen: bind and listen on the first address of `at` that can be had (port 0: the kernel chooses). Accepting begins with
- * the loop. */
+/* server_listen: bind and listen on the first address of `at` that can be had (port 0: the kernel chooses).
+ * Accepting begins with the loop. */
 TT_MUST_USE tt_rc server_listen(struct server **ret, const struct address *at,
                                 const struct server_options *opt, struct tt_error *err);
 /* server_address: "127.0.0.1:40961". */

@@ -1,208 +1,92 @@
-/* net/sign_queue.c: the worker that owns the TPM. Layer: net. The only file of the library that starts a
- * thread.
- *
- * A job is in one of three places: the waiting list, the worker's hands, the finished list; `lock` guards
- * which. The worker touches a job's fields without the lock only while it holds the job; the loop only while
- * it does not. */
+/* net/sign_queue.c: the loop's side of the queue: submit, deliver, cancel, deadlines. Layer: net. The worker
+ * is in sign_worker.c, what decides who is next in sign_plan.c. */
 #include "net/sign_queue.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "net/clock.h"
+#include "net/sign_queue_internal.h"
 
-#define SIGNATURE_MAX 8192 /* room for ML-DSA; RSA and EC need at most 1,024 */
+#define MS 1000000U
 
-struct sign_job {
-    struct sign_queue *queue;
-    struct sign_job *next;
-    struct sign_request request;
-    uint8_t *message; /* owned copy */
-    enum {
-        JOB_WAITING,
-        JOB_RUNNING,
-        JOB_FINISHED
-    } where;
-    bool cancelled; /* while running: nobody waits for it any more */
-    uint64_t submitted_at, started_at, finished_at;
-    struct tt_error error;
-    struct tt_tpm_event commands[SIGN_MAX_COMMANDS];
-    size_t commands_len;
-    size_t signature_len;
-    uint8_t signature[SIGNATURE_MAX];
-};
-
-struct job_list {
-    struct sign_job *head;
-    size_t len;
-};
-
-struct sign_queue {
-    struct event_base *base;
-    struct tt_tpm *tpm;
-    size_t capacity;
-    struct event
-        *wakeup; /* pending only while somebody waits, so that an idle queue does not keep a loop alive */
-    int event_fd;
-    size_t expected; /* jobs that will call back; loop thread only */
-    pthread_t worker;
-    bool worker_runs;
-    struct sign_job *current; /* worker only: where the TPM's trace goes */
-
-    pthread_mutex_t lock;
-    pthread_cond_t work;
-    bool stop;
-    struct job_list waiting, finished;
-};
-
-static void list_append(struct job_list *list, struct sign_job *job)
+static void work_release(struct sign_job *job)
 {
-    struct sign_job **at = &list->head;
-    while (*at != NULL)
-        at = &(*at)->next;
-    job->next = NULL;
-    *at = job;
-    list->len++;
+    if (job->work.release != NULL)
+        job->work.release(job->work.arg);
+    job->work = (struct sign_work){0};
 }
 
-static struct sign_job *list_take_first(struct job_list *list)
-{
-    struct sign_job *job = list->head;
-    if (job != NULL) {
-        list->head = job->next;
-        list->len--;
-    }
-    return job;
-}
-
-static void list_remove(struct job_list *list, struct sign_job *job)
-{
-    for (struct sign_job **at = &list->head; *at != NULL; at = &(*at)->next) {
-        if (*at == job) {
-            *at = job->next;
-            list->len--;
-            return;
-        }
-    }
-}
-
-static void job_free(struct sign_job *job)
+void job_free(struct sign_job *job)
 {
     if (job == NULL)
         return;
+    work_release(job);
     mem_free(job->message);
+    mem_free(job->signature);
     mem_free(job);
 }
 
-/* ---- the worker ---- */
+/* ---- waiting for something to happen ---- */
 
-static void record_command(void *arg, const struct tt_tpm_event *event)
+/* `lock` is held, or nobody else is there. */
+static void set_timer(struct sign_queue *q)
 {
-    struct sign_job *job = ((struct sign_queue *)arg)->current;
-    if (job != NULL && job->commands_len < SIGN_MAX_COMMANDS)
-        job->commands[job->commands_len++] = *event;
-}
-
-static void job_run(struct sign_queue *q, struct sign_job *job)
-{
-    q->current = job;
-    job->started_at = clock_monotonic_ns();
-    tt_rc rc = tt_key_sign(job->request.key, job->request.scheme,
-                           (struct tt_bytes){job->message, job->request.message.len}, job->signature,
-                           sizeof job->signature, &job->signature_len, &job->error);
-    if (rc != TT_OK)
-        (void)error_set(&job->error, rc, "the key could not sign");
-    job->finished_at = clock_monotonic_ns();
-    q->current = NULL;
-}
-
-/* Returns NULL when the queue ends. */
-static struct sign_job *worker_next(struct sign_queue *q)
-{
-    pthread_mutex_lock(&q->lock);
-    while (q->waiting.head == NULL && !q->stop)
-        pthread_cond_wait(&q->work, &q->lock);
-    struct sign_job *job = q->stop ? NULL : list_take_first(&q->waiting);
-    if (job != NULL)
-        job->where = JOB_RUNNING;
-    pthread_mutex_unlock(&q->lock);
-    return job;
-}
-
-static void worker_hand_back(struct sign_queue *q, struct sign_job *job)
-{
-    pthread_mutex_lock(&q->lock);
-    bool wanted = !job->cancelled && !q->stop;
-    if (wanted) {
-        job->where = JOB_FINISHED;
-        list_append(&q->finished, job);
-    }
-    pthread_mutex_unlock(&q->lock);
-    if (!wanted) {
-        job_free(job);
+    uint64_t at = plan_next_deadline(&q->plan), now = clock_monotonic_ns();
+    if (at == 0) {
+        (void)event_del(q->timer);
         return;
     }
-    const uint64_t one = 1;
-    while (write(q->event_fd, &one, sizeof one) < 0 && errno == EINTR)
-        continue;
+    uint64_t us = at > now ? (at - now) / 1000 + 1 : 0;
+    const struct timeval t = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
+    (void)event_add(q->timer, &t);
 }
-
-static void *worker_main(void *arg)
-{
-    struct sign_queue *q = arg;
-    for (struct sign_job *job; (job = worker_next(q)) != NULL;) {
-        job_run(q, job);
-        worker_hand_back(q, job);
-    }
-    return NULL;
-}
-
-/* Signals are the loop's business. */
-static int worker_start(struct sign_queue *q)
-{
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&q->worker, NULL, worker_main, q);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
-}
-
-/* ---- the loop's side ---- */
 
 static void forget_one(struct sign_queue *q)
 {
-    if (--q->expected == 0)
-        (void)event_del(q->wakeup);
+    if (--q->expected > 0)
+        return;
+    (void)event_del(q->wakeup);
+    (void)event_del(q->timer);
 }
+
+bool queue_refuse_late(struct sign_queue *q)
+{
+    struct job_list late = {0};
+    plan_refuse_late(&q->plan, &late, clock_monotonic_ns());
+    bool some = late.head != NULL;
+    for (struct sign_job *job; (job = job_list_take_first(&late)) != NULL;) {
+        job->where = JOB_FINISHED;
+        job_list_append(&q->finished, job);
+    }
+    return some;
+}
+
+/* ---- delivering ---- */
 
 static void job_deliver(struct sign_job *job)
 {
+    uint64_t ended_waiting = job->started_at != 0 ? job->started_at : clock_monotonic_ns();
+    work_release(job);
     struct sign_answer answer = {
         .error = job->error,
         .signature = {job->signature, job->error.rc == TT_OK ? job->signature_len : 0},
         .commands = job->commands,
         .commands_len = job->commands_len,
-        .waited_ns = job->started_at - job->submitted_at,
-        .worked_ns = job->finished_at - job->started_at,
+        .waited_ns = ended_waiting - job->submitted_at,
+        .worked_ns = job->started_at != 0 ? job->finished_at - job->started_at : 0,
     };
     job->request.done(job->request.arg, &answer);
 }
 
 /* One at a time: a callback may cancel any other job. */
-static void on_wakeup(evutil_socket_t fd, short what, void *arg)
+static void deliver_finished(struct sign_queue *q)
 {
-    (void)what;
-    struct sign_queue *q = arg;
-    uint64_t count;
-    (void)!read(fd, &count, sizeof count);
     for (;;) {
         pthread_mutex_lock(&q->lock);
-        struct sign_job *job = list_take_first(&q->finished);
+        struct sign_job *job = job_list_take_first(&q->finished);
         pthread_mutex_unlock(&q->lock);
         if (job == NULL)
             return;
@@ -212,20 +96,67 @@ static void on_wakeup(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void on_wakeup(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct sign_queue *q = arg;
+    uint64_t count;
+    (void)!read(fd, &count, sizeof count);
+    deliver_finished(q);
+}
+
+/* The worker still has it: who waits is told, and the worker throws it away when it comes back. The job's own
+ * fields are the worker's, so that the answer is made from a copy of what does not change. */
+static bool give_up_running(struct sign_queue *q, struct sign_job *ret, uint64_t now)
+{
+    struct sign_job *job = q->plan.running;
+    if (job == NULL || job->cancelled || now < job->deadline_at)
+        return false;
+    job->cancelled = true;
+    *ret = (struct sign_job){.where = JOB_RUNNING,
+                             .request = job->request,
+                             .submitted_at = job->submitted_at,
+                             .started_at = job->started_at,
+                             .finished_at = now,
+                             .deadline_at = job->deadline_at};
+    job_overdue(ret);
+    return true;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct sign_queue *q = arg;
+    struct sign_job given_up;
+    pthread_mutex_lock(&q->lock);
+    bool some = give_up_running(q, &given_up, clock_monotonic_ns());
+    (void)queue_refuse_late(q);
+    set_timer(q);
+    pthread_mutex_unlock(&q->lock);
+    if (some) {
+        forget_one(q);
+        job_deliver(&given_up);
+    }
+    deliver_finished(q);
+}
+
+/* ---- the queue's life ---- */
+
 static tt_rc queue_start(struct sign_queue *q, struct tt_error *err)
 {
     q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (q->event_fd < 0)
         return error_set(err, TT_ERR_IO, "cannot make an eventfd: %s", strerror(errno));
     q->wakeup = event_new(q->base, q->event_fd, EV_READ | EV_PERSIST, on_wakeup, q);
-    if (q->wakeup == NULL)
+    q->timer = evtimer_new(q->base, on_timer, q);
+    if (q->wakeup == NULL || q->timer == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory for the signature queue");
     if (q->tpm != NULL)
-        tt_tpm_set_trace(q->tpm, record_command, q);
+        tt_tpm_set_trace(q->tpm, worker_record, q);
     int rc = worker_start(q);
     if (rc != 0)
         return error_set(err, TT_ERR_IO, "cannot start the signing thread: %s", strerror(rc));
-    q->worker_runs = true;
     return TT_OK;
 }
 
@@ -237,6 +168,8 @@ tt_rc sign_queue_new(struct sign_queue **ret, const struct sign_queue_options *o
     q->base = opt->base;
     q->tpm = opt->tpm;
     q->capacity = opt->capacity > 0 ? opt->capacity : SIGN_QUEUE_DEFAULT_CAPACITY;
+    q->deadline_ms = opt->deadline_ms > 0 ? opt->deadline_ms : SIGN_QUEUE_DEFAULT_DEADLINE_MS;
+    q->patience_ms = opt->patience_ms > 0 ? opt->patience_ms : SIGN_QUEUE_DEFAULT_PATIENCE_MS;
     q->event_fd = -1;
     (void)pthread_mutex_init(&q->lock, NULL);
     (void)pthread_cond_init(&q->work, NULL);
@@ -253,27 +186,27 @@ void sign_queue_free(struct sign_queue *q)
 {
     if (q == NULL)
         return;
-    if (q->worker_runs) {
-        pthread_mutex_lock(&q->lock);
-        q->stop = true;
-        pthread_cond_signal(&q->work);
-        pthread_mutex_unlock(&q->lock);
-        (void)pthread_join(q->worker, NULL);
-    }
-    for (struct sign_job *job; (job = list_take_first(&q->waiting)) != NULL;)
+    worker_stop(q);
+    for (struct sign_job *job; (job = job_list_take_first(&q->plan.waiting)) != NULL;)
         job_free(job);
-    for (struct sign_job *job; (job = list_take_first(&q->finished)) != NULL;)
+    for (struct sign_job *job; (job = job_list_take_first(&q->finished)) != NULL;)
         job_free(job);
-    if (q->tpm != NULL)
+    if (q->tpm != NULL) {
         tt_tpm_set_trace(q->tpm, NULL, NULL);
+        tt_tpm_set_deadline(q->tpm, 0, 0);
+    }
     if (q->wakeup != NULL)
         event_free(q->wakeup);
+    if (q->timer != NULL)
+        event_free(q->timer);
     if (q->event_fd >= 0)
         (void)close(q->event_fd);
     (void)pthread_mutex_destroy(&q->lock);
     (void)pthread_cond_destroy(&q->work);
     mem_free(q);
 }
+
+/* ---- submitting ---- */
 
 static struct sign_job *job_new(struct sign_queue *q, const struct sign_request *what)
 {
@@ -284,11 +217,41 @@ static struct sign_job *job_new(struct sign_queue *q, const struct sign_request 
         mem_free(job);
         return NULL;
     }
+    unsigned deadline_ms = what->deadline_ms > 0 ? what->deadline_ms : q->deadline_ms;
     job->queue = q;
     job->request = *what;
+    job->request.work = NULL;
+    job->work = what->work != NULL ? *what->work : (struct sign_work){0};
     job->message = message;
     job->submitted_at = clock_monotonic_ns();
+    job->deadline_at = job->submitted_at + (uint64_t)deadline_ms * MS;
     return job;
+}
+
+/* With the lock held. One that has to give way is told from the loop. */
+static tt_rc admit(struct sign_queue *q, struct sign_job *job, struct tt_error *err)
+{
+    struct sign_job *last = NULL;
+    if (q->plan.waiting.len >= q->capacity) {
+        last = plan_displace(&q->plan, job);
+        if (last == NULL)
+            return error_set(err, TT_ERR_BUSY, "%zu signatures are waiting for the key already", q->capacity);
+        (void)error_set(&last->error, TT_ERR_BUSY, "%zu signatures are waiting for the key already",
+                        q->capacity);
+        last->where = JOB_FINISHED;
+        job_list_append(&q->finished, last);
+    }
+    return plan_admit(&q->plan, job, job->submitted_at, err);
+}
+
+/* What was pushed back by a job that goes before it may have become hopeless. */
+static void settle(struct sign_queue *q)
+{
+    (void)queue_refuse_late(q);
+    if (q->finished.head != NULL)
+        event_active(q->wakeup, EV_READ, 0);
+    set_timer(q);
+    pthread_cond_signal(&q->work);
 }
 
 tt_rc sign_queue_submit(struct sign_queue *q, struct sign_job **ret, const struct sign_request *what,
@@ -302,15 +265,15 @@ tt_rc sign_queue_submit(struct sign_queue *q, struct sign_job **ret, const struc
         return error_set(err, TT_ERR_INTERNAL, "cannot watch the signature queue");
     }
     pthread_mutex_lock(&q->lock);
-    bool full = q->waiting.len >= q->capacity;
-    if (!full) {
-        list_append(&q->waiting, job);
-        pthread_cond_signal(&q->work);
-    }
+    tt_rc rc = admit(q, job, err);
+    settle(q);
     pthread_mutex_unlock(&q->lock);
-    if (full) {
+    if (rc != TT_OK) {
+        job->work = (struct sign_work){0}; /* still the caller's */
         job_free(job);
-        return error_set(err, TT_ERR_BUSY, "%zu signatures are waiting for the key already", q->capacity);
+        q->expected++;
+        forget_one(q);
+        return rc;
     }
     q->expected++;
     *ret = job;
@@ -325,9 +288,9 @@ void sign_job_cancel(struct sign_job *job)
     pthread_mutex_lock(&q->lock);
     bool ours = job->where != JOB_RUNNING;
     if (job->where == JOB_WAITING)
-        list_remove(&q->waiting, job);
+        job_list_remove(&q->plan.waiting, job);
     else if (job->where == JOB_FINISHED)
-        list_remove(&q->finished, job);
+        job_list_remove(&q->finished, job);
     else
         job->cancelled = true;
     pthread_mutex_unlock(&q->lock);

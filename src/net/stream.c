@@ -247,11 +247,26 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
     stream_run(arg);
 }
 
+/* The loop's cached time changes from turn to turn. Who is not let in is readable in the next turn, too. */
+static bool must_wait(const struct stream *s)
+{
+    struct stream_gate *gate = s->opt.gate;
+    struct timeval turn;
+    if (gate == NULL || s->stats.connected || s->phase != STREAM_OPEN ||
+        event_base_gettimeofday_cached(s->opt.base, &turn) != 0)
+        return false;
+    bool taken = turn.tv_sec == gate->turn.tv_sec && turn.tv_usec == gate->turn.tv_usec;
+    gate->turn = turn;
+    return taken;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct stream *s = arg;
+    if (must_wait(s))
+        return;
     s->is_active = true;
     receive(s);
     stream_run(s);

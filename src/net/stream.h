@@ -39,8 +39,16 @@ struct stream_handlers {
     void (*trace)(void *arg, const struct stream_trace *event); /* only looks; also from inside stream_new */
 };
 
+/* struct stream_gate: shared by streams, it lets one of those that are still in their handshakes receive in
+ * each turn of the loop. A handshake costs a large part of a millisecond: a hundred that arrive together
+ * would hold up the connections that are there already. Zero-initialise. */
+struct stream_gate {
+    struct timeval turn;
+};
+
 struct stream_options {
     struct event_base *base;
+    struct stream_gate *gate; /* or NULL; must outlive the stream */
     struct tt_config *config; /* frozen; a reference is taken */
     enum tt_role role;        /* of the configuration */
     const char *server_name;  /* see tt_conn_options */

@@ -85,6 +85,19 @@ static void on_signed(void *arg, const struct sign_answer *answer)
     stream_schedule(s);
 }
 
+/* Signatures are shared out by the peer's address without its port, so that who connects fifty times does not
+ * keep out who connects once. FNV-1a; a collision costs two peers half their share each. */
+static uint64_t flow_of(const struct stream *s)
+{
+    const char *end = strrchr(s->peer, ':');
+    uint64_t flow = 0xcbf29ce484222325U;
+    if (s->opt.role != TT_SERVER || end == NULL)
+        return 0;
+    for (const char *c = s->peer; c < end; c++)
+        flow = (flow ^ (uint8_t)*c) * 0x100000001b3U;
+    return flow;
+}
+
 void stream_ask_signer(struct stream *s)
 {
     if (s->job != NULL || (tt_conn_wants(s->conn) & TT_WANT_SIGN) == 0)
@@ -92,8 +105,13 @@ void stream_ask_signer(struct stream *s)
     struct tt_sign_request wanted;
     if (tt_conn_sign_request(s->conn, &wanted) != TT_OK)
         return;
-    const struct sign_request request = {
-        .key = wanted.key, .scheme = wanted.scheme, .message = wanted.to_sign, .done = on_signed, .arg = s};
+    const struct sign_request request = {.key = wanted.key,
+                                         .scheme = wanted.scheme,
+                                         .message = wanted.to_sign,
+                                         .class = SIGN_HANDSHAKE,
+                                         .flow = flow_of(s),
+                                         .done = on_signed,
+                                         .arg = s};
     struct tt_error why = {0};
     tt_rc rc = s->opt.signer != NULL ? sign_queue_submit(s->opt.signer, &s->job, &request, &why)
                                      : error_set(&why, TT_ERR_USAGE, "nobody is there to sign");

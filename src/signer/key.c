@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "signer/signer.h"
-#include "tpm/key.h"
 
 static const char *const type_names[] = {
     [TT_KEY_P256] = "p256",       [TT_KEY_P384] = "p384",       [TT_KEY_P521] = "p521",
@@ -22,13 +21,6 @@ tt_rc tt_key_type_parse(enum tt_key_type *ret, const char *name)
             return TT_OK;
         }
     return TT_ERR_USAGE;
-}
-
-tt_rc tt_key_create(char **ret_pem, struct tt_tpm *tpm, enum tt_key_type type, struct tt_error *err)
-{
-    if ((size_t)type >= TT_KEY_OTHER)
-        return error_set(err, TT_ERR_USAGE, "no such key type");
-    return tpm_key_create(ret_pem, tpm, type, err);
 }
 
 void tt_key_free(struct tt_key *key)

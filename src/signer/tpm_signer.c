@@ -7,6 +7,7 @@
 #include "signer/pss.h"
 #include "signer/signer.h"
 #include "tpm/key.h"
+#include "tpm/reopen.h"
 
 struct tpm_signer {
     struct tt_key key; /* must be first */
@@ -80,8 +81,16 @@ static tt_rc sign_rsa(struct tpm_job *job, struct tt_error *err)
     if (job->cap < job->len)
         return error_set(err, TT_ERR_USAGE, "the buffer for the signature is too small");
     bool pss = is_pss(job->scheme);
-    if (pss && info->raw)
-        return sign_pss_raw(job, err);
+    if (pss && info->raw) {
+        struct tt_error why = {0};
+        tt_rc rc = sign_pss_raw(job, &why);
+        if (rc != TT_ERR_UNSUPPORTED) {
+            if (rc != TT_OK && err != NULL)
+                *err = why;
+            return rc;
+        }
+        tpm_key_avoid_raw(job->signer->tpm); /* the chip's own PSS may do; it is verified like the other */
+    }
     return tpm_key_sign_rsa(job->sig, job->signer->tpm, pss ? TPM_PADDING_PSS : TPM_PADDING_PKCS1,
                             tpm_hash_of(job->hash), job_digest(job), err);
 }
@@ -100,12 +109,31 @@ static tt_rc job_verify(struct tpm_job *job, struct tt_bytes message, struct tt_
         error_hint(err,
                    "make a key that works here: `tpmtls key create --type %s` (or the faster --type p256)",
                    s->key.type == TT_KEY_OTHER ? "rsa2048" : tt_key_type_name(s->key.type));
+        tpm_probe_set(s->tpm, false);
         return TT_ERR_UNSUPPORTED;
     }
     (void)error_set(err, TT_ERR_TPM,
                     "the TPM's signature is wrong: it does not verify with the key's public part");
     error_hint(err, "try again; if it stays, the TPM or the way to it is faulty or tampered with");
     return TT_ERR_TPM;
+}
+
+/* A TPM that went away, or forgot the key, is opened again and asked once more. */
+static tt_rc job_ask(struct tpm_job *job, struct tt_error *err)
+{
+    struct tt_error why = {0};
+    struct tpm_try try;
+    tt_rc rc = tpm_try_start(&try, tpm_key_tpm(job->signer->tpm), &why);
+    if (rc == TT_OK) {
+        do
+            rc = tpm_key_info(job->signer->tpm)->rsa ? sign_rsa(job, &why) : sign_ecdsa(job, &why);
+        while (tpm_try_again(&try, rc, &why));
+    }
+    if (rc != TT_OK) {
+        (void)error_set(err, rc, "%s", why.text);
+        error_hint(err, "%s", why.hint);
+    }
+    return rc;
 }
 
 static tt_rc tpm_signer_sign(struct tt_key *key, uint16_t scheme, struct tt_bytes message, uint8_t *ret_sig,
@@ -118,7 +146,7 @@ static tt_rc tpm_signer_sign(struct tt_key *key, uint16_t scheme, struct tt_byte
     tt_rc rc = hash_digest(job.signer->lib, job.hash, message, job.digest);
     if (rc != TT_OK)
         return error_set(err, rc, "cannot compute the digest to sign");
-    TT_TRY(tpm_key_info(job.signer->tpm)->rsa ? sign_rsa(&job, err) : sign_ecdsa(&job, err));
+    TT_TRY(job_ask(&job, err));
     rc = job_verify(&job, message, err);
     if (rc != TT_OK) {
         mem_wipe(ret_sig, job.len); /* a glitched signature can give the key away */
@@ -141,33 +169,72 @@ static void offer(struct tt_key *key, uint16_t scheme)
     key->schemes[key->schemes_len++] = scheme;
 }
 
-/* Offer only what the key can do: by its curve, or its scheme and hash. */
-static tt_rc choose_schemes(struct tt_key *key, const struct tpm_key_info *info, struct tt_error *err)
+static tt_rc refuse_hash(const struct tpm_key_info *info, struct tt_error *err)
 {
-    static const struct {
-        uint16_t hash, pss, pkcs1;
-    } rsa[] = {{TPM_HASH_SHA256, TT_SCHEME_RSA_PSS_RSAE_SHA256, TT_SCHEME_RSA_PKCS1_SHA256},
-               {TPM_HASH_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_RSA_PKCS1_SHA384},
-               {TPM_HASH_SHA512, TT_SCHEME_RSA_PSS_RSAE_SHA512, TT_SCHEME_RSA_PKCS1_SHA512}};
-    if (!info->rsa) {
-        offer(key, info->type == TT_KEY_P256   ? TT_SCHEME_ECDSA_SECP256R1_SHA256
+    (void)error_set(err, TT_ERR_UNSUPPORTED, "this TPM lacks the hash that TLS 1.3 signs with under a %s key",
+                    tt_key_type_name(info->type));
+    error_hint(err, "make a key that works: `tpmtls key create --type p256`");
+    return TT_ERR_UNSUPPORTED;
+}
+
+/* SHA-256 is in every TPM; only others are asked for, since that costs a command. */
+static bool chip_has(const struct tpm_signer *s, uint16_t hash)
+{
+    return hash == TPM_HASH_SHA256 || tpm_has_hash(tpm_key_tpm(s->tpm), hash);
+}
+
+static tt_rc choose_ecdsa(struct tpm_signer *s, const struct tpm_key_info *info, struct tt_error *err)
+{
+    if (!chip_has(s, info->hash))
+        return refuse_hash(info, err);
+    offer(&s->key, info->type == TT_KEY_P256   ? TT_SCHEME_ECDSA_SECP256R1_SHA256
                    : info->type == TT_KEY_P384 ? TT_SCHEME_ECDSA_SECP384R1_SHA384
                                                : TT_SCHEME_ECDSA_SECP521R1_SHA512);
-        key->x509_scheme = key->schemes[0];
-        return TT_OK;
-    }
+    s->key.x509_scheme = s->key.schemes[0];
+    return TT_OK;
+}
+
+/* Offer only what the key can do: by its curve, or its scheme and hash, and what the chip has. */
+static tt_rc choose_schemes(struct tpm_signer *s, const struct tpm_key_info *info, struct tt_error *err)
+{
+    static const struct {
+        uint16_t hash, pss;
+    } rsa[] = {{TPM_HASH_SHA256, TT_SCHEME_RSA_PSS_RSAE_SHA256},
+               {TPM_HASH_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA384},
+               {TPM_HASH_SHA512, TT_SCHEME_RSA_PSS_RSAE_SHA512}};
+    if (!info->rsa)
+        return choose_ecdsa(s, info, err);
     for (size_t i = 0; i < TT_COUNT(rsa); i++)
-        if (info->padding != TPM_PADDING_PKCS1 && (info->hash == TPM_HASH_ANY || info->hash == rsa[i].hash))
-            offer(key, rsa[i].pss);
-    if (key->schemes_len == 0) {
+        if (info->padding != TPM_PADDING_PKCS1 && (info->hash == TPM_HASH_ANY || info->hash == rsa[i].hash) &&
+            (info->raw || chip_has(s, rsa[i].hash)))
+            offer(&s->key, rsa[i].pss);
+    if (s->key.schemes_len == 0) {
         (void)error_set(err, TT_ERR_UNSUPPORTED,
                         "the key can sign only with PKCS#1 v1.5 or a hash that TLS 1.3 does not allow");
         error_hint(err,
                    "make a key that works: `tpmtls key create --type rsa2048` (or the faster --type p256)");
         return TT_ERR_UNSUPPORTED;
     }
-    key->x509_scheme = info->padding == TPM_PADDING_PSS ? key->schemes[0] : TT_SCHEME_RSA_PKCS1_SHA256;
+    s->key.x509_scheme =
+        info->padding == TPM_PADDING_PSS ? s->key.schemes[0] : (uint16_t)TT_SCHEME_RSA_PKCS1_SHA256;
     return TT_OK;
+}
+
+/* Whether the chip's own PSS has the salt that TLS 1.3 demands shows in a signature and nowhere else: one is
+ * made when the key is opened, once a key. */
+static tt_rc probe_pss(struct tpm_signer *s, struct tt_error *err)
+{
+    static const struct tt_bytes message = {(const uint8_t *)"tpmtls: which salt?", 19};
+    const struct tpm_key_info *info = tpm_key_info(s->tpm);
+    uint8_t sig[PSS_MAX_BYTES];
+    size_t len;
+    bool works = false;
+    if (!info->rsa || info->raw || (tpm_probe_get(&works, s->tpm) && works))
+        return TT_OK;
+    tt_rc rc = tpm_signer_sign(&s->key, s->key.schemes[0], message, sig, sizeof sig, &len, err);
+    if (rc == TT_OK)
+        tpm_probe_set(s->tpm, true);
+    return rc;
 }
 
 static tt_rc signer_fill(struct tpm_signer *s, struct tt_error *err)
@@ -180,14 +247,14 @@ static tt_rc signer_fill(struct tpm_signer *s, struct tt_error *err)
         return error_set(err, TT_ERR_TPM, "the TPM returned a malformed name");
     memcpy(s->key.name, name.data, name.len);
     s->key.name_len = name.len;
-    TT_TRY(choose_schemes(&s->key, info, err));
+    TT_TRY(choose_schemes(s, info, err));
     TT_TRY(crypto_lib_new(&s->lib, err));
     tt_rc rc = tpm_key_spki(&s->key.spki, &s->key.spki_len, s->tpm);
     if (rc == TT_OK)
         rc = pubkey_from_spki(&s->pub, s->lib, tt_key_spki(&s->key));
     if (rc != TT_OK)
         return error_set(err, rc, "the key's public part is not a valid public key");
-    return TT_OK;
+    return probe_pss(s, err);
 }
 
 /* Takes over tpm, also on failure. */
@@ -210,16 +277,45 @@ static tt_rc signer_new(struct tt_key **ret, struct tpm_key *tpm, struct tt_erro
     return TT_OK;
 }
 
-tt_rc tt_key_open_pem(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem, struct tt_error *err)
+static struct tpm_secret secret_of(const char *password)
+{
+    if (password == NULL)
+        return (struct tpm_secret){.given = false};
+    return (struct tpm_secret){true, {(const uint8_t *)password, strlen(password)}};
+}
+
+/* A key that is no use for TLS 1.3: what would be. */
+static tt_rc refused(tt_rc rc, struct tt_error *err)
+{
+    if (rc == TT_ERR_UNSUPPORTED)
+        error_hint(err, "make a key that works: `tpmtls key create`");
+    return rc;
+}
+
+tt_rc tt_key_open_pem_with(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem, const char *password,
+                           struct tt_error *err)
 {
     struct tpm_key *k = NULL;
-    TT_TRY(tpm_key_load(&k, tpm, pem, err));
-    return signer_new(ret, k, err);
+    struct tpm_secret secret = secret_of(password);
+    tt_rc rc = tpm_key_load(&k, tpm, pem, &secret, err);
+    return rc == TT_OK ? signer_new(ret, k, err) : refused(rc, err);
+}
+
+tt_rc tt_key_open_handle_with(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle, const char *password,
+                              struct tt_error *err)
+{
+    struct tpm_key *k = NULL;
+    struct tpm_secret secret = secret_of(password);
+    tt_rc rc = tpm_key_persistent(&k, tpm, handle, &secret, err);
+    return rc == TT_OK ? signer_new(ret, k, err) : refused(rc, err);
+}
+
+tt_rc tt_key_open_pem(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem, struct tt_error *err)
+{
+    return tt_key_open_pem_with(ret, tpm, pem, NULL, err);
 }
 
 tt_rc tt_key_open_handle(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle, struct tt_error *err)
 {
-    struct tpm_key *k = NULL;
-    TT_TRY(tpm_key_persistent(&k, tpm, handle, err));
-    return signer_new(ret, k, err);
+    return tt_key_open_handle_with(ret, tpm, handle, NULL, err);
 }

@@ -10,6 +10,31 @@ static tt_rc add_offer(struct tt_conn *c, uint16_t group)
     return TT_OK;
 }
 
+/* CLIENT_START has no edge: it is left by the client's own doing. */
+static tt_rc client_go(struct tt_conn *c, enum conn_state next)
+{
+    if (c->state != CLIENT_START)
+        return hs_set_state(c, next);
+    c->state = next;
+    return TT_OK;
+}
+
+static tt_rc client_hello_send(struct tt_conn *c)
+{
+    TT_TRY(client_hello_put(c));
+    return c->hs->pull.open ? client_go(c, CLIENT_WAIT_PSK_BINDER) : client_hello_sent(c);
+}
+
+tt_rc client_hello_sent(struct tt_conn *c)
+{
+    TT_TRY(client_hello_commit(c));
+    TT_TRY(hs_flush(c));
+    if (!c->hello_retry_request)
+        TT_TRY(client_early_start(c));
+    c->ccs_allowed = true;
+    return client_go(c, CLIENT_WAIT_SH);
+}
+
 tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
 {
     struct hs *hs = c->hs;
@@ -24,17 +49,13 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
         TT_OWN(c, add_offer(c, c->cfg->key_shares.items[i]));
     grease_draw(c);
     psk_offer_choose(c, opt);
-    TT_TRY(client_hello_put(c));
-    TT_TRY(hs_flush(c));
-    TT_TRY(client_early_start(c));
-    c->ccs_allowed = true;
-    c->state = CLIENT_WAIT_SH;
-    return TT_OK;
+    return client_hello_send(c);
 }
 
 tt_rc client_hello_again(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
+    TT_TRY(conn_check_boundary(c));
     client_early_retry(c);
     if (hs->retry_group != 0) {
         for (; hs->offers_len > 0; hs->offers_len--)
@@ -42,16 +63,27 @@ tt_rc client_hello_again(struct tt_conn *c)
         TT_OWN(c, add_offer(c, hs->retry_group));
     }
     TT_TRY(conn_send_ccs(c)); /* appendix E.4: "immediately before its second flight" */
-    TT_TRY(client_hello_put(c));
-    TT_TRY(hs_flush(c));
-    return hs_set_state(c, CLIENT_WAIT_SH);
+    return client_hello_send(c);
 }
 
 tt_rc client_keys(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
-    TT_OWN(c, hs_agree(c, (struct tt_bytes){hs->shared.data, hs->shared.len}));
+    struct tt_bytes shared = {hs->shared.data, hs->shared.len};
+    if (hs->psk.held) {
+        TT_TRY(conn_check_boundary(c)); /* the keys change with the answer; what follows belongs to them */
+        TT_TRY(psk_pull_ask(c, TT_PSK_HANDSHAKE_SECRET, shared));
+        mem_wipe(&hs->shared, sizeof hs->shared);
+        return hs_set_state(c, CLIENT_WAIT_PSK_SECRET);
+    }
+    TT_OWN(c, hs_agree(c, shared));
     mem_wipe(&hs->shared, sizeof hs->shared);
+    return client_keys_known(c);
+}
+
+tt_rc client_keys_known(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
     TT_TRY(conn_set_read_secret(c, &hs->server_hs));
     if (c->early !=
         TT_EARLY_OFFERED) /* else the early key stays until EndOfEarlyData, or until it is refused */

@@ -322,6 +322,14 @@ tt_rc tt_config_set_send_authorities(struct tt_config *cfg, bool on)
     return TT_OK;
 }
 
+tt_rc tt_config_set_post_handshake_auth(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->post_handshake_auth = on;
+    return TT_OK;
+}
+
 tt_rc tt_config_set_grease(struct tt_config *cfg, bool on)
 {
     if (cfg->frozen || cfg->role != TT_CLIENT)
@@ -408,7 +416,8 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
 {
     if (cfg->frozen)
         return TT_OK;
-    bool verifies = cfg->role == TT_CLIENT || cfg->client_auth != TT_CLIENT_AUTH_NONE;
+    bool verifies =
+        cfg->role == TT_CLIENT || cfg->client_auth != TT_CLIENT_AUTH_NONE || cfg->post_handshake_auth;
     if (verifies && cfg->trust == NULL && !cfg->accept_any_certificate)
         return error_set(err, TT_ERR_USAGE, "the configuration does not say whom to trust");
     if (verifies && cfg->trust != NULL && !cfg->accept_any_certificate && tt_trust_count(cfg->trust) == 0)

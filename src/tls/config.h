@@ -52,7 +52,7 @@ struct tt_config {
     uint16_t padding;
     struct u16_list compression;
     enum tt_ocsp ocsp;
-    bool request_scts, send_authorities, grease;
+    bool request_scts, send_authorities, grease, post_handshake_auth;
     struct tt_tickets *tickets;
     unsigned tickets_count;
     uint32_t ticket_lifetime, max_early_data;

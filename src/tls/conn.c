@@ -9,7 +9,7 @@
 static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, struct tt_error *err)
 {
     c->status.alert_sent = c->status.alert_received = TT_ALERT_NONE;
-    c->now_ms = opt->now * 1000;
+    c->now_ms = opt->now_ms != 0 ? opt->now_ms : opt->now * 1000;
     c->peer_not_after = INT64_MAX;
     c->trace = opt->trace;
     c->trace_arg = opt->trace_arg;
@@ -60,6 +60,7 @@ void tt_conn_free(struct tt_conn *c)
     if (c == NULL)
         return;
     hs_free(c->hs);
+    hash_free(c->post_hash);
     rec_key_free(&c->read_key);
     rec_key_free(&c->write_key);
     struct buf *const bufs[] = {&c->in,          &c->plain,      &c->msg,       &c->out,      &c->alpn,
@@ -112,6 +113,14 @@ tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ..
     return rc;
 }
 
+tt_rc conn_fail_asked(struct tt_conn *c, const struct tt_error *why, const char *otherwise)
+{
+    if (why == NULL || why->rc == TT_OK)
+        return conn_fail(c, TT_ERR_TPM, TT_ALERT_INTERNAL_ERROR, "%s", otherwise);
+    error_hint(&c->status.error, "%s", why->hint);
+    return conn_fail(c, why->rc, TT_ALERT_INTERNAL_ERROR, "%s", why->text);
+}
+
 tt_rc conn_broken(struct tt_conn *c, tt_rc rc)
 {
     return conn_fail(c, rc, TT_ALERT_INTERNAL_ERROR,
@@ -125,7 +134,16 @@ void tt_conn_set_now(struct tt_conn *c, int64_t now_ms)
 
 bool tt_conn_is_connected(const struct tt_conn *c)
 {
-    return c->state == CLIENT_CONNECTED || c->state == SERVER_CONNECTED;
+    switch (c->state) {
+    case CLIENT_CONNECTED:
+    case CLIENT_POST_WAIT_SIGN:
+    case SERVER_CONNECTED:
+    case SERVER_POST_WAIT_CV:
+    case SERVER_POST_WAIT_FINISHED:
+        return true;
+    default:
+        return false;
+    }
 }
 
 bool tt_conn_received_close_notify(const struct tt_conn *c)
@@ -146,7 +164,9 @@ unsigned tt_conn_wants(const struct tt_conn *c)
         return wants | TT_WANT_CLOSED;
     if (sign)
         wants |= TT_WANT_SIGN;
-    if (!sign && !plain)
+    if (c->hs != NULL && c->hs->pull.open)
+        wants |= TT_WANT_PSK;
+    if (!hs_awaits_answer(c) && !plain)
         wants |= TT_WANT_INPUT;
     return wants;
 }
@@ -197,7 +217,9 @@ tt_rc tt_conn_sign_complete(struct tt_conn *c, uint64_t id, struct tt_bytes sign
     if (signature.len == 0 || signature.len > UINT16_MAX)
         return conn_broken(c, TT_ERR_USAGE);
     TT_TRY(certificate_verify_put(c, signature));
-    TT_TRY(c->cfg->role == TT_CLIENT ? client_finish(c) : server_finish(c));
+    TT_TRY(c->state == CLIENT_POST_WAIT_SIGN ? post_auth_finish(c)
+           : c->cfg->role == TT_CLIENT       ? client_finish(c)
+                                             : server_finish(c));
     return conn_process_messages(c);
 }
 
@@ -205,10 +227,7 @@ tt_rc tt_conn_sign_fail(struct tt_conn *c, uint64_t id, const struct tt_error *w
 {
     if (c->hs == NULL || !c->hs->sign.open || c->hs->sign.id != id)
         return TT_ERR_USAGE;
-    if (why == NULL || why->rc == TT_OK)
-        return conn_fail(c, TT_ERR_TPM, TT_ALERT_INTERNAL_ERROR, "the key could not make the signature");
-    error_hint(&c->status.error, "%s", why->hint);
-    return conn_fail(c, why->rc, TT_ALERT_INTERNAL_ERROR, "%s", why->text);
+    return conn_fail_asked(c, why, "the key could not make the signature");
 }
 
 const struct tt_conn_status *tt_conn_error(const struct tt_conn *c)

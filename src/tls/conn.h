@@ -15,7 +15,9 @@
 /* States as in RFC 9846 appendix A, plus the *_WAIT_SIGN ones of the pull model. */
 enum conn_state {
     CLIENT_START,
+    CLIENT_WAIT_PSK_BINDER, /* ClientHello is built but for the binder of a held PSK */
     CLIENT_WAIT_SH,
+    CLIENT_WAIT_PSK_SECRET, /* ServerHello chose a held PSK: its holder computes the Handshake Secret */
     CLIENT_WAIT_EE,
     CLIENT_WAIT_CERT_CR,
     CLIENT_WAIT_CERT,
@@ -23,6 +25,7 @@ enum conn_state {
     CLIENT_WAIT_FINISHED,
     CLIENT_WAIT_SIGN,
     CLIENT_CONNECTED,
+    CLIENT_POST_WAIT_SIGN, /* connected, and a post-handshake request awaits our signature */
     SERVER_START,
     SERVER_WAIT_CH2, /* after our HelloRetryRequest; START again in the standard's diagram */
     SERVER_WAIT_SIGN,
@@ -31,13 +34,15 @@ enum conn_state {
     SERVER_WAIT_CV,
     SERVER_WAIT_FINISHED,
     SERVER_CONNECTED,
+    SERVER_POST_WAIT_CV, /* connected, in the middle of the answer to a post-handshake request */
+    SERVER_POST_WAIT_FINISHED,
     CONN_STATE_COUNT
 };
 const char *conn_state_name(enum conn_state s);
 
 #define CONN_MAX_SESSIONS 8
 
-struct hs; /* the handshake's own memory, hs.h; NULL once connected */
+struct hs; /* the handshake's own memory, hs.h; NULL once connected, but for an open post-handshake request */
 
 struct tt_conn {
     struct tt_config *cfg;
@@ -52,9 +57,9 @@ struct tt_conn {
     struct buf plain;                           /* unread application data */
     struct buf msg;                             /* a handshake message that has not arrived whole */
     struct buf out;                             /* records to send */
-    size_t
-        quiet_records; /* since the last application data: empty records, KeyUpdates, ChangeCipherSpecs ... */
-    bool ccs_allowed;  /* a ChangeCipherSpec is dropped, not refused (section 5) */
+    size_t quiet_records;   /* since the last application data: empty records, ChangeCipherSpecs, ... */
+    size_t quiet_messages;  /* and KeyUpdates, tickets */
+    bool ccs_allowed;       /* a ChangeCipherSpec is dropped, not refused (section 5) */
     bool first_record_done; /* something was read with the present read key */
     bool key_update_owed;   /* the peer asked for one */
     bool key_update_asked;  /* we asked, and the peer has not yet answered */
@@ -78,6 +83,8 @@ struct tt_conn {
     /* what is kept after the handshake */
     uint16_t group, local_scheme, peer_scheme;
     bool hello_retry_request;
+    bool peer_post_auth;        /* server: the client offered post_handshake_auth */
+    struct hash_ctx *post_hash; /* where it may be used: the transcript up to the client's Finished */
     struct ks_secret exporter_secret, early_exporter_secret, resumption_secret;
     struct buf alpn;        /* the chosen protocol */
     struct buf server_name; /* client: whom to reach; server: what was asked for */
@@ -95,11 +102,19 @@ struct tt_conn {
     struct tt_conn_status status;
 };
 
+/* conn_in_handshake: the first handshake is not complete. */
+static inline bool conn_in_handshake(const struct tt_conn *c)
+{
+    return !tt_conn_is_connected(c);
+}
+
 /* conn_fail: the one way to give up: keeps the first error, queues the alert (TT_ALERT_NONE: none), wipes the
  * keys' further use. Returns rc so that `return conn_fail(...)` reads well. */
 tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ...) TT_PRINTF(4, 5);
 /* conn_refuse: the peer broke the protocol: TT_ERR_PROTOCOL. */
 #define conn_refuse(c, alert, ...) conn_fail((c), TT_ERR_PROTOCOL, (alert), __VA_ARGS__)
+/* conn_fail_asked: whoever was asked (a signer, the holder of a PSK) failed; why may be NULL. */
+tt_rc conn_fail_asked(struct tt_conn *c, const struct tt_error *why, const char *otherwise);
 /* conn_broken: our own failure (memory, libcrypto): internal_error. */
 tt_rc conn_broken(struct tt_conn *c, tt_rc rc);
 /* TT_OWN: for calls whose failure is our own. */
@@ -125,6 +140,9 @@ TT_MUST_USE tt_rc conn_set_write_secret(struct tt_conn *c, const struct ks_secre
 void conn_clear_write_key(struct tt_conn *c);
 
 /* conn_input.c */
+/* conn_check_boundary: nothing of the handshake is left over where the keys change, or behind a ClientHello
+ * or HelloRetryRequest, which end their records (section 5.1). */
+TT_MUST_USE tt_rc conn_check_boundary(struct tt_conn *c);
 /* conn_set_read_secret: "Handshake messages MUST NOT span key changes" (section 5.1): refuses with
  * unexpected_message when handshake bytes are left over. */
 TT_MUST_USE tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret);

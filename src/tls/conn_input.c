@@ -4,30 +4,33 @@
 
 /* Records and messages that cost us work and bring the application nothing: more of them in a row than this
  * is an attack (empty records, KeyUpdates, tickets, ChangeCipherSpecs, user_canceled). */
-#define MAX_QUIET_RECORDS 32
+#define MAX_QUIET_RECORDS    32
+#define USER_CANCELED_WEIGHT 8 /* nobody has a reason to say it again and again */
 
-static tt_rc input_quiet(struct tt_conn *c)
+static tt_rc input_quiet(struct tt_conn *c, size_t *count, size_t weight)
 {
-    if (++c->quiet_records > MAX_QUIET_RECORDS)
+    *count += weight;
+    if (*count > MAX_QUIET_RECORDS)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE,
                            "the peer sends records without content, again and again");
     return TT_OK;
 }
 
-static bool conn_awaits_signature(const struct tt_conn *c)
-{
-    return c->hs != NULL && c->hs->sign.open;
-}
-
 static bool conn_blocked(const struct tt_conn *c)
 {
-    return buf_size(&c->plain) > 0 || conn_awaits_signature(c);
+    return buf_size(&c->plain) > 0 || hs_awaits_answer(c);
+}
+
+tt_rc conn_check_boundary(struct tt_conn *c)
+{
+    if (buf_size(&c->msg) > 0)
+        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "handshake bytes stand before a change of keys");
+    return TT_OK;
 }
 
 tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret)
 {
-    if (buf_size(&c->msg) > 0)
-        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "handshake bytes stand before a change of keys");
+    TT_TRY(conn_check_boundary(c));
     TT_OWN(c, rec_key_set(&c->read_key, c->cfg->lib, c->suite, secret, false));
     c->first_record_done = false;
     return TT_OK;
@@ -35,7 +38,7 @@ tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret)
 
 tt_rc conn_process_messages(struct tt_conn *c)
 {
-    while (buf_size(&c->msg) >= 4 && !conn_awaits_signature(c)) {
+    while (buf_size(&c->msg) >= 4 && !hs_awaits_answer(c)) {
         const uint8_t *at = buf_front(&c->msg);
         size_t len = (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
         if (len > c->cfg->max_message)
@@ -46,8 +49,8 @@ tt_rc conn_process_messages(struct tt_conn *c)
         /* Consumed first: what is left over is then visible to a change of keys. The bytes stay where they
          * are. */
         buf_consume(&c->msg, 4 + len);
-        if (c->hs == NULL)
-            TT_TRY(input_quiet(c));
+        if (!conn_in_handshake(c))
+            TT_TRY(input_quiet(c, &c->quiet_messages, 1));
         TT_TRY(hs_receive(c, (struct tt_bytes){at, 4 + len}));
     }
     return TT_OK;
@@ -64,7 +67,7 @@ static tt_rc input_alert(struct tt_conn *c, struct tt_bytes content)
     /* "Receiving implementations SHOULD continue to read data from the peer until a "close_notify" is
      * received" */
     if (alert == TT_ALERT_USER_CANCELED)
-        return input_quiet(c);
+        return input_quiet(c, &c->quiet_records, USER_CANCELED_WEIGHT);
     if (alert != TT_ALERT_CLOSE_NOTIFY)
         return conn_fail(c, TT_ERR_PEER_ALERT, TT_ALERT_NONE, "the peer refused with the alert %s (%u)",
                          tt_alert_name(alert), alert);
@@ -78,17 +81,22 @@ static tt_rc input_alert(struct tt_conn *c, struct tt_bytes content)
 static tt_rc input_application_data(struct tt_conn *c, size_t len)
 {
     bool early = c->state == SERVER_WAIT_EOED;
+    /* "All of the client's messages for a given response MUST appear consecutively on the wire"
+     * (section 4.7.2) */
+    if (c->state == SERVER_POST_WAIT_CV || c->state == SERVER_POST_WAIT_FINISHED)
+        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE,
+                           "application data cuts the client's authentication in two");
     if (!tt_conn_is_connected(c) && !early)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "application data came during the handshake");
     if (len == 0)
-        return input_quiet(c);
+        return input_quiet(c, &c->quiet_records, 1);
     /* "A server receiving more than max_early_data_size bytes of 0-RTT data SHOULD terminate the connection
      * with an "unexpected_message" alert." (section 4.7.1) */
     if (early && len > c->early_left)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "the client sends more early data than it may");
     c->early_left -= early ? (uint32_t)len : 0;
     c->plain_is_early = early;
-    c->quiet_records = 0;
+    c->quiet_records = c->quiet_messages = 0;
     buf_commit(&c->plain, len);
     return TT_OK;
 }
@@ -107,7 +115,7 @@ static tt_rc input_content(struct tt_conn *c, uint8_t type, struct tt_bytes cont
     switch (type) {
     case CT_HANDSHAKE:
         TT_OWN(c, buf_append(&c->msg, content.data, content.len));
-        if (c->hs != NULL)
+        if (conn_in_handshake(c))
             c->handshake_bytes_in += content.len;
         return conn_process_messages(c);
     case CT_ALERT:
@@ -126,7 +134,7 @@ static tt_rc input_ccs(struct tt_conn *c, struct tt_bytes content)
     bool fine = c->ccs_allowed && content.len == 1 && content.data[0] == 1 && buf_size(&c->msg) == 0;
     if (!fine)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "a ChangeCipherSpec came where none may be");
-    return input_quiet(c);
+    return input_quiet(c, &c->quiet_records, 1);
 }
 
 /* Rejected 0-RTT data: "discarding records which fail deprotection (up to the configured
@@ -240,9 +248,9 @@ static tt_rc input_step(struct tt_conn *c, const uint8_t *data, size_t len, size
     if (buf_reserve(&c->in, total - buf_size(&c->in)) == NULL)
         return conn_broken(c, TT_ERR_MEMORY);
     TT_OWN(c, input_collect(c, total, data, len, ret_taken));
-    if (buf_size(&c->in) < total)
-        return TT_OK;
     struct tt_bytes record = buf_bytes(&c->in);
+    if (record.len < total || record.data == NULL)
+        return TT_OK;
     buf_consume(&c->in, total); /* the bytes stay until the next append */
     return input_record(c, record);
 }

@@ -13,7 +13,8 @@ tt_rc conn_set_write_secret(struct tt_conn *c, const struct ks_secret *secret)
  * ClientHello ..., where it MAY also be 0x0301 for compatibility purposes" (section 5.1) */
 static uint16_t record_version(const struct tt_conn *c)
 {
-    return c->state == CLIENT_START ? TLS_VERSION_1_0 : TLS_VERSION_1_2;
+    bool first = c->state == CLIENT_START || (c->state == CLIENT_WAIT_PSK_BINDER && !c->hello_retry_request);
+    return first ? TLS_VERSION_1_0 : TLS_VERSION_1_2;
 }
 
 /* Section 5.4: zeros up to a multiple of what the configuration says, as far as the peer's limit allows. */
@@ -70,6 +71,9 @@ void conn_send_alert(struct tt_conn *c, unsigned alert)
     const uint8_t content[2] = {warning ? 1 : 2, (uint8_t)alert};
     const struct tt_trace_event event = {.sent = true, .is_alert = true, .type = alert, .size = 2};
     conn_trace(c, &event);
+    /* Appendix E.4: a middlebox sees no protected record of a client before the dummy one. */
+    if (c->hs != NULL && c->write_key.aead != NULL && c->cfg->role == TT_CLIENT && conn_send_ccs(c) != TT_OK)
+        return;
     /* An alert that cannot be queued (no memory) is lost; the connection is at its end anyway. */
     if (output_record(c, CT_ALERT, (struct tt_bytes){content, sizeof content}) == TT_OK)
         c->status.alert_sent = alert;
@@ -91,16 +95,33 @@ tt_rc conn_send_key_update(struct tt_conn *c, bool request_peer)
 
 tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer)
 {
-    if (!tt_conn_can_write(c))
+    if (!tt_conn_can_write(c) || !tt_conn_is_connected(c))
         return TT_ERR_USAGE;
     /* "Until receiving a subsequent KeyUpdate from the peer, the sender MUST NOT send another KeyUpdate with
      * request_update set to "update_requested"." (section 4.7.3) */
     return conn_send_key_update(c, request_peer && !c->key_update_asked);
 }
 
+/* Section 2.3: "0.5-RTT data": a server may write after its own Finished. Only where it has 0-RTT data to
+ * answer: there the client proved that it has the PSK, and no certificate of it is awaited. */
+static bool half_rtt(const struct tt_conn *c)
+{
+    return c->hs != NULL && c->hs->accept_early &&
+           (c->state == SERVER_WAIT_EOED || c->state == SERVER_WAIT_FINISHED);
+}
+
 bool tt_conn_can_write(const struct tt_conn *c)
 {
-    return tt_conn_is_connected(c) && c->status.error.rc == TT_OK && !c->write_closed;
+    return (tt_conn_is_connected(c) || half_rtt(c)) && c->status.error.rc == TT_OK && !c->write_closed;
+}
+
+/* Section 5.5: change keys before the AEAD's limit; section 4.7.3: answer before the next data. No KeyUpdate
+ * may be sent before the handshake's end; the limit is then the end of what may be written. */
+static tt_rc write_update_keys(struct tt_conn *c, bool *ret_may_go_on)
+{
+    bool full = c->write_key.seq >= c->suite->record_limit;
+    *ret_may_go_on = !full || tt_conn_is_connected(c);
+    return *ret_may_go_on && (full || c->key_update_owed) ? conn_send_key_update(c, false) : TT_OK;
 }
 
 tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *ret_n)
@@ -110,15 +131,16 @@ tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *
     if (!tt_conn_can_write(c))
         return TT_ERR_USAGE;
     size_t done = 0;
+    bool go_on = true;
     while (done < len && buf_size(&c->out) < MAX_UNSENT) {
-        /* Section 5.5: change keys before the AEAD's limit; section 4.7.3: answer before the next data. */
-        if (c->key_update_owed || c->write_key.seq >= c->suite->record_limit)
-            TT_TRY(conn_send_key_update(c, false));
+        TT_TRY(write_update_keys(c, &go_on));
+        if (!go_on)
+            break;
         size_t part = len - done < c->send_limit ? len - done : c->send_limit;
         TT_OWN(c, output_record(c, CT_APPLICATION_DATA, (struct tt_bytes){data + done, part}));
         done += part;
     }
-    c->quiet_records = 0;
+    c->quiet_records = c->quiet_messages = 0;
     *ret_n = done;
     return TT_OK;
 }
@@ -135,6 +157,16 @@ tt_rc tt_conn_close(struct tt_conn *c)
     if (c->status.alert_sent != TT_ALERT_CLOSE_NOTIFY)
         return conn_broken(c, TT_ERR_MEMORY);
     c->write_closed = true;
+    return TT_OK;
+}
+
+tt_rc tt_conn_abort(struct tt_conn *c, unsigned alert, const char *why)
+{
+    if (alert == TT_ALERT_CLOSE_NOTIFY || alert == TT_ALERT_USER_CANCELED || alert > UINT8_MAX)
+        return TT_ERR_USAGE;
+    if (c->status.error.rc != TT_OK)
+        return c->status.error.rc;
+    (void)conn_fail(c, TT_ERR_VERIFY, alert, "%s", why);
     return TT_OK;
 }
 

@@ -32,7 +32,8 @@ static const struct ext table[] = {
     {EXT_EARLY_DATA, IN_CH | IN_EE | IN_NST, early_data_wants, early_data_build, early_data_parse},
     {EXT_PSK_KEY_EXCHANGE_MODES, IN_CH, psk_modes_wants, psk_modes_build, psk_modes_parse},
     {EXT_OID_FILTERS, IN_CR, NULL, NULL, NULL},
-    {EXT_POST_HANDSHAKE_AUTH, IN_CH, NULL, NULL, NULL},
+    {EXT_POST_HANDSHAKE_AUTH, IN_CH, post_handshake_auth_wants, post_handshake_auth_build,
+     post_handshake_auth_parse},
     /* "MUST be the last extension in the ClientHello" */
     {EXT_PRE_SHARED_KEY, IN_CH | IN_SH, pre_shared_key_wants, pre_shared_key_build, pre_shared_key_parse},
 };
@@ -89,10 +90,12 @@ static tt_rc ext_collect(struct tt_conn *c, enum ext_place in, struct tt_bytes b
         struct tt_bytes data = rd_vec16(&r, 0);
         if (rd_status(&r) != TT_OK)
             return conn_refuse(c, TT_ALERT_DECODE_ERROR, "the list of extensions is cut off");
-        /* "There MUST NOT be more than one extension of the same type in a given extension block." */
+        /* "There MUST NOT be more than one extension of the same type in a given extension block." Such a
+         * block can be parsed and means nonsense: "a message which is syntactically correct but semantically
+         * invalid" (section 6.2). */
         uint8_t bit = (uint8_t)(1U << (type & 7));
         if ((types[type >> 3] & bit) != 0)
-            return conn_refuse(c, TT_ALERT_DECODE_ERROR, "extension %u stands there twice", type);
+            return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "extension %u stands there twice", type);
         types[type >> 3] |= bit;
         TT_TRY(ext_check(c, in, type));
         size_t i = ext_index(type);

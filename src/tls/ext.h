@@ -63,6 +63,10 @@ bool certificate_authorities_wants(const struct tt_conn *c, enum ext_place in);
 void certificate_authorities_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc certificate_authorities_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
 
+bool post_handshake_auth_wants(const struct tt_conn *c, enum ext_place in);
+void post_handshake_auth_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc post_handshake_auth_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+
 /* ext_certificate.c */
 bool status_request_wants(const struct tt_conn *c, enum ext_place in);
 void status_request_build(struct tt_conn *c, enum ext_place in, struct writer *w);

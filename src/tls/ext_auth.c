@@ -1,5 +1,5 @@
-/* tls/ext_auth.c: signature_algorithms, signature_algorithms_cert, certificate_authorities. Layer: tls.
- * RFC 9846 sections 4.3.3 and 4.3.4. */
+/* tls/ext_auth.c: signature_algorithms, signature_algorithms_cert, certificate_authorities,
+ * post_handshake_auth. Layer: tls. RFC 9846 sections 4.3.3, 4.3.4, 4.3.6. */
 #include "tls/ext.h"
 
 bool signature_algorithms_wants(const struct tt_conn *c, enum ext_place in)
@@ -75,5 +75,27 @@ tt_rc certificate_authorities_parse(struct tt_conn *c, enum ext_place in, struct
         (void)rd_vec16(&names, 1);
     if (rd_done(&names) != TT_OK)
         rd_fail(r);
+    return TT_OK;
+}
+
+bool post_handshake_auth_wants(const struct tt_conn *c, enum ext_place in)
+{
+    (void)in;
+    return c->cfg->post_handshake_auth;
+}
+
+void post_handshake_auth_build(struct tt_conn *c, enum ext_place in, struct writer *w)
+{
+    (void)c;
+    (void)in;
+    (void)w; /* "The "extension_data" field of the "post_handshake_auth" extension is zero length."
+                (section 4.3.6) */
+}
+
+tt_rc post_handshake_auth_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
+{
+    (void)in;
+    (void)r;
+    c->peer_post_auth = true;
     return TT_OK;
 }

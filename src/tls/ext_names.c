@@ -21,8 +21,9 @@ bool server_name_wants(const struct tt_conn *c, enum ext_place in)
 {
     if (in == IN_CH)
         return name_is_dns(buf_bytes(&c->server_name));
-    /* The answer in EncryptedExtensions is the server's word that it used the name. */
-    return in == IN_EE && buf_size(&c->server_name) > 0;
+    /* The answer in EncryptedExtensions is the server's word that it used the name. "When resuming a session,
+     * the server MUST NOT include a server_name extension in the server hello." (RFC 6066 section 3) */
+    return in == IN_EE && buf_size(&c->server_name) > 0 && !c->resumed;
 }
 
 void server_name_build(struct tt_conn *c, enum ext_place in, struct writer *w)

@@ -19,7 +19,7 @@ void grease_draw(struct tt_conn *c)
     size_t n = ext_count();
     for (size_t i = 0; i < n; i++)
         hs->extension_order[i] = (uint8_t)i;
-    if (!c->cfg->grease || !conn_random(c, random, sizeof random))
+    if (!c->cfg->grease || n < 3 || !conn_random(c, random, sizeof random))
         return;
     for (size_t i = n - 2; i > 0; i--) {
         size_t j = random[i] % (i + 1);

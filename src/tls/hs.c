@@ -6,7 +6,7 @@
 
 /* clang-format off */
 static const struct hs_edge edges[] = {
-    {CLIENT_WAIT_SH, TT_HS_SERVER_HELLO, server_hello_recv, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, END, END}},
+    {CLIENT_WAIT_SH, TT_HS_SERVER_HELLO, server_hello_recv, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, CLIENT_WAIT_PSK_BINDER, CLIENT_WAIT_PSK_SECRET}},
     {CLIENT_WAIT_EE, TT_HS_ENCRYPTED_EXTENSIONS, encrypted_extensions_recv, {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED, END, END}},
     {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE_REQUEST, certificate_request_recv, {CLIENT_WAIT_CERT, END, END, END}},
     {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END}},
@@ -17,6 +17,7 @@ static const struct hs_edge edges[] = {
     {CLIENT_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END}},
     {CLIENT_CONNECTED, TT_HS_NEW_SESSION_TICKET, new_session_ticket_recv, {CLIENT_CONNECTED, END, END, END}},
     {CLIENT_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {CLIENT_CONNECTED, END, END, END}},
+    {CLIENT_CONNECTED, TT_HS_CERTIFICATE_REQUEST, post_auth_request_recv, {CLIENT_CONNECTED, CLIENT_POST_WAIT_SIGN, END, END}},
     {SERVER_START, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_CH2, SERVER_WAIT_EOED, SERVER_WAIT_FINISHED}},
     {SERVER_WAIT_CH2, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_FINISHED, END, END}},
     {SERVER_WAIT_EOED, TT_HS_END_OF_EARLY_DATA, end_of_early_data_recv, {SERVER_WAIT_FINISHED, END, END, END}},
@@ -25,6 +26,10 @@ static const struct hs_edge edges[] = {
     {SERVER_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_WAIT_FINISHED, END, END, END}},
     {SERVER_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END}},
     {SERVER_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {SERVER_CONNECTED, END, END, END}},
+    {SERVER_CONNECTED, TT_HS_CERTIFICATE, post_auth_certificate_recv, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END}},
+    {SERVER_CONNECTED, TT_HS_COMPRESSED_CERTIFICATE, post_auth_certificate_recv, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END}},
+    {SERVER_POST_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_POST_WAIT_FINISHED, END, END, END}},
+    {SERVER_POST_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END}},
 };
 /* clang-format on */
 
@@ -50,10 +55,12 @@ static bool edge_leads_to(const struct hs_edge *e, enum conn_state next)
     return false;
 }
 
-/* A signature's answer goes on where the state it interrupted could go. */
+/* The answer to a request (a signature, a held PSK) goes on where the state it interrupted could go. */
 static bool sign_leads_to(enum conn_state from, enum conn_state next)
 {
-    return (from == CLIENT_WAIT_SIGN && next == CLIENT_CONNECTED) ||
+    return ((from == CLIENT_WAIT_SIGN || from == CLIENT_POST_WAIT_SIGN) && next == CLIENT_CONNECTED) ||
+           (from == CLIENT_WAIT_PSK_BINDER && next == CLIENT_WAIT_SH) ||
+           (from == CLIENT_WAIT_PSK_SECRET && next == CLIENT_WAIT_EE) ||
            (from == SERVER_WAIT_SIGN && (next == SERVER_WAIT_CERT || next == SERVER_WAIT_FINISHED));
 }
 
@@ -72,6 +79,8 @@ const char *conn_state_name(enum conn_state s)
 {
     static const char *const names[] = {
         [CLIENT_START] = "CLIENT_START",
+        [CLIENT_WAIT_PSK_BINDER] = "CLIENT_WAIT_PSK_BINDER",
+        [CLIENT_WAIT_PSK_SECRET] = "CLIENT_WAIT_PSK_SECRET",
         [CLIENT_WAIT_SH] = "CLIENT_WAIT_SH",
         [CLIENT_WAIT_EE] = "CLIENT_WAIT_EE",
         [CLIENT_WAIT_CERT_CR] = "CLIENT_WAIT_CERT_CR",
@@ -80,6 +89,7 @@ const char *conn_state_name(enum conn_state s)
         [CLIENT_WAIT_FINISHED] = "CLIENT_WAIT_FINISHED",
         [CLIENT_WAIT_SIGN] = "CLIENT_WAIT_SIGN",
         [CLIENT_CONNECTED] = "CLIENT_CONNECTED",
+        [CLIENT_POST_WAIT_SIGN] = "CLIENT_POST_WAIT_SIGN",
         [SERVER_START] = "SERVER_START",
         [SERVER_WAIT_CH2] = "SERVER_WAIT_CH2",
         [SERVER_WAIT_SIGN] = "SERVER_WAIT_SIGN",
@@ -88,6 +98,8 @@ const char *conn_state_name(enum conn_state s)
         [SERVER_WAIT_CV] = "SERVER_WAIT_CV",
         [SERVER_WAIT_FINISHED] = "SERVER_WAIT_FINISHED",
         [SERVER_CONNECTED] = "SERVER_CONNECTED",
+        [SERVER_POST_WAIT_CV] = "SERVER_POST_WAIT_CV",
+        [SERVER_POST_WAIT_FINISHED] = "SERVER_POST_WAIT_FINISHED",
     };
     return (size_t)s < TT_COUNT(names) ? names[s] : "?";
 }
@@ -208,18 +220,32 @@ tt_rc hs_resumption(struct tt_conn *c)
     return ks_derive(&c->hs->ks, KS_MAIN, "res master", hash, &c->resumption_secret);
 }
 
-tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared)
+/* Both handshake traffic secrets, from the Handshake Secret and the transcript up to ServerHello. */
+static tt_rc handshake_traffic(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
     uint8_t hash[HASH_MAX_SIZE];
-    TT_TRY(hs_early(c, c->suite->hash, NULL));
-    TT_TRY(ks_handshake(&hs->ks, shared));
     TT_TRY(transcript_hash(&hs->transcript, hash)); /* ClientHello...ServerHello */
     TT_TRY(ks_derive(&hs->ks, KS_HANDSHAKE, "c hs traffic", hash, &hs->client_hs));
     TT_TRY(ks_derive(&hs->ks, KS_HANDSHAKE, "s hs traffic", hash, &hs->server_hs));
     keylog_secret(c, "CLIENT_HANDSHAKE_TRAFFIC_SECRET", c->suite->hash, &hs->client_hs);
     keylog_secret(c, "SERVER_HANDSHAKE_TRAFFIC_SECRET", c->suite->hash, &hs->server_hs);
     return TT_OK;
+}
+
+tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared)
+{
+    struct hs *hs = c->hs;
+    TT_TRY(hs_early(c, c->suite->hash, NULL));
+    TT_TRY(ks_handshake(&hs->ks, shared));
+    return handshake_traffic(c);
+}
+
+tt_rc hs_agree_given(struct tt_conn *c, struct tt_bytes handshake_secret)
+{
+    ks_init(&c->hs->ks, c->cfg->lib, c->suite->hash);
+    TT_TRY(ks_handshake_given(&c->hs->ks, handshake_secret));
+    return handshake_traffic(c);
 }
 
 tt_rc hs_main(struct tt_conn *c)
@@ -246,6 +272,12 @@ tt_rc hs_connected(struct tt_conn *c, enum conn_state state)
     if (!proven)
         return conn_broken(c, TT_ERR_INTERNAL);
     TT_TRY(hs_set_state(c, state));
+    c->quiet_records = 0;
+    bool post_auth = c->cfg->post_handshake_auth && (c->cfg->role == TT_CLIENT || c->peer_post_auth);
+    if (post_auth) { /* its handshake context goes on from here (section 4.5) */
+        c->post_hash = c->hs->transcript.hash;
+        c->hs->transcript.hash = NULL;
+    }
     hs_free(c->hs);
     c->hs = NULL;
     return TT_OK;
@@ -255,7 +287,10 @@ tt_rc hs_ask_signature(struct tt_conn *c, enum conn_state wait_state)
 {
     struct hs *hs = c->hs;
     struct sign_state *s = &hs->sign;
-    TT_TRY(hs_flush(c)); /* so that the peer works on what is ready while the signer does */
+    /* So that the peer works on what is ready while the signer does. After the handshake the messages must
+     * stay together (section 4.7.2): they go out as one. */
+    if (wait_state != CLIENT_POST_WAIT_SIGN)
+        TT_TRY(hs_flush(c));
     TT_OWN(c, certificate_verify_content(c, c->cfg->role, s->content, &s->content_len));
     s->scheme = hs->scheme;
     enum hash_id hash = scheme_hash(s->scheme);

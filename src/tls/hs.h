@@ -40,7 +40,18 @@ struct sign_state {
     size_t digest_len;
 };
 
+/* struct psk_pull: the open request to the holder of a PSK. */
+struct psk_pull {
+    uint64_t id;
+    bool open;
+    enum tt_psk_operation operation;
+    void *key;
+    uint8_t input[KX_MAX_SECRET];
+    size_t input_len;
+};
+
 struct hs {
+    struct psk_pull pull;
     struct transcript transcript;
     struct key_schedule ks;
     struct ks_secret client_hs, server_hs; /* *_handshake_traffic_secret */
@@ -76,6 +87,8 @@ struct hs {
     enum peer_auth peer_auth;
     struct pubkey *peer_key;
     bool certificate_requested; /* a CertificateRequest was sent or received */
+    uint8_t context[255];       /* certificate_request_context; empty in the first handshake */
+    size_t context_len;
     const struct identity *identity;
     uint16_t scheme; /* what our identity will sign with */
     struct sign_state sign;
@@ -107,6 +120,7 @@ TT_MUST_USE tt_rc hs_flush(struct tt_conn *c);
  * to ServerHello. hs_main: Main Secret and the application secrets, from the transcript up to the server's
  * Finished. */
 TT_MUST_USE tt_rc hs_agree(struct tt_conn *c, struct tt_bytes shared);
+TT_MUST_USE tt_rc hs_agree_given(struct tt_conn *c, struct tt_bytes handshake_secret);
 TT_MUST_USE tt_rc hs_main(struct tt_conn *c);
 /* hs_early: Early Secret from the chosen PSK (or none) and, where 0-RTT is offered, its secrets; `hash` is
  * that of the whole ClientHello, NULL when there is no 0-RTT. */
@@ -126,7 +140,9 @@ bool list_has(struct tt_bytes list, uint16_t v);
 bool is_hello_retry_request(struct tt_bytes message);
 
 /* messages: NAME_put builds, NAME_recv handles */
-TT_MUST_USE tt_rc client_hello_put(struct tt_conn *c);
+TT_MUST_USE tt_rc
+client_hello_put(struct tt_conn *c); /* builds it; a held PSK may then be asked for its binder */
+TT_MUST_USE tt_rc client_hello_commit(struct tt_conn *c); /* with all binders: into the transcript */
 TT_MUST_USE tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message);
 TT_MUST_USE tt_rc server_hello_put(struct tt_conn *c, bool retry);
 TT_MUST_USE tt_rc server_hello_recv(struct tt_conn *c, struct tt_bytes message);
@@ -160,6 +176,13 @@ TT_MUST_USE tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello);
 TT_MUST_USE tt_rc psk_offer_selected(struct tt_conn *c); /* from ServerHello */
 TT_MUST_USE tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello);
 
+/* psk_pull.c: ask the holder of a PSK, and wait in the given state. */
+TT_MUST_USE tt_rc psk_pull_ask(struct tt_conn *c, enum tt_psk_operation operation, struct tt_bytes input);
+static inline bool hs_awaits_answer(const struct tt_conn *c)
+{
+    return c->hs != NULL && (c->hs->sign.open || c->hs->pull.open);
+}
+
 /* identity.c: which of our identities answers this peer; false when none can. */
 bool identity_choose(struct tt_conn *c);
 
@@ -173,13 +196,21 @@ void keylog_secret(const struct tt_conn *c, const char *label, enum hash_id hash
 /* flights */
 TT_MUST_USE tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt);
 TT_MUST_USE tt_rc client_hello_again(struct tt_conn *c);   /* after a HelloRetryRequest */
+TT_MUST_USE tt_rc client_hello_sent(struct tt_conn *c);    /* with all its binders */
 TT_MUST_USE tt_rc client_keys(struct tt_conn *c);          /* after ServerHello */
+TT_MUST_USE tt_rc client_keys_known(struct tt_conn *c);    /* after that, with the Handshake Secret */
 TT_MUST_USE tt_rc client_second_flight(struct tt_conn *c); /* after the server's Finished */
 TT_MUST_USE tt_rc client_finish(struct tt_conn *c); /* after Certificate and CertificateVerify, if any */
 TT_MUST_USE tt_rc server_retry(struct tt_conn *c);
 TT_MUST_USE tt_rc server_flight(struct tt_conn *c); /* ServerHello ... Certificate */
 TT_MUST_USE tt_rc server_finish(struct tt_conn *c); /* after CertificateVerify */
 TT_MUST_USE tt_rc server_connected(struct tt_conn *c);
+
+/* post_auth.c: post-handshake client authentication (section 4.7.2) */
+TT_MUST_USE tt_rc post_auth_request_recv(struct tt_conn *c, struct tt_bytes message); /* client */
+TT_MUST_USE tt_rc post_auth_finish(struct tt_conn *c);
+TT_MUST_USE tt_rc post_auth_certificate_recv(struct tt_conn *c, struct tt_bytes message); /* server */
+TT_MUST_USE tt_rc post_auth_done(struct tt_conn *c);
 
 /* the edge table, for the dispatcher, the test of all 256 types, and the diagram in docs/ */
 struct hs_edge {

@@ -98,6 +98,15 @@ tt_rc ks_handshake(struct key_schedule *ks, struct tt_bytes shared_secret)
     return ks_step(ks, KS_EARLY, shared_secret);
 }
 
+tt_rc ks_handshake_given(struct key_schedule *ks, struct tt_bytes secret)
+{
+    if (ks->phase != KS_START || secret.len != hash_size(ks->hash))
+        return TT_ERR_INTERNAL;
+    memcpy(ks->secret, secret.data, secret.len);
+    ks->phase = KS_HANDSHAKE;
+    return TT_OK;
+}
+
 tt_rc ks_main(struct key_schedule *ks)
 {
     return ks_step(ks, KS_HANDSHAKE, (struct tt_bytes){NULL, 0});

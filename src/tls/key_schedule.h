@@ -44,6 +44,8 @@ void ks_wipe(struct key_schedule *ks);
 /* ks_early: psk of any length; an empty one stands for hash_size zeros (no PSK). */
 TT_MUST_USE tt_rc ks_early(struct key_schedule *ks, struct tt_bytes psk);
 TT_MUST_USE tt_rc ks_handshake(struct key_schedule *ks, struct tt_bytes shared_secret);
+/* ks_handshake_given: the Handshake Secret was computed elsewhere (a held PSK); from KS_START. */
+TT_MUST_USE tt_rc ks_handshake_given(struct key_schedule *ks, struct tt_bytes secret);
 TT_MUST_USE tt_rc ks_main(struct key_schedule *ks);
 
 /* ks_derive: Derive-Secret(secret of the phase, label, transcript hash); the schedule must be in `phase`. */

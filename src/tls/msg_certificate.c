@@ -9,7 +9,7 @@
 static void certificate_body(struct tt_conn *c, struct writer *w)
 {
     const struct identity *id = c->hs->identity;
-    wr_u8(w, 0); /* certificate_request_context */
+    wr_vec8(w, (struct tt_bytes){c->hs->context, c->hs->context_len}); /* certificate_request_context */
     struct wr_mark list = wr_open24(w);
     for (size_t i = 0; id != NULL && i < id->chain_len; i++) {
         c->hs->entry = i;
@@ -110,6 +110,9 @@ static tt_rc certificate_absent(struct tt_conn *c)
         /* "If the server supplies an empty Certificate message, the client MUST abort the handshake with a
          * "decode_error" alert." */
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "the server sent no certificate");
+    if (c->state == SERVER_CONNECTED)
+        return hs_set_state(
+            c, SERVER_POST_WAIT_FINISHED); /* declined: the application sees no chain, and decides */
     if (c->cfg->client_auth == TT_CLIENT_AUTH_REQUIRE)
         return conn_fail(c, TT_ERR_VERIFY, TT_ALERT_CERTIFICATE_REQUIRED, "the client sent no certificate");
     c->hs->peer_auth = PEER_ANONYMOUS;
@@ -124,13 +127,15 @@ static tt_rc certificate_body_recv(struct tt_conn *c, struct tt_bytes body)
     struct tt_bytes list = rd_vec24(&r, 0);
     if (rd_done(&r) != TT_OK)
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "Certificate is malformed");
-    if (context.len != 0)
+    if (context.len != c->hs->context_len || !mem_equal_ct(context.data, c->hs->context, context.len))
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "Certificate has a context that was not asked for");
     TT_TRY(certificate_list_keep(c, list));
     if (c->peer_chain_len == 0)
         return certificate_absent(c);
     TT_TRY(certificate_judge(c));
-    return hs_set_state(c, c->cfg->role == TT_CLIENT ? CLIENT_WAIT_CV : SERVER_WAIT_CV);
+    return hs_set_state(c, c->cfg->role == TT_CLIENT      ? CLIENT_WAIT_CV
+                           : c->state == SERVER_CONNECTED ? SERVER_POST_WAIT_CV
+                                                          : SERVER_WAIT_CV);
 }
 
 tt_rc certificate_recv(struct tt_conn *c, struct tt_bytes message)

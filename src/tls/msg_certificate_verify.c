@@ -58,5 +58,7 @@ tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message)
     c->peer_scheme = scheme;
     hs->peer_auth = PEER_CERTIFICATE; /* the only place: the chain was judged and the key is proven */
     TT_OWN(c, transcript_add(&hs->transcript, message));
-    return hs_set_state(c, c->cfg->role == TT_CLIENT ? CLIENT_WAIT_FINISHED : SERVER_WAIT_FINISHED);
+    return hs_set_state(c, c->cfg->role == TT_CLIENT         ? CLIENT_WAIT_FINISHED
+                           : c->state == SERVER_POST_WAIT_CV ? SERVER_POST_WAIT_FINISHED
+                                                             : SERVER_WAIT_FINISHED);
 }

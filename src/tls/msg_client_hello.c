@@ -21,7 +21,13 @@ tt_rc client_hello_put(struct tt_conn *c)
     ext_build_block(c, IN_CH, &m.w);
     struct tt_bytes whole;
     TT_TRY(hs_close(c, &m, &whole));
-    TT_TRY(psk_offer_binders(c, whole));
+    return psk_offer_binders(c, whole);
+}
+
+/* The flight holds nothing else. */
+tt_rc client_hello_commit(struct tt_conn *c)
+{
+    const struct hs_message m = {.at = 0, .type = TT_HS_CLIENT_HELLO};
     return hs_commit(c, &m);
 }
 

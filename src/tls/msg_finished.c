@@ -5,6 +5,8 @@ static tt_rc verify_data(struct tt_conn *c, enum tt_role sender, uint8_t *ret)
 {
     uint8_t hash[HASH_MAX_SIZE];
     const struct ks_secret *base = sender == TT_CLIENT ? &c->hs->client_hs : &c->hs->server_hs;
+    if (!conn_in_handshake(c)) /* "[sender]_application_traffic_secret_N" (section 4.5) */
+        base = sender == c->cfg->role ? &c->write_secret : &c->read_secret;
     TT_TRY(transcript_hash(&c->hs->transcript, hash));
     return ks_finished(c->cfg->lib, c->suite->hash, base->data, hash, ret);
 }
@@ -35,5 +37,7 @@ tt_rc finished_recv(struct tt_conn *c, struct tt_bytes message)
     /* Who made this Finished knows the PSK: it authenticates both sides (section 2.2). */
     if (c->hs->psk.len > 0)
         c->hs->peer_auth = PEER_PSK;
+    if (c->state == SERVER_POST_WAIT_FINISHED)
+        return post_auth_done(c);
     return c->cfg->role == TT_CLIENT ? client_second_flight(c) : server_connected(c);
 }

@@ -128,8 +128,10 @@ static tt_rc ticket_extensions(struct tt_conn *c, struct tt_bytes block, uint32_
         struct reader data = reader_of(rd_vec16(&r, 0));
         if (type != EXT_EARLY_DATA)
             continue;
+        if (seen)
+            return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "NewSessionTicket has early_data twice");
         *ret_max_early_data = rd_u32(&data);
-        if (rd_done(&data) != TT_OK || seen)
+        if (rd_done(&data) != TT_OK)
             rd_fail(&r);
         seen = true;
     }

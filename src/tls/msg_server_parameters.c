@@ -1,5 +1,7 @@
 /* tls/msg_server_parameters.c: EncryptedExtensions and CertificateRequest, both sides. Layer: tls.
  * RFC 9846 sections 4.4.1, 4.4.2. */
+#include <string.h>
+
 #include "tls/ext.h"
 
 tt_rc encrypted_extensions_put(struct tt_conn *c)
@@ -25,7 +27,8 @@ tt_rc encrypted_extensions_recv(struct tt_conn *c, struct tt_bytes message)
 tt_rc certificate_request_put(struct tt_conn *c)
 {
     struct hs_message m = hs_begin(c, TT_HS_CERTIFICATE_REQUEST);
-    wr_u8(&m.w, 0); /* certificate_request_context: empty in the handshake */
+    /* certificate_request_context: empty in the handshake */
+    wr_vec8(&m.w, (struct tt_bytes){c->hs->context, c->hs->context_len});
     ext_build_block(c, IN_CR, &m.w);
     c->hs->certificate_requested = true;
     return hs_end(c, &m);
@@ -40,7 +43,8 @@ tt_rc certificate_request_recv(struct tt_conn *c, struct tt_bytes message)
     if (rd_done(&r) != TT_OK)
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "CertificateRequest is malformed");
     /* "This field SHALL be zero length unless used for the post-handshake authentication exchanges" */
-    if (context.len != 0)
+    bool post = c->state == CLIENT_CONNECTED;
+    if (!post && context.len != 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "CertificateRequest has a context in the handshake");
     TT_TRY(ext_parse_block(c, IN_CR, extensions));
@@ -50,5 +54,9 @@ tt_rc certificate_request_recv(struct tt_conn *c, struct tt_bytes message)
     (void)identity_choose(c); /* none is fine: an empty Certificate is sent then */
     c->hs->certificate_requested = true;
     TT_OWN(c, transcript_add(&c->hs->transcript, message));
-    return hs_set_state(c, CLIENT_WAIT_CERT);
+    if (!post)
+        return hs_set_state(c, CLIENT_WAIT_CERT);
+    memcpy(c->hs->context, context.data, context.len);
+    c->hs->context_len = context.len;
+    return TT_OK;
 }

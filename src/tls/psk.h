@@ -14,6 +14,7 @@
 struct psk {
     enum hash_id hash;
     bool external; /* "ext binder", else "res binder" */
+    bool held;     /* key is not here but with whoever answers tt_psk_request; len is that of the hash */
     uint8_t key[PSK_MAX_SIZE];
     size_t len;
 };
@@ -21,6 +22,10 @@ struct psk {
 /* psk_binder: the binder over Transcript-Hash(Truncate(ClientHello)); ret has hash_size bytes. */
 TT_MUST_USE tt_rc psk_binder(const struct crypto_lib *lib, const struct psk *psk,
                              const uint8_t *transcript_hash, uint8_t *ret);
+
+/* psk_split: the two constants of a PSK that its use needs (see tt_session_hold); hash_size bytes each. */
+TT_MUST_USE tt_rc psk_split(const struct crypto_lib *lib, const struct psk *psk, struct ks_secret *ret_k1,
+                            struct ks_secret *ret_k2);
 
 /* psk_of_ticket: HKDF-Expand-Label(resumption_secret, "resumption", ticket_nonce, Hash.length). */
 TT_MUST_USE tt_rc psk_of_ticket(struct psk *ret, const struct crypto_lib *lib, enum hash_id hash,

@@ -19,8 +19,14 @@ void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt)
         bool hash_offered = false;
         for (size_t j = 0; j < c->cfg->suites.n; j++)
             hash_offered = hash_offered || suite_of(c->cfg->suites.items[j])->hash == s->psk.hash;
-        if (hash_offered && session_usable(s, c->now_ms))
-            hs->psks[hs->psks_len++] = session_ref(s);
+        if (!hash_offered || !session_usable(s, c->now_ms))
+            continue;
+        /* A held PSK goes alone: its binder is one request to its holder. */
+        if (s->psk.held && hs->psks_len > 0)
+            break;
+        hs->psks[hs->psks_len++] = session_ref(s);
+        if (s->psk.held)
+            break;
     }
     hs->offer_early = opt->early_data && hs->psks_len > 0 && hs->psks[0]->max_early_data > 0 &&
                       u16_list_has(&c->cfg->suites, hs->psks[0]->suite);
@@ -61,6 +67,8 @@ tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello)
         const struct psk *psk = &hs->psks[i]->psk;
         uint8_t hash[HASH_MAX_SIZE];
         TT_OWN(c, transcript_hash_with(&hs->transcript, c->cfg->lib, psk->hash, truncated, hash));
+        if (psk->held)
+            return psk_pull_ask(c, TT_PSK_BINDER, (struct tt_bytes){hash, hash_size(psk->hash)});
         TT_OWN(c, psk_binder(c->cfg->lib, psk, hash, at + 1));
         at += 1 + hash_size(psk->hash);
     }

@@ -5,6 +5,7 @@
 tt_rc server_retry(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
+    TT_TRY(conn_check_boundary(c));
     uint8_t *cookie = buf_reserve(&hs->cookie, 32);
     if (cookie == NULL || !conn_random(c, cookie, 32))
         return conn_broken(c, TT_ERR_MEMORY);

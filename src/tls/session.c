@@ -72,10 +72,10 @@ tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_l
     struct buf out = {0};
     struct writer w = writer_to(&out);
     wr_u8(&w, SESSION_FORMAT);
-    wr_u8(&w, s->psk.external);
+    wr_u8(&w, (uint8_t)(s->psk.external ? 1 : 0) | (s->psk.held ? 2 : 0));
     wr_u16(&w, s->suite);
     wr_u8(&w, (uint8_t)s->psk.hash);
-    wr_vec8(&w, (struct tt_bytes){s->psk.key, s->psk.len});
+    wr_vec8(&w, (struct tt_bytes){s->psk.key, s->psk.held ? 0 : s->psk.len});
     wr_u32(&w, s->age_add);
     wr_u32(&w, s->lifetime);
     wr_u32(&w, s->max_early_data);
@@ -105,10 +105,12 @@ tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes)
     TT_TRY(session_alloc(&s));
     if (rd_u8(&r) != SESSION_FORMAT)
         return TT_ERR_DECODE;
-    s->psk.external = rd_u8(&r) != 0;
+    uint8_t kind = rd_u8(&r);
+    s->psk.external = (kind & 1) != 0;
+    s->psk.held = (kind & 2) != 0;
     s->suite = rd_u16(&r);
     s->psk.hash = rd_u8(&r);
-    struct tt_bytes key = rd_vec8(&r, 16);
+    struct tt_bytes key = rd_vec8(&r, s->psk.held ? 0 : 16);
     s->age_add = rd_u32(&r);
     s->lifetime = rd_u32(&r);
     s->max_early_data = rd_u32(&r);
@@ -120,8 +122,11 @@ tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes)
     if (suite == NULL || suite->hash != s->psk.hash || key.len > PSK_MAX_SIZE ||
         s->lifetime > PSK_MAX_LIFETIME || s->received_ms < 0)
         return TT_ERR_DECODE;
-    memcpy(s->psk.key, key.data, key.len);
-    s->psk.len = key.len;
+    if (s->psk.held && (key.len > 0 || s->psk.hash != HASH_SHA256))
+        return TT_ERR_DECODE;
+    if (key.len > 0)
+        memcpy(s->psk.key, key.data, key.len);
+    s->psk.len = s->psk.held ? hash_size(s->psk.hash) : key.len;
     TT_TRY(keep(&s->identity, identity));
     TT_TRY(keep(&s->alpn, alpn));
     TT_TRY(keep(&s->server_name, name));
@@ -130,9 +135,65 @@ tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes)
     return TT_OK;
 }
 
+tt_rc tt_session_import_held(struct tt_session **ret, struct tt_bytes bytes, void *key)
+{
+    TT_AUTO(tt_session_free_auto) struct tt_session *s = NULL;
+    TT_TRY(tt_session_import(&s, bytes));
+    if (!s->psk.held)
+        return TT_ERR_DECODE;
+    s->held_key = key;
+    *ret = TT_TAKE(s);
+    return TT_OK;
+}
+
+/* The same, without the PSK. */
+static tt_rc session_without_psk(struct tt_session **ret, const struct tt_session *s, void *key)
+{
+    TT_AUTO(tt_session_free_auto) struct tt_session *copy = NULL;
+    TT_TRY(session_alloc(&copy));
+    copy->psk = (struct psk){
+        .hash = s->psk.hash, .external = s->psk.external, .held = true, .len = hash_size(s->psk.hash)};
+    copy->held_key = key;
+    copy->suite = s->suite;
+    copy->age_add = s->age_add;
+    copy->lifetime = s->lifetime;
+    copy->received_ms = s->received_ms;
+    TT_TRY(keep(&copy->identity, buf_bytes(&s->identity)));
+    TT_TRY(keep(&copy->alpn, buf_bytes(&s->alpn)));
+    TT_TRY(keep(&copy->server_name, buf_bytes(&s->server_name)));
+    TT_TRY(keep(&copy->peer_chain, buf_bytes(&s->peer_chain)));
+    *ret = TT_TAKE(copy);
+    return TT_OK;
+}
+
+tt_rc tt_session_hold(struct tt_session **ret, const struct tt_session *s, void *key, uint8_t ret_k1[32],
+                      uint8_t ret_k2[32], struct tt_error *err)
+{
+    if (s->psk.held)
+        return error_set(err, TT_ERR_USAGE, "the session's PSK is held already");
+    if (s->psk.hash != HASH_SHA256)
+        return error_set(err, TT_ERR_UNSUPPORTED, "only PSKs of SHA-256 suites can be held");
+    TT_AUTO(crypto_lib_free_auto) struct crypto_lib *lib = NULL;
+    struct tt_session *held = NULL;
+    struct ks_secret k1, k2;
+    TT_TRY(crypto_lib_new(&lib, err));
+    tt_rc rc = psk_split(lib, &s->psk, &k1, &k2);
+    if (rc == TT_OK)
+        rc = session_without_psk(&held, s, key);
+    if (rc == TT_OK) {
+        memcpy(ret_k1, k1.data, 32);
+        memcpy(ret_k2, k2.data, 32);
+        *ret = held;
+    }
+    mem_wipe(&k1, sizeof k1);
+    mem_wipe(&k2, sizeof k2);
+    return rc == TT_OK ? TT_OK : error_set(err, rc, "the session cannot be split");
+}
+
 void tt_session_info(const struct tt_session *s, struct tt_session_info *ret)
 {
     *ret = (struct tt_session_info){.external = s->psk.external,
+                                    .held = s->psk.held,
                                     .suite = s->suite,
                                     .received_ms = s->received_ms,
                                     .lifetime = s->lifetime,

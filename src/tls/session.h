@@ -12,6 +12,7 @@
 struct tt_session {
     atomic_uint refs;
     struct psk psk;
+    void *held_key; /* of a held PSK */
     uint16_t suite; /* of the connection that made it; external: one with the PSK's hash */
     uint32_t age_add, lifetime, max_early_data;
     int64_t received_ms;

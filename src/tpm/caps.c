@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "tpm/key.h"
 #include "tpm/public.h"
 
 /* struct identity: the fixed properties from TPM2_PT_MANUFACTURER to TPM2_PT_FIRMWARE_VERSION_2, which are
@@ -133,4 +134,35 @@ tt_rc caps_require(struct tt_tpm *tpm, enum tt_key_type type, struct tt_error *e
                          tt_key_type_name(type), list[0] == '\0' ? "none that we can use" : list);
     error_hint(err, "choose one of these with --type");
     return rc;
+}
+
+/* ---- hashes ---- */
+
+static bool hashes_read(unsigned *ret, struct tt_tpm *tpm)
+{
+    TPMS_CAPABILITY_DATA *data = NULL;
+    TPMI_YES_NO more;
+    struct tpm_op op = tpm_op_start(tpm, "ask the TPM which hashes it has");
+    do
+        op.rc = Esys_GetCapability(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_ALGS,
+                                   TPM2_ALG_SHA1, TPM2_ALG_SHA512 - TPM2_ALG_SHA1 + 1, &more, &data);
+    while (tpm_op_again(&op));
+    if (op.rc != TSS2_RC_SUCCESS)
+        return false;
+    const TPML_ALG_PROPERTY *list = &data->data.algorithms;
+    bool right = data->capability == TPM2_CAP_ALGS && list->count <= TPM2_MAX_CAP_ALGS;
+    unsigned hashes = 0;
+    for (UINT32 i = 0; right && i < list->count; i++)
+        if (list->algProperties[i].alg < 32)
+            hashes |= 1U << list->algProperties[i].alg;
+    Esys_Free(data);
+    *ret = hashes;
+    return right;
+}
+
+bool tpm_has_hash(struct tt_tpm *tpm, uint16_t hash)
+{
+    if (!tpm->hashes_known)
+        tpm->hashes_known = hashes_read(&tpm->hashes, tpm);
+    return !tpm->hashes_known || hash >= 32 || (tpm->hashes >> hash & 1) != 0;
 }

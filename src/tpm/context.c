@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tpm/caps.h"
+#include "tpm/session.h"
 
 /* With the meter's waits of 1, 2, 4 .. 250 ms, and ESAPI's own five repeats a call, this is about six
  * seconds. */
@@ -14,6 +15,10 @@ void tt_tpm_close(struct tt_tpm *tpm)
 {
     if (tpm == NULL)
         return;
+    if (tpm->esys != NULL) {
+        session_close(tpm, TPM_SESSION_HMAC);
+        session_close(tpm, TPM_SESSION_POLICY);
+    }
     Esys_Free(tpm->srk);
     if (tpm->esys != NULL)
         Esys_Finalize(&tpm->esys);
@@ -72,12 +77,17 @@ struct tpm_op tpm_op_start(struct tt_tpm *tpm, const char *what)
 
 bool tpm_op_again(struct tpm_op *op)
 {
-    return meter_wants_retry(op->rc) && ++op->tries < MAX_TRIES;
+    if (!meter_wants_retry(op->rc))
+        return false;
+    return op->tpm->meter.deadline > 0 ? meter_has_time(&op->tpm->meter) : ++op->tries < MAX_TRIES;
 }
 
 tt_rc tpm_op_end(const struct tpm_op *op, struct tt_error *err)
 {
-    return op->rc == TSS2_RC_SUCCESS ? TT_OK : tpm_fail(op, err);
+    if (op->rc == TSS2_RC_SUCCESS)
+        return TT_OK;
+    op->tpm->last_failure = op->rc;
+    return tpm_fail(op, err);
 }
 
 void tpm_flush(struct tt_tpm *tpm, ESYS_TR *handle)

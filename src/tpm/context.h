@@ -15,16 +15,45 @@
 #include "base/mem.h"
 #include "tpm/meter.h"
 
-struct tpm_key;
+struct tpm_object;
+
+/* struct tpm_session: one of the kept sessions; tpm/session.h. */
+enum tpm_session_kind {
+    TPM_SESSION_HMAC,
+    TPM_SESSION_POLICY,
+    TPM_SESSIONS
+};
+struct tpm_session {
+    bool open;
+    TPMI_ALG_HASH hash;
+    ESYS_TR handle;
+    TPM2B_NAME salt;                /* the key it is salted to */
+    const struct tpm_object *ready; /* policy: whose policy was just run on it, or NULL */
+    bool dirty;                     /* policy: statements were run that may not be whole */
+};
+
+/* struct tpm_probe: what a test signature showed about a key (by its name), so that it is made once. */
+#define TPM_PROBES 8
+struct tpm_probe {
+    uint8_t name[68];
+    size_t name_len;
+    bool works;
+};
 
 struct tt_tpm {
     ESYS_CONTEXT *esys;
     struct meter meter;
     char *where;              /* for sentences: "/dev/tpmrm0", "swtpm:path=..." */
     bool software;            /* the way to it says that it is an emulator */
-    struct tpm_key *resident; /* the one key of ours that is loaded now, or NULL */
+    struct tpm_object *resident; /* the one key of ours that is loaded now, or NULL */
+    struct tpm_session sessions[TPM_SESSIONS];
+    TSS2_RC last_failure; /* of the last command that failed */
+    struct tpm_probe probes[TPM_PROBES];
+    size_t probes_len;
     TPMS_CONTEXT *srk;        /* the derived storage root key's saved context, or NULL */
     unsigned srk_derivations;
+    bool hashes_known; /* the one below is filled in */
+    unsigned hashes;   /* bit n: TPM_ALG_ID n, SHA-1 to SHA-512 */
     bool identified; /* the two below are filled in */
     bool vendor_is_software;
     char description[256];

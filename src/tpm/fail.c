@@ -94,15 +94,34 @@ static tt_rc fail_transport(const struct tpm_op *op, struct tt_error *err)
         return error_set(err, TT_ERR_USAGE,
                          "cannot %s: the TPM was opened before fork, and the child must open its own",
                          op->what);
+    if (op->tpm->meter.given_up) {
+        (void)error_set(err, TT_ERR_TPM, "cannot %s: the TPM at %s gave no answer for %u ms and was given up",
+                        op->what, op->tpm->where, op->tpm->meter.patience_ms);
+        error_hint(err, "if it happens again: is the TPM in use by a program that keeps it busy, or faulty?");
+        return TT_ERR_TPM;
+    }
     tt_rc rc = error_set(err, TT_ERR_TPM, "cannot %s: the connection to the TPM at %s failed (%s, 0x%x)",
                          op->what, op->tpm->where, Tss2_RC_Decode(op->rc), op->rc);
     error_hint(err, "is the TPM, its emulator or its resource manager still there? open it again");
     return rc;
 }
 
+/* The meter did not send it. */
+static tt_rc fail_late(const struct tpm_op *op, struct tt_error *err)
+{
+    bool busy = op->tpm->meter.lateness == METER_LATE_SINCE_BUSY;
+    (void)error_set(err, TT_ERR_DEADLINE,
+                    busy ? "cannot %s: the TPM stayed busy until the deadline" : "cannot %s: the deadline is over",
+                    op->what);
+    error_hint(err, "allow more time (--sign-deadline), or find out what keeps the TPM so busy");
+    return TT_ERR_DEADLINE;
+}
+
 tt_rc tpm_fail(const struct tpm_op *op, struct tt_error *err)
 {
     TPM2_RC code = tpm_code(op->rc);
+    if (op->tpm->meter.lateness != METER_IN_TIME && code == TPM2_RC_CANCELED)
+        return fail_late(op, err);
     if (code == 0)
         return fail_transport(op, err);
     const struct known *k = known_find(code);

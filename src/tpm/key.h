@@ -1,5 +1,5 @@
-/* tpm/key.h: a signing key in the TPM: create, load, sign. Layer: tpm. The face the signer sees: no tss2 type
- * here.
+/* tpm/key.h: keys and sealed data in the TPM: create, load, sign, unseal. Layer: tpm. The face the signer
+ * sees: no tss2 type here.
  *
  * At most one key of a struct tt_tpm is in the chip at a time: using another one saves the first one's
  * context and swaps. Digests come from the caller; this layer hashes nothing and verifies nothing. */
@@ -37,17 +37,95 @@ struct tpm_key_info {
     bool restricted;
 };
 
+/* struct tpm_secret: what a person gave. given with an empty password: there is none, said on purpose. */
+struct tpm_secret {
+    bool given;
+    struct tt_bytes password;
+};
+
 struct tpm_key;
 
-/* tpm_key_create: a new key of a type under the storage root key; *ret_pem as in tt_key_create. */
-TT_MUST_USE tt_rc tpm_key_create(char **ret_pem, struct tt_tpm *tpm, enum tt_key_type type,
-                                 struct tt_error *err);
+/* struct tpm_new: what to make. data is sealed; without it a signing key is made. */
+struct tpm_new {
+    enum tt_key_type type;
+    struct tt_bytes data;
+    struct tpm_secret secret;
+    bool counts_failures;        /* of the password */
+    struct tt_bytes auth_policy; /* digest; empty: none */
+    struct tt_bytes policy;      /* its statements, for the file */
+    bool policy_has_password;    /* the policy asks for a password */
+    struct tt_bytes description;
+};
+
+/* tpm_create: make it under the storage root key; *ret_pem is a NUL-terminated key file. The password and the
+ * data travel encrypted. */
+TT_MUST_USE tt_rc tpm_create(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what,
+                             struct tt_error *err);
+
+/* tpm_key_load: from a key file: loads it. tpm_key_persistent: one command. */
 TT_MUST_USE tt_rc tpm_key_load(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                               struct tt_error *err);
+                               const struct tpm_secret *secret, struct tt_error *err);
 TT_MUST_USE tt_rc tpm_key_persistent(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
-                                     struct tt_error *err);
+                                     const struct tpm_secret *secret, struct tt_error *err);
 void tpm_key_free(struct tpm_key *k);
 TT_DEFINE_AUTO(struct tpm_key, tpm_key_free)
+
+/* tpm_file_load: only load what a key file holds, of whatever kind, and take it out again. */
+TT_MUST_USE tt_rc tpm_file_load(struct tt_tpm *tpm, struct tt_bytes pem, struct tt_error *err);
+/* tpm_file_persist: load it and keep it at a handle. */
+TT_MUST_USE tt_rc tpm_file_persist(struct tt_tpm *tpm, struct tt_bytes pem, uint32_t handle,
+                                   struct tt_error *err);
+/* tpm_file_import: an importable file becomes a loadable one. */
+TT_MUST_USE tt_rc tpm_file_import(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes pem,
+                                  struct tt_error *err);
+/* tpm_unseal: the data of a sealed file; to be freed with mem_free. */
+TT_MUST_USE tt_rc tpm_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
+                             const struct tpm_secret *secret, struct tt_error *err);
+
+/* struct tpm_persistent: an entry of tpm_persistent_list, which appends them to ret. */
+struct tpm_persistent {
+    uint32_t handle;
+    uint16_t alg; /* TPM_ALG_ID */
+    enum tt_key_type type;
+    uint32_t attributes; /* TPMA_OBJECT */
+    uint8_t name[66];
+    size_t name_len;
+};
+TT_MUST_USE tt_rc tpm_persistent_list(struct buf *ret, struct tt_tpm *tpm, struct tt_error *err);
+TT_MUST_USE tt_rc tpm_persistent_evict(struct tt_tpm *tpm, uint32_t handle, struct tt_error *err);
+
+/* tpm_storage_public: the storage root key's TPM2B_PUBLIC, marshalled, its name, and what a key file calls
+ * it. */
+struct tpm_storage {
+    uint8_t pub[700];
+    size_t pub_len;
+    uint8_t name[66];
+    size_t name_len;
+    uint32_t handle;
+};
+TT_MUST_USE tt_rc tpm_storage_public(struct tpm_storage *ret, struct tt_tpm *tpm, struct tt_error *err);
+
+/* struct tpm_pcrs: PCRs and their values now. */
+struct tpm_pcrs {
+    uint8_t selection[64]; /* TPML_PCR_SELECTION */
+    size_t selection_len;
+    uint8_t values[24 * 64 * 2]; /* in the TPM's order */
+    size_t values_len;
+};
+/* tpm_pcrs_parse: "sha256:0,2,7", several banks joined with "+": fills in the selection. */
+TT_MUST_USE tt_rc tpm_pcrs_parse(struct tpm_pcrs *ret, const char *spec, struct tt_error *err);
+TT_MUST_USE tt_rc tpm_pcrs_read(struct tpm_pcrs *ret, struct tt_tpm *tpm, struct tt_error *err);
+
+/* tpm_has_hash: the chip has this hash (TPM_ALG_ID); one command, once. True when it cannot be asked. */
+bool tpm_has_hash(struct tt_tpm *tpm, uint16_t hash);
+
+/* tpm_key_tpm: the TPM it is in. */
+struct tt_tpm *tpm_key_tpm(const struct tpm_key *k);
+/* tpm_probe_get, tpm_probe_set: what a test signature showed of this key, kept as long as the TPM is open. */
+bool tpm_probe_get(bool *ret_works, const struct tpm_key *k);
+void tpm_probe_set(struct tpm_key *k, bool works);
+/* tpm_key_avoid_raw: this chip does not do the raw operation after all; TPM2_Sign must do. */
+void tpm_key_avoid_raw(struct tpm_key *k);
 
 const struct tpm_key_info *tpm_key_info(const struct tpm_key *k);
 /* tpm_key_name: nameAlg || digest; valid until free. */

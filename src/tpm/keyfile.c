@@ -8,6 +8,8 @@
 #include "wire/der.h"
 #include "wire/pem.h"
 
+#define PARENT_NAME "tpmtls-parent-name: "
+
 /* id-tpmkey, 2.23.133.10.1; the arc behind it is the kind. */
 static const uint8_t id_tpmkey[] = {0x67, 0x81, 0x05, 0x0a, 0x01};
 
@@ -123,6 +125,29 @@ static tt_rc keyfile_decode(struct keyfile *ret, struct tt_bytes der, struct tt_
     return TT_OK;
 }
 
+static int hex_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The last line of its kind before the block counts. What is malformed says nothing. */
+static void parent_name_parse(struct keyfile *f, struct tt_bytes text)
+{
+    static const char word[] = "\n" PARENT_NAME;
+    const uint8_t *end = text.data + text.len, *at = NULL;
+    for (size_t i = 0; i + sizeof word - 2 <= text.len; i++)
+        if ((i == 0 || text.data[i - 1] == '\n') && memcmp(text.data + i, word + 1, sizeof word - 2) == 0)
+            at = text.data + i + sizeof word - 2;
+    if (at == NULL)
+        return;
+    size_t n = 0;
+    for (; end - at >= 2 && hex_digit(at[0]) >= 0 && hex_digit(at[1]) >= 0; at += 2)
+        if (n < KEYFILE_MAX_NAME)
+            f->parent_name.data[n++] = (uint8_t)(hex_digit(at[0]) << 4 | hex_digit(at[1]));
+    if (at < end && (*at == '\n' || *at == '\r') && n > 2)
+        f->parent_name.len = n;
+}
+
 tt_rc keyfile_parse(struct keyfile *ret, struct tt_bytes pem, struct tt_error *err)
 {
     struct pem_block block;
@@ -138,6 +163,7 @@ tt_rc keyfile_parse(struct keyfile *ret, struct tt_bytes pem, struct tt_error *e
         return error_set(err, rc, "the %s block does not have the form of a TPM key file", KEYFILE_LABEL);
     }
     f.der = block.der;
+    parent_name_parse(&f, (struct tt_bytes){pem.data, (size_t)(block.label.data - pem.data)});
     *ret = f;
     return TT_OK;
 }
@@ -189,12 +215,90 @@ static tt_rc keyfile_encode(struct buf *to, const struct keyfile *f)
     return wr_status(&w);
 }
 
+static tt_rc parent_name_write(struct buf *to, const struct keyfile *f)
+{
+    static const char digits[] = "0123456789abcdef";
+    TT_TRY(buf_append(to, PARENT_NAME, sizeof PARENT_NAME - 1));
+    for (size_t i = 0; i < f->parent_name.len; i++) {
+        uint8_t b = f->parent_name.data[i];
+        const char hex[2] = {digits[b >> 4], digits[b & 15]};
+        TT_TRY(buf_append(to, hex, sizeof hex));
+    }
+    return buf_append(to, "\n", 1);
+}
+
 tt_rc keyfile_write(struct buf *to, const struct keyfile *f)
 {
     struct buf der = {0};
     tt_rc rc = keyfile_encode(&der, f);
+    if (rc == TT_OK && f->parent_name.len > 0)
+        rc = parent_name_write(to, f);
     if (rc == TT_OK)
         rc = pem_write(to, KEYFILE_LABEL, buf_bytes(&der));
     buf_free(&der);
     return rc;
+}
+
+tt_rc keyfile_text(char **ret, const struct keyfile *f, struct tt_error *err)
+{
+    struct buf pem = {0};
+    tt_rc rc = keyfile_write(&pem, f);
+    char *text = rc == TT_OK ? mem_dup(buf_front(&pem), buf_size(&pem)) : NULL; /* NUL-terminated */
+    buf_free(&pem);
+    if (text == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    *ret = text;
+    return TT_OK;
+}
+
+/* ---- policies ---- */
+
+bool keyfile_policy_next(struct keyfile_policy *ret, struct tt_bytes *content)
+{
+    struct reader r = reader_of(*content);
+    struct reader one = der_enter(&r, DER_SEQUENCE);
+    struct reader code = der_enter(&one, DER_EXPLICIT_0 + 0);
+    struct reader body = der_enter(&one, DER_EXPLICIT_0 + 1);
+    *ret = (struct keyfile_policy){.command = der_get_u32(&code), .body = der_get(&body, DER_OCTET_STRING)};
+    *content = rd_rest(&r);
+    return rd_status(&r) == TT_OK && rd_status(&one) == TT_OK && rd_status(&code) == TT_OK &&
+           rd_status(&body) == TT_OK;
+}
+
+tt_rc keyfile_policy_put(struct buf *to, uint32_t command, struct tt_bytes body)
+{
+    struct writer w = writer_to(to);
+    struct der_mark one = der_open(&w, DER_SEQUENCE);
+    struct der_mark code = der_open(&w, DER_EXPLICIT_0 + 0);
+    der_put_u32(&w, command);
+    der_close(&w, code);
+    put_field(&w, 1, DER_OCTET_STRING, body);
+    der_close(&w, one);
+    return wr_status(&w);
+}
+
+bool keyfile_branch_next(struct keyfile_branch *ret, struct tt_bytes *content)
+{
+    struct reader r = reader_of(*content);
+    struct reader one = der_enter(&r, DER_SEQUENCE);
+    *ret = (struct keyfile_branch){0};
+    if (der_next_tag(&one) == DER_EXPLICIT_0) {
+        struct reader name = der_enter(&one, DER_EXPLICIT_0);
+        ret->name = der_get(&name, DER_UTF8_STRING);
+    }
+    struct reader policy = der_enter(&one, DER_EXPLICIT_0 + 1);
+    ret->policy = der_get(&policy, DER_SEQUENCE);
+    *content = rd_rest(&r);
+    return rd_status(&r) == TT_OK && rd_status(&policy) == TT_OK;
+}
+
+tt_rc keyfile_branch_put(struct buf *to, const struct keyfile_branch *branch)
+{
+    struct writer w = writer_to(to);
+    struct der_mark one = der_open(&w, DER_SEQUENCE);
+    if (branch->name.len > 0)
+        put_field(&w, 0, DER_UTF8_STRING, branch->name);
+    put_field(&w, 1, DER_SEQUENCE, branch->policy);
+    der_close(&w, one);
+    return wr_status(&w);
 }

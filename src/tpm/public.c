@@ -32,6 +32,18 @@ static const struct curve curves[] = {
     {TPM2_ECC_NIST_P521, TT_KEY_P521, TPM_HASH_SHA512, 66, 521, {oid_p521, sizeof oid_p521}},
 };
 
+/* PolicyA and PolicyB of the EK Credential Profile, B.6, for SHA-256. */
+static const uint8_t policy_a[] = {0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc,
+                                   0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52,
+                                   0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa};
+static const uint8_t policy_b[] = {0xca, 0x3d, 0x0a, 0x99, 0xa2, 0xb9, 0x39, 0x06, 0xf7, 0xa3, 0x34,
+                                   0x24, 0x14, 0xef, 0xcf, 0xb3, 0xa3, 0x85, 0xd4, 0x4c, 0xd1, 0xfd,
+                                   0x45, 0x90, 0x89, 0xd1, 0x9b, 0x50, 0x71, 0xc0, 0xb7, 0xa0};
+
+static const uint8_t id_ec_public_key[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
+
+static const uint8_t rsa_encryption[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
+
 static const struct curve *curve_by_id(TPMI_ECC_CURVE id)
 {
     for (size_t i = 0; i < TT_COUNT(curves); i++)
@@ -46,6 +58,23 @@ static const struct curve *curve_by_type(enum tt_key_type type)
         if (curves[i].type == type)
             return &curves[i];
     return NULL;
+}
+
+static enum tt_key_type rsa_type(unsigned bits)
+{
+    return bits == 2048   ? TT_KEY_RSA2048
+           : bits == 3072 ? TT_KEY_RSA3072
+           : bits == 4096 ? TT_KEY_RSA4096
+                          : TT_KEY_OTHER;
+}
+
+enum tt_key_type public_type(const TPM2B_PUBLIC *pub)
+{
+    const TPMT_PUBLIC *a = &pub->publicArea;
+    const struct curve *curve = a->type == TPM2_ALG_ECC ? curve_by_id(a->parameters.eccDetail.curveID) : NULL;
+    if (curve != NULL)
+        return curve->type;
+    return a->type == TPM2_ALG_RSA ? rsa_type(a->parameters.rsaDetail.keyBits) : TT_KEY_OTHER;
 }
 
 static uint16_t rsa_bits(enum tt_key_type type)
@@ -69,6 +98,39 @@ TPM2B_PUBLIC public_srk(bool rsa)
                                                                .curveID = TPM2_ECC_NIST_P256,
                                                                .kdf.scheme = TPM2_ALG_NULL};
     return pub;
+}
+
+TPM2B_PUBLIC public_ek(bool rsa, bool high)
+{
+    TPM2B_PUBLIC pub = public_srk(rsa);
+    TPMT_PUBLIC *a = &pub.publicArea;
+    a->objectAttributes = (STORAGE_ATTRIBUTES & ~(TPMA_OBJECT)(TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA)) |
+                          TPMA_OBJECT_ADMINWITHPOLICY | (high ? TPMA_OBJECT_USERWITHAUTH : 0);
+    a->authPolicy.size = sizeof policy_a;
+    memcpy(a->authPolicy.buffer, high ? policy_b : policy_a, sizeof policy_a);
+    if (!high && rsa) {
+        a->unique.rsa.size = 256;
+    } else if (!high) {
+        a->unique.ecc.x.size = 32;
+        a->unique.ecc.y.size = 32;
+    }
+    return pub;
+}
+
+bool public_is_ek_policy(const TPM2B_PUBLIC *pub)
+{
+    const TPMT_PUBLIC *a = &pub->publicArea;
+    return (a->objectAttributes & TPMA_OBJECT_USERWITHAUTH) == 0 && a->authPolicy.size == sizeof policy_a &&
+           memcmp(a->authPolicy.buffer, policy_a, sizeof policy_a) == 0;
+}
+
+TPM2B_PUBLIC public_sealed(void)
+{
+    return (TPM2B_PUBLIC){.publicArea = {.type = TPM2_ALG_KEYEDHASH,
+                                         .nameAlg = TPM2_ALG_SHA256,
+                                         .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+                                                             TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA,
+                                         .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL}};
 }
 
 TPM2B_PUBLIC public_signing_key(enum tt_key_type type)
@@ -127,10 +189,7 @@ static tt_rc describe_rsa(struct tpm_key_info *info, const TPMT_PUBLIC *a, struc
     const TPMS_RSA_PARMS *rsa = &a->parameters.rsaDetail;
     info->rsa = true;
     info->bits = rsa->keyBits;
-    info->type = rsa->keyBits == 2048   ? TT_KEY_RSA2048
-                 : rsa->keyBits == 3072 ? TT_KEY_RSA3072
-                 : rsa->keyBits == 4096 ? TT_KEY_RSA4096
-                                        : TT_KEY_OTHER;
+    info->type = rsa_type(rsa->keyBits);
     if (rsa->keyBits < 2048 || rsa->keyBits % 8 != 0 || rsa->keyBits / 8 > TPM2_MAX_RSA_KEY_BYTES)
         return error_set(err, TT_ERR_UNSUPPORTED, "the key's size of %u bits cannot be used for TLS 1.3",
                          rsa->keyBits);
@@ -189,7 +248,6 @@ static bool put_coordinate(struct writer *w, const TPM2B_ECC_PARAMETER *v, size_
 
 static bool put_ecc(struct writer *w, const TPMT_PUBLIC *a)
 {
-    static const uint8_t id_ec_public_key[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
     const struct curve *curve = curve_by_id(a->parameters.eccDetail.curveID);
     if (curve == NULL)
         return false;
@@ -208,7 +266,6 @@ static bool put_ecc(struct writer *w, const TPMT_PUBLIC *a)
 
 static bool put_rsa(struct writer *w, const TPMT_PUBLIC *a)
 {
-    static const uint8_t rsa_encryption[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
     const TPM2B_PUBLIC_KEY_RSA *n = &a->unique.rsa;
     uint32_t e = a->parameters.rsaDetail.exponent;
     if (n->size == 0 || n->size > sizeof n->buffer || n->size * 8 != a->parameters.rsaDetail.keyBits ||
@@ -238,4 +295,76 @@ tt_rc public_spki(struct buf *to, const TPM2B_PUBLIC *pub)
     if (!right)
         return TT_ERR_DECODE;
     return wr_status(&w);
+}
+
+/* ---- the other way: from SubjectPublicKeyInfo ---- */
+
+static bool take(uint16_t *ret_size, uint8_t *to, size_t cap, struct tt_bytes v)
+{
+    if (v.len == 0 || v.len > cap)
+        return false;
+    memcpy(to, v.data, v.len);
+    *ret_size = (uint16_t)v.len;
+    return true;
+}
+
+static tt_rc take_ecc(TPMT_PUBLIC *a, struct tt_bytes oid, struct tt_bytes point)
+{
+    for (size_t i = 0; i < TT_COUNT(curves); i++) {
+        const struct curve *c = &curves[i];
+        if (oid.len != c->oid.len || memcmp(oid.data, c->oid.data, oid.len) != 0)
+            continue;
+        if (point.len != 1U + 2U * c->bytes || point.data[0] != 4)
+            return TT_ERR_DECODE;
+        a->type = TPM2_ALG_ECC;
+        a->parameters.eccDetail = (TPMS_ECC_PARMS){.symmetric.algorithm = TPM2_ALG_NULL,
+                                                   .scheme.scheme = TPM2_ALG_NULL,
+                                                   .curveID = c->id,
+                                                   .kdf.scheme = TPM2_ALG_NULL};
+        TPMS_ECC_POINT *q = &a->unique.ecc;
+        (void)take(&q->x.size, q->x.buffer, sizeof q->x.buffer, (struct tt_bytes){point.data + 1, c->bytes});
+        (void)take(&q->y.size, q->y.buffer, sizeof q->y.buffer,
+                   (struct tt_bytes){point.data + 1 + c->bytes, c->bytes});
+        return TT_OK;
+    }
+    return TT_ERR_UNSUPPORTED;
+}
+
+static tt_rc take_rsa(TPMT_PUBLIC *a, struct tt_bytes key)
+{
+    struct reader outer = reader_of(key);
+    struct reader r = der_enter(&outer, DER_SEQUENCE);
+    struct tt_bytes n = der_get_uint(&r);
+    uint32_t e = der_get_u32(&r);
+    TT_TRY(rd_done(&r));
+    a->type = TPM2_ALG_RSA;
+    a->parameters.rsaDetail = (TPMS_RSA_PARMS){.symmetric.algorithm = TPM2_ALG_NULL,
+                                               .scheme.scheme = TPM2_ALG_NULL,
+                                               .keyBits = (uint16_t)(n.len * 8),
+                                               .exponent = e == 65537 ? 0 : e};
+    return take(&a->unique.rsa.size, a->unique.rsa.buffer, sizeof a->unique.rsa.buffer, n)
+               ? TT_OK
+               : TT_ERR_UNSUPPORTED;
+}
+
+tt_rc public_from_spki(TPM2B_PUBLIC *ret, struct tt_bytes spki, TPMA_OBJECT attributes)
+{
+    TPM2B_PUBLIC pub = {.publicArea = {.nameAlg = TPM2_ALG_SHA256, .objectAttributes = attributes}};
+    struct reader outer = reader_of(spki);
+    struct reader r = der_enter(&outer, DER_SEQUENCE);
+    struct reader algorithm = der_enter(&r, DER_SEQUENCE);
+    struct tt_bytes oid = der_get(&algorithm, DER_OID);
+    struct tt_bytes bits = der_get(&r, DER_BIT_STRING);
+    TT_TRY(rd_done(&r));
+    if (bits.len < 2 || bits.data[0] != 0)
+        return TT_ERR_DECODE;
+    struct tt_bytes key = {bits.data + 1, bits.len - 1};
+    bool ecc = oid.len == sizeof id_ec_public_key && memcmp(oid.data, id_ec_public_key, oid.len) == 0;
+    bool rsa = oid.len == sizeof rsa_encryption && memcmp(oid.data, rsa_encryption, oid.len) == 0;
+    if (!ecc && !rsa)
+        return TT_ERR_UNSUPPORTED;
+    TT_TRY(ecc ? take_ecc(&pub.publicArea, der_get(&algorithm, DER_OID), key)
+               : take_rsa(&pub.publicArea, key));
+    *ret = pub;
+    return TT_OK;
 }

@@ -13,17 +13,33 @@
  */
 TPM2B_PUBLIC public_srk(bool rsa);
 
-/* public_signing_key: the template of the keys we make: fixed to this TPM, without password, without lockout.
- * RSA keys are sign+decrypt with no scheme, so that PSS can be padded in software. type is not TT_KEY_OTHER.
+/* public_ek: an endorsement key's template, TCG "EK Credential Profile" B.3.3 and B.3.4 (L-1, L-2: what
+ * 0x81010001 and 0x81010002 hold and vendors certify) or, for high, B.4.4 and B.4.5 (H-1, H-2: empty unique).
  */
+TPM2B_PUBLIC public_ek(bool rsa, bool high);
+/* public_is_ek_policy: the key may only be used under PolicySecret(TPM_RH_ENDORSEMENT) ("PolicyA"). */
+bool public_is_ek_policy(const TPM2B_PUBLIC *pub);
+
+/* public_signing_key: the template of the keys we make: fixed to this TPM, usable with their (empty)
+ * password, without lockout. RSA keys are sign+decrypt with no scheme, so that PSS can be padded in software.
+ * type is not TT_KEY_OTHER. */
 TPM2B_PUBLIC public_signing_key(enum tt_key_type type);
+/* public_sealed: the template of sealed data. */
+TPM2B_PUBLIC public_sealed(void);
 /* public_test_parms: what TPM2_TestParms is asked for before such a key is made. */
 TPMT_PUBLIC_PARMS public_test_parms(enum tt_key_type type);
+
+/* public_type: the type a public area would have, TT_KEY_OTHER for what is none of them. */
+enum tt_key_type public_type(const TPM2B_PUBLIC *pub);
 
 /* public_describe: TT_ERR_UNSUPPORTED or TT_ERR_DECODE with a sentence for a key that cannot sign for us. */
 TT_MUST_USE tt_rc public_describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err);
 
 /* public_spki: append DER SubjectPublicKeyInfo (RFC 5480, RFC 3279). TT_ERR_DECODE: sizes that cannot be. */
 TT_MUST_USE tt_rc public_spki(struct buf *to, const TPM2B_PUBLIC *pub);
+
+/* public_from_spki: type, parameters and unique field from a DER SubjectPublicKeyInfo; these attributes, name
+ * algorithm SHA-256 and no scheme. TT_ERR_UNSUPPORTED: neither RSA nor one of the curves. */
+TT_MUST_USE tt_rc public_from_spki(TPM2B_PUBLIC *ret, struct tt_bytes spki, TPMA_OBJECT attributes);
 
 #endif

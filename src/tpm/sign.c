@@ -29,17 +29,16 @@ static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SC
         return TT_ERR_USAGE;
     }
     memcpy(in.buffer, digest.data, digest.len);
-    struct tpm_op op;
-    unsigned attempt = 0;
+    struct tpm_object *o = k->object;
+    struct object_use use = object_use_start(o, "sign", 0);
     do {
-        TT_TRY(tpm_key_use(k, err));
-        op = tpm_op_start(k->tpm, "sign");
+        TT_TRY(object_use_begin(&use, err));
         do
-            op.rc = Esys_Sign(k->tpm->esys, k->object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &in,
-                              scheme, &no_ticket, ret);
-        while (tpm_op_again(&op));
-    } while (attempt++ == 0 && tpm_key_lost(k, &op));
-    TT_TRY(tpm_op_end(&op, err));
+            use.op.rc = Esys_Sign(o->tpm->esys, o->handle, use.session, ESYS_TR_NONE, ESYS_TR_NONE, &in,
+                                  scheme, &no_ticket, ret);
+        while (tpm_op_again(&use.op));
+    } while (object_use_again(&use));
+    TT_TRY(object_use_end(&use, err));
     return *ret != NULL ? TT_OK : malformed(err);
 }
 
@@ -90,17 +89,16 @@ tt_rc tpm_key_rsa_raw(uint8_t *ret, struct tpm_key *k, struct tt_bytes padded, s
         return error_set(err, TT_ERR_USAGE, "the padded message does not have the modulus's size");
     memcpy(in.buffer, padded.data, padded.len);
     TPM2B_PUBLIC_KEY_RSA *out = NULL;
-    struct tpm_op op;
-    unsigned attempt = 0;
+    struct tpm_object *o = k->object;
+    struct object_use use = object_use_start(o, "sign", 0);
     do {
-        TT_TRY(tpm_key_use(k, err));
-        op = tpm_op_start(k->tpm, "sign");
+        TT_TRY(object_use_begin(&use, err));
         do
-            op.rc = Esys_RSA_Decrypt(k->tpm->esys, k->object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                     &in, &no_padding, &no_label, &out);
-        while (tpm_op_again(&op));
-    } while (attempt++ == 0 && tpm_key_lost(k, &op));
-    TT_TRY(tpm_op_end(&op, err));
+            use.op.rc = Esys_RSA_Decrypt(o->tpm->esys, o->handle, use.session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                         &in, &no_padding, &no_label, &out);
+        while (tpm_op_again(&use.op));
+    } while (object_use_again(&use));
+    TT_TRY(object_use_end(&use, err));
     bool right = out != NULL && out->size == padded.len;
     if (right)
         memcpy(ret, out->buffer, out->size);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,8 @@
 
 #include "tpm/context.h"
 #include "tpm/embedded.h"
+#include "tpm/lab.h"
+#include "tpm/reopen.h"
 
 #define DEFAULT_DEVICE "/dev/tpmrm0"
 
@@ -117,19 +120,56 @@ static tt_rc open_device(struct tt_tpm **ret, const char *path, struct tt_error 
     return open_tcti_string(ret, tcti, path, err);
 }
 
-tt_rc tt_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err)
+static bool names_emulator(const char *spec)
 {
-    if (spec == NULL || spec[0] == '\0')
-        return error_set(err, TT_ERR_USAGE, "no TPM was named");
-    tpm_silence();
+    return spec_config(spec, "swtpm") != NULL || spec_config(spec, "mssim") != NULL ||
+           spec_config(spec, "libtpms") != NULL;
+}
+
+static tt_rc open_lab(struct tt_tpm **ret, const char *spec, const char *config, struct tt_error *err)
+{
+    char tcti[PATH_MAX + 1024];
+    struct tt_error outer = {0};
+    TT_TRY(lab_tcti_string(tcti, sizeof tcti, config, err));
+    tt_rc rc = open_tcti_string(ret, tcti, spec, &outer);
+    if (rc != TT_OK) {
+        TT_TRY(lab_explain(config, err));
+        if (err != NULL)
+            *err = outer;
+        return rc;
+    }
+    (*ret)->software = names_emulator(lab_inner(config));
+    return TT_OK;
+}
+
+static tt_rc open_spec(struct tt_tpm **ret, const char *spec, struct tt_error *err)
+{
     const char *config = spec_config(spec, "embedded");
     if (config != NULL)
         return embedded_open(ret, config, err);
     config = spec_config(spec, "device");
     if (config != NULL)
         return open_device(ret, config, err);
+    config = lab_config(spec);
+    if (config != NULL)
+        return open_lab(ret, spec, config, err);
     TT_TRY(open_tcti_string(ret, spec, spec, err));
-    (*ret)->software = spec_config(spec, "swtpm") != NULL || spec_config(spec, "mssim") != NULL ||
-                       spec_config(spec, "libtpms") != NULL;
+    (*ret)->software = names_emulator(spec);
+    return TT_OK;
+}
+
+tt_rc tt_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err)
+{
+    struct tt_tpm *tpm = NULL;
+    if (spec == NULL || spec[0] == '\0')
+        return error_set(err, TT_ERR_USAGE, "no TPM was named");
+    tpm_silence();
+    TT_TRY(open_spec(&tpm, spec, err));
+    tt_rc rc = tpm_can_reopen(tpm, spec, err);
+    if (rc != TT_OK) {
+        tt_tpm_close(tpm);
+        return rc;
+    }
+    *ret = tpm;
     return TT_OK;
 }

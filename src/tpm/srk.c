@@ -3,10 +3,15 @@
  */
 #include "tpm/srk.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tpm/keyfile.h"
+#include "tpm/persistent.h"
 #include "tpm/public.h"
+
+#define EK_HANDLE_RSA 0x81010001U /* TCG registry of reserved handles */
+#define EK_HANDLE_ECC 0x81010002U
 
 static tt_rc srk_context_load(ESYS_TR *ret, struct tt_tpm *tpm)
 {
@@ -28,26 +33,29 @@ static void srk_context_keep(struct tt_tpm *tpm, ESYS_TR primary)
         tpm->srk = NULL;
 }
 
-static tt_rc primary_create(ESYS_TR *ret, struct tt_tpm *tpm, bool rsa, struct tt_error *err)
+/* struct primary: what is derived, and from which seed. */
+struct primary {
+    ESYS_TR hierarchy;
+    TPM2B_PUBLIC template;
+};
+
+static tt_rc primary_create(ESYS_TR *ret, struct tt_tpm *tpm, const struct primary *p, struct tt_error *err)
 {
-    TPM2B_PUBLIC template = public_srk(rsa);
     TPM2B_SENSITIVE_CREATE sensitive = {0};
     TPM2B_DATA outside = {0};
     TPML_PCR_SELECTION pcrs = {0};
     struct tpm_op op = tpm_op_start(tpm, "derive the storage root key");
     do
-        op.rc = Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                   &sensitive, &template, &outside, &pcrs, ret, NULL, NULL, NULL, NULL);
+        op.rc = Esys_CreatePrimary(tpm->esys, p->hierarchy, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                                   &sensitive, &p->template, &outside, &pcrs, ret, NULL, NULL, NULL, NULL);
     while (tpm_op_again(&op));
     if (!tpm_rc_is(op.rc, TPM2_RC_BAD_AUTH) && !tpm_rc_is(op.rc, TPM2_RC_AUTH_FAIL))
         return tpm_op_end(&op, err);
-    tt_rc rc = error_set(
-        err, TT_ERR_AUTH,
-        "cannot derive the storage root key: the TPM's owner hierarchy has a password (0x%x)", op.rc);
-    error_hint(
-        err,
-        "put the storage root key at 0x81000001 once, as the owner, and make keys whose file names it as "
-        "their parent");
+    tt_rc rc = error_set(err, TT_ERR_AUTH,
+                         "cannot derive the storage root key: the TPM's %s hierarchy has a password (0x%x)",
+                         p->hierarchy == ESYS_TR_RH_OWNER ? "owner" : "endorsement or platform", op.rc);
+    error_hint(err, "put the storage root key at 0x81000001 once, as the owner, and make keys whose file "
+                    "names it as their parent");
     return rc;
 }
 
@@ -61,56 +69,136 @@ static tt_rc srk_derive(ESYS_TR *ret, struct tt_tpm *tpm, bool keep, struct tt_e
         Esys_Free(tpm->srk); /* a restarted TPM forgets contexts */
         tpm->srk = NULL;
     }
-    TT_TRY(primary_create(ret, tpm, false, err));
+    const struct primary srk = {ESYS_TR_RH_OWNER, public_srk(false)};
+    TT_TRY(primary_create(ret, tpm, &srk, err));
     if (keep || tpm->srk_derivations++ > 0)
         srk_context_keep(tpm, *ret);
     return TT_OK;
 }
 
-static TSS2_RC persistent_find(ESYS_TR *ret, struct tt_tpm *tpm, uint32_t handle)
-{
-    struct tpm_op op = tpm_op_start(tpm, "");
-    do
-        op.rc = Esys_TR_FromTPMPublic(tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ret);
-    while (tpm_op_again(&op));
-    return op.rc;
-}
-
 static tt_rc persistent_parent(struct tpm_parent *ret, struct tt_tpm *tpm, uint32_t handle,
                                struct tt_error *err)
 {
-    struct tpm_op op = tpm_op_start(tpm, "read the key's parent");
+    TPM2B_PUBLIC pub;
     ESYS_TR object = ESYS_TR_NONE;
-    op.rc = persistent_find(&object, tpm, handle);
-    if (tpm_rc_is(op.rc, TPM2_RC_HANDLE)) {
-        tt_rc rc = error_set(err, TT_ERR_NOT_FOUND,
-                             "the key's parent, persistent handle 0x%08x, is not in this TPM", handle);
+    struct tt_error why = {0};
+    tt_rc rc = persistent_open(&object, &pub, tpm, handle, &why);
+    if (rc == TT_ERR_NOT_FOUND) {
+        (void)error_set(err, TT_ERR_NOT_FOUND,
+                        "the key's parent, persistent handle 0x%08x, is not in this TPM", handle);
         error_hint(err, "the key belongs to another TPM, or the parent was removed from this one");
         return rc;
     }
-    TT_TRY(tpm_op_end(&op, err));
-    *ret = (struct tpm_parent){.object = object};
+    if (rc != TT_OK) {
+        if (err != NULL)
+            *err = why;
+        return rc;
+    }
+    *ret = (struct tpm_parent){.object = object, .ek = public_is_ek_policy(&pub)};
     return TT_OK;
 }
 
-tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, uint32_t handle, bool rsa,
-                     struct tt_error *err)
+static bool parent_primary(struct primary *ret, const struct parent_want *want)
 {
-    if (handle >> 24 == TPM2_HT_PERSISTENT && handle != KEYFILE_PARENT_SRK)
-        return persistent_parent(ret, tpm, handle, err);
-    if (handle != KEYFILE_PARENT_OWNER && handle != KEYFILE_PARENT_SRK)
+    switch (want->handle) {
+    case EK_HANDLE_RSA:
+    case EK_HANDLE_ECC:
+        *ret = (struct primary){ESYS_TR_RH_ENDORSEMENT, public_ek(want->handle == EK_HANDLE_RSA, false)};
+        return true;
+    case TPM2_RH_ENDORSEMENT:
+        *ret = (struct primary){ESYS_TR_RH_ENDORSEMENT,
+                                want->ek_template ? public_ek(want->rsa, true) : public_srk(want->rsa)};
+        return true;
+    case TPM2_RH_PLATFORM:
+        *ret = (struct primary){ESYS_TR_RH_PLATFORM, public_srk(want->rsa)};
+        return true;
+    case TPM2_RH_NULL:
+        *ret = (struct primary){ESYS_TR_RH_NULL, public_srk(want->rsa)};
+        return true;
+    default:
+        *ret = (struct primary){ESYS_TR_RH_OWNER, public_srk(want->rsa)};
+        return want->handle == KEYFILE_PARENT_OWNER || want->handle == KEYFILE_PARENT_SRK;
+    }
+}
+
+/* Where the storage root key was removed since, the same one can be derived; under a wrong one TPM2_Load
+ * fails. The same goes for the endorsement keys. */
+static bool is_derivable(uint32_t handle)
+{
+    return handle >> 24 != TPM2_HT_PERSISTENT || handle == KEYFILE_PARENT_SRK || handle == EK_HANDLE_RSA ||
+           handle == EK_HANDLE_ECC;
+}
+
+static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struct parent_want *want,
+                         struct tt_error *err)
+{
+    struct primary primary;
+    if (!is_derivable(want->handle))
+        return persistent_parent(ret, tpm, want->handle, err);
+    if (!parent_primary(&primary, want))
         return error_set(err, TT_ERR_UNSUPPORTED,
-                         "the key's parent 0x%08x is neither TPM_RH_OWNER nor a persistent handle", handle);
-    /* Where the storage root key was removed since, the same one can be derived; under a wrong one TPM2_Load
-     * fails. */
-    if (handle == KEYFILE_PARENT_SRK && persistent_parent(ret, tpm, handle, NULL) == TT_OK)
+                         "the key's parent 0x%08x is neither a hierarchy nor a persistent handle",
+                         want->handle);
+    if (want->handle >> 24 == TPM2_HT_PERSISTENT && persistent_parent(ret, tpm, want->handle, NULL) == TT_OK)
         return TT_OK;
     ESYS_TR object = ESYS_TR_NONE;
-    if (rsa)
-        TT_TRY(primary_create(&object, tpm, true, err));
-    else
+    if (primary.hierarchy == ESYS_TR_RH_OWNER && !want->rsa)
         TT_TRY(srk_derive(&object, tpm, false, err));
-    *ret = (struct tpm_parent){.object = object, .transient = true};
+    else
+        TT_TRY(primary_create(&object, tpm, &primary, err));
+    *ret = (struct tpm_parent){
+        .object = object, .transient = true, .ek = public_is_ek_policy(&primary.template)};
+    return TT_OK;
+}
+
+static void name_text(char *ret, size_t cap, const TPM2B_NAME *name)
+{
+    size_t n = 0;
+    ret[0] = '\0';
+    for (size_t i = 0; i < name->size && i < 10 && n < cap; i++)
+        n += (size_t)snprintf(ret + n, cap - n, "%02x", name->name[i]);
+}
+
+/* ESAPI has checked that this name is the digest of the public area that a session would be salted to. */
+static tt_rc parent_check(struct tt_tpm *tpm, struct tpm_parent *p, const TPM2B_NAME *want,
+                          struct tt_error *err)
+{
+    TPM2B_NAME *name = NULL;
+    TSS2_RC rc = Esys_TR_GetName(tpm->esys, p->object, &name);
+    if (rc != TSS2_RC_SUCCESS || name->size > sizeof name->name || name->size < 2) {
+        Esys_Free(name);
+        return error_set(err, TT_ERR_TPM, "cannot get the name of the key's parent (0x%x)", rc);
+    }
+    p->name = *name;
+    Esys_Free(name);
+    if (want == NULL || want->size == 0 ||
+        (want->size == p->name.size && memcmp(want->name, p->name.name, want->size) == 0))
+        return TT_OK;
+    char has[32], wants[32];
+    name_text(has, sizeof has, &p->name);
+    name_text(wants, sizeof wants, want);
+    (void)error_set(
+        err, TT_ERR_TPM,
+        "the key's parent is not the one that the key was made under: its name is %s.., the key "
+        "file says %s..: the key belongs to another TPM, or this TPM was cleared since the key was "
+        "made, or something between here and the TPM put its own key there",
+        has, wants);
+    error_hint(err, "nothing secret was sent; use the TPM that made the key, or make a new key with `tpmtls "
+                    "key create`");
+    return TT_ERR_TPM;
+}
+
+tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, const struct parent_want *want,
+                     struct tt_error *err)
+{
+    struct tpm_parent p = {.object = ESYS_TR_NONE};
+    TT_TRY(parent_find(&p, tpm, want, err));
+    tt_rc rc = parent_check(tpm, &p, want->name, err);
+    if (rc != TT_OK) {
+        parent_release(tpm, &p);
+        return rc;
+    }
+    *ret = p;
     return TT_OK;
 }
 
@@ -125,29 +213,64 @@ void parent_release(struct tt_tpm *tpm, struct tpm_parent *p)
     p->object = ESYS_TR_NONE;
 }
 
-static bool same_name(struct tt_tpm *tpm, ESYS_TR a, ESYS_TR b)
-{
-    TPM2B_NAME *x = NULL, *y = NULL;
-    bool same = Esys_TR_GetName(tpm->esys, a, &x) == TSS2_RC_SUCCESS &&
-                Esys_TR_GetName(tpm->esys, b, &y) == TSS2_RC_SUCCESS && x->size > 2 && x->size == y->size &&
-                memcmp(x->name, y->name, x->size) == 0;
-    Esys_Free(x);
-    Esys_Free(y);
-    return same;
-}
-
 tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt_tpm *tpm,
                          struct tt_error *err)
 {
     ESYS_TR derived = ESYS_TR_NONE;
     TT_TRY(srk_derive(&derived, tpm, true, err));
-    *ret = (struct tpm_parent){.object = derived, .transient = true};
+    struct tpm_parent p = {.object = derived, .transient = true}, at_handle;
+    tt_rc rc = parent_check(tpm, &p, NULL, err);
+    if (rc != TT_OK) {
+        parent_release(tpm, &p);
+        return rc;
+    }
+    *ret = p;
     *ret_handle = KEYFILE_PARENT_OWNER;
-    struct tpm_parent at_handle;
     if (persistent_parent(&at_handle, tpm, KEYFILE_PARENT_SRK, NULL) == TT_OK) {
-        if (same_name(tpm, derived, at_handle.object))
+        if (parent_check(tpm, &at_handle, &p.name, NULL) == TT_OK)
             *ret_handle = KEYFILE_PARENT_SRK;
         parent_release(tpm, &at_handle);
     }
     return TT_OK;
+}
+
+/* ---- using an endorsement key ---- */
+
+static tt_rc ek_policy(ESYS_TR session, struct tt_tpm *tpm, struct tt_error *err)
+{
+    struct tpm_op op = tpm_op_start(tpm, "use the endorsement key");
+    do
+        op.rc = Esys_PolicySecret(tpm->esys, ESYS_TR_RH_ENDORSEMENT, session, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                  ESYS_TR_NONE, NULL, NULL, NULL, 0, NULL, NULL);
+    while (tpm_op_again(&op));
+    return tpm_op_end(&op, err);
+}
+
+tt_rc parent_authorize(ESYS_TR *ret, struct tt_tpm *tpm, const struct tpm_parent *p, struct tt_error *err)
+{
+    static const TPMT_SYM_DEF none = {.algorithm = TPM2_ALG_NULL};
+    *ret = ESYS_TR_PASSWORD;
+    if (!p->ek)
+        return TT_OK;
+    ESYS_TR session = ESYS_TR_NONE;
+    struct tpm_op op = tpm_op_start(tpm, "start a session for the endorsement key");
+    do
+        op.rc = Esys_StartAuthSession(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                      ESYS_TR_NONE, NULL, TPM2_SE_POLICY, &none, TPM2_ALG_SHA256, &session);
+    while (tpm_op_again(&op));
+    TT_TRY(tpm_op_end(&op, err));
+    (void)Esys_TRSess_SetAttributes(tpm->esys, session, 0, 0xff); /* it ends with the command */
+    tt_rc rc = ek_policy(session, tpm, err);
+    if (rc != TT_OK) {
+        tpm_flush(tpm, &session);
+        return rc;
+    }
+    *ret = session;
+    return TT_OK;
+}
+
+void parent_authorize_end(struct tt_tpm *tpm, ESYS_TR session, TSS2_RC rc)
+{
+    if (session != ESYS_TR_PASSWORD && rc != TSS2_RC_SUCCESS)
+        tpm_flush(tpm, &session);
 }

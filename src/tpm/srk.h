@@ -8,13 +8,30 @@
 struct tpm_parent {
     ESYS_TR object;
     bool transient; /* must be flushed, since it takes one of three slots */
+    bool ek;        /* an endorsement key: each use needs PolicySecret of the endorsement hierarchy */
+    TPM2B_NAME name;
 };
 
-/* parent_acquire: the parent that a key file names: a persistent handle (one command), or TPM_RH_OWNER, for
- * which the primary is derived, with the RSA template when rsa is set. */
-TT_MUST_USE tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, uint32_t handle, bool rsa,
+/* struct parent_want: the parent that a key file names. */
+struct parent_want {
+    uint32_t handle;        /* a persistent handle, or a hierarchy, in which the primary is derived */
+    bool rsa;               /* of the hierarchy's primary: the RSA template */
+    bool ek_template;       /* in the endorsement hierarchy: the EK's own template H, not the storage key's */
+    const TPM2B_NAME *name; /* what its name must be; empty: not known */
+};
+
+/* parent_acquire: a persistent handle costs one command; where 0x81000001 (the storage root key) or
+ * 0x8101000x (endorsement keys) is empty, the same key is derived. TT_ERR_TPM when its name is not the wanted
+ * one. */
+TT_MUST_USE tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, const struct parent_want *want,
                                  struct tt_error *err);
 void parent_release(struct tt_tpm *tpm, struct tpm_parent *p);
+
+/* parent_authorize: the session for one command that uses the parent, given back with parent_authorize_end
+ * (which looks whether the command took the session with it). ESYS_TR_PASSWORD for a storage key. */
+TT_MUST_USE tt_rc parent_authorize(ESYS_TR *ret, struct tt_tpm *tpm, const struct tpm_parent *p,
+                                   struct tt_error *err);
+void parent_authorize_end(struct tt_tpm *tpm, ESYS_TR session, TSS2_RC rc);
 
 /* parent_for_new_key: the storage root key, derived, and in *ret_handle what a key file should say:
  * 0x81000001 when the key there has the same name (later starts then save the derivation), else TPM_RH_OWNER.

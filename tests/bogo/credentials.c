@@ -84,8 +84,15 @@ static int add_identity(struct tt_config *cfg, struct shim_keys *keys, const str
         return 0;
     if (!shim_chain_read(&chain, cred->cert_file))
         return SHIM_EXIT_FAILED;
+    bool staples = !o->decline_ocsp_callback;
     const struct tt_identity id = {
-        .chain = chain.certs, .chain_len = chain.n, .key = key, .schemes = schemes, .schemes_len = n};
+        .chain = chain.certs,
+        .chain_len = chain.n,
+        .key = key,
+        .schemes = schemes,
+        .schemes_len = n,
+        .ocsp_response = {cred->ocsp_response.data, staples ? cred->ocsp_response.len : 0},
+        .sct_list = {cred->signed_cert_timestamps.data, cred->signed_cert_timestamps.len}};
     rc = tt_config_add_identity(cfg, &id, &err);
     shim_chain_free(&chain);
     if (rc != TT_OK)

@@ -3,6 +3,8 @@
 
 #include "shim.h"
 
+#define ALERT_DECOMPRESSION_FAILURE 30 /* of older versions; -send-alert wants just this one */
+
 /* The client's handshake "returns" as soon as 0-RTT data may be written, the server's as soon as it comes. */
 static bool handshake_returns(const struct shim_link *l)
 {
@@ -23,6 +25,14 @@ static enum shim_io handshake(struct shim_link *l)
     return io;
 }
 
+static enum shim_io until_connected(struct shim_link *l)
+{
+    enum shim_io io = SHIM_IO_OK;
+    while (io == SHIM_IO_OK && !tt_conn_is_connected(l->conn))
+        io = link_step(l);
+    return io;
+}
+
 /* -early-write-after-message: go on until that message has come. */
 static enum shim_io until_message(struct shim_link *l, unsigned type)
 {
@@ -40,11 +50,22 @@ static enum shim_io write_exported(struct shim_link *l)
     enum shim_io io = SHIM_IO_OK;
     if (n > sizeof material)
         return SHIM_IO_FAILED;
-    while (io == SHIM_IO_OK && !tt_conn_is_connected(l->conn))
-        io = link_step(l);
+    io = until_connected(l);
     if (io != SHIM_IO_OK || tt_conn_export(l->conn, l->o->export_label, context, material, n) != TT_OK)
         return SHIM_IO_FAILED;
     return link_write(l, material, n);
+}
+
+static enum shim_io write_secrets(struct shim_link *l)
+{
+    const struct buf *reads = &l->traffic_secrets[l->o->server ? 0 : 1];
+    const struct buf *writes = &l->traffic_secrets[l->o->server ? 1 : 0];
+    size_t n = buf_size(reads);
+    const uint8_t len[2] = {(uint8_t)n, (uint8_t)(n >> 8)};
+    enum shim_io io = link_write(l, len, sizeof len);
+    if (io == SHIM_IO_OK)
+        io = link_write(l, buf_front(reads), n);
+    return io == SHIM_IO_OK ? link_write(l, buf_front(writes), buf_size(writes)) : io;
 }
 
 static enum shim_io first_writes(struct shim_link *l)
@@ -54,6 +75,8 @@ static enum shim_io first_writes(struct shim_link *l)
     enum shim_io io = SHIM_IO_OK;
     if (o->export_len > 0)
         io = write_exported(l);
+    if (io == SHIM_IO_OK && o->export_traffic_secrets)
+        io = write_secrets(l);
     if (io != SHIM_IO_OK)
         return io;
     if (o->read_with_unfinished_write) {
@@ -118,19 +141,32 @@ static void take_sessions(struct shim_link *l, struct shim_state *state)
     }
 }
 
+static enum shim_io abort_as_told(struct shim_link *l)
+{
+    enum shim_io io = until_connected(l);
+    if (io != SHIM_IO_OK)
+        return io;
+    tt_rc rc = tt_conn_abort(l->conn, ALERT_DECOMPRESSION_FAILURE, "told to by a flag");
+    return rc == TT_OK ? SHIM_IO_ABORTED : SHIM_IO_FAILED;
+}
+
 static enum shim_io exchange(struct shim_link *l, bool resume, bool retry)
 {
     const struct shim_options *o = l->o;
     enum shim_io io = SHIM_IO_OK;
     if (!o->implicit_handshake) {
         io = retry ? SHIM_IO_OK : handshake(l);
-        while (retry && io == SHIM_IO_OK && !tt_conn_is_connected(l->conn))
-            io = link_step(l);
+        if (retry)
+            io = until_connected(l);
+        if (io == SHIM_IO_OK && retry && link_judge(l) != TT_OK)
+            io = SHIM_IO_FAILED;
         if (io == SHIM_IO_OK && !expect_handshake(l, resume))
             return SHIM_IO_FAILED;
         if (io == SHIM_IO_OK && o->early_write_after_message != 0)
             io = until_message(l, (unsigned)o->early_write_after_message);
     }
+    if (io == SHIM_IO_OK && o->send_alert)
+        return abort_as_told(l);
     if (io == SHIM_IO_OK)
         io = first_writes(l);
     if (io == SHIM_IO_OK && !o->shim_shuts_down) {
@@ -147,12 +183,38 @@ static void seen(void *arg, const struct tt_trace_event *event)
         l->last_message = event->type;
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "LABEL client_random secret" of the SSLKEYLOGFILE format: the application secrets are kept. */
+static void secret_line(void *arg, const char *line)
+{
+    static const char *const labels[SHIM_SECRET_LINES] = {"CLIENT_TRAFFIC_SECRET_0 ",
+                                                          "SERVER_TRAFFIC_SECRET_0 "};
+    struct shim_link *l = arg;
+    const char *at = strrchr(line, ' ');
+    for (size_t i = 0; at != NULL && i < SHIM_SECRET_LINES; i++) {
+        if (strncmp(line, labels[i], strlen(labels[i])) != 0)
+            continue;
+        for (at++; hex_digit(at[0]) >= 0 && hex_digit(at[1]) >= 0; at += 2) {
+            uint8_t byte = (uint8_t)(hex_digit(at[0]) << 4 | hex_digit(at[1]));
+            if (buf_append(&l->traffic_secrets[i], &byte, 1) != TT_OK)
+                return;
+        }
+    }
+}
+
 static bool converse(struct shim_link *l, struct shim_state *state, const struct shim_options *retry,
                      bool resume)
 {
     enum shim_io io = exchange(l, resume, false);
+    if (io == SHIM_IO_ABORTED)
+        return true;
     if (io == SHIM_IO_EARLY_REJECTED) {
         l->o = retry;
+        l->judged = false;
         io = exchange(l, resume, true);
     } else if (io == SHIM_IO_OK && l->o->expect_reject_early && !l->o->server) {
         shim_say("early data was not rejected");
@@ -170,22 +232,22 @@ static bool start(struct shim_link *l, struct shim_state *state, struct tt_confi
                   struct tt_session *offer)
 {
     struct tt_error err = {0};
+    l->state = state;
+    l->offered = offer != NULL;
     struct tt_session *const offers[] = {offer};
-    const char *name = l->o->host_name;
-    if (name == NULL && !l->o->server && l->o->verify_fail && l->o->verify_peer)
-        name = "test"; /* a client that verifies must say whom it wants */
-    const struct tt_conn_options opt = {.server_name = name,
-                                        .now = shim_now_ms(state) / 1000,
+    const struct tt_conn_options opt = {.server_name = l->o->host_name,
+                                        .now_ms = shim_now_ms(state),
                                         .sessions = offers,
                                         .sessions_len = offer != NULL ? 1 : 0,
                                         .early_data = l->o->enable_early_data,
                                         .trace = seen,
-                                        .trace_arg = l};
+                                        .trace_arg = l,
+                                        .insecure_keylog = secret_line,
+                                        .keylog_arg = l};
     if (tt_conn_new(&l->conn, cfg, &opt, &err) != TT_OK) {
         shim_say("connection: %s", err.text);
         return false;
     }
-    tt_conn_set_now(l->conn, shim_now_ms(state));
     return true;
 }
 

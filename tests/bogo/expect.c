@@ -62,7 +62,7 @@ static bool expect_numbers(const struct shim_link *l, const struct tt_conn_info 
     int64_t suite = has_aes() ? o->expect_cipher_aes : o->expect_cipher_no_aes;
     return expect_number("version", o->expect_version, TLS_VERSION_1_3) &&
            expect_number("group", o->expect_curve, info->group) &&
-           expect_number("peer's scheme", o->expect_peer_scheme, info->peer_scheme) &&
+           (info->resumed || expect_number("peer's scheme", o->expect_peer_scheme, info->peer_scheme)) &&
            expect_number("suite", o->expect_cipher, info->suite) &&
            expect_number("suite", suite, info->suite);
 }
@@ -73,6 +73,8 @@ static bool expect_names(const struct shim_link *l, const struct tt_conn_info *i
     const char *alpn = !o->server ? o->expect_alpn : o->decline_alpn ? NULL : o->select_alpn;
     if (!same_text(info->alpn, alpn))
         return fail("ALPN");
+    if (o->expect_advertised_alpn != NULL && alpn != NULL && strstr(o->expect_advertised_alpn, alpn) == NULL)
+        return fail("the chosen protocol was not offered");
     if (o->expect_server_name != NULL && !same_text(info->server_name, o->expect_server_name))
         return fail("server_name");
     if (o->expect_no_server_name && info->server_name.len > 0)
@@ -91,7 +93,9 @@ static const char *early_reason(const struct shim_link *l, const struct tt_conn_
     if (!l->o->enable_early_data)
         return "disabled";
     if (early == TT_EARLY_NONE)
-        return l->o->server ? "peer_declined" : "unsupported_for_session";
+        return !l->offered    ? "no_session_offered"
+               : l->o->server ? "peer_declined"
+                              : "unsupported_for_session";
     if (!info->resumed)
         return "session_not_resumed";
     return "peer_declined";
@@ -112,6 +116,14 @@ static bool expect_early(const struct shim_link *l, const struct tt_conn_info *i
     return true;
 }
 
+/* A resumed handshake brings no certificate, so neither a signature nor what is stapled to it. */
+static bool expect_blob(const char *what, const struct shim_blob *wanted, bool resumed, struct tt_bytes is)
+{
+    bool same =
+        !wanted->given || resumed || (is.len == wanted->len && memcmp(is.data, wanted->data, is.len) == 0);
+    return same || fail(what);
+}
+
 bool expect_handshake(const struct shim_link *l, bool resume)
 {
     const struct shim_options *o = l->o;
@@ -130,6 +142,8 @@ bool expect_handshake(const struct shim_link *l, bool resume)
     if (o->expect_selected_credential != INT64_MIN && o->expect_selected_credential != l->signed_with)
         return fail("another credential");
     return expect_numbers(l, &info) && expect_names(l, &info) && expect_peer(l, &info) &&
+           expect_blob("OCSP response", &o->expect_ocsp, info.resumed, tt_conn_peer_ocsp(l->conn)) &&
+           expect_blob("SCT list", &o->expect_scts, info.resumed, tt_conn_peer_scts(l->conn)) &&
            expect_early(l, &info);
 }
 

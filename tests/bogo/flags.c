@@ -45,6 +45,14 @@ static const struct flag flags[] = {
     {"ocsp-response", FLAG_CREDENTIAL_BLOB, OF(ocsp_response)},
     {"signed-cert-timestamps", FLAG_CREDENTIAL_BLOB, OF(signed_cert_timestamps)},
     {"must-match-issuer", FLAG_CREDENTIAL_BOOL, OF(must_match_issuer)},
+    {"enable-ocsp-stapling", FLAG_BOOL, AT(enable_ocsp)},
+    {"enable-signed-cert-timestamps", FLAG_BOOL, AT(enable_scts)},
+    {"use-ocsp-callback", FLAG_BOOL, AT(use_ocsp_callback)},
+    {"set-ocsp-in-callback", FLAG_IGNORED, 0},
+    {"decline-ocsp-callback", FLAG_BOOL, AT(decline_ocsp_callback)},
+    {"fail-ocsp-callback", FLAG_BOOL, AT(fail_ocsp_callback)},
+    {"expect-ocsp-response", FLAG_BLOB, AT(expect_ocsp)},
+    {"expect-signed-cert-timestamps", FLAG_BLOB, AT(expect_scts)},
     {"trust-cert", FLAG_STRING, AT(trust_cert)},
     {"fail-cert-callback", FLAG_BOOL, AT(fail_cert_callback)},
     {"use-old-client-cert-callback", FLAG_IGNORED, 0},
@@ -68,6 +76,7 @@ static const struct flag flags[] = {
     {"no-ticket", FLAG_BOOL, AT(no_ticket)},
     {"skip-ticket", FLAG_BOOL, AT(skip_ticket)},
     {"ticket-key", FLAG_BLOB, AT(ticket_key)},
+    {"renew-ticket", FLAG_IGNORED, 0}, /* every handshake gives new ones */
     {"use-ticket-callback", FLAG_IGNORED, 0},
     {"use-ticket-aead-callback", FLAG_IGNORED, 0},
     {"enable-early-data", FLAG_BOOL, AT(enable_early_data)},
@@ -90,6 +99,8 @@ static const struct flag flags[] = {
     {"async", FLAG_BOOL, AT(async)},
     {"implicit-handshake", FLAG_BOOL, AT(implicit_handshake)},
     {"no-op-extra-handshake", FLAG_IGNORED, 0},
+    {"send-alert", FLAG_BOOL, AT(send_alert)},
+    {"export-traffic-secrets", FLAG_BOOL, AT(export_traffic_secrets)},
     {"shim-writes-first", FLAG_BOOL, AT(shim_writes_first)},
     {"shim-initial-write", FLAG_STRING, AT(initial_write)},
     {"repeat-shim-initial-write", FLAG_INT, AT(repeat_initial_write)},
@@ -124,6 +135,7 @@ static const struct flag flags[] = {
     {"expect-early-data-reason", FLAG_STRING, AT(expect_early_reason)},
     {"expect-hrr", FLAG_BOOL, AT(expect_hrr)},
     {"expect-no-hrr", FLAG_BOOL, AT(expect_no_hrr)},
+    {"expect-advertised-alpn", FLAG_STRING, AT(expect_advertised_alpn)},
     {"expect-alpn", FLAG_STRING, AT(expect_alpn)},
     {"expect-server-name", FLAG_STRING, AT(expect_server_name)},
     {"expect-no-server-name", FLAG_BOOL, AT(expect_no_server_name)},
@@ -260,10 +272,9 @@ int shim_flags_parse(struct shim_flags *ret, int argc, char **argv)
     defaults(&ret->resume);
     defaults(&ret->retry);
     for (int i = 1; i < argc; i++) {
-        const char *whole = argv[i], *name = whole;
         bool had = false;
-        whole = without(whole, "-on-shim", &had); /* there is no second process here */
-        name = whole;
+        const char *whole = without(argv[i], "-on-shim", &had); /* there is no second process here */
+        const char *name = whole;
         had = false;
         for (size_t p = 0; p < TT_COUNT(prefixes) && !had; p++)
             name = without(whole, prefixes[p], &had);

@@ -84,9 +84,8 @@ static enum shim_io link_sign(struct shim_link *l)
     size_t n = 0;
     if (tt_conn_sign_request(l->conn, &req) != TT_OK)
         return SHIM_IO_FAILED;
-    if (l->o->fail_cert_callback) {
-        (void)tt_conn_sign_fail(l->conn, req.id, NULL);
-        return SHIM_IO_FAILED;
+    if (l->o->fail_cert_callback || l->o->fail_ocsp_callback) {
+        return tt_conn_sign_fail(l->conn, req.id, NULL) == TT_OK ? SHIM_IO_OK : SHIM_IO_FAILED;
     }
     struct shim_key *key = req.key;
     l->signed_with = key->number;
@@ -136,23 +135,52 @@ static enum shim_io link_fill(struct shim_link *l)
     return link_fill(l);
 }
 
+tt_rc link_judge(struct shim_link *l)
+{
+    const struct shim_options *o = l->o;
+    struct tt_conn_info info;
+    if (l->judged || !tt_conn_is_connected(l->conn))
+        return TT_OK;
+    l->judged = true;
+    tt_conn_info(l->conn, &info);
+    bool looks = info.peer_chain_len > 0 && (!info.resumed || o->reverify_on_resume);
+    if (looks && o->verify_fail && o->verify_peer) {
+        TT_TRY(tt_conn_abort(l->conn,
+                             o->custom_verify ? TT_ALERT_CERTIFICATE_UNKNOWN : TT_ALERT_HANDSHAKE_FAILURE,
+                             "the application refuses the peer's certificate"));
+        return TT_ERR_VERIFY;
+    }
+    if (looks && !o->server && o->fail_ocsp_callback) {
+        TT_TRY(tt_conn_abort(l->conn, TT_ALERT_BAD_CERTIFICATE_STATUS_RESPONSE,
+                             "the application refuses the peer's OCSP response"));
+        return TT_ERR_VERIFY;
+    }
+    return TT_OK;
+}
+
 enum shim_io link_step(struct shim_link *l)
 {
     link_flush(l);
     unsigned wants = tt_conn_wants(l->conn);
     if ((wants & TT_WANT_SIGN) != 0) {
         enum shim_io signing = link_sign(l);
+        if (signing == SHIM_IO_OK && link_judge(l) != TT_OK)
+            signing = SHIM_IO_FAILED;
         link_flush(l);
         return signing;
     }
     enum shim_io io = link_fill(l);
-    if (io == SHIM_IO_EOF) {
-        (void)tt_conn_feed_eof(l->conn);
-        return SHIM_IO_EOF;
-    }
+    if (io == SHIM_IO_EOF)
+        return tt_conn_feed_eof(l->conn) == TT_OK || tt_conn_is_connected(l->conn) ? SHIM_IO_EOF
+                                                                                   : SHIM_IO_FAILED;
+    if (!tt_conn_is_connected(l->conn))
+        l->hold_after = SIZE_MAX; /* what the handshake answers sends the rest of an unfinished write along */
+    tt_conn_set_now(l->conn, shim_now_ms(l->state));
     size_t taken = 0;
     tt_rc rc = tt_conn_feed(l->conn, l->in + l->in_at, portion(l), &taken);
     l->in_at += taken;
+    if (rc == TT_OK)
+        rc = link_judge(l);
     link_flush(l);
     return rc == TT_OK ? SHIM_IO_OK : SHIM_IO_FAILED;
 }

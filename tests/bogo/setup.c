@@ -34,21 +34,15 @@ static tt_rc set_alpn(struct tt_config *cfg, const struct shim_options *o)
     return n == 0 ? TT_OK : tt_config_set_alpn(cfg, names, n);
 }
 
-/* Without -verify-fail any certificate will do: as in BoringSSL's own shim the callback answers, not a path.
- * With it nobody is trusted. */
+/* Any certificate will do: as in BoringSSL's own shim it is not a path that is judged. Where the flags refuse
+ * the peer, the application does (link_judge). */
 static tt_rc set_verifier(struct tt_config *cfg, const struct shim_options *o)
 {
     bool asks = o->verify_peer || o->require_client_certificate;
     if (o->server && asks)
         TT_TRY(tt_config_set_client_auth(cfg, o->require_client_certificate ? TT_CLIENT_AUTH_REQUIRE
                                                                             : TT_CLIENT_AUTH_REQUEST));
-    if (!o->verify_fail || !o->verify_peer)
-        return tt_config_insecure_accept_any_certificate(cfg);
-    struct tt_trust *nobody = NULL;
-    TT_TRY(tt_trust_new(&nobody, NULL));
-    tt_rc rc = tt_config_set_trust(cfg, nobody);
-    tt_trust_free(nobody);
-    return rc;
+    return tt_config_insecure_accept_any_certificate(cfg);
 }
 
 static tt_rc set_tickets(struct tt_config *cfg, struct shim_state *state, const struct shim_options *o)
@@ -72,6 +66,12 @@ static tt_rc set_features(struct tt_config *cfg, struct shim_state *state, const
 {
     TT_TRY(set_alpn(cfg, o));
     TT_TRY(set_verifier(cfg, o));
+    if (!o->server)
+        TT_TRY(tt_config_set_grease(cfg, o->enable_grease || o->permute_extensions));
+    if (!o->server && o->enable_ocsp)
+        TT_TRY(tt_config_set_ocsp(cfg, TT_OCSP_REQUEST));
+    if (!o->server && o->enable_scts)
+        TT_TRY(tt_config_set_request_scts(cfg, true));
     if (o->max_cert_list > 0)
         TT_TRY(tt_config_set_max_handshake_message(cfg, (size_t)o->max_cert_list));
     return set_tickets(cfg, state, o);
@@ -82,8 +82,6 @@ static const char *out_of_reach(const struct shim_options *o)
 {
     if (o->no_tls13 || (o->max_version != 0 && o->max_version < TLS_VERSION_1_3))
         return "only TLS 1.3 is there";
-    if (o->enable_ocsp || o->enable_scts)
-        return "not yet mapped";
     return NULL;
 }
 

@@ -71,7 +71,8 @@ struct shim_options {
     bool expect_session_miss, expect_no_session, expect_ticket_early_data, expect_no_server_name;
     bool expect_accept_early, expect_reject_early, expect_no_offer_early, expect_hrr, expect_no_hrr;
     bool expect_no_peer_cert;
-    const char *expect_alpn, *expect_server_name, *expect_peer_cert_file, *expect_early_reason;
+    const char *expect_alpn, *expect_advertised_alpn, *expect_server_name, *expect_peer_cert_file,
+        *expect_early_reason;
     struct shim_blob expect_ocsp, expect_scts;
 };
 
@@ -128,11 +129,14 @@ struct shim_link {
     int fd;
     struct tt_conn *conn;
     const struct shim_options *o;
+    const struct shim_state *state;
     uint8_t in[65536];
     size_t in_at, in_len;
     bool eof, broken;
     size_t hold_after; /* let only this many bytes of output through; SIZE_MAX: all */
     unsigned last_message;
+    bool offered;                                  /* a session was */
+    bool judged;                                   /* the application has looked at the peer */
     int signed_with;                               /* number of the credential that signed, -1 */
     struct buf traffic_secrets[SHIM_SECRET_LINES]; /* client's, server's */
 };
@@ -140,7 +144,8 @@ enum shim_io {
     SHIM_IO_OK,
     SHIM_IO_EOF,
     SHIM_IO_FAILED,
-    SHIM_IO_EARLY_REJECTED
+    SHIM_IO_EARLY_REJECTED,
+    SHIM_IO_ABORTED
 };
 bool link_open(struct shim_link *l, const struct shim_options *o);
 void link_close(struct shim_link *l); /* half-closes and drains */
@@ -148,6 +153,9 @@ void link_close(struct shim_link *l); /* half-closes and drains */
  * -async). */
 enum shim_io link_step(struct shim_link *l);
 void link_flush(struct shim_link *l);
+/* link_judge: the application looks at the peer as soon as the handshake is done, and refuses it where the
+ * flags say so. */
+tt_rc link_judge(struct shim_link *l);
 enum shim_io link_read(struct shim_link *l, uint8_t *ret, size_t cap, size_t *ret_n);
 enum shim_io link_write(struct shim_link *l, const uint8_t *data, size_t n);
 /* link_early_client: our 0-RTT offer is not yet answered; link_in_early_data: either side, before the end of

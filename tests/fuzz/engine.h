@@ -24,7 +24,8 @@ enum {
     /* 64 and 128: FZ_SUITE */
     FZ_RESUME = 256, /* client: offer the ticket of an earlier connection; server: issue and accept tickets */
     FZ_EARLY = 512,  /* client: with 0-RTT data; server: take it */
-    FZ_EXTERNAL = 1024 /* client: offer an external PSK; server: accept it */
+    FZ_EXTERNAL = 1024, /* client: offer an external PSK; server: accept it */
+    FZ_FEATURES = 2048  /* OCSP, SCTs, record_size_limit, padding; without FZ_BARE compressed certificates */
 };
 #define FZ_SUITE(n) ((n) << 6)
 
@@ -70,9 +71,9 @@ bool fz_pair_connected(const struct fz_pair *p);
 void fz_pair_check(struct fz_pair *p);
 void fz_pair_free(struct fz_pair *p);
 
-/* fz_tap: when set, sees all bytes that fz_pair_run moves. */
+/* fz_tap: when set, sees all bytes that fz_pair_run moves; returns the one before. */
 typedef void (*fz_tap_fn)(enum tt_role from, struct tt_bytes bytes);
-void fz_tap(fz_tap_fn fn);
+fz_tap_fn fz_tap(fz_tap_fn fn);
 
 const struct test_key *fz_key(enum tt_role role);
 const struct test_key *fz_ca(void);

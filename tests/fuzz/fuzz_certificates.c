@@ -11,13 +11,14 @@
 enum {
     AS_SERVER = 1, /* the receiving end is a server */
     ANYTHING = 2,  /* insecure_accept_any_certificate */
-    FORMED = 4
+    FORMED = 4,
+    EXTENDED = 8 /* with OCSP responses and timestamps */
 };
 
 /* A connection that waits for its peer's Certificate, without the handshake before it. */
 static struct tt_conn *waiting(unsigned kind)
 {
-    unsigned options = (kind & ANYTHING) != 0 ? FZ_ANY : 0;
+    unsigned options = ((kind & ANYTHING) != 0 ? FZ_ANY : 0) | ((kind & EXTENDED) != 0 ? FZ_FEATURES : 0);
     struct tt_conn *c = fz_conn((kind & AS_SERVER) != 0 ? TT_SERVER : TT_CLIENT, options);
     c->suite = suite_of(TT_SUITE_AES_128_GCM_SHA256);
     c->state = (kind & AS_SERVER) != 0 ? SERVER_WAIT_CERT : CLIENT_WAIT_CERT;

@@ -111,7 +111,9 @@ tt_rc __wrap_rec_seal(struct rec_key *k, const struct rec_content *content, stru
         plan.client_key = k;
     bool from_client = k == plan.client_key;
     /* NewSessionTicket is no part of the handshake: a change there is nobody's business but the client's. */
-    bool handshake = content->type == CT_HANDSHAKE && content->data.data[0] != TT_HS_NEW_SESSION_TICKET;
+    const struct tt_conn *c =
+        (const struct tt_conn *)(const void *)((const char *)k - offsetof(struct tt_conn, write_key));
+    bool handshake = content->type == CT_HANDSHAKE && !tt_conn_is_connected(c);
     bool ours = plan.active && handshake && from_client == (plan.sender == TT_CLIENT);
     if (!ours || plan.seen++ != plan.record)
         return __real_rec_seal(k, content, out);
@@ -156,6 +158,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fz_prepare(TT_CLIENT, client_options);
     fz_prepare(TT_SERVER, server_options);
     plan_read(&in);
+    if (plan.change == PAD && ((client_options | server_options) & FZ_FEATURES) != 0)
+        plan.change = SPLIT; /* padding over the receiver's record_size_limit does matter */
     bool connected = run(client_options, server_options);
     FUZZ_CHECK(!plan.changed || !connected);
     if (!plan.changed && plan.change >= SPLIT) {

@@ -114,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         alive = deliver(c, &wire, flags, &content);
         buf_consume(&wire, buf_size(&wire));
     }
-    (void)tt_conn_feed_eof(c);
+    FUZZ_CHECK(tt_conn_feed_eof(c) == tt_conn_error(c)->error.rc);
     fz_check_sane(c);
     rec_key_free(&s.key);
     buf_free(&wire);

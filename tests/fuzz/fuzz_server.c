@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tt_conn *c = fz_conn(TT_SERVER, fz_u16(&in));
     size_t split = fz_u8(&in);
     fz_feed_all(c, fz_bytes(&in, in.left), split);
-    (void)tt_conn_feed_eof(c);
+    FUZZ_CHECK(tt_conn_feed_eof(c) == tt_conn_error(c)->error.rc);
     fz_check_sane(c);
     tt_conn_free(c);
     return 0;

@@ -41,6 +41,8 @@ static const struct path paths[] = {
     {"early", FZ_RESUME | FZ_EARLY, FZ_RESUME | FZ_EARLY},
     {"early-refused", FZ_RESUME | FZ_EARLY | FZ_ALPN, FZ_RESUME | FZ_ALPN | FZ_SOLO},
     {"early-retry", FZ_RESUME | FZ_EARLY | FZ_EXTERNAL, FZ_RESUME | FZ_EARLY | FZ_GROUP | FZ_RETRY},
+    {"features", FZ_FEATURES, FZ_FEATURES},
+    {"staple", FZ_FEATURES, FZ_FEATURES | FZ_BARE},
     {"external", FZ_EXTERNAL | FZ_SOLO, FZ_EXTERNAL | FZ_SOLO},
 };
 
@@ -62,7 +64,8 @@ tt_rc __wrap_hs_receive(struct tt_conn *c, struct tt_bytes message);
 
 static void keep_certificate(const struct tt_conn *c, struct tt_bytes message, const char *name)
 {
-    const uint8_t kind = c->cfg->role == TT_SERVER;
+    const uint8_t kind =
+        (uint8_t)((c->cfg->role == TT_SERVER) | ((at_path->client & FZ_FEATURES) != 0 ? 8 : 0));
     put_file("certificates", name, (struct tt_bytes){&kind, 1},
              (struct tt_bytes){message.data + 4, message.len - 4});
 }
@@ -93,7 +96,7 @@ static void run_path(const struct path *path)
     fz_prepare(TT_CLIENT, path->client);
     fz_prepare(TT_SERVER, path->server);
     at_path = path;
-    fz_tap(keep_flight);
+    (void)fz_tap(keep_flight);
     fz_pair_new(&p, path->client, path->server);
     fz_pair_run(&p);
     if (!fz_pair_connected(&p)) {

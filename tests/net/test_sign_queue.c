@@ -41,6 +41,8 @@ static void on_done(void *arg, const struct sign_answer *answer)
         sign_job_cancel(o->cancel);
 }
 
+static void *open_later(void *arg);
+
 static int set_up(void **state)
 {
     static struct rig rig;
@@ -205,6 +207,154 @@ static void test_cancel_the_only_one_lets_the_loop_end(void **state)
     gated_key_open(rig->key);
 }
 
+/* ---- deadlines ---- */
+
+static tt_rc submit_within(struct rig *rig, struct outcome *o, unsigned deadline_ms)
+{
+    struct sign_job *job = NULL;
+    const struct sign_request request = {.key = &rig->key->key,
+                                         .scheme = TT_SCHEME_ECDSA_SECP256R1_SHA256,
+                                         .message = {(const uint8_t *)"message", 7},
+                                         .deadline_ms = deadline_ms,
+                                         .done = on_done,
+                                         .arg = o};
+    struct tt_error err = {0};
+    return sign_queue_submit(rig->queue, &job, &request, &err);
+}
+
+static void test_waiting_and_running_end_at_their_deadlines(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome running = {0}, waiting = {0}, next = {0};
+    gated_key_shut(rig->key);
+    assert_int_equal(submit_within(rig, &running, 60), TT_OK);
+    gated_key_wait_started(rig->key, 1);
+    assert_int_equal(submit_within(rig, &waiting, 30), TT_OK);
+    assert_int_equal(event_base_dispatch(rig->base), 1); /* though the worker is stuck */
+    assert_int_equal(waiting.at, 1);
+    assert_int_equal(waiting.rc, TT_ERR_DEADLINE);
+    assert_non_null(strstr(waiting.text, "the deadline of 30 ms passed before"));
+    assert_int_equal(running.at, 2);
+    assert_int_equal(running.rc, TT_ERR_DEADLINE);
+    assert_non_null(strstr(running.text, "gave no signature within the deadline of 60 ms"));
+    gated_key_open(rig->key);
+    gated_key_wait_ended(rig->key, 1);
+    assert_int_equal(submit_within(rig, &next, 5000), TT_OK);
+    event_base_dispatch(rig->base);
+    assert_int_equal(next.rc, TT_OK);
+    assert_int_equal(rig->key->started, 2); /* the expired one never reached the key */
+    assert_int_equal(total_calls, 3);
+}
+
+static void test_refused_at_once_when_too_slow(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome first = {0}, running = {0}, refused = {0};
+    pthread_t opener;
+    gated_key_shut(rig->key);
+    must_submit(rig, &first);
+    assert_int_equal(pthread_create(&opener, NULL, open_later, rig->key), 0);
+    event_base_dispatch(rig->base); /* it took 20 ms: the median from now on */
+    pthread_join(opener, NULL);
+    gated_key_shut(rig->key);
+    must_submit(rig, &running);
+    gated_key_wait_started(rig->key, 2);
+    assert_int_equal(submit_within(rig, &refused, 15), TT_ERR_DEADLINE);
+    gated_key_open(rig->key);
+    event_base_dispatch(rig->base);
+    assert_int_equal(refused.calls, 0);
+    assert_int_equal(running.rc, TT_OK);
+}
+
+static void test_cancel_leaves_no_deadline(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome o = {0};
+    struct sign_job *job = NULL;
+    struct tt_error err = {0};
+    gated_key_shut(rig->key);
+    assert_int_equal(submit(rig, &job, &o, &err), TT_OK);
+    gated_key_wait_started(rig->key, 1);
+    sign_job_cancel(job);
+    assert_int_equal(submit_within(rig, &o, 20), TT_OK);
+    event_base_dispatch(rig->base);
+    assert_int_equal(o.calls, 1); /* the second's */
+    gated_key_open(rig->key);
+}
+
+/* ---- other work ---- */
+
+struct errand {
+    unsigned ran, released;
+    pthread_t ran_on;
+};
+
+static tt_rc errand_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
+{
+    struct errand *e = arg;
+    assert_null(tpm);
+    e->ran++;
+    e->ran_on = pthread_self();
+    return error_set(err, TT_ERR_UNSUPPORTED, "no such curve");
+}
+
+static void errand_release(void *arg)
+{
+    ((struct errand *)arg)->released++;
+}
+
+static void submit_errand(struct rig *rig, struct errand *e, struct outcome *o, tt_rc expected)
+{
+    const struct sign_work work = {errand_run, errand_release, e};
+    const struct sign_request request = {.work = &work, .class = SIGN_OTHER, .done = on_done, .arg = o};
+    struct sign_job *job = NULL;
+    assert_int_equal(sign_queue_submit(rig->queue, &job, &request, NULL), expected);
+}
+
+static void test_other_work_waits_for_handshakes(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome running = {0}, work = {0}, signature = {0};
+    struct errand e = {0};
+    gated_key_shut(rig->key);
+    must_submit(rig, &running);
+    gated_key_wait_started(rig->key, 1);
+    submit_errand(rig, &e, &work, TT_OK);
+    must_submit(rig, &signature);
+    gated_key_open(rig->key);
+    event_base_dispatch(rig->base);
+    assert_int_equal(signature.at, 2);
+    assert_int_equal(work.at, 3);
+    assert_int_equal(work.rc, TT_ERR_UNSUPPORTED);
+    assert_string_equal(work.text, "no such curve");
+    assert_int_equal(e.ran, 1);
+    assert_int_equal(e.released, 1);
+    assert_false(pthread_equal(e.ran_on, pthread_self()));
+}
+
+static void test_work_is_released_once_in_any_case(void **state)
+{
+    struct rig *rig = *state;
+    struct outcome o[4] = {0}, unused = {0};
+    struct errand dropped = {0}, refused = {0};
+    gated_key_shut(rig->key);
+    must_submit(rig, &o[0]);
+    gated_key_wait_started(rig->key, 1);
+    submit_errand(rig, &dropped, &unused, TT_OK);
+    for (int i = 1; i < 4; i++) /* the last one takes the place of the errand */
+        must_submit(rig, &o[i]);
+    submit_errand(rig, &refused, &unused, TT_ERR_BUSY);
+    gated_key_open(rig->key);
+    event_base_dispatch(rig->base);
+    assert_int_equal(dropped.released, 1);
+    assert_int_equal(dropped.ran, 0);
+    assert_int_equal(unused.calls, 1);
+    assert_int_equal(unused.rc, TT_ERR_BUSY);
+    assert_int_equal(refused.released, 0); /* it stayed the caller's */
+}
+
+/* ---- the end ---- */
+
 static void *open_later(void *arg)
 {
     usleep(20000);
@@ -241,6 +391,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cancel_when_finished, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancel_another_from_a_callback, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancel_the_only_one_lets_the_loop_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_waiting_and_running_end_at_their_deadlines, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refused_at_once_when_too_slow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancel_leaves_no_deadline, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_other_work_waits_for_handshakes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_work_is_released_once_in_any_case, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_free_with_work_left, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("sign_queue", tests, NULL, NULL);

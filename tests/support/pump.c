@@ -58,6 +58,10 @@ void pump_configs(struct pump *p)
         add_identity(p->server_cfg, p->server_key);
     if (p->client_has_identity)
         add_identity(p->client_cfg, p->client_key);
+    /* The same everywhere, also where libcrypto would offer newer ones first. */
+    static const uint16_t groups[] = {TT_GROUP_X25519, TT_GROUP_SECP256R1, TT_GROUP_SECP384R1};
+    must(tt_config_set_groups(p->client_cfg, groups, 3), "groups", NULL);
+    must(tt_config_set_groups(p->server_cfg, groups, 3), "groups", NULL);
     if (p->suite != 0) {
         must(tt_config_set_suites(p->client_cfg, &p->suite, 1), "suites", NULL);
         must(tt_config_set_suites(p->server_cfg, &p->suite, 1), "suites", NULL);

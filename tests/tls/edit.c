@@ -195,6 +195,10 @@ struct scene *scene_of(enum scene_kind kind)
         [KIND_RSA] = {.client_auth = TT_CLIENT_AUTH_REQUIRE, .client_identity = true, .key_kind = "RSA"},
         [KIND_SHA384] = {.suite = TT_SUITE_AES_256_GCM_SHA384},
         [KIND_NO_COMPAT] = {.no_compat = true},
+        [KIND_ONE_SCHEME] = {.client_auth = TT_CLIENT_AUTH_REQUIRE,
+                             .client_identity = true,
+                             .key_kind = "RSA",
+                             .scheme = TT_SCHEME_RSA_PSS_RSAE_SHA256},
         [KIND_RESUME] = {.resume = true},
         [KIND_EARLY] = {.resume = true, .early_data = true},
     };

@@ -63,8 +63,10 @@ static void set_lists(struct tt_config *cfg, uint16_t suite, uint16_t group, boo
     static const struct tt_bytes mqtt = {(const uint8_t *)"mqtt", 4};
     if (suite != 0)
         must(tt_config_set_suites(cfg, &suite, 1), "suites", NULL);
+    /* P-256 comes second, so that a server which asks for P-384 also has another group. */
+    const uint16_t groups[] = {group, TT_GROUP_SECP256R1};
     if (group != 0)
-        must(tt_config_set_groups(cfg, &group, 1), "groups", NULL);
+        must(tt_config_set_groups(cfg, groups, group == TT_GROUP_SECP384R1 ? 2 : 1), "groups", NULL);
     if (alpn)
         must(tt_config_set_alpn(cfg, &mqtt, 1), "alpn", NULL);
     if (max_message != 0)
@@ -84,6 +86,8 @@ void scene_configs(struct scene *s, struct scene_options options)
         must(tt_config_new(&s->cfg[r], r, &err), "config", &err);
         add_trust(s->cfg[r], s->ca);
         set_fixed_lists(s->cfg[r]);
+        if (options.scheme != 0)
+            must(tt_config_set_verify_schemes(s->cfg[r], &options.scheme, 1), "scheme", NULL);
         set_lists(s->cfg[r], options.suite, r == TT_CLIENT ? options.client_group : options.server_group,
                   options.alpn, options.max_message);
     }
@@ -95,6 +99,8 @@ void scene_configs(struct scene *s, struct scene_options options)
     must(tt_config_set_middlebox_compat(s->cfg[TT_CLIENT], !options.no_compat), "compat", NULL);
     must(tt_config_set_force_retry(s->cfg[TT_SERVER], options.force_retry), "retry", NULL);
     must(tt_config_set_client_auth(s->cfg[TT_SERVER], options.client_auth), "client auth", NULL);
+    must(tt_config_set_post_handshake_auth(s->cfg[TT_CLIENT], options.post_auth), "post", NULL);
+    must(tt_config_set_post_handshake_auth(s->cfg[TT_SERVER], options.post_auth), "post", NULL);
     if (options.resume || options.early_data) {
         static const struct tt_ticket_key key = {.name = {1}, .key = {2}};
         must(tt_tickets_new(&s->tickets, TEST_NOW * 1000, &err), "tickets", &err);
@@ -315,6 +321,16 @@ void scene_reach_early(struct scene *s)
     assert_int_equal(s->conn[TT_SERVER]->state, SERVER_WAIT_EOED);
 }
 
+void scene_reach_post(struct scene *s, enum conn_state state)
+{
+    scene_finish(s);
+    assert_int_equal(tt_conn_request_certificate(s->conn[TT_SERVER]), TT_OK);
+    scene_collect(s);
+    enum tt_role end = state == CLIENT_POST_WAIT_SIGN ? TT_CLIENT : TT_SERVER;
+    while (s->conn[end]->state != state)
+        assert_true(end == TT_CLIENT ? scene_deliver(s, TT_CLIENT) == TT_OK : scene_tick(s));
+}
+
 void scene_reach(struct scene *s, enum tt_role end, enum conn_state state)
 {
     while (s->conn[end]->state != state)
@@ -336,6 +352,8 @@ void scene_finish(struct scene *s)
 
 static const struct ks_secret *read_secret_of(const struct tt_conn *c)
 {
+    if (tt_conn_is_connected(c))
+        return &c->read_secret;
     if (c->state == SERVER_WAIT_EOED)
         return &c->hs->early_traffic;
     if (c->cfg->role == TT_SERVER)

@@ -10,8 +10,9 @@
 /* struct scene_options: zero is a plain handshake with X25519, AES-128-GCM and P-256 certificates. */
 struct scene_options {
     uint16_t suite;        /* 0: the default list, on both ends */
-    uint16_t client_group; /* the only group of the client, 0: the default list */
+    uint16_t client_group; /* the only group of the client (P-384: and P-256), 0: the default list */
     uint16_t server_group; /* the same for the server; P-384 makes a HelloRetryRequest with a group */
+    uint16_t scheme;       /* the only one either end accepts in CertificateVerify, 0: the default list */
     bool force_retry;      /* a HelloRetryRequest with a cookie */
     bool alpn;             /* "mqtt" on both ends */
     bool no_compat;        /* the client does without middlebox compatibility */
@@ -20,6 +21,7 @@ struct scene_options {
     const char *key_kind;                              /* NULL: "P-256" */
     const struct test_cert *server_cert, *client_cert; /* NULL: sensible ones; issuer NULL: the scene's CA */
     size_t max_message;                                /* 0: the default; of both ends */
+    bool post_auth;                                    /* post-handshake authentication on both ends */
     bool resume;                                       /* tickets, and every handshake offers one */
     bool early_data; /* tickets that allow 0-RTT; once there is one it is offered, with 0-RTT */
 };
@@ -82,6 +84,9 @@ void scene_reach(struct scene *s, enum tt_role end, enum conn_state state);
 
 /* scene_reach_early: the server is in SERVER_WAIT_EOED (options.early_data). */
 void scene_reach_early(struct scene *s);
+
+/* scene_reach_post: connected, and in one of the *_POST_* states (options.post_auth). */
+void scene_reach_post(struct scene *s, enum conn_state state);
 
 /* scene_finish: to the end of the handshake; both ends are connected. */
 void scene_finish(struct scene *s);

@@ -189,6 +189,24 @@ static void what_is_signed(void **state)
     }
 }
 
+/* A scheme that fits the key, and signs rightly, and yet was not offered. */
+static void a_scheme_that_was_not_offered(void **state)
+{
+    (void)state;
+    static const enum conn_state ends[] = {CLIENT_WAIT_CV, SERVER_WAIT_CV};
+    static const uint16_t schemes[] = {TT_SCHEME_RSA_PSS_RSAE_SHA256, TT_SCHEME_RSA_PSS_RSAE_SHA384};
+    uint8_t sig[512];
+    for (size_t i = 0; i < TT_COUNT(ends); i++)
+        for (size_t j = 0; j < TT_COUNT(schemes); j++) {
+            struct signing g;
+            begin(&g, KIND_ONE_SCHEME, ends[i]);
+            size_t n =
+                test_sign(signer_of(&g), schemes[j], (struct tt_bytes){g.content, g.len}, sig, sizeof sig);
+            send(&g, schemes[j], (struct tt_bytes){sig, n},
+                 j == 0 ? TT_ALERT_NONE : TT_ALERT_ILLEGAL_PARAMETER, "not offered");
+        }
+}
+
 /* A key that is not the certificate's. */
 static void another_key(void **state)
 {
@@ -282,13 +300,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(certificates_of_a_server),
-        cmocka_unit_test(certificates_of_a_client),
-        cmocka_unit_test(too_many_certificates),
-        cmocka_unit_test(what_is_signed),
-        cmocka_unit_test(another_key),
-        cmocka_unit_test(ecdsa_in_another_encoding),
-        cmocka_unit_test(rsa_pss_with_another_salt),
+        cmocka_unit_test(certificates_of_a_server),      cmocka_unit_test(certificates_of_a_client),
+        cmocka_unit_test(too_many_certificates),         cmocka_unit_test(what_is_signed),
+        cmocka_unit_test(a_scheme_that_was_not_offered), cmocka_unit_test(another_key),
+        cmocka_unit_test(ecdsa_in_another_encoding),     cmocka_unit_test(rsa_pss_with_another_salt),
     };
     return cmocka_run_group_tests_name("tls/alerts_certificates", tests, NULL, tear_down);
 }

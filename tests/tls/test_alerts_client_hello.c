@@ -59,8 +59,8 @@ static const struct row extensions[] = {
     CH("empty certificate_authorities", DECODE_ERROR, PUT(EXT_CERTIFICATE_AUTHORITIES, "0000")),
     CH("an empty name in certificate_authorities", DECODE_ERROR,
        PUT(EXT_CERTIFICATE_AUTHORITIES, "0005 0001 30 0000")),
-    CH("an extension twice", DECODE_ERROR, ADD(EXT_SUPPORTED_VERSIONS, "020304")),
-    CH("an unknown extension twice", DECODE_ERROR, ADD(0x7a7a, ""), ADD(0x7a7a, "")),
+    CH("an extension twice", ILLEGAL_PARAMETER, ADD(EXT_SUPPORTED_VERSIONS, "020304")),
+    CH("an unknown extension twice", ILLEGAL_PARAMETER, ADD(0x7a7a, ""), ADD(0x7a7a, "")),
     CH("an unknown extension", NONE, ADD(0x7a7a, "0102")),
     CH("oid_filters, which is CertificateRequest's", ILLEGAL_PARAMETER, ADD(EXT_OID_FILTERS, "0000")),
     CH("pre_shared_key not last", ILLEGAL_PARAMETER, {OP_FIRST, EXT_PRE_SHARED_KEY, "00", 0}),
@@ -168,11 +168,13 @@ static const struct row second_client_hello[] = {
     CH2("no shares", COOKIE, ILLEGAL_PARAMETER, PUT(EXT_KEY_SHARE, "0000")),
     CH2("no shares", GROUP, ILLEGAL_PARAMETER, PUT(EXT_KEY_SHARE, "0000")),
     CH2("the share of before", GROUP, ILLEGAL_PARAMETER, PUT(EXT_KEY_SHARE, "0024 001d 0020 09*32")),
+    CH2("a share of ours that was not asked for", GROUP, ILLEGAL_PARAMETER,
+        PUT(EXT_KEY_SHARE, "0045 0017 0041 04" P256_X P256_Y)),
     CH2("the share asked for and another", GROUP, ILLEGAL_PARAMETER,
         PUT(EXT_KEY_SHARE, "0089 0018 0061 04" P384_X P384_Y "001d 0020 09*32")),
     CH2("the share asked for, off the curve", GROUP, ILLEGAL_PARAMETER,
         PUT(EXT_KEY_SHARE, "0065 0018 0061 04" P384_X P384_X)),
-    CH2("an extension twice", COOKIE, DECODE_ERROR, ADD(EXT_SUPPORTED_VERSIONS, "020304")),
+    CH2("an extension twice", COOKIE, ILLEGAL_PARAMETER, ADD(EXT_SUPPORTED_VERSIONS, "020304")),
 };
 
 int main(void)

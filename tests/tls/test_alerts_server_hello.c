@@ -67,7 +67,7 @@ static const struct row extensions[] = {
     SH("signature_algorithms", ILLEGAL_PARAMETER, ADD(EXT_SIGNATURE_ALGORITHMS, "00020403")),
     SH("early_data", ILLEGAL_PARAMETER, ADD(EXT_EARLY_DATA, "")),
     SH("psk_key_exchange_modes", ILLEGAL_PARAMETER, ADD(EXT_PSK_KEY_EXCHANGE_MODES, "0101")),
-    SH("an extension twice", DECODE_ERROR, ADD(EXT_SUPPORTED_VERSIONS, "0304")),
+    SH("an extension twice", ILLEGAL_PARAMETER, ADD(EXT_SUPPORTED_VERSIONS, "0304")),
     SH("a list of extensions cut off", DECODE_ERROR,
        SPLICE(EXTENSIONS, EDIT_TO_END, "0009 002b 0002 0304 0033 00")),
 };
@@ -127,7 +127,7 @@ static const struct row retries[] = {
     HRR("an unknown extension", UNSUPPORTED_EXTENSION, ADD(0x7a7a, "")),
     HRR("ALPN", ILLEGAL_PARAMETER, ADD(EXT_ALPN, "0003 02 6832")),
     HRR("pre_shared_key", ILLEGAL_PARAMETER, ADD(EXT_PRE_SHARED_KEY, "0000")),
-    HRR("an extension twice", DECODE_ERROR, ADD(EXT_KEY_SHARE, "0018")),
+    HRR("an extension twice", ILLEGAL_PARAMETER, ADD(EXT_KEY_SHARE, "0018")),
     SH_KIND("a cookie alone is gone", COOKIE, ILLEGAL_PARAMETER, DROP(EXT_COOKIE)),
 };
 

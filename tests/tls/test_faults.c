@@ -20,9 +20,16 @@ static bool is_own_failure(tt_rc rc)
     return rc == TT_ERR_MEMORY || rc == TT_ERR_INTERNAL;
 }
 
+/* What the client resumes with; NULL: nothing. */
+static struct tt_session *session;
+
 static void open_connections(struct pump *p)
 {
-    const struct tt_conn_options co = {.server_name = "localhost", .now = TEST_NOW};
+    const struct tt_conn_options co = {.server_name = "localhost",
+                                       .now = TEST_NOW,
+                                       .sessions = &session,
+                                       .sessions_len = session != NULL,
+                                       .early_data = true};
     const struct tt_conn_options so = {.now = TEST_NOW};
     struct tt_error err = {0};
     p->late_rounds = 3;
@@ -30,6 +37,31 @@ static void open_connections(struct pump *p)
     if (rc == TT_OK)
         rc = tt_conn_new(&p->server, p->server_cfg, &so, &err);
     assert_true(rc == TT_OK || (is_own_failure(rc) && err.text[0] != '\0'));
+}
+
+static void close_connections(struct pump *p)
+{
+    tt_conn_free(p->client);
+    tt_conn_free(p->server);
+    p->client = p->server = NULL;
+}
+
+static void write_early(struct pump *p)
+{
+    static const uint8_t data[300];
+    size_t n = 0;
+    if (session != NULL)
+        (void)!tt_conn_write_early(p->client, data, sizeof data, &n);
+}
+
+/* The handshake goes on when the 0-RTT data was read. */
+static void take_early(struct pump *p)
+{
+    for (struct tt_bytes b = tt_conn_early_plaintext(p->server); b.len > 0;
+         b = tt_conn_early_plaintext(p->server)) {
+        (void)!tt_conn_early_plaintext_done(p->server, b.len);
+        pump_run(p);
+    }
 }
 
 /* Data both ways, a KeyUpdate, and the end. */
@@ -77,7 +109,9 @@ static bool run_with_failure(struct pump *p, size_t nth)
     mem_test_fail_nth(nth);
     open_connections(p);
     if (p->client != NULL && p->server != NULL) {
+        write_early(p);
         pump_run(p);
+        take_early(p);
         use_connections(p);
     }
     bool reached = mem_test_stats().allocations - before + 1 >= nth, own = false;
@@ -90,9 +124,7 @@ static bool run_with_failure(struct pump *p, size_t nth)
                         tt_conn_error(p->server)->error.rc == TT_OK && tt_conn_is_connected(p->client) &&
                         tt_conn_is_connected(p->server));
     }
-    tt_conn_free(p->client);
-    tt_conn_free(p->server);
-    p->client = p->server = NULL;
+    close_connections(p);
     assert_int_equal(mem_test_stats().live_blocks, live);
     return reached;
 }
@@ -133,6 +165,44 @@ static void client_authentication(void **state)
         .client_auth = TT_CLIENT_AUTH_REQUIRE, .client_has_identity = true, .sign = SIGN_LATE, .split = 700});
 }
 
+/* Tickets sent and received, then a handshake with one of them and 0-RTT. */
+static void resumption(void **state)
+{
+    (void)state;
+    static const struct tt_ticket_key key = {.name = {1}, .key = {2}};
+    struct tt_tickets *tickets = NULL;
+    struct tt_error err = {0};
+    size_t live = mem_test_stats().live_blocks;
+    assert_int_equal(tt_tickets_new(&tickets, TEST_NOW * 1000, &err), TT_OK);
+    assert_int_equal(tt_tickets_set_keys(tickets, &key, 1), TT_OK);
+    struct pump p = {.tickets = tickets, .tickets_count = 2, .max_early_data = 16384};
+    pump_start(&p);
+    pump_run(&p);
+    session = tt_conn_take_session(p.client);
+    assert_non_null(session);
+    close_connections(&p);
+    open_connections(&p); /* the first 0-RTT makes the register of those seen, which stays */
+    write_early(&p);
+    pump_run(&p);
+    assert_int_equal(tt_conn_early_plaintext(p.server).len, 300);
+    take_early(&p);
+    assert_int_equal(tt_conn_early_status(p.client), TT_EARLY_ACCEPTED);
+    close_connections(&p);
+    struct tt_session *resumed_with[] = {NULL, session};
+    for (size_t i = 0; i < 2; i++) {
+        size_t nth = 1;
+        session = resumed_with[i];
+        while (nth < MOST && run_with_failure(&p, nth))
+            nth++;
+        assert_in_range(nth, 30, MOST - 1);
+    }
+    tt_session_free(session);
+    session = NULL;
+    pump_free(&p);
+    tt_tickets_free(tickets);
+    assert_int_equal(mem_test_stats().live_blocks, live);
+}
+
 static void a_signature_that_fails(void **state)
 {
     (void)state;
@@ -145,9 +215,7 @@ static void a_signature_that_fails(void **state)
         if (p.client != NULL && p.server != NULL)
             pump_run(&p);
         mem_test_fail_nth(0);
-        tt_conn_free(p.client);
-        tt_conn_free(p.server);
-        p.client = p.server = NULL;
+        close_connections(&p);
     }
     pump_free(&p);
     assert_int_equal(mem_test_stats().live_blocks, live);
@@ -210,11 +278,9 @@ static void configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),
-        cmocka_unit_test(hello_retry_request),
-        cmocka_unit_test(cookie),
-        cmocka_unit_test(client_authentication),
-        cmocka_unit_test(a_signature_that_fails),
+        cmocka_unit_test(plain),          cmocka_unit_test(hello_retry_request),
+        cmocka_unit_test(cookie),         cmocka_unit_test(client_authentication),
+        cmocka_unit_test(resumption),     cmocka_unit_test(a_signature_that_fails),
         cmocka_unit_test(configurations),
     };
     return cmocka_run_group_tests_name("tls/faults", tests, NULL, NULL);

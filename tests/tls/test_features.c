@@ -38,7 +38,9 @@ static void compression_on(struct pump *p, struct tt_config *client, struct tt_c
 static void test_certificate_compression(void **state)
 {
     (void)state;
-    for (algorithm = TT_COMPRESSION_ZLIB; algorithm <= TT_COMPRESSION_ZSTD; algorithm++) {
+    static const uint16_t all[] = {TT_COMPRESSION_ZLIB, TT_COMPRESSION_BROTLI, TT_COMPRESSION_ZSTD};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        algorithm = all[i];
         struct tt_config *probe = NULL;
         assert_int_equal(tt_config_new(&probe, TT_CLIENT, NULL), TT_OK);
         bool there = tt_config_set_certificate_compression(probe, &algorithm, 1) == TT_OK;

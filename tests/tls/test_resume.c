@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <openssl/hmac.h>
 #include <string.h>
 
 #include "support/pump.h"
@@ -302,6 +303,108 @@ static void test_exporters_agree(void **state)
     pump_free(&p);
 }
 
+/* A stand-in for the TPM: two HMAC keys, and a record of what it was asked. */
+struct holder {
+    uint8_t k1[32], k2[32];
+    uint8_t asked[8][96];
+    size_t asked_len[8], n;
+};
+
+static void answer_psk(struct pump *p)
+{
+    struct tt_psk_request req;
+    while ((tt_conn_wants(p->client) & TT_WANT_PSK) != 0) {
+        assert_int_equal(tt_conn_wants(p->client) & TT_WANT_INPUT, 0);
+        assert_int_equal(tt_conn_psk_request(p->client, &req), TT_OK);
+        struct holder *h = req.key;
+        assert_true(h->n < 8);
+        memcpy(h->asked[h->n], req.input.data, req.input.len);
+        h->asked_len[h->n++] = req.input.len;
+        uint8_t out[32];
+        const uint8_t *key = req.operation == TT_PSK_BINDER ? h->k1 : h->k2;
+        assert_non_null(HMAC(EVP_sha256(), key, 32, req.input.data, req.input.len, out, NULL));
+        assert_int_equal(tt_conn_psk_complete(p->client, req.id + 100, (struct tt_bytes){out, 32}),
+                         TT_ERR_USAGE);
+        assert_int_equal(tt_conn_psk_complete(p->client, req.id, (struct tt_bytes){out, 32}), TT_OK);
+        pump_run(p);
+    }
+}
+
+static void test_held_psk(void **state)
+{
+    (void)state;
+    for (int retry = 0; retry < 2; retry++) {
+        struct pump p = {.suite = TT_SUITE_AES_128_GCM_SHA256, .force_retry = retry};
+        struct tt_tickets *t = start_with_tickets(&p);
+        struct tt_session *s = tt_conn_take_session(p.client), *held = NULL, *stored = NULL;
+        struct holder h = {.n = 0};
+        assert_int_equal(tt_session_hold(&held, s, &h, h.k1, h.k2, NULL), TT_OK);
+        /* What is stored has no secret in it: not the PSK, not k1, not k2. */
+        uint8_t *bytes = NULL, *with_psk = NULL;
+        size_t len = 0, with_psk_len = 0;
+        assert_int_equal(tt_session_export(held, &bytes, &len), TT_OK);
+        assert_int_equal(tt_session_export(s, &with_psk, &with_psk_len), TT_OK);
+        assert_null(memmem(bytes, len, with_psk + 6, 32));
+        assert_null(memmem(bytes, len, h.k1, 32));
+        assert_null(memmem(bytes, len, h.k2, 32));
+        assert_int_equal(tt_session_import_held(&stored, (struct tt_bytes){with_psk, with_psk_len}, &h),
+                         TT_ERR_DECODE);
+        assert_int_equal(tt_session_import_held(&stored, (struct tt_bytes){bytes, len}, &h), TT_OK);
+        p.sign = SIGN_NEVER;
+        for (int round = 0; round < 2; round++) {
+            again(&p, &(struct again){.session = stored});
+            pump_run(&p);
+            answer_psk(&p);
+            assert_resumed(&p, true);
+        }
+        /* two requests a handshake (three after a retry: two binders), and never the same twice */
+        assert_int_equal(h.n, retry ? 6 : 4);
+        for (size_t i = 0; i < h.n; i++)
+            for (size_t j = 0; j < i; j++)
+                assert_false(h.asked_len[i] == h.asked_len[j] &&
+                             memcmp(h.asked[i], h.asked[j], h.asked_len[i]) == 0);
+        tt_free(bytes);
+        tt_free(with_psk);
+        tt_session_free(s);
+        tt_session_free(held);
+        tt_session_free(stored);
+        tt_tickets_free(t);
+        pump_free(&p);
+    }
+}
+
+static void test_held_psk_fails(void **state)
+{
+    (void)state;
+    struct pump p = {.suite = TT_SUITE_AES_128_GCM_SHA256};
+    struct tt_tickets *t = start_with_tickets(&p);
+    struct tt_session *s = tt_conn_take_session(p.client), *held = NULL;
+    struct holder h = {.n = 0};
+    assert_int_equal(tt_session_hold(&held, s, &h, h.k1, h.k2, NULL), TT_OK);
+    struct tt_session *twice = NULL;
+    assert_int_equal(tt_session_hold(&twice, held, &h, h.k1, h.k2, NULL), TT_ERR_USAGE);
+    /* the holder has no answer */
+    again(&p, &(struct again){.session = held, .early = true});
+    assert_int_equal(tt_conn_early_status(p.client), TT_EARLY_NONE);
+    struct tt_psk_request req;
+    const struct tt_error why = {.rc = TT_ERR_TPM, .text = "no such key"};
+    assert_int_equal(tt_conn_psk_request(p.client, &req), TT_OK);
+    assert_int_equal(tt_conn_psk_fail(p.client, req.id, &why), TT_ERR_TPM);
+    assert_string_equal(tt_conn_error(p.client)->error.text, "no such key");
+    /* the holder has another key: the server sees a wrong binder */
+    again(&p, &(struct again){.session = held});
+    memset(h.k1, 1, sizeof h.k1);
+    answer_psk(&p);
+    assert_int_equal(tt_conn_error(p.server)->alert_sent, TT_ALERT_DECRYPT_ERROR);
+    /* freed while it waits */
+    again(&p, &(struct again){.session = held});
+    assert_true(tt_conn_wants(p.client) & TT_WANT_PSK);
+    tt_session_free(s);
+    tt_session_free(held);
+    tt_tickets_free(t);
+    pump_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +415,8 @@ int main(void)
         cmocka_unit_test(test_early_data_after_retry),
         cmocka_unit_test(test_external_psk),
         cmocka_unit_test(test_exporters_agree),
+        cmocka_unit_test(test_held_psk),
+        cmocka_unit_test(test_held_psk_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

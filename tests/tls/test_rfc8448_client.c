@@ -37,7 +37,9 @@ static void set_up_config(struct client *t)
     struct tt_error err = {0};
     assert_int_equal(tt_config_new(&t->cfg, TT_CLIENT, &err), TT_OK);
     assert_int_equal(tt_config_set_random(t->cfg, trace_random_fn, &t->random), TT_OK);
+    static const uint16_t groups[] = {TT_GROUP_X25519, TT_GROUP_SECP256R1, TT_GROUP_SECP384R1};
     assert_int_equal(tt_config_set_grease(t->cfg, false), TT_OK);
+    assert_int_equal(tt_config_set_groups(t->cfg, groups, TT_COUNT(groups)), TT_OK);
     assert_int_equal(tt_config_insecure_accept_any_certificate(t->cfg), TT_OK); /* RSA-1024, of 2016 */
     assert_int_equal(tt_config_set_middlebox_compat(t->cfg, t->section == 7), TT_OK);
     if (t->section == 6) {

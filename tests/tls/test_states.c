@@ -20,7 +20,9 @@ static const struct {
     uint8_t message;
     enum conn_state next[4];
 } standard[] = {
-    {CLIENT_WAIT_SH, 2 /* server_hello, HelloRetryRequest */, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, END, END}},
+    {CLIENT_WAIT_SH,
+     2 /* server_hello, HelloRetryRequest */,
+     {CLIENT_WAIT_EE, CLIENT_WAIT_SH, CLIENT_WAIT_PSK_BINDER, CLIENT_WAIT_PSK_SECRET /* held PSK */}},
     {CLIENT_WAIT_EE,
      8 /* encrypted_extensions */,
      {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED /* PSK */, END, END}},
@@ -33,6 +35,7 @@ static const struct {
     {CLIENT_WAIT_FINISHED, 20 /* finished */, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END}},
     {CLIENT_CONNECTED, 4 /* new_session_ticket */, {CLIENT_CONNECTED, END, END, END}},
     {CLIENT_CONNECTED, 24 /* key_update */, {CLIENT_CONNECTED, END, END, END}},
+    {CLIENT_CONNECTED, 13 /* section 4.7.2 */, {CLIENT_CONNECTED, CLIENT_POST_WAIT_SIGN, END, END}},
     {SERVER_START,
      1 /* client_hello */,
      {SERVER_WAIT_CH2, SERVER_WAIT_SIGN, SERVER_WAIT_EOED /* 0-RTT */, SERVER_WAIT_FINISHED /* PSK */}},
@@ -43,6 +46,10 @@ static const struct {
     {SERVER_WAIT_CV, 15, {SERVER_WAIT_FINISHED, END, END, END}},
     {SERVER_WAIT_FINISHED, 20, {SERVER_CONNECTED, END, END, END}},
     {SERVER_CONNECTED, 24, {SERVER_CONNECTED, END, END, END}},
+    {SERVER_CONNECTED, 11 /* section 4.7.2 */, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END}},
+    {SERVER_CONNECTED, 25, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END}},
+    {SERVER_POST_WAIT_CV, 15, {SERVER_POST_WAIT_FINISHED, END, END, END}},
+    {SERVER_POST_WAIT_FINISHED, 20, {SERVER_CONNECTED, END, END, END}},
 };
 
 /* The set of states as bits; CONN_STATE_COUNT stands for none. */
@@ -97,8 +104,12 @@ static void no_other_step_is_possible(void **state)
         unsigned allowed = 0;
         for (unsigned type = 0; type < 256; type++)
             allowed |= standard_next(from, type);
-        if (from == CLIENT_WAIT_SIGN)
+        if (from == CLIENT_WAIT_SIGN || from == CLIENT_POST_WAIT_SIGN)
             allowed = 1U << CLIENT_CONNECTED;
+        if (from == CLIENT_WAIT_PSK_BINDER)
+            allowed = 1U << CLIENT_WAIT_SH;
+        if (from == CLIENT_WAIT_PSK_SECRET)
+            allowed = 1U << CLIENT_WAIT_EE;
         if (from == SERVER_WAIT_SIGN)
             allowed = 1U << SERVER_WAIT_CERT | 1U << SERVER_WAIT_FINISHED;
         for (enum conn_state to = 0; to < CONN_STATE_COUNT; to++) {
@@ -118,7 +129,8 @@ static enum tt_role role_of(enum conn_state state)
 /* An end that reads nothing: it has not begun, or it waits for its signer. */
 static bool state_is_deaf(enum conn_state state)
 {
-    return state == CLIENT_START || state == CLIENT_WAIT_SIGN || state == SERVER_WAIT_SIGN;
+    return state == CLIENT_START || state == CLIENT_WAIT_PSK_BINDER || state == CLIENT_WAIT_PSK_SECRET ||
+           state == CLIENT_WAIT_SIGN || state == CLIENT_POST_WAIT_SIGN || state == SERVER_WAIT_SIGN;
 }
 
 static void bring_to(struct scene *s, enum conn_state state)
@@ -126,8 +138,11 @@ static void bring_to(struct scene *s, enum conn_state state)
     scene_open(s);
     if (state == SERVER_WAIT_EOED)
         scene_reach_early(s);
-    else if (state == CLIENT_START)
-        s->conn[TT_CLIENT]->state = CLIENT_START;
+    else if (state == CLIENT_POST_WAIT_SIGN || state == SERVER_POST_WAIT_CV ||
+             state == SERVER_POST_WAIT_FINISHED)
+        scene_reach_post(s, state);
+    else if (state == CLIENT_START || state == CLIENT_WAIT_PSK_BINDER || state == CLIENT_WAIT_PSK_SECRET)
+        s->conn[TT_CLIENT]->state = state; /* a stand-in: nothing is read there */
     else if (state == CLIENT_CONNECTED || state == SERVER_CONNECTED)
         scene_finish(s);
     else
@@ -145,7 +160,11 @@ static void try_type(struct scene *s, enum conn_state state, unsigned type)
     tt_rc rc = state_is_deaf(state) ? hs_receive(c, bytes) : scene_put(s, end, CT_HANDSHAKE, bytes);
     scene_collect(s);
     assert_int_equal(rc, TT_ERR_PROTOCOL); /* two zero bytes are the body of no message but one */
-    unsigned alert = standard_next(state, type) == 0 ? TT_ALERT_UNEXPECTED_MESSAGE : TT_ALERT_DECODE_ERROR;
+    /* after the handshake these answer a request, and there was none */
+    bool unasked = (state == SERVER_CONNECTED && (type == 11 || type == 25)) ||
+                   (state == CLIENT_CONNECTED && type == 13);
+    unsigned alert =
+        standard_next(state, type) == 0 || unasked ? TT_ALERT_UNEXPECTED_MESSAGE : TT_ALERT_DECODE_ERROR;
     scene_expect_alert(s, end, conn_state_name(state), alert);
 }
 
@@ -161,13 +180,22 @@ static void try_state(struct scene *s, enum conn_state state)
 static void every_state_refuses_every_other_message(void **state)
 {
     (void)state;
-    struct scene plain, retry, early;
+    struct scene plain, retry, early, post;
     scene_configs(&plain,
                   (struct scene_options){.client_auth = TT_CLIENT_AUTH_REQUIRE, .client_identity = true});
     scene_configs(&retry, (struct scene_options){.force_retry = true});
     scene_configs(&early, (struct scene_options){.early_data = true});
-    for (enum conn_state s = 0; s < CONN_STATE_COUNT; s++)
-        try_state(s == SERVER_WAIT_CH2 ? &retry : s == SERVER_WAIT_EOED ? &early : &plain, s);
+    scene_configs(&post, (struct scene_options){.post_auth = true, .client_identity = true});
+    for (enum conn_state s = 0; s < CONN_STATE_COUNT; s++) {
+        bool is_post =
+            s == CLIENT_POST_WAIT_SIGN || s == SERVER_POST_WAIT_CV || s == SERVER_POST_WAIT_FINISHED;
+        try_state(s == SERVER_WAIT_CH2    ? &retry
+                  : s == SERVER_WAIT_EOED ? &early
+                  : is_post               ? &post
+                                          : &plain,
+                  s);
+    }
+    scene_free(&post);
     scene_free(&early);
     scene_free(&plain);
     scene_free(&retry);

@@ -1,0 +1,142 @@
+/* cli/cmd_doctor.c: `tpmtls doctor`: one page about a TPM that a person can act on. Layer: cli. Everything on
+ * it comes from tt_doctor_examine; here it is only laid out. Exit code 0: a TLS 1.3 identity is possible, 4:
+ * it is not. */
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/rc.h"
+#include "cli/doctor.h"
+#include "tpmtls/doctor.h"
+#include "tpmtls/pki.h"
+
+static const char usage_doctor[] =
+    "usage: tpmtls [--tpm TPM] [--json] doctor [--quick] [--ek-roots FILE]\n"
+    "\n"
+    "Looks at the TPM, tries each type of key, and says what stands in the way of TLS 1.3 with keys in it.\n"
+    "Changes nothing and tries no password.\n"
+    "\n"
+    "  --quick          make no RSA key (on a chip that takes seconds)\n"
+    "  --ek-roots FILE  certificates (PEM) of vendors, to judge the TPM's own certificate by\n"
+    "\n"
+    "exit codes: 0 a TLS 1.3 identity is possible, 4 it is not\n";
+
+/* ---- the endorsement certificates ---- */
+
+void doctor_ek_view_free(struct doctor_ek_view *v)
+{
+    tt_cert_info_free(v->info);
+}
+
+struct doctor_ek_view doctor_ek_view(const struct tt_doctor_ek *ek, const struct doctor_roots *roots)
+{
+    struct doctor_ek_view v = {.chain = "not asked for"};
+    struct tt_bytes der = {ek->der, ek->der_len};
+    struct tt_error err = {0};
+    if (tt_cert_describe(&v.info, der, &err) != TT_OK) {
+        v.info = NULL;
+        v.chain = "not a certificate";
+        return v;
+    }
+    v.expired = v.info->not_after < roots->now;
+    if (roots->list == NULL)
+        return v;
+    if (tt_cert_leads_to(der, roots->list, roots->now, &err) == TT_OK)
+        v.chain = "leads to a root that was given";
+    else
+        v.chain = "does not lead to a root that was given";
+    v.untrusted = strncmp(v.chain, "does not", 8) == 0;
+    return v;
+}
+
+static void hint_certificates(struct tt_doctor *d, const struct doctor_roots *roots)
+{
+    for (size_t i = 0; i < d->eks_len; i++) {
+        struct doctor_ek_view v = doctor_ek_view(&d->eks[i], roots);
+        if (v.info == NULL)
+            tt_doctor_hint(d, "NV index 0x%08x should hold an endorsement certificate, and does not",
+                           d->eks[i].nv_index);
+        else if (v.expired)
+            tt_doctor_hint(d, "the endorsement certificate at 0x%08x expired on %s", d->eks[i].nv_index,
+                           v.info->not_after_text);
+        else if (v.untrusted)
+            tt_doctor_hint(d, "the endorsement certificate at 0x%08x leads to no root of the file",
+                           d->eks[i].nv_index);
+        doctor_ek_view_free(&v);
+    }
+}
+
+/* ---- the command ---- */
+
+static tt_rc read_roots(struct tt_cert_list **ret, const char *path, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *text = NULL;
+    size_t len = 0;
+    if (path == NULL)
+        return TT_OK;
+    TT_TRY(cli_read_file(&text, &len, path, err));
+    return tt_cert_list_from_pem(ret, (struct tt_bytes){(const uint8_t *)text, len}, err);
+}
+
+static const char *tpm_choice(const struct cli *cli)
+{
+    const char *from_environment = getenv("TPMTLS_TPM");
+    if (cli->tpm != NULL)
+        return cli->tpm;
+    return from_environment != NULL && from_environment[0] != '\0' ? from_environment : NULL;
+}
+
+static int run(const struct cli *cli, bool quick, const char *roots_path)
+{
+    struct tt_error err = {0};
+    struct tt_doctor *d = NULL;
+    struct tt_cert_list *list = NULL;
+    struct tt_doctor_request req = {.spec = tpm_choice(cli), .quick = quick};
+    if (read_roots(&list, roots_path, &err) != TT_OK)
+        return cli_fail(&err);
+    if (tt_doctor_examine(&d, &req, &err) != TT_OK) {
+        tt_cert_list_free(list);
+        return cli_fail(&err);
+    }
+    struct doctor_roots roots = {.list = list, .now = (int64_t)time(NULL)};
+    hint_certificates(d, &roots);
+    if (cli->json)
+        doctor_print_json(d, &roots);
+    else
+        doctor_print_text(d, &roots);
+    int code = d->possible ? CLI_OK : CLI_TPM;
+    tt_cert_list_free(list);
+    tt_doctor_free(d);
+    return code;
+}
+
+int cmd_doctor(const struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"quick", no_argument, NULL, 'q'},
+        {"ek-roots", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    bool quick = false;
+    const char *roots = NULL;
+    for (int c; (c = cli_getopt(argc, argv, "h", options)) != -1;) {
+        if (c == 'q') {
+            quick = true;
+        } else if (c == 'r') {
+            roots = optarg;
+        } else if (c == 'h') {
+            fputs(usage_doctor, stdout);
+            return CLI_OK;
+        } else {
+            return cli_bad_option(usage_doctor, argv, c);
+        }
+    }
+    if (optind < argc)
+        return cli_usage(usage_doctor, "'%s' is one word too many", argv[optind]);
+    return run(cli, quick, roots);
+}

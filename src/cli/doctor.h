@@ -1,0 +1,26 @@
+/* cli/doctor.h: the two forms of `tpmtls doctor`'s page. Layer: cli. */
+#ifndef CLI_DOCTOR_H
+#define CLI_DOCTOR_H
+
+#include "tpmtls/doctor.h"
+#include "tpmtls/pki.h"
+
+/* struct doctor_roots: what endorsement certificates are judged by; list may be NULL. */
+struct doctor_roots {
+    const struct tt_cert_list *list;
+    int64_t now;
+};
+
+/* struct doctor_ek_view: an endorsement certificate for a person; info is NULL when it cannot be read. */
+struct doctor_ek_view {
+    struct tt_cert_info *info;
+    bool expired, untrusted;
+    const char *chain;
+};
+struct doctor_ek_view doctor_ek_view(const struct tt_doctor_ek *ek, const struct doctor_roots *roots);
+void doctor_ek_view_free(struct doctor_ek_view *v);
+
+void doctor_print_text(const struct tt_doctor *d, const struct doctor_roots *roots);
+void doctor_print_json(const struct tt_doctor *d, const struct doctor_roots *roots);
+
+#endif

@@ -1,0 +1,121 @@
+/* cli/key_handles.c: `tpmtls key list`, `persist` and `evict`: keys at persistent handles. Layer: cli. */
+#include <getopt.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rc.h"
+#include "cli/cmd_key.h"
+
+static void list_json(const struct tt_persistent *list, size_t n)
+{
+    json_t *root = json_array();
+    for (size_t i = 0; i < n; i++) {
+        char hex[2 * sizeof list[i].name + 1], attributes[256];
+        key_hex(hex, (struct tt_bytes){list[i].name, list[i].name_len});
+        tt_attributes_text(attributes, sizeof attributes, list[i].attributes);
+        json_t *entry =
+            json_pack("{s:s, s:s, s:s}", "type", list[i].type, "attributes", attributes, "name", hex);
+        (void)json_object_set_new(entry, "handle", json_sprintf("0x%08x", list[i].handle));
+        (void)json_array_append_new(root, entry);
+    }
+    (void)json_dumpf(root, stdout, JSON_COMPACT);
+    (void)putchar('\n');
+    json_decref(root);
+}
+
+static void list_text(const struct tt_persistent *list, size_t n)
+{
+    if (n == 0) {
+        cli_note("there is no key at a persistent handle");
+        return;
+    }
+    printf("%-11s %-24s %-18s %s\n", "HANDLE", "TYPE", "NAME", "ATTRIBUTES");
+    for (size_t i = 0; i < n; i++) {
+        char hex[2 * sizeof list[i].name + 1], attributes[256];
+        key_hex(hex, (struct tt_bytes){list[i].name, list[i].name_len});
+        tt_attributes_text(attributes, sizeof attributes, list[i].attributes);
+        printf("0x%08x  %-24s %.16s.. %s\n", list[i].handle, list[i].type, hex, attributes);
+    }
+}
+
+int cmd_key_list(const struct cli *cli, int argc, char **argv)
+{
+    int end;
+    struct tt_error err = {0};
+    struct tt_tpm *tpm = NULL;
+    TT_AUTO(mem_free_auto) struct tt_persistent *list = NULL;
+    size_t n = 0;
+    if (key_only_help(&end, argc, argv))
+        return end;
+    if (optind < argc)
+        return cli_usage(key_usage, "'%s' is one word too many", argv[optind]);
+    if (cli_open_tpm(&tpm, cli, &err) != TT_OK)
+        return cli_fail(&err);
+    tt_rc rc = tt_persistent_list(&list, &n, tpm, &err);
+    tt_tpm_close(tpm);
+    if (rc != TT_OK)
+        return cli_fail(&err);
+    if (cli->json)
+        list_json(list, n);
+    else
+        list_text(list, n);
+    return CLI_OK;
+}
+
+static tt_rc persist(const struct cli *cli, const char *path, uint32_t handle, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    size_t len = 0;
+    struct tt_tpm *tpm = NULL;
+    TT_TRY(cli_read_file(&pem, &len, path, err));
+    struct tt_bytes text = {(const uint8_t *)pem, len};
+    struct tt_keyfile_info info;
+    TT_TRY(tt_keyfile_inspect(&info, text, err));
+    TT_TRY(cli_open_tpm(&tpm, cli, err));
+    tt_rc rc = tt_key_persist(tpm, text, handle, err);
+    tt_tpm_close(tpm);
+    if (rc == TT_OK && info.has_policy)
+        cli_note("the key is under a policy, which only its file tells: keep using --key %s", path);
+    return rc;
+}
+
+int cmd_key_persist(const struct cli *cli, int argc, char **argv)
+{
+    int end;
+    uint32_t handle = 0;
+    struct tt_error err = {0};
+    if (key_only_help(&end, argc, argv))
+        return end;
+    if (argc - optind != 2)
+        return cli_usage(key_usage, "which key, and where to? one FILE and one 0x81...");
+    tt_rc rc = key_parse_handle(&handle, argv[optind + 1], &err);
+    if (rc == TT_OK)
+        rc = persist(cli, argv[optind], handle, &err);
+    if (rc != TT_OK)
+        return cli_fail(&err);
+    cli_note("the key of %s is now at 0x%08x, too: --key handle:0x%08x", argv[optind], handle, handle);
+    return CLI_OK;
+}
+
+int cmd_key_evict(const struct cli *cli, int argc, char **argv)
+{
+    int end;
+    uint32_t handle = 0;
+    struct tt_error err = {0};
+    struct tt_tpm *tpm = NULL;
+    if (key_only_help(&end, argc, argv))
+        return end;
+    if (argc - optind != 1)
+        return cli_usage(key_usage, "which key? one 0x81...");
+    tt_rc rc = key_parse_handle(&handle, argv[optind], &err);
+    if (rc == TT_OK)
+        rc = cli_open_tpm(&tpm, cli, &err);
+    if (rc == TT_OK)
+        rc = tt_key_evict(tpm, handle, &err);
+    tt_tpm_close(tpm);
+    if (rc != TT_OK)
+        return cli_fail(&err);
+    cli_note("removed the key at 0x%08x", handle);
+    return CLI_OK;
+}

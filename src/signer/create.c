@@ -1,0 +1,157 @@
+/* signer/create.c: new keys and sealed data, with their policy. Layer: signer. draft-bottomley-tpm2-keys,
+ * "TPMPolicy Syntax": what is demanded, in the order in which it is executed. */
+#include <string.h>
+
+#include "crypto/wrap.h"
+#include "signer/policy.h"
+#include "signer/signer.h"
+
+#define POLICY_REF_SIZE 32 /* "a high entropy nonce", against swapping signed policies between keys */
+
+static const struct {
+    const char *name;
+    uint32_t handle;
+} hierarchies[] = {{"owner", 0x40000001}, {"endorsement", 0x4000000b}, {"lockout", 0x4000000a}};
+
+static tt_rc add_secret(struct policy *p, const char *who, struct tt_error *err)
+{
+    for (size_t i = 0; i < TT_COUNT(hierarchies); i++)
+        if (strcmp(who, hierarchies[i].name) == 0)
+            return policy_add_secret(p, hierarchies[i].handle);
+    return error_set(err, TT_ERR_USAGE, "'%s' is not one of owner, endorsement and lockout", who);
+}
+
+static tt_rc add_pcrs(struct policy *p, struct tt_tpm *tpm, const char *spec, struct tt_error *err)
+{
+    struct tpm_pcrs pcrs;
+    TT_TRY(tpm_pcrs_parse(&pcrs, spec, err));
+    TT_TRY(tpm_pcrs_read(&pcrs, tpm, err));
+    return policy_add_pcrs(p, &pcrs);
+}
+
+/* The key that signs policies; its name algorithm is the hash that it signs with. */
+static tt_rc add_signer(struct policy *p, struct tt_bytes spki, struct tt_error *err)
+{
+    TT_AUTO(pubkey_free_auto) struct pubkey *key = NULL;
+    uint8_t ref[POLICY_REF_SIZE];
+    if (pubkey_from_spki(&key, p->lib, spki) != TT_OK)
+        return error_set(err, TT_ERR_DECODE, "the policy key is not a public key (PEM PUBLIC KEY)");
+    uint16_t alg = pubkey_fits(key, TT_SCHEME_ECDSA_SECP384R1_SHA384)   ? TPM_HASH_SHA384
+                   : pubkey_fits(key, TT_SCHEME_ECDSA_SECP521R1_SHA512) ? TPM_HASH_SHA512
+                                                                        : TPM_HASH_SHA256;
+    if (!crypto_random(NULL, ref, sizeof ref))
+        return error_set(err, TT_ERR_INTERNAL, "there is no randomness for the policy's nonce");
+    struct buf area = {0};
+    tt_rc rc = soft_public_verifier(&area, spki, alg);
+    if (rc == TT_OK)
+        rc = policy_add_authorize(
+            p, &(struct policy_authority){.signer = buf_bytes(&area), .ref = {ref, sizeof ref}});
+    buf_free(&area);
+    return rc == TT_OK ? rc : error_set(err, rc, "the policy key is of a kind that TPMs do not verify with");
+}
+
+/* PEM or DER. */
+static tt_rc add_signer_text(struct policy *p, struct tt_bytes text, struct tt_error *err)
+{
+    struct buf spki = {0};
+    bool pem = wrap_spki_from_pem(&spki, text) == TT_OK;
+    tt_rc rc = add_signer(p, pem ? buf_bytes(&spki) : text, err);
+    buf_free(&spki);
+    return rc;
+}
+
+static bool has_password(const struct tt_key_params *params)
+{
+    return params->password != NULL && params->password[0] != '\0';
+}
+
+static tt_rc policy_build(struct policy *p, struct tt_tpm *tpm, const struct tt_key_params *params,
+                          struct tt_error *err)
+{
+    if (params->signer.len > 0)
+        TT_TRY(add_signer_text(p, params->signer, err));
+    if (params->pcrs != NULL)
+        TT_TRY(add_pcrs(p, tpm, params->pcrs, err));
+    if (params->secret_of != NULL)
+        TT_TRY(add_secret(p, params->secret_of, err));
+    /* A password of its own is then demanded by the signed policies that want it. */
+    if (p->count > 0 && has_password(params) && params->signer.len == 0)
+        TT_TRY(policy_add_auth_value(p));
+    return TT_OK;
+}
+
+static tt_rc params_check(const struct tt_key_params *params, struct tt_error *err)
+{
+    if (has_password(params) && params->secret_of != NULL) {
+        (void)error_set(err, TT_ERR_USAGE, "a key cannot demand both its own password and another one");
+        error_hint(err, "programs ask for one password a key (draft-bottomley-tpm2-keys)");
+        return TT_ERR_USAGE;
+    }
+    if (has_password(params) && strlen(params->password) > 32)
+        return error_set(err, TT_ERR_USAGE, "the password is too long: a TPM takes at most 32 bytes");
+    return TT_OK;
+}
+
+static tt_rc create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
+                    struct tpm_new *what, struct tt_error *err)
+{
+    TT_AUTO(crypto_lib_free_auto) struct crypto_lib *lib = NULL;
+    TT_TRY(params_check(params, err));
+    TT_TRY(crypto_lib_new(&lib, err));
+    struct policy policy = {.lib = lib};
+    tt_rc rc = policy_build(&policy, tpm, params, err);
+    if (rc == TT_OK && policy.count > 0) {
+        what->auth_policy = (struct tt_bytes){policy.digest, sizeof policy.digest};
+        what->policy = buf_bytes(&policy.statements);
+        what->policy_has_password = policy.needs_password;
+    }
+    if (has_password(params)) {
+        const char *text = params->password;
+        what->secret = (struct tpm_secret){true, {(const uint8_t *)text, strlen(text)}};
+        what->counts_failures = params->count_failures;
+    }
+    if (params->description != NULL)
+        what->description =
+            (struct tt_bytes){(const uint8_t *)params->description, strlen(params->description)};
+    if (rc == TT_OK)
+        rc = tpm_create(ret_pem, tpm, what, err);
+    policy_free(&policy);
+    return rc == TT_OK ? TT_OK : error_set(err, rc, "cannot make the key's policy");
+}
+
+tt_rc tt_key_create_with(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
+                         struct tt_error *err)
+{
+    if ((size_t)params->type >= TT_KEY_OTHER)
+        return error_set(err, TT_ERR_USAGE, "no such key type");
+    struct tpm_new what = {.type = params->type};
+    return create(ret_pem, tpm, params, &what, err);
+}
+
+tt_rc tt_key_create(char **ret_pem, struct tt_tpm *tpm, enum tt_key_type type, struct tt_error *err)
+{
+    return tt_key_create_with(ret_pem, tpm, &(struct tt_key_params){.type = type}, err);
+}
+
+tt_rc tt_seal(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes data, const struct tt_key_params *params,
+              struct tt_error *err)
+{
+    if (data.len == 0 || data.data == NULL)
+        return error_set(err, TT_ERR_USAGE, "there is nothing to seal");
+    struct tpm_new what = {.data = data};
+    return create(ret_pem, tpm, params, &what, err);
+}
+
+static struct tpm_secret secret_of(const char *password)
+{
+    if (password == NULL)
+        return (struct tpm_secret){.given = false};
+    return (struct tpm_secret){true, {(const uint8_t *)password, strlen(password)}};
+}
+
+tt_rc tt_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem, const char *password,
+                struct tt_error *err)
+{
+    struct tpm_secret secret = secret_of(password);
+    return tpm_unseal(ret, ret_len, tpm, pem, &secret, err);
+}

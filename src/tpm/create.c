@@ -1,0 +1,166 @@
+/* tpm/create.c: new keys and sealed data. Layer: tpm. TPM 2.0 part 3, sections 12.1 (Create) and 12.7
+ * (Unseal). A password or data to seal goes to the TPM encrypted, in a session salted to the parent. The
+ * parent's name at this time is written into the file. */
+#include <string.h>
+#include <tss2/tss2_mu.h>
+
+#include "tpm/caps.h"
+#include "tpm/object.h"
+#include "tpm/public.h"
+#include "tpm/session.h"
+
+/* struct new_areas: what TPM2_Create gave, marshalled for the key file. */
+struct new_areas {
+    uint8_t pub[sizeof(TPM2B_PUBLIC)];
+    uint8_t priv[sizeof(TPM2B_PRIVATE)];
+    size_t pub_len, priv_len;
+};
+
+static tt_rc areas_marshal(struct new_areas *ret, const TPM2B_PUBLIC *pub, const TPM2B_PRIVATE *priv,
+                           struct tt_error *err)
+{
+    if (Tss2_MU_TPM2B_PUBLIC_Marshal(pub, ret->pub, sizeof ret->pub, &ret->pub_len) != TSS2_RC_SUCCESS ||
+        Tss2_MU_TPM2B_PRIVATE_Marshal(priv, ret->priv, sizeof ret->priv, &ret->priv_len) != TSS2_RC_SUCCESS)
+        return error_set(err, TT_ERR_TPM, "the TPM returned a malformed key");
+    return TT_OK;
+}
+
+/* A policy is the only way to use the key: else its password alone would do. */
+static tt_rc new_template(TPM2B_PUBLIC *ret, const struct tpm_new *what, struct tt_error *err)
+{
+    TPM2B_PUBLIC pub = what->data.data != NULL ? public_sealed() : public_signing_key(what->type);
+    TPMT_PUBLIC *a = &pub.publicArea;
+    if (what->counts_failures)
+        a->objectAttributes &= ~(TPMA_OBJECT)TPMA_OBJECT_NODA;
+    if (what->auth_policy.len > sizeof a->authPolicy.buffer)
+        return error_set(err, TT_ERR_USAGE, "the policy's digest is too long");
+    if (what->auth_policy.len > 0) {
+        a->objectAttributes &= ~(TPMA_OBJECT)TPMA_OBJECT_USERWITHAUTH;
+        a->authPolicy.size = (UINT16)what->auth_policy.len;
+        memcpy(a->authPolicy.buffer, what->auth_policy.data, what->auth_policy.len);
+    }
+    *ret = pub;
+    return TT_OK;
+}
+
+static tt_rc new_sensitive(TPM2B_SENSITIVE_CREATE *ret, const struct tpm_new *what, struct tt_error *err)
+{
+    const struct tt_bytes *password = &what->secret.password;
+    TPMS_SENSITIVE_CREATE *s = &ret->sensitive;
+    if (password->len > 32) /* the name algorithm's digest, TPM 2.0 part 1, section 19.6.5 */
+        return error_set(err, TT_ERR_USAGE, "the password is too long: a TPM takes at most 32 bytes");
+    if (what->data.len > 128) /* MAX_SYM_DATA */
+        return error_set(err, TT_ERR_USAGE, "a TPM seals at most 128 bytes at once");
+    s->userAuth.size = (UINT16)password->len;
+    if (password->len > 0)
+        memcpy(s->userAuth.buffer, password->data, password->len);
+    s->data.size = (UINT16)what->data.len;
+    if (what->data.len > 0)
+        memcpy(s->data.buffer, what->data.data, what->data.len);
+    return TT_OK;
+}
+
+/* struct create_call: the arguments of one TPM2_Create. */
+struct create_call {
+    const struct tpm_parent *parent;
+    TPM2B_PUBLIC template;
+    TPM2B_SENSITIVE_CREATE sensitive;
+};
+
+static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct create_call *call,
+                        struct tt_error *err)
+{
+    TPM2B_DATA outside = {0};
+    TPML_PCR_SELECTION pcrs = {0};
+    TPM2B_PUBLIC *pub = NULL;
+    TPM2B_PRIVATE *priv = NULL;
+    ESYS_TR session = ESYS_TR_PASSWORD;
+    if (call->sensitive.sensitive.userAuth.size > 0 || call->sensitive.sensitive.data.size > 0) {
+        TT_TRY(
+            session_open(tpm, &(struct session_want){TPM_SESSION_HMAC, TPM2_ALG_SHA256}, call->parent, err));
+        session = session_use(tpm, TPM_SESSION_HMAC, TPMA_SESSION_DECRYPT);
+    }
+    struct tpm_op op = tpm_op_start(tpm, "create the key");
+    do
+        op.rc =
+            Esys_Create(tpm->esys, call->parent->object, session, ESYS_TR_NONE, ESYS_TR_NONE,
+                        &call->sensitive, &call->template, &outside, &pcrs, &priv, &pub, NULL, NULL, NULL);
+    while (tpm_op_again(&op));
+    TT_TRY(tpm_op_end(&op, err));
+    tt_rc rc = areas_marshal(ret, pub, priv, err);
+    Esys_Free(pub);
+    Esys_Free(priv);
+    return rc;
+}
+
+static tt_rc create_under_srk(struct new_areas *ret, struct keyfile *f, struct tt_tpm *tpm,
+                              struct create_call *call, struct tt_error *err)
+{
+    struct tpm_parent parent;
+    TT_TRY(parent_for_new_key(&parent, &f->parent, tpm, err));
+    call->parent = &parent;
+    f->parent_name.len = parent.name.size <= KEYFILE_MAX_NAME ? parent.name.size : 0;
+    memcpy(f->parent_name.data, parent.name.name, f->parent_name.len);
+    tt_rc rc = create_run(ret, tpm, call, err);
+    parent_release(tpm, &parent);
+    return rc;
+}
+
+tt_rc tpm_create(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what, struct tt_error *err)
+{
+    bool sealed = what->data.data != NULL;
+    if (!sealed)
+        TT_TRY(caps_require(tpm, what->type, err));
+    struct create_call call = {.parent = NULL};
+    TT_TRY(new_template(&call.template, what, err));
+    TT_TRY(new_sensitive(&call.sensitive, what, err));
+    object_evict(tpm);
+    struct keyfile f = {.kind = sealed ? KEYFILE_SEALED : KEYFILE_LOADABLE,
+                        .empty_auth = !what->policy_has_password && what->secret.password.len == 0,
+                        .has_policy = what->auth_policy.len > 0,
+                        .policy = what->policy,
+                        .description = what->description};
+    struct new_areas made = {.pub_len = 0};
+    tt_rc rc = create_under_srk(&made, &f, tpm, &call, err);
+    mem_wipe(&call.sensitive, sizeof call.sensitive);
+    TT_TRY(rc);
+    f.pubkey = (struct tt_bytes){made.pub, made.pub_len};
+    f.privkey = (struct tt_bytes){made.priv, made.priv_len};
+    return keyfile_text(ret_pem, &f, err);
+}
+
+static tt_rc unsealed_take(uint8_t **ret, size_t *ret_len, const TPM2B_SENSITIVE_DATA *data,
+                           struct tt_error *err)
+{
+    if (data->size > sizeof data->buffer)
+        return error_set(err, TT_ERR_TPM, "the TPM returned malformed data");
+    uint8_t *copy = mem_dup(data->buffer, data->size);
+    if (copy == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    *ret_len = data->size;
+    *ret = copy;
+    return TT_OK;
+}
+
+tt_rc tpm_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
+                 const struct tpm_secret *secret, struct tt_error *err)
+{
+    TT_AUTO(object_free_auto) struct tpm_object *o = NULL;
+    TPM2B_SENSITIVE_DATA *data = NULL;
+    TT_TRY(object_from_file(&o, tpm, pem, secret, err));
+    if (o->file.kind != KEYFILE_SEALED)
+        return error_set(err, TT_ERR_UNSUPPORTED, "the file holds a key, not sealed data");
+    o->confident = true;
+    struct object_use use = object_use_start(o, "unseal the data", TPMA_SESSION_ENCRYPT);
+    do {
+        TT_TRY(object_use_begin(&use, err));
+        do
+            use.op.rc = Esys_Unseal(tpm->esys, o->handle, use.session, ESYS_TR_NONE, ESYS_TR_NONE, &data);
+        while (tpm_op_again(&use.op));
+    } while (object_use_again(&use));
+    TT_TRY(object_use_end(&use, err));
+    tt_rc rc = unsealed_take(ret, ret_len, data, err);
+    mem_wipe(data, sizeof *data);
+    Esys_Free(data);
+    return rc;
+}

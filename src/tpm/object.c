@@ -1,0 +1,467 @@
+/* tpm/object.c: objects: load, keep loaded, swap, authorise, use. Layer: tpm. TPM 2.0 part 3, sections 12
+ * (Load), 13.3 (Import) and 28 (contexts). Where nothing secret travels no session is used. */
+#include "tpm/object.h"
+
+#include <string.h>
+#include <tss2/tss2_mu.h>
+
+#include "tpm/persistent.h"
+#include "tpm/session.h"
+
+/* ---- being loaded ---- */
+
+/* After the TPM was opened again our handle means nothing, or something else. */
+static void object_sync(struct tpm_object *o)
+{
+    if (o->opening != o->tpm->meter.openings)
+        o->handle = ESYS_TR_NONE;
+    o->opening = o->tpm->meter.openings;
+}
+
+static void object_unload(struct tpm_object *o)
+{
+    object_sync(o);
+    if (o->handle != ESYS_TR_NONE && o->has_password)
+        (void)Esys_TR_SetAuth(o->tpm->esys, o->handle, NULL); /* ESAPI's copy of the password */
+    if (o->persistent && o->handle != ESYS_TR_NONE)
+        (void)Esys_TR_Close(o->tpm->esys, &o->handle);
+    else
+        tpm_flush(o->tpm, &o->handle);
+    o->handle = ESYS_TR_NONE;
+    if (o->tpm->resident == o)
+        o->tpm->resident = NULL;
+}
+
+/* The resident object's context is saved once, and can be loaded again for a tenth of TPM2_Load's time. */
+void object_evict(struct tt_tpm *tpm)
+{
+    struct tpm_object *o = tpm->resident;
+    if (o == NULL)
+        return;
+    if (o->saved == NULL) {
+        struct tpm_op op = tpm_op_start(tpm, "save a key's context");
+        do
+            op.rc = Esys_ContextSave(tpm->esys, o->handle, &o->saved);
+        while (tpm_op_again(&op));
+        if (op.rc != TSS2_RC_SUCCESS)
+            o->saved = NULL; /* then it is loaded from its file again */
+    }
+    object_unload(o);
+}
+
+static bool object_restore(struct tpm_object *o)
+{
+    if (o->saved == NULL)
+        return false;
+    struct tpm_op op = tpm_op_start(o->tpm, "load a key's context");
+    do
+        op.rc = Esys_ContextLoad(o->tpm->esys, o->saved, &o->handle);
+    while (tpm_op_again(&op));
+    if (op.rc == TSS2_RC_SUCCESS)
+        return true;
+    Esys_Free(o->saved); /* a restarted TPM forgets contexts */
+    o->saved = NULL;
+    o->handle = ESYS_TR_NONE;
+    return false;
+}
+
+/* TPM2_Import of what another machine encrypted for the parent: no inner wrapper (draft, "secret"). The
+ * result is kept, so that this is done once. */
+static tt_rc object_import(struct tpm_object *o, const struct tpm_parent *parent, struct tt_error *err)
+{
+    static const TPMT_SYM_DEF_OBJECT no_inner_wrapper = {.algorithm = TPM2_ALG_NULL};
+    static const TPM2B_DATA no_key = {0};
+    TPM2B_PRIVATE *priv = NULL;
+    ESYS_TR session;
+    TT_TRY(parent_authorize(&session, o->tpm, parent, err));
+    struct tpm_op op = tpm_op_start(o->tpm, "import the key");
+    do
+        op.rc = Esys_Import(o->tpm->esys, parent->object, session, ESYS_TR_NONE, ESYS_TR_NONE, &no_key,
+                            &o->pub, &o->priv, &o->seed, &no_inner_wrapper, &priv);
+    while (tpm_op_again(&op));
+    parent_authorize_end(o->tpm, session, op.rc);
+    TT_TRY(tpm_op_end(&op, err));
+    o->priv = *priv;
+    o->to_import = false;
+    Esys_Free(priv);
+    return TT_OK;
+}
+
+static tt_rc load_under(struct tpm_object *o, const struct tpm_parent *parent, struct tt_error *err)
+{
+    if (o->to_import)
+        TT_TRY(object_import(o, parent, err));
+    ESYS_TR session, object = ESYS_TR_NONE;
+    TT_TRY(parent_authorize(&session, o->tpm, parent, err));
+    struct tpm_op op = tpm_op_start(o->tpm, "load the key");
+    do
+        op.rc = Esys_Load(o->tpm->esys, parent->object, session, ESYS_TR_NONE, ESYS_TR_NONE, &o->priv,
+                          &o->pub, &object);
+    while (tpm_op_again(&op));
+    parent_authorize_end(o->tpm, session, op.rc);
+    TT_TRY(tpm_op_end(&op, err));
+    o->handle = object;
+    return TT_OK;
+}
+
+static tt_rc take_name(struct tpm_object *o, struct tt_error *err)
+{
+    TPM2B_NAME *name = NULL;
+    TSS2_RC rc = Esys_TR_GetName(o->tpm->esys, o->handle, &name);
+    if (rc != TSS2_RC_SUCCESS || name->size > sizeof name->name) {
+        Esys_Free(name);
+        return error_set(err, TT_ERR_TPM, "cannot get the key's name (0x%x)", rc);
+    }
+    o->name = *name;
+    Esys_Free(name);
+    return TT_OK;
+}
+
+/* ---- sessions ---- */
+
+static bool wants_policy(const struct tpm_object *o)
+{
+    return o->file.has_policy;
+}
+
+static bool wants_hmac(const struct tpm_object *o)
+{
+    if (wants_policy(o))
+        return policy_wants_hmac(o) && o->password.size > 0;
+    return o->confident || o->password.size > 0;
+}
+
+static const struct session_want hmac_session = {TPM_SESSION_HMAC, TPM2_ALG_SHA256};
+
+static struct session_want policy_session(const struct tpm_object *o)
+{
+    return (struct session_want){TPM_SESSION_POLICY, o->pub.publicArea.nameAlg};
+}
+
+static bool sessions_are_there(const struct tpm_object *o)
+{
+    struct session_want policy = policy_session(o);
+    return (!wants_policy(o) || session_fits(o->tpm, &policy, &o->parent_name)) &&
+           (!wants_hmac(o) || session_fits(o->tpm, &hmac_session, &o->parent_name));
+}
+
+static tt_rc sessions_start(const struct tpm_object *o, const struct tpm_parent *parent, struct tt_error *err)
+{
+    struct session_want policy = policy_session(o);
+    if (wants_policy(o))
+        TT_TRY(session_open(o->tpm, &policy, parent, err));
+    if (wants_hmac(o))
+        TT_TRY(session_open(o->tpm, &hmac_session, parent, err));
+    return TT_OK;
+}
+
+/* With the parent in the chip: start the sessions, which are salted to it, and load the object. */
+static tt_rc with_parent(struct tpm_object *o, const struct parent_want *want, bool sessions,
+                         struct tt_error *err)
+{
+    struct tpm_parent parent;
+    TT_TRY(parent_acquire(&parent, o->tpm, want, err));
+    tt_rc rc = sessions ? sessions_start(o, &parent, err) : TT_OK;
+    if (rc == TT_OK && o->handle == ESYS_TR_NONE)
+        rc = load_under(o, &parent, err);
+    parent_release(o->tpm, &parent);
+    return rc;
+}
+
+static tt_rc under_parent(struct tpm_object *o, bool sessions, struct tt_error *err)
+{
+    struct parent_want want = {.handle = o->file.parent, .rsa = o->file.rsa_parent, .name = &o->parent_name};
+    if (want.handle != TPM2_RH_ENDORSEMENT)
+        return with_parent(o, &want, sessions, err);
+    /* The draft names the EK's template H there, the implementation it came from derives a storage key. */
+    struct tt_error first = {0};
+    tt_rc rc = with_parent(o, &want, sessions, &first);
+    want.ek_template = true;
+    if (rc != TT_OK && with_parent(o, &want, sessions, NULL) == TT_OK)
+        return TT_OK;
+    if (rc != TT_OK && err != NULL)
+        *err = first;
+    return rc;
+}
+
+/* A persistent object whose TPM was opened again: is it the same one? */
+static tt_rc object_find_again(struct tpm_object *o, struct tt_error *err)
+{
+    TPM2B_PUBLIC pub;
+    TPM2B_NAME before = o->name;
+    TT_TRY(persistent_open(&o->handle, &pub, o->tpm, o->at, err));
+    TT_TRY(take_name(o, err));
+    bool same = before.size == o->name.size && memcmp(before.name, o->name.name, before.size) == 0;
+    o->name = before;
+    if (same)
+        return TT_OK;
+    (void)Esys_TR_Close(o->tpm->esys, &o->handle);
+    o->handle = ESYS_TR_NONE;
+    return error_set(err, TT_ERR_TPM, "another key than before is at 0x%08x in the TPM", o->at);
+}
+
+static tt_rc object_ready(struct tpm_object *o, bool sessions, struct tt_error *err)
+{
+    object_sync(o);
+    if (o->persistent && o->handle == ESYS_TR_NONE)
+        TT_TRY(object_find_again(o, err));
+    bool missing = sessions && !sessions_are_there(o);
+    if (o->handle != ESYS_TR_NONE && !missing)
+        return TT_OK;
+    if (o->handle == ESYS_TR_NONE) {
+        object_evict(o->tpm);
+        (void)object_restore(o);
+    }
+    if (o->handle == ESYS_TR_NONE || missing)
+        TT_TRY(under_parent(o, sessions, err));
+    if (!o->persistent)
+        o->tpm->resident = o;
+    if (o->has_password && Esys_TR_SetAuth(o->tpm->esys, o->handle, &o->password) != TSS2_RC_SUCCESS)
+        return error_set(err, TT_ERR_INTERNAL, "cannot set the key's password");
+    return o->name.size > 0 ? TT_OK : take_name(o, err);
+}
+
+tt_rc object_load(struct tpm_object *o, struct tt_error *err)
+{
+    return object_ready(o, false, err);
+}
+
+/* It is no longer in the TPM, as far as we know: forget it and the sessions, which a restart takes, too. */
+static void object_forget(struct tpm_object *o)
+{
+    object_sync(o);
+    if (!o->persistent)
+        tpm_flush(o->tpm, &o->handle); /* where it was only the session: nothing may be left behind */
+    if (o->tpm->resident == o)
+        o->tpm->resident = NULL;
+    Esys_Free(o->saved);
+    o->saved = NULL;
+    session_close(o->tpm, TPM_SESSION_HMAC);
+    session_close(o->tpm, TPM_SESSION_POLICY);
+}
+
+static tt_rc prepare_once(struct tpm_object *o, struct tt_error *err)
+{
+    TT_TRY(object_ready(o, true, err));
+    if (wants_policy(o) && o->tpm->sessions[TPM_SESSION_POLICY].ready != o)
+        return policy_run(o, err);
+    return TT_OK;
+}
+
+tt_rc object_prepare(struct tpm_object *o, struct tt_error *err)
+{
+    struct tt_error why = {0};
+    o->tpm->last_failure = TSS2_RC_SUCCESS;
+    tt_rc rc = prepare_once(o, &why);
+    if (rc == TT_OK)
+        return TT_OK;
+    TSS2_RC code = o->tpm->last_failure;
+    if (tpm_rc_is(code, TPM2_RC_REFERENCE_H0) || session_is_lost(code)) {
+        object_forget(o);
+        return prepare_once(o, err);
+    }
+    if (err != NULL && err->text[0] == '\0')
+        *err = why;
+    return rc;
+}
+
+/* ---- one command ---- */
+
+struct object_use object_use_start(struct tpm_object *o, const char *what, TPMA_SESSION attributes)
+{
+    return (struct object_use){
+        .o = o, .op = tpm_op_start(o->tpm, what), .attributes = attributes, .session = ESYS_TR_PASSWORD};
+}
+
+static tt_rc refused_before(struct tt_error *err)
+{
+    (void)error_set(err, TT_ERR_AUTH,
+                    "the TPM refused the key's password before; it is not tried again, since the TPM counts");
+    error_hint(err, "start again with the right password");
+    return TT_ERR_AUTH;
+}
+
+tt_rc object_use_begin(struct object_use *use, struct tt_error *err)
+{
+    struct tpm_object *o = use->o;
+    if (o->refused)
+        return refused_before(err);
+    TT_TRY(object_usable(o, err));
+    TT_TRY(object_prepare(o, err));
+    use->op = tpm_op_start(o->tpm, use->op.what);
+    if (wants_policy(o))
+        use->session = session_use(o->tpm, TPM_SESSION_POLICY, use->attributes);
+    else if (wants_hmac(o))
+        use->session = session_use(o->tpm, TPM_SESSION_HMAC, use->attributes);
+    return TT_OK;
+}
+
+/* The TPM was restarted, or somebody flushed what was ours. */
+static bool object_lost(struct tpm_object *o, TSS2_RC rc)
+{
+    bool lost = session_is_lost(rc) || (!o->persistent && tpm_rc_is(rc, TPM2_RC_REFERENCE_H0));
+    if (lost)
+        object_forget(o);
+    return lost;
+}
+
+bool object_use_again(struct object_use *use)
+{
+    struct tpm_object *o = use->o;
+    struct tpm_session *policy = &o->tpm->sessions[TPM_SESSION_POLICY];
+    bool used_policy = wants_policy(o) && policy->open;
+    if (used_policy) { /* a success resets the session; after a failure its state is not known */
+        policy->ready = NULL;
+        policy->dirty = use->op.rc != TSS2_RC_SUCCESS;
+    }
+    if (use->attempt++ > 0 || use->op.rc == TSS2_RC_SUCCESS)
+        return false;
+    return object_lost(o, use->op.rc) || (used_policy && tpm_rc_is(use->op.rc, TPM2_RC_PCR_CHANGED));
+}
+
+tt_rc object_use_end(struct object_use *use, struct tt_error *err)
+{
+    bool counts = (use->o->pub.publicArea.objectAttributes & TPMA_OBJECT_NODA) == 0;
+    if (counts && tpm_rc_is(use->op.rc, TPM2_RC_AUTH_FAIL))
+        use->o->refused = true;
+    return tpm_op_end(&use->op, err);
+}
+
+/* ---- opening ---- */
+
+static struct tpm_object *object_new(struct tt_tpm *tpm)
+{
+    struct tpm_object *o = mem_alloc(sizeof *o);
+    if (o != NULL) {
+        o->tpm = tpm;
+        o->opening = tpm->meter.openings;
+        o->handle = ESYS_TR_NONE;
+    }
+    return o;
+}
+
+void object_free(struct tpm_object *o)
+{
+    if (o == NULL)
+        return;
+    for (int kind = 0; kind < TPM_SESSIONS; kind++)
+        if (o->tpm->sessions[kind].ready == o) {
+            o->tpm->sessions[kind].ready = NULL;
+            o->tpm->sessions[kind].dirty = true;
+        }
+    object_unload(o);
+    Esys_Free(o->saved);
+    keyfile_free(&o->file);
+    mem_free(o);
+}
+
+static tt_rc take_secret(struct tpm_object *o, const struct tpm_secret *secret, struct tt_error *err)
+{
+    if (secret == NULL || !secret->given)
+        return TT_OK;
+    if (secret->password.len > sizeof o->password.buffer)
+        return error_set(err, TT_ERR_AUTH, "the password is too long: a TPM takes at most %zu bytes",
+                         sizeof o->password.buffer);
+    o->has_password = true;
+    o->password.size = (UINT16)secret->password.len;
+    if (secret->password.len > 0)
+        memcpy(o->password.buffer, secret->password.data, secret->password.len);
+    return TT_OK;
+}
+
+static tt_rc take_areas(struct tpm_object *o, struct tt_error *err)
+{
+    const struct keyfile *f = &o->file;
+    size_t pub_end = 0, priv_end = 0, seed_end = 0;
+    if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(f->pubkey.data, f->pubkey.len, &pub_end, &o->pub) != TSS2_RC_SUCCESS ||
+        pub_end != f->pubkey.len)
+        return error_set(err, TT_ERR_DECODE, "the key file's public area is damaged");
+    if (Tss2_MU_TPM2B_PRIVATE_Unmarshal(f->privkey.data, f->privkey.len, &priv_end, &o->priv) !=
+            TSS2_RC_SUCCESS ||
+        priv_end != f->privkey.len)
+        return error_set(err, TT_ERR_DECODE, "the key file's private area is damaged");
+    o->to_import = f->secret.len > 0;
+    if (o->to_import && (Tss2_MU_TPM2B_ENCRYPTED_SECRET_Unmarshal(f->secret.data, f->secret.len, &seed_end,
+                                                                  &o->seed) != TSS2_RC_SUCCESS ||
+                         seed_end != f->secret.len))
+        return error_set(err, TT_ERR_DECODE, "the key file's secret (the import seed) is damaged");
+    if (f->kind == KEYFILE_IMPORTABLE && !o->to_import)
+        return error_set(err, TT_ERR_DECODE, "the key file is of the importable type and lacks its secret");
+    if (f->kind == KEYFILE_LOADABLE && o->to_import)
+        return error_set(err, TT_ERR_DECODE, "the key file is of the loadable type and has a secret");
+    if (f->parent_name.len <= sizeof o->parent_name.name && f->parent_name.len > 0) {
+        o->parent_name.size = (UINT16)f->parent_name.len;
+        memcpy(o->parent_name.name, f->parent_name.data, f->parent_name.len);
+    }
+    return TT_OK;
+}
+
+tt_rc object_from_file(struct tpm_object **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                       const struct tpm_secret *secret, struct tt_error *err)
+{
+    TT_AUTO(object_free_auto) struct tpm_object *o = object_new(tpm);
+    if (o == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    TT_TRY(keyfile_parse(&o->file, pem, err));
+    TT_TRY(take_areas(o, err));
+    TT_TRY(take_secret(o, secret, err));
+    *ret = TT_TAKE(o);
+    return TT_OK;
+}
+
+tt_rc object_from_handle(struct tpm_object **ret, struct tt_tpm *tpm, uint32_t handle,
+                         const struct tpm_secret *secret, struct tt_error *err)
+{
+    if (handle >> 24 != TPM2_HT_PERSISTENT)
+        return error_set(err, TT_ERR_USAGE, "0x%08x is not a persistent handle (0x81000000 to 0x81ffffff)",
+                         handle);
+    TT_AUTO(object_free_auto) struct tpm_object *o = object_new(tpm);
+    if (o == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    o->persistent = true;
+    o->at = handle;
+    o->file.parent = KEYFILE_PARENT_SRK; /* to salt sessions; what its parent is cannot be known */
+    o->file.empty_auth = true;
+    TT_TRY(persistent_open(&o->handle, &o->pub, tpm, handle, err));
+    TT_TRY(take_secret(o, secret, err));
+    if (o->has_password && Esys_TR_SetAuth(tpm->esys, o->handle, &o->password) != TSS2_RC_SUCCESS)
+        return error_set(err, TT_ERR_INTERNAL, "cannot set the key's password");
+    TT_TRY(take_name(o, err));
+    *ret = TT_TAKE(o);
+    return TT_OK;
+}
+
+/* ---- what it needs ---- */
+
+/* An empty password must not be tried where a wrong one brings the TPM nearer to its lockout. A file that
+ * says emptyAuth is believed (tpm2-openssl makes such keys): should it be wrong, object_use_end sees to it
+ * that it is tried once. About a persistent key nobody says anything. */
+tt_rc object_usable(const struct tpm_object *o, struct tt_error *err)
+{
+    TPMA_OBJECT a = o->pub.publicArea.objectAttributes;
+    if (o->has_password || wants_policy(o))
+        return TT_OK; /* a policy's statements are looked at when it is run: one branch may need no password
+                       */
+    if (!o->file.empty_auth) {
+        (void)error_set(err, TT_ERR_AUTH, "the key needs a password, and none was given");
+        error_hint(err, "give it with --auth-file FILE, --auth-fd N or --auth-credential NAME");
+        return TT_ERR_AUTH;
+    }
+    if (o->persistent && (a & TPMA_OBJECT_NODA) == 0) {
+        (void)error_set(
+            err, TT_ERR_AUTH,
+            "the key counts wrong passwords (it is not noDA), and no password was given; the empty "
+            "one is not tried unasked");
+        error_hint(err, "give its password, or say with --auth-empty that it has none; `tpmtls key create` "
+                        "makes keys without a password noDA");
+        return TT_ERR_AUTH;
+    }
+    if ((a & TPMA_OBJECT_USERWITHAUTH) == 0) {
+        (void)error_set(err, TT_ERR_AUTH, "the key can only be used under a policy, and %s",
+                        o->persistent ? "a persistent handle does not tell which"
+                                      : "its file does not say which");
+        error_hint(err, "use the key file, which holds the policy's statements");
+        return TT_ERR_AUTH;
+    }
+    return TT_OK;
+}

@@ -1,0 +1,31 @@
+/* tpm/reopen.h: what is done when the TPM went away, forgot what was loaded, or was given up: everything is
+ * opened and loaded again, once. Layer: tpm.
+ *
+ * After tpm_reopen no handle from before means anything: objects and sessions are forgotten (object.c
+ * compares meter.openings), and loaded again by their next use. */
+#ifndef TPM_REOPEN_H
+#define TPM_REOPEN_H
+
+#include "base/rc.h"
+#include "tpmtls/key.h"
+
+/* tpm_can_reopen: remember how the TPM was opened. */
+TT_MUST_USE tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err);
+TT_MUST_USE tt_rc tpm_reopen(struct tt_tpm *tpm, struct tt_error *err);
+
+/* struct tpm_try: something that is done once more after a loss:
+ *     struct tpm_try try;
+ *     tt_rc rc = tpm_try_start(&try, tpm, &why);
+ *     if (rc == TT_OK) do
+ *         rc = sign(..., &why);
+ *     while (tpm_try_again(&try, rc, &why)); */
+struct tpm_try {
+    struct tt_tpm *tpm;
+    unsigned tries;
+};
+/* tpm_try_start: opens the TPM again if it was lost before. */
+TT_MUST_USE tt_rc tpm_try_start(struct tpm_try *ret, struct tt_tpm *tpm, struct tt_error *err);
+/* tpm_try_again: true: the TPM was lost, is there again, and why was cleared. */
+bool tpm_try_again(struct tpm_try *t, tt_rc rc, struct tt_error *why);
+
+#endif

@@ -1,0 +1,65 @@
+/* tpm/session.c: start, keep and drop the salted sessions. Layer: tpm. TPM 2.0 part 3, section 11.1
+ * (StartAuthSession). The name of the key that salts is the caller's to check, before. */
+#include "tpm/session.h"
+
+#include <string.h>
+
+bool session_fits(const struct tt_tpm *tpm, const struct session_want *want, const TPM2B_NAME *salt)
+{
+    const struct tpm_session *s = &tpm->sessions[want->kind];
+    return s->open && s->hash == want->hash &&
+           (salt->size == 0 ||
+            (salt->size == s->salt.size && memcmp(salt->name, s->salt.name, salt->size) == 0));
+}
+
+tt_rc session_open(struct tt_tpm *tpm, const struct session_want *want, const struct tpm_parent *salt,
+                   struct tt_error *err)
+{
+    static const TPMT_SYM_DEF cipher = {
+        .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
+    struct tpm_session *s = &tpm->sessions[want->kind];
+    if (session_fits(tpm, want, &salt->name))
+        return TT_OK;
+    session_close(tpm, want->kind);
+    ESYS_TR handle = ESYS_TR_NONE;
+    struct tpm_op op = tpm_op_start(tpm, "start an encrypted session");
+    do
+        op.rc = Esys_StartAuthSession(
+            tpm->esys, salt->object, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL,
+            want->kind == TPM_SESSION_POLICY ? TPM2_SE_POLICY : TPM2_SE_HMAC, &cipher, want->hash, &handle);
+    while (tpm_op_again(&op));
+    TT_TRY(tpm_op_end(&op, err));
+    *s = (struct tpm_session){.open = true, .hash = want->hash, .handle = handle, .salt = salt->name};
+    return TT_OK;
+}
+
+ESYS_TR session_use(struct tt_tpm *tpm, enum tpm_session_kind kind, TPMA_SESSION attributes)
+{
+    struct tpm_session *s = &tpm->sessions[kind];
+    (void)Esys_TRSess_SetAttributes(tpm->esys, s->handle, attributes | TPMA_SESSION_CONTINUESESSION, 0xff);
+    return s->handle;
+}
+
+void session_forget(struct tt_tpm *tpm, enum tpm_session_kind kind)
+{
+    struct tpm_session *s = &tpm->sessions[kind];
+    if (s->open)
+        (void)Esys_TR_Close(tpm->esys, &s->handle);
+    *s = (struct tpm_session){.open = false};
+}
+
+void session_close(struct tt_tpm *tpm, enum tpm_session_kind kind)
+{
+    struct tpm_session *s = &tpm->sessions[kind];
+    if (s->open)
+        tpm_flush(tpm, &s->handle);
+    *s = (struct tpm_session){.open = false};
+}
+
+bool session_is_lost(TSS2_RC rc)
+{
+    for (TPM2_RC code = TPM2_RC_REFERENCE_S0; code <= TPM2_RC_REFERENCE_S6; code++)
+        if (tpm_rc_is(rc, code))
+            return true;
+    return false;
+}

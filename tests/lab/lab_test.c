@@ -1,0 +1,40 @@
+/* tests/lab/lab_test.c */
+#include "lab_test.h"
+
+#include <tss2/tss2_tctildr.h>
+
+#include "base/mem.h"
+#include "lab/chip.h"
+
+struct tt_tpm *lab_open(const struct temp_tpm *chip, const char *options)
+{
+    char config[512];
+    struct tt_tpm *tpm = NULL;
+    struct tt_error err = {0};
+    (void)snprintf(config, sizeof config, "%s:%s", options, chip->tcti);
+    TSS2_TCTI_CONTEXT *tcti = lab_tcti_new(config);
+    if (tcti == NULL)
+        fail_msg("cannot open %s", config);
+    assert_ok(tpm_open_tcti(&tpm, tcti, lab_tcti_close, config, &err), &err);
+    return tpm;
+}
+
+void lab_flush(const struct temp_tpm *chip)
+{
+    struct lab_chip *c = mem_alloc(sizeof *c);
+    assert_non_null(c);
+    assert_int_equal(Tss2_TctiLdr_Initialize(chip->tcti, &c->inner), TSS2_RC_SUCCESS);
+    lab_chip_forget(c);
+    Tss2_TctiLdr_Finalize(&c->inner);
+    mem_free(c);
+}
+
+tt_rc lab_sign(struct tt_key *key, struct tt_error *err)
+{
+    uint8_t sig[1024];
+    size_t len = 0;
+    uint16_t scheme = 0;
+    (void)tt_key_schemes(key, &scheme, 1);
+    *err = (struct tt_error){0};
+    return tt_key_sign(key, scheme, text_bytes("message"), sig, sizeof sig, &len, err);
+}
