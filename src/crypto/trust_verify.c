@@ -199,7 +199,8 @@ static void limit_to(struct validity *when, const X509 *x)
     when->until = until < when->until ? until : when->until;
 }
 
-/* "the digitalSignature bit MUST be set if the Key Usage extension is present" (RFC 9846 section 4.5.1.2). */
+/* "the digitalSignature bit MUST be set if the Key Usage extension is present" (RFC 9846 section 4.5.1.2): a
+ * rule of TLS, so it holds for a chain that nobody verifies, too. */
 static tt_rc judge_usage(struct path *p, struct tt_error *err)
 {
     if ((X509_get_key_usage(p->leaf) & X509v3_KU_DIGITAL_SIGNATURE) != 0)
@@ -217,7 +218,6 @@ static tt_rc judge_chain(struct path *p, struct tt_error *err)
         TT_TRY(find_path(p, NULL, err));
         TT_TRY(demand_pin(p, err));
     }
-    TT_TRY(judge_usage(p, err));
     for (int i = 0; i < sk_X509_num(p->built); i++)
         limit_to(&p->when, sk_X509_value(p->built, i));
     if (p->built == NULL)
@@ -244,6 +244,7 @@ static tt_rc judge(struct path *p, struct tt_error *err)
         p->verdict.not_after = 0;
     if (p->trust != NULL)
         TT_TRY(judge_chain(p, err));
+    TT_TRY(judge_usage(p, err));
     return leaf_key(p, err);
 }
 

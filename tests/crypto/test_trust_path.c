@@ -248,12 +248,16 @@ static void unreadable_certificates(void **state)
     pubkey_free(v.leaf_key);
 }
 
+/* Anybody, but not for anything: the rules for what may sign are those of TLS. */
 static void insecure_accepts_any(void **state)
 {
     (void)state;
-    struct trust_verdict v = trial_accept(
-        &(struct trial){.lib = w.lib, .trust = NULL, .chain = {w.stranger}, .require_ocsp = true});
+    const struct node *nobody = w.direct;
+    struct trust_verdict v =
+        trial_accept(&(struct trial){.lib = w.lib, .trust = NULL, .chain = {nobody}, .require_ocsp = true});
     assert_int_equal(v.basis, TRUST_NOT_JUDGED);
+    trial_refuse(&(struct trial){.lib = w.lib, .trust = NULL, .chain = {w.stranger}},
+                 TT_ALERT_UNSUPPORTED_CERTIFICATE, "does not allow digital signatures", "digitalSignature");
 }
 
 int main(void)
