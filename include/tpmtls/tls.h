@@ -220,9 +220,6 @@ struct tt_conn_options {
                                 certificate (RFC 9525) and, for a DNS name, sent as server_name. Required for
                                 a client unless verification is switched off. Copied. */
     int64_t now; /* seconds since 1970-01-01 UTC: the time certificates are judged at; see tt_conn_set_now */
-    int64_t
-        now_ms; /* the same in milliseconds, which the age of a ticket is counted in; 0: 1,000 times now. Set
-                   it where sessions are offered: by whole seconds, one of this second is yet to come. */
     int64_t now_ms; /* the same in milliseconds; when it is set `now` is not looked at. Sessions need it: with
                        whole seconds one that has just come is not yet there, and its age is told wrong. */
     struct tt_session *const
