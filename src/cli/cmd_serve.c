@@ -11,7 +11,8 @@
 
 static const char usage[] =
     "usage: tpmtls serve ADDR:PORT --key FILE --cert FILE [--client-ca FILE [--require-client-cert]]\n"
-    "                    [--echo | --www | --exec CMD] [--accept N] [--alpn A,B] [--sign-deadline MS] [--trace]\n";
+    "                    [--echo | --www | --exec CMD] [--accept N] [--alpn A,B] [--sign-deadline MS] "
+    "[--trace]\n";
 static const char help[] =
     "\n"
     "Accepts TLS 1.3 connections. Port 0 lets the system choose; the address is printed on stderr. A peer "
