@@ -498,6 +498,7 @@ int main(int argc, char **argv)
     char spec[256], address[ADDRESS_TEXT_MAX] = "";
     int pipe_fd[2];
     find_lab();
+    /* cppcheck-suppress invalidFunctionArg ; -1 is what an anonymous mapping takes */
     seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (seen == MAP_FAILED)
         die("shared memory");
