@@ -36,6 +36,18 @@ lint libcmocka-dev the tests are checked as well
 fuzz clang libFuzzer is part of it
 fuzz libclang-rt-dev the sanitizers and the fuzzer of clang
 fuzz llvm names the functions in a crash report
+interop libnss3-tools NSS: tstclnt, selfserv, certutil
+interop golang-go crypto/tls of Go
+interop openjdk-17-jdk-headless JSSE of Java
+interop nodejs tls of Node
+interop erlang-base Erlang
+interop erlang-ssl ssl of Erlang
+interop nginx-core a TLS server and, as a proxy, a client
+interop libnginx-mod-stream TLS in front of plain TCP
+interop haproxy another
+interop stunnel4 another
+interop curl a client
+interop libwolfssl-dev wolfSSL
 debian13 debootstrap makes the Debian 13 root
 '
 

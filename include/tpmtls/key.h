@@ -79,9 +79,9 @@ struct tt_key_params {
     const char *pcrs;     /* "sha256:0,2,7": usable only while these PCRs have their present values */
     const char
         *secret_of; /* "owner", "endorsement", "lockout": whoever uses the key must know that password */
-    struct tt_bytes signer;  /* a public key, PEM or DER SubjectPublicKeyInfo: usable under policies that this key signs, which
-                                tt_policy_sign adds to the file; pcrs and secret_of are then demanded in
-                                addition, always */
+    struct tt_bytes signer;  /* a public key, PEM or DER SubjectPublicKeyInfo: usable under policies that this
+                                key signs, which  tt_policy_sign adds to the file; pcrs and secret_of are then
+                                demanded in  addition, always */
     const char *description; /* a mnemonic for the file */
 };
 
@@ -114,8 +114,8 @@ TT_API TT_MUST_USE tt_rc tt_key_wrap(char **ret_pem, const struct tt_wrap_params
 TT_API TT_MUST_USE tt_rc tt_key_import(char **ret_pem, struct tt_tpm *tpm,
                                        const struct tt_wrap_params *params, struct tt_error *err);
 
-/* tt_storage_public: the storage root key's public part (TPM2B_PUBLIC), which tt_key_wrap wants; to be freed with
- * tt_free. */
+/* tt_storage_public: the storage root key's public part (TPM2B_PUBLIC), which tt_key_wrap wants; to be freed
+ * with tt_free. */
 TT_API TT_MUST_USE tt_rc tt_storage_public(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm,
                                            struct tt_error *err);
 

@@ -415,6 +415,7 @@ struct tt_conn_info {
     uint16_t peer_scheme;     /* of the peer's */
     bool hello_retry_request; /* one was sent or received */
     bool resumed;
+    int64_t ticket_age_skew_ms; /* server, resumed: how much older its ticket is by the client's clock */
     struct tt_bytes alpn;
     struct tt_bytes server_name; /* server: what the client asked for */
     size_t peer_chain_len;

@@ -31,6 +31,7 @@
 #define ROUNDTRIPS   (ESTABLISHED * (RUN_S + 10) * 1000 / EVERY_MS)
 #define KEY_HANDLE   0x81000010
 #define MESSAGE_SIZE 64
+#define ROUNDS       3
 
 static void must(tt_rc rc, const struct tt_error *err)
 {
@@ -62,7 +63,7 @@ static struct server *the_server;
 /* struct seen: what the server notices, in memory shared by the processes. */
 struct seen {
     size_t refused;
-    double refused_ms[STORM + 2 * ESTABLISHED]; /* from the first byte to our alert */
+    double refused_ms[(STORM + ESTABLISHED) * ROUNDS]; /* from the first byte to our alert */
 };
 static struct seen *seen;
 
@@ -423,6 +424,30 @@ static void report_storm(struct report *r, const struct storm_result *s)
                                       (double)s->done * SIGN_MS / 1e3 / s->seconds, 0, 0.95});
 }
 
+/* struct round: one run without and one with the storm. */
+struct round {
+    double calm_median, calm, stormy_median, stormy, added;
+    struct storm_result storm;
+};
+
+static void one_round(struct round *ret, struct event_base *base, const struct identities *ids,
+                      const char *address)
+{
+    run_for(base, RUN_S);
+    ret->calm = p99(roundtrips, roundtrips_len);
+    ret->calm_median = median(roundtrips, roundtrips_len);
+    ret->storm = through_the_storm(base, ids, address);
+    ret->stormy = p99(roundtrips, roundtrips_len);
+    ret->stormy_median = median(roundtrips, roundtrips_len);
+    ret->added = ret->stormy > ret->calm ? ret->stormy - ret->calm : 0.001; /* 0 would be no figure */
+}
+
+static int by_added(const void *a, const void *b)
+{
+    const struct round *x = a, *y = b;
+    return compare(&x->added, &y->added);
+}
+
 static void measure(struct report *r, const struct identities *ids, const char *address)
 {
     static struct client clients[ESTABLISHED];
@@ -434,20 +459,20 @@ static void measure(struct report *r, const struct identities *ids, const char *
     }
     for (size_t i = 0; i < ESTABLISHED; i++)
         start_sending(&clients[i], i);
+    struct round rounds[ROUNDS];
     run_for(base, 1);
-    run_for(base, RUN_S);
-    double calm = p99(roundtrips, roundtrips_len), calm_median = median(roundtrips, roundtrips_len);
-    struct storm_result result = through_the_storm(base, ids, address);
-    double stormy = p99(roundtrips, roundtrips_len), stormy_median = median(roundtrips, roundtrips_len);
-    report_section(r, "Echo round trips on 50 established connections");
-    report_figure(r, &(struct figure){"calm_median_ms", "calm: median", "ms", calm_median, 0, 0});
-    report_figure(r, &(struct figure){"calm_p99_ms", "calm: p99", "ms", calm, 0, 0});
-    report_figure(r, &(struct figure){"storm_median_ms", "storm: median", "ms", stormy_median, 0, 0});
-    report_figure(r, &(struct figure){"storm_p99_ms", "storm: p99", "ms", stormy, 0, 0});
-    report_figure(r, &(struct figure){"added_p99_ms", "p99 added by the storm", "ms",
-                                      stormy > calm ? stormy - calm : 0.001, 3, 0});
+    for (size_t i = 0; i < ROUNDS; i++)
+        one_round(&rounds[i], base, ids, address);
+    qsort(rounds, ROUNDS, sizeof *rounds, by_added);
+    const struct round *m = &rounds[ROUNDS / 2];
+    report_section(r, "Echo round trips on 50 established connections; the median of three rounds");
+    report_figure(r, &(struct figure){"calm_median_ms", "calm: median", "ms", m->calm_median, 0, 0});
+    report_figure(r, &(struct figure){"calm_p99_ms", "calm: p99", "ms", m->calm, 0, 0});
+    report_figure(r, &(struct figure){"storm_median_ms", "storm: median", "ms", m->stormy_median, 0, 0});
+    report_figure(r, &(struct figure){"storm_p99_ms", "storm: p99", "ms", m->stormy, 0, 0});
+    report_figure(r, &(struct figure){"added_p99_ms", "p99 added by the storm", "ms", m->added, 3, 0});
     report_section(r, "The storm: 100 clients arrive together, the TPM signs in 200 ms, deadline 5 s");
-    report_storm(r, &result);
+    report_storm(r, &m->storm);
 }
 
 /* The lab's module is at the top of the build directory. */
@@ -473,6 +498,7 @@ int main(int argc, char **argv)
     char spec[256], address[ADDRESS_TEXT_MAX] = "";
     int pipe_fd[2];
     find_lab();
+    /* cppcheck-suppress invalidFunctionArg ; -1 is what an anonymous mapping takes */
     seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (seen == MAP_FAILED)
         die("shared memory");

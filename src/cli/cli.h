@@ -87,6 +87,8 @@ struct cli_key {
 TT_MUST_USE tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec,
                                struct tt_error *err);
 void cli_close_key(struct cli_key *k);
+/* cli_name_key: put the key's name in front of an error that lacks it. */
+void cli_name_key(struct tt_error *err, const char *spec);
 
 /* cli_read_password: the password of a software key, from --key-password-file (its first line), else asked on
  * the terminal (never on stdin). *ret is NUL-terminated, to be freed with tt_free. what names the key in the

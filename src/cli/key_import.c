@@ -119,7 +119,7 @@ static tt_rc run(struct import_options *o, const struct cli *cli, bool wrap, str
 
 static int end(const struct import_options *o, bool wrap)
 {
-    bool done = strcmp(o->out, "-") == 0;
+    bool done = o->out == NULL || strcmp(o->out, "-") == 0;
     if (!done && wrap)
         cli_note("wrote %s: the TPM that owns %s can use it as it is, or `tpmtls key import` it", o->out,
                  o->target);

@@ -157,24 +157,25 @@ static void describe_schemes(json_t *root, struct tt_tpm *tpm, struct tt_bytes p
     tt_key_free(k.key);
 }
 
-/* Whether this TPM can load it, where there is a TPM. */
-static void describe_load(json_t *root, const struct cli *cli, struct tt_bytes pem, bool needs_password)
+/* Whether this TPM can load it; where it cannot, or there is none, that is how the command ends, after all
+ * that the file says was shown. */
+static tt_rc describe_load(json_t *root, const struct cli *cli, struct tt_bytes pem, bool needs_password,
+                           struct tt_error *err)
 {
     struct tt_tpm *tpm = NULL;
-    struct tt_error err = {0};
-    if (cli_open_tpm(&tpm, cli, &err) != TT_OK) {
-        put(root, "loadable_here", json_sprintf("not tried: %s", err.text));
-        return;
+    tt_rc rc = cli_open_tpm(&tpm, cli, err);
+    if (rc != TT_OK) {
+        put(root, "loadable_here", json_string("not tried: the TPM cannot be opened"));
+        return rc;
     }
     put(root, "tpm", json_string(tt_tpm_describe(tpm)));
     put(root, "emulated", json_boolean(tt_tpm_is_emulated(tpm)));
-    if (tt_keyfile_try_load(tpm, pem, &err) == TT_OK) {
-        put(root, "loadable_here", json_string("yes"));
+    rc = tt_keyfile_try_load(tpm, pem, err);
+    put(root, "loadable_here", json_string(rc == TT_OK ? "yes" : "no"));
+    if (rc == TT_OK)
         describe_schemes(root, tpm, pem, needs_password);
-    } else {
-        put(root, "loadable_here", json_sprintf("no: %s", err.text));
-    }
     tt_tpm_close(tpm);
+    return rc;
 }
 
 /* ---- text ---- */
@@ -261,16 +262,19 @@ static tt_rc show_file(json_t **ret, bool *ret_is_file, const struct cli *cli, c
     struct tt_bytes pem = {(const uint8_t *)text, len};
     TT_TRY(tt_keyfile_inspect(&info, pem, err));
     *ret = describe_file(&info);
-    describe_load(*ret, cli, pem, info.needs_password);
-    return TT_OK;
+    return describe_load(*ret, cli, pem, info.needs_password, err);
 }
 
 static tt_rc show(json_t **ret, const struct cli *cli, const char *spec, struct tt_error *err)
 {
     bool is_file = false;
     struct cli_key k;
+    tt_rc rc = TT_OK;
     if (strncmp(spec, "handle:", 7) != 0)
-        TT_TRY(show_file(ret, &is_file, cli, spec, err));
+        rc = show_file(ret, &is_file, cli, spec, err);
+    if (rc != TT_OK && is_file)
+        cli_name_key(err, spec);
+    TT_TRY(rc);
     if (is_file)
         return TT_OK;
     TT_TRY(cli_open_key(&k, cli, spec, err));
@@ -288,7 +292,8 @@ int cmd_key_show(const struct cli *cli, int argc, char **argv)
         return end;
     if (argc - optind != 1)
         return cli_usage(key_usage, "which key? one FILE or handle:0x81...");
-    if (show(&root, cli, argv[optind], &err) != TT_OK)
+    tt_rc rc = show(&root, cli, argv[optind], &err);
+    if (root == NULL)
         return cli_fail(&err);
     if (cli->json) {
         (void)json_dumpf(root, stdout, JSON_COMPACT);
@@ -297,5 +302,5 @@ int cmd_key_show(const struct cli *cli, int argc, char **argv)
         print_text(root);
     }
     json_decref(root);
-    return CLI_OK;
+    return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }

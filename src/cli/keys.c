@@ -152,7 +152,7 @@ static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *pat
 }
 
 /* Errors from below know the TPM or the bytes, not the file's name. */
-static void name_the_key(struct tt_error *err, const char *spec)
+void cli_name_key(struct tt_error *err, const char *spec)
 {
     if (err == NULL || strstr(err->text, spec) != NULL)
         return;
@@ -175,7 +175,7 @@ tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec,
     }
     if (rc != TT_OK) {
         if (k.tpm != NULL || rc == TT_ERR_DECODE || rc == TT_ERR_AUTH)
-            name_the_key(err, spec);
+            cli_name_key(err, spec);
         cli_close_key(&k);
         return rc;
     }

@@ -60,19 +60,22 @@ static tt_rc from_file(char **ret, const char *source, struct tt_error *err)
     return read_line(ret, fd, source, err);
 }
 
-static tt_rc from_terminal(char **ret, const char *what, struct tt_error *err)
+/* struct question: whose password, and what is said where nobody can be asked. */
+struct question {
+    const char *what, *state, *hint;
+};
+
+static tt_rc from_terminal(char **ret, const struct question *q, struct tt_error *err)
 {
     TT_AUTO(fd_close_auto) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
     struct termios before, silent;
     if (tty < 0 || tcgetattr(tty, &before) != 0) {
-        (void)error_set(err, TT_ERR_AUTH, "%s needs a password, and there is no terminal to ask for it",
-                        what);
-        error_hint(err,
-                   "a software key's: tpmtls --key-password-file FILE|fd:N COMMAND; a TPM key's: --auth-file "
-                   "FILE, --auth-fd N or --auth-credential NAME");
+        (void)error_set(err, TT_ERR_AUTH, "%s %s, and there is no terminal to ask for its password", q->what,
+                        q->state);
+        error_hint(err, "%s", q->hint);
         return TT_ERR_AUTH;
     }
-    dprintf(tty, "password of %s: ", what);
+    dprintf(tty, "password of %s: ", q->what);
     silent = before;
     silent.c_lflag &= (tcflag_t) ~(unsigned)ECHO;
     (void)tcsetattr(tty, TCSAFLUSH, &silent);
@@ -90,8 +93,11 @@ bool cli_has_terminal(void)
 
 tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what, struct tt_error *err)
 {
+    const struct question q = {
+        what, "is encrypted",
+        "tpmtls --key-password-file FILE COMMAND reads it from a file (fd:N: from a descriptor)"};
     return cli->key_password_file != NULL ? from_file(ret, cli->key_password_file, err)
-                                          : from_terminal(ret, what, err);
+                                          : from_terminal(ret, &q, err);
 }
 
 /* ---- keys in the TPM ---- */
@@ -123,11 +129,13 @@ static tt_rc ask(char **ret, const struct cli_auth_want *want, struct tt_error *
     char again[256];
     TT_AUTO(mem_free_auto) char *first = NULL;
     TT_AUTO(mem_free_auto) char *second = NULL;
-    TT_TRY(from_terminal(&first, want->what, err));
+    static const char hint[] = "give it with --auth-file FILE, --auth-fd N or --auth-credential NAME";
+    const struct question q = {want->what, "needs a password", hint}, q2 = {again, "needs a password", hint};
+    TT_TRY(from_terminal(&first, &q, err));
     (void)snprintf(again, sizeof again, "%s, again", want->what);
     if (want->is_new) {
-        TT_TRY(from_terminal(&second, again, err));
-        if (strcmp(first, second) != 0)
+        TT_TRY(from_terminal(&second, &q2, err));
+        if (first == NULL || second == NULL || strcmp(first, second) != 0)
             return error_set(err, TT_ERR_AUTH, "the two passwords are not the same");
     }
     *ret = TT_TAKE(first);

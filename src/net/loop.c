@@ -7,7 +7,9 @@ tt_rc loop_new(struct event_base **ret, bool any_fd, struct tt_error *err)
 {
     struct event_config *config = event_config_new();
     struct event_base *base = NULL;
-    if (config != NULL && (!any_fd || event_config_require_features(config, EV_FEATURE_FDS) == 0))
+    /* The coarse clock stands still for 4 ms: stream_gate tells turns by it, and deadlines are shorter. */
+    if (config != NULL && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0 &&
+        (!any_fd || event_config_require_features(config, EV_FEATURE_FDS) == 0))
         base = event_base_new_with_config(config);
     if (config != NULL)
         event_config_free(config);

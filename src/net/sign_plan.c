@@ -142,7 +142,8 @@ static uint64_t remaining(const struct sign_plan *p, uint64_t now)
 {
     if (p->running == NULL)
         return 0;
-    uint64_t elapsed = now - p->running->started_at, median = plan_median(p);
+    uint64_t started = p->running->started_at, median = plan_median(p);
+    uint64_t elapsed = now > started ? now - started : 0; /* it may have begun since the caller looked */
     return elapsed < median ? median - elapsed : elapsed;
 }
 

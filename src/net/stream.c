@@ -247,7 +247,8 @@ static void on_run(evutil_socket_t fd, short what, void *arg)
     stream_run(arg);
 }
 
-/* The loop's cached time changes from turn to turn. Who is not let in is readable in the next turn, too. */
+/* The loop's cached time changes from turn to turn (loop.c sees to its precision). Who is not let in is
+ * readable in the next turn, too. */
 static bool must_wait(const struct stream *s)
 {
     struct stream_gate *gate = s->opt.gate;

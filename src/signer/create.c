@@ -115,6 +115,7 @@ static tt_rc create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_para
             (struct tt_bytes){(const uint8_t *)params->description, strlen(params->description)};
     if (rc == TT_OK)
         rc = tpm_create(ret_pem, tpm, what, err);
+    what->auth_policy = what->policy = (struct tt_bytes){NULL, 0}; /* they end with this function */
     policy_free(&policy);
     return rc == TT_OK ? TT_OK : error_set(err, rc, "cannot make the key's policy");
 }

@@ -134,7 +134,7 @@ tt_rc tt_keyfile_inspect(struct tt_keyfile_info *ret, struct tt_bytes pem, struc
     TT_TRY(keyfile_parse(&f, pem, err));
     struct tt_keyfile_info *info = mem_alloc(sizeof *info);
     tt_rc rc = info == NULL ? error_set(err, TT_ERR_MEMORY, "out of memory") : take_file(info, &f, err);
-    if (rc == TT_OK)
+    if (rc == TT_OK && info != NULL)
         *ret = *info;
     mem_free(info);
     keyfile_free(&f);

@@ -7,6 +7,7 @@
 #include "crypto/compress.h"
 #include "tls/record.h"
 #include "tls/ticket.h"
+#include "wire/reader.h"
 #include "wire/writer.h"
 
 bool u16_list_has(const struct u16_list *list, uint16_t v)
@@ -183,10 +184,21 @@ static struct tt_bytes bytes_put(uint8_t **at, struct tt_bytes from)
     return copy;
 }
 
+/* RFC 6962 section 3.3: opaque SerializedSCT<1..2^16-1>; SerializedSCT sct_list<1..2^16-1>. */
+static bool sct_list_is_well_formed(struct tt_bytes list)
+{
+    struct reader r = reader_of(list), items = reader_of(list.len > 0 ? rd_vec16(&r, 1) : list);
+    while (rd_left(&items) > 0)
+        (void)rd_vec16(&items, 1);
+    return rd_done(&r) == TT_OK && rd_done(&items) == TT_OK;
+}
+
 tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id, struct tt_error *err)
 {
     if (cfg->frozen || cfg->identities_len == CONFIG_MAX_IDENTITIES)
         return error_set(err, TT_ERR_USAGE, "the configuration takes no more identities");
+    if (!sct_list_is_well_formed(id->sct_list))
+        return error_set(err, TT_ERR_USAGE, "the list of signed certificate timestamps is malformed");
     if (id->chain_len < 1 || id->chain_len > CONFIG_MAX_LIST)
         return error_set(err, TT_ERR_USAGE, "an identity needs 1 to %d certificates", CONFIG_MAX_LIST);
     struct identity copy = {.chain_len = id->chain_len, .key = id->key};

@@ -244,6 +244,7 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .peer_scheme = c->peer_scheme,
                                  .hello_retry_request = c->hello_retry_request,
                                  .resumed = c->resumed,
+                                 .ticket_age_skew_ms = c->ticket_age_skew_ms,
                                  .alpn = buf_bytes(&c->alpn),
                                  .server_name = buf_bytes(&c->server_name),
                                  .peer_chain_len = c->peer_chain_len,

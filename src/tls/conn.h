@@ -77,6 +77,7 @@ struct tt_conn {
     uint8_t tickets_sent;     /* also the next ticket_nonce */
     int64_t authenticated_ms; /* when the peer was authenticated by a full handshake */
     int64_t peer_not_after;
+    int64_t ticket_age_skew_ms;                     /* server: the client's age of the ticket less ours */
     struct tt_session *sessions[CONN_MAX_SESSIONS]; /* client: received, oldest first */
     size_t sessions_len;
 

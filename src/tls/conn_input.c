@@ -270,8 +270,6 @@ tt_rc tt_conn_feed(struct tt_conn *c, const uint8_t *data, size_t len, size_t *r
         TT_TRY(input_step(c, data + used, len - used, &taken));
         used += taken;
     }
-    if (c->key_update_owed && !c->write_closed && buf_size(&c->out) == 0)
-        TT_TRY(conn_send_key_update(c, false));
     *ret_consumed = used;
     return TT_OK;
 }

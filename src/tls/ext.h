@@ -50,6 +50,8 @@ bool server_name_wants(const struct tt_conn *c, enum ext_place in);
 void server_name_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc server_name_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
 bool alpn_wants(const struct tt_conn *c, enum ext_place in);
+/* alpn_is_ours: is the name one that the configuration has. */
+bool alpn_is_ours(const struct tt_conn *c, struct tt_bytes name);
 void alpn_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc alpn_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
 

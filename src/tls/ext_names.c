@@ -81,6 +81,11 @@ static bool alpn_list_has(struct tt_bytes list, struct tt_bytes name)
     return false;
 }
 
+bool alpn_is_ours(const struct tt_conn *c, struct tt_bytes name)
+{
+    return alpn_list_has((struct tt_bytes){c->cfg->alpn, c->cfg->alpn_len}, name);
+}
+
 /* The server: our preference among the client's names. "In the event that the server supports no protocols
  * that the client advertises, then the server SHALL respond with a fatal "no_application_protocol" alert." */
 static tt_rc alpn_choose(struct tt_conn *c, struct tt_bytes offered)

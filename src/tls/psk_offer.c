@@ -28,8 +28,12 @@ void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt)
         if (s->psk.held)
             break;
     }
-    hs->offer_early = opt->early_data && hs->psks_len > 0 && hs->psks[0]->max_early_data > 0 &&
-                      u16_list_has(&c->cfg->suites, hs->psks[0]->suite);
+    const struct tt_session *first = hs->psks_len > 0 ? hs->psks[0] : NULL;
+    /* 0-RTT data is for the protocol of the session (section 4.3.10): one we do not offer cannot be chosen.
+     */
+    hs->offer_early = opt->early_data && first != NULL && first->max_early_data > 0 &&
+                      u16_list_has(&c->cfg->suites, first->suite) &&
+                      (buf_size(&first->alpn) == 0 || alpn_is_ours(c, buf_bytes(&first->alpn)));
 }
 
 /* "the client SHOULD NOT offer any pre-shared keys associated with a hash other than that of the selected
@@ -122,12 +126,10 @@ static bool ticket_in_scope(const struct tt_conn *c, const struct ticket_state *
 }
 
 /* Section 4.3.10: the first PSK, the same suite, fresh, never seen before. (Same ALPN: part of the scope.) */
-static bool early_data_acceptable(struct tt_conn *c, const struct ticket_state *t, uint32_t obfuscated_age,
-                                  struct tt_bytes binder)
+static bool early_data_acceptable(struct tt_conn *c, const struct ticket_state *t, struct tt_bytes binder)
 {
     const struct hs *hs = c->hs;
-    int64_t age = (int64_t)(uint32_t)(obfuscated_age - t->age_add), ours = c->now_ms - t->issued_ms;
-    int64_t apart = age > ours ? age - ours : ours - age;
+    int64_t skew = c->ticket_age_skew_ms, apart = skew < 0 ? -skew : skew;
     return ext_seen(c, EXT_EARLY_DATA) && hs->psk_index == 0 && !c->hello_retry_request &&
            c->cfg->max_early_data > 0 && t->max_early_data > 0 && t->suite == c->suite->id &&
            apart <= AGE_TOLERANCE_MS && ticket_first_use(c->cfg->tickets, binder, t->issued_ms, c->now_ms);
@@ -157,7 +159,8 @@ static tt_rc ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint
     if (t->peer_chain.len > 0)
         TT_OWN(c, buf_append(&c->peer_chain, t->peer_chain.data, t->peer_chain.len));
     c->peer_chain_len = t->peer_chain_len;
-    c->hs->accept_early = early_data_acceptable(c, t, age, binder);
+    c->ticket_age_skew_ms = (int64_t)(uint32_t)(age - t->age_add) - (c->now_ms - t->issued_ms);
+    c->hs->accept_early = early_data_acceptable(c, t, binder);
     return TT_OK;
 }
 

@@ -43,18 +43,18 @@ struct tpm_probe {
 struct tt_tpm {
     ESYS_CONTEXT *esys;
     struct meter meter;
-    char *where;              /* for sentences: "/dev/tpmrm0", "swtpm:path=..." */
-    bool software;            /* the way to it says that it is an emulator */
+    char *where;                 /* for sentences: "/dev/tpmrm0", "swtpm:path=..." */
+    bool software;               /* the way to it says that it is an emulator */
     struct tpm_object *resident; /* the one key of ours that is loaded now, or NULL */
     struct tpm_session sessions[TPM_SESSIONS];
     TSS2_RC last_failure; /* of the last command that failed */
     struct tpm_probe probes[TPM_PROBES];
     size_t probes_len;
-    TPMS_CONTEXT *srk;        /* the derived storage root key's saved context, or NULL */
+    TPMS_CONTEXT *srk; /* the derived storage root key's saved context, or NULL */
     unsigned srk_derivations;
     bool hashes_known; /* the one below is filled in */
     unsigned hashes;   /* bit n: TPM_ALG_ID n, SHA-1 to SHA-512 */
-    bool identified; /* the two below are filled in */
+    bool identified;   /* the two below are filled in */
     bool vendor_is_software;
     char description[256];
 };

@@ -52,23 +52,22 @@ static tt_rc new_sensitive(TPM2B_SENSITIVE_CREATE *ret, const struct tpm_new *wh
     if (what->data.len > 128) /* MAX_SYM_DATA */
         return error_set(err, TT_ERR_USAGE, "a TPM seals at most 128 bytes at once");
     s->userAuth.size = (UINT16)password->len;
-    if (password->len > 0)
+    if (password->len > 0 && password->data != NULL)
         memcpy(s->userAuth.buffer, password->data, password->len);
     s->data.size = (UINT16)what->data.len;
-    if (what->data.len > 0)
+    if (what->data.len > 0 && what->data.data != NULL)
         memcpy(s->data.buffer, what->data.data, what->data.len);
     return TT_OK;
 }
 
 /* struct create_call: the arguments of one TPM2_Create. */
 struct create_call {
-    const struct tpm_parent *parent;
     TPM2B_PUBLIC template;
     TPM2B_SENSITIVE_CREATE sensitive;
 };
 
-static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct create_call *call,
-                        struct tt_error *err)
+static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct tpm_parent *parent,
+                        const struct create_call *call, struct tt_error *err)
 {
     TPM2B_DATA outside = {0};
     TPML_PCR_SELECTION pcrs = {0};
@@ -76,15 +75,13 @@ static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct 
     TPM2B_PRIVATE *priv = NULL;
     ESYS_TR session = ESYS_TR_PASSWORD;
     if (call->sensitive.sensitive.userAuth.size > 0 || call->sensitive.sensitive.data.size > 0) {
-        TT_TRY(
-            session_open(tpm, &(struct session_want){TPM_SESSION_HMAC, TPM2_ALG_SHA256}, call->parent, err));
+        TT_TRY(session_open(tpm, &(struct session_want){TPM_SESSION_HMAC, TPM2_ALG_SHA256}, parent, err));
         session = session_use(tpm, TPM_SESSION_HMAC, TPMA_SESSION_DECRYPT);
     }
     struct tpm_op op = tpm_op_start(tpm, "create the key");
     do
-        op.rc =
-            Esys_Create(tpm->esys, call->parent->object, session, ESYS_TR_NONE, ESYS_TR_NONE,
-                        &call->sensitive, &call->template, &outside, &pcrs, &priv, &pub, NULL, NULL, NULL);
+        op.rc = Esys_Create(tpm->esys, parent->object, session, ESYS_TR_NONE, ESYS_TR_NONE, &call->sensitive,
+                            &call->template, &outside, &pcrs, &priv, &pub, NULL, NULL, NULL);
     while (tpm_op_again(&op));
     TT_TRY(tpm_op_end(&op, err));
     tt_rc rc = areas_marshal(ret, pub, priv, err);
@@ -94,14 +91,13 @@ static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct 
 }
 
 static tt_rc create_under_srk(struct new_areas *ret, struct keyfile *f, struct tt_tpm *tpm,
-                              struct create_call *call, struct tt_error *err)
+                              const struct create_call *call, struct tt_error *err)
 {
     struct tpm_parent parent;
     TT_TRY(parent_for_new_key(&parent, &f->parent, tpm, err));
-    call->parent = &parent;
     f->parent_name.len = parent.name.size <= KEYFILE_MAX_NAME ? parent.name.size : 0;
     memcpy(f->parent_name.data, parent.name.name, f->parent_name.len);
-    tt_rc rc = create_run(ret, tpm, call, err);
+    tt_rc rc = create_run(ret, tpm, &parent, call, err);
     parent_release(tpm, &parent);
     return rc;
 }
@@ -111,7 +107,7 @@ tt_rc tpm_create(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what,
     bool sealed = what->data.data != NULL;
     if (!sealed)
         TT_TRY(caps_require(tpm, what->type, err));
-    struct create_call call = {.parent = NULL};
+    struct create_call call = {0};
     TT_TRY(new_template(&call.template, what, err));
     TT_TRY(new_sensitive(&call.sensitive, what, err));
     object_evict(tpm);

@@ -111,7 +111,8 @@ static tt_rc fail_late(const struct tpm_op *op, struct tt_error *err)
 {
     bool busy = op->tpm->meter.lateness == METER_LATE_SINCE_BUSY;
     (void)error_set(err, TT_ERR_DEADLINE,
-                    busy ? "cannot %s: the TPM stayed busy until the deadline" : "cannot %s: the deadline is over",
+                    busy ? "cannot %s: the TPM stayed busy until the deadline"
+                         : "cannot %s: the deadline is over",
                     op->what);
     error_hint(err, "allow more time (--sign-deadline), or find out what keeps the TPM so busy");
     return TT_ERR_DEADLINE;

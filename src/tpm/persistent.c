@@ -98,7 +98,7 @@ static tt_rc entry_read(struct tpm_persistent *ret, struct tt_tpm *tpm, uint32_t
 {
     struct tpm_persistent e = {.handle = handle};
     ESYS_TR object = ESYS_TR_NONE;
-    TPM2B_PUBLIC pub;
+    TPM2B_PUBLIC pub = {0};
     TT_TRY(persistent_open(&object, &pub, tpm, handle, err));
     TPM2B_NAME *name = NULL;
     if (Esys_TR_GetName(tpm->esys, object, &name) == TSS2_RC_SUCCESS && name->size <= sizeof e.name) {
@@ -137,7 +137,7 @@ static tt_rc handles_read(TPML_HANDLE *ret, bool *ret_more, struct tt_tpm *tpm, 
 tt_rc tpm_persistent_list(struct buf *ret, struct tt_tpm *tpm, struct tt_error *err)
 {
     uint32_t from = 0x81000000U; /* TPM2_PERSISTENT_FIRST, whose shift overflows an int */
-    TPML_HANDLE list;
+    TPML_HANDLE list = {0};
     bool more = true;
     for (int round = 0; more && round < 16; round++) {
         TT_TRY(handles_read(&list, &more, tpm, from, err));

@@ -246,7 +246,7 @@ static tt_rc secret_send(struct policy_job *job, ESYS_TR entity, const struct se
 
 static tt_rc run_secret(struct policy_job *job, struct tt_bytes body, struct tt_error *err)
 {
-    struct secret_body b;
+    struct secret_body b = {0};
     ESYS_TR entity = ESYS_TR_NONE;
     bool counts = false;
     TT_TRY(secret_body_parse(&b, body, err));

@@ -13,7 +13,9 @@ static tt_rc open_way(struct courier_tcti *ret, const char *spec, struct tt_erro
 {
     struct tt_tpm *fresh = NULL;
     TT_TRY(tt_tpm_open(&fresh, spec, err));
-    *ret = (struct courier_tcti){TT_TAKE(fresh->meter.inner), fresh->meter.close_inner};
+    ret->tcti = fresh->meter.inner;
+    ret->close = fresh->meter.close_inner;
+    fresh->meter.inner = NULL;
     tt_tpm_close(fresh);
     return TT_OK;
 }

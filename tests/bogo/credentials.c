@@ -46,18 +46,32 @@ void shim_chain_free(struct shim_chain *chain)
     chain->n = 0;
 }
 
-/* The schemes of the identity: those asked for, in their order, as far as key and policy can do them. */
+/* Nothing but PKCS #1 and SHA-1 (also: nothing at all). */
+static bool only_old(const struct shim_list *prefs)
+{
+    for (size_t i = 0; i < prefs->n; i++)
+        if ((prefs->items[i] & 0xff) != 1 && (prefs->items[i] >> 8) != 2)
+            return false;
+    return true;
+}
+
+/* The schemes of the identity: those asked for, in their order, as far as key and policy can do them. Where
+ * all of them are of older versions it is the key's own: the engine is not to sign with the others whatever a
+ * peer takes. */
 static size_t schemes_of(const struct shim_options *o, const struct tt_key *key,
                          const struct shim_list *prefs, uint16_t *ret, size_t cap)
 {
     uint16_t able[SHIM_MAX_LIST];
     size_t able_len = tt_key_schemes(key, able, TT_COUNT(able)), n = 0;
-    const uint16_t *wanted = prefs->n > 0 ? prefs->items : able;
-    size_t wanted_len = prefs->n > 0 ? prefs->n : able_len;
-    for (size_t i = 0; i < wanted_len; i++)
+    for (size_t i = 0; i < prefs->n; i++)
         for (size_t j = 0; j < able_len && n < cap; j++)
-            if (able[j] == wanted[i] && shim_policy_allows(o, wanted[i]))
+            if (able[j] == prefs->items[i] && shim_policy_allows(o, able[j]))
                 ret[n++] = able[j];
+    if (n > 0 || !only_old(prefs))
+        return n;
+    for (size_t j = 0; j < able_len && n < cap; j++)
+        if (shim_policy_allows(o, able[j]))
+            ret[n++] = able[j];
     return n;
 }
 

@@ -19,7 +19,7 @@ static bool fail(const char *what)
 
 static bool expect_number(const char *what, int64_t wanted, unsigned is)
 {
-    if (wanted == 0 || wanted == (int64_t)is)
+    if (wanted == 0 || (unsigned)wanted == is)
         return true;
     shim_say("expectation not met: %s is 0x%04x, wanted 0x%04x", what, is, (unsigned)wanted);
     return false;
@@ -63,6 +63,7 @@ static bool expect_numbers(const struct shim_link *l, const struct tt_conn_info 
     return expect_number("version", o->expect_version, TLS_VERSION_1_3) &&
            expect_number("group", o->expect_curve, info->group) &&
            (info->resumed || expect_number("peer's scheme", o->expect_peer_scheme, info->peer_scheme)) &&
+           expect_number("ticket age skew", o->expect_skew, (unsigned)(info->ticket_age_skew_ms / 1000)) &&
            expect_number("suite", o->expect_cipher, info->suite) &&
            expect_number("suite", suite, info->suite);
 }
@@ -82,22 +83,31 @@ static bool expect_names(const struct shim_link *l, const struct tt_conn_info *i
     return true;
 }
 
-/* The reasons that can be told from what the engine says of the connection. */
+/* The reasons that can be told from what the engine says of the connection, in the runner's words. */
 static const char *early_reason(const struct shim_link *l, const struct tt_conn_info *info)
 {
     enum tt_early early = tt_conn_early_status(l->conn);
+    int64_t skew = info->ticket_age_skew_ms;
     if (early == TT_EARLY_ACCEPTED)
-        return "accepted";
-    if (info->hello_retry_request)
-        return "hello_retry_request";
+        return "accept";
     if (!l->o->enable_early_data)
         return "disabled";
-    if (early == TT_EARLY_NONE)
-        return !l->offered    ? "no_session_offered"
-               : l->o->server ? "peer_declined"
-                              : "unsupported_for_session";
+    if (!l->o->server && !l->offered)
+        return "no_session_offered";
+    if (!l->o->server && early == TT_EARLY_NONE)
+        return "unsupported_for_session";
+    if (l->o->server && !info->resumed && l->state->first)
+        return "no_session_offered";
+    if (l->o->server && !info->resumed)
+        return "session_not_resumed";
+    if (info->hello_retry_request)
+        return "hello_retry_request";
     if (!info->resumed)
         return "session_not_resumed";
+    if (l->o->server && !l->state->early_tickets)
+        return "unsupported_for_session";
+    if (skew > 10000 || skew < -10000)
+        return "ticket_age_skew";
     return "peer_declined";
 }
 

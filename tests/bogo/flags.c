@@ -133,6 +133,7 @@ static const struct flag flags[] = {
     {"expect-reject-early-data", FLAG_BOOL, AT(expect_reject_early)},
     {"expect-no-offer-early-data", FLAG_BOOL, AT(expect_no_offer_early)},
     {"expect-early-data-reason", FLAG_STRING, AT(expect_early_reason)},
+    {"expect-ticket-age-skew", FLAG_INT, AT(expect_skew)},
     {"expect-hrr", FLAG_BOOL, AT(expect_hrr)},
     {"expect-no-hrr", FLAG_BOOL, AT(expect_no_hrr)},
     {"expect-advertised-alpn", FLAG_STRING, AT(expect_advertised_alpn)},

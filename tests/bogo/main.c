@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "shim.h"
 
@@ -16,7 +17,9 @@ void shim_say(const char *fmt, ...)
 
 static int connections(const struct shim_flags *flags, struct shim_state *state)
 {
+    state->started = (int64_t)time(NULL);
     for (int64_t i = 0; i <= flags->initial.resume_count; i++) {
+        state->first = i == 0;
         const struct shim_options *o = i > 0 ? &flags->resume : &flags->initial;
         int code = shim_connection(state, o, &flags->retry, i > 0);
         if (code != 0)

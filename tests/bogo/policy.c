@@ -3,6 +3,11 @@
 
 #include "shim.h"
 
+#define LIST(...)                                                                                            \
+    {                                                                                                        \
+        {__VA_ARGS__}, sizeof((uint16_t[]){__VA_ARGS__}) / sizeof(uint16_t)                                  \
+    }
+
 static bool unavailable(tt_rc rc, const char *what)
 {
     if (rc != TT_OK)
@@ -25,15 +30,18 @@ static int set_groups(struct tt_config *cfg, const struct shim_options *o)
  * CertificateVerify. */
 static int set_verify_schemes(struct tt_config *cfg, const struct shim_options *o)
 {
+    static const struct shim_list runners_default =
+        LIST(TT_SCHEME_ECDSA_SECP256R1_SHA256, TT_SCHEME_RSA_PSS_RSAE_SHA256,
+             TT_SCHEME_ECDSA_SECP384R1_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA512);
+    const struct shim_list *list = o->verify_prefs.n > 0 ? &o->verify_prefs : &runners_default;
     uint16_t kept[SHIM_MAX_LIST];
     size_t n = 0;
-    for (size_t i = 0; i < o->verify_prefs.n; i++) {
-        uint16_t scheme = o->verify_prefs.items[i];
+    for (size_t i = 0; i < list->n; i++) {
+        uint16_t scheme = list->items[i];
         if (tt_config_set_verify_schemes(cfg, &scheme, 1) == TT_OK)
             kept[n++] = scheme;
     }
-    if (o->verify_prefs.n > 0 &&
-        (n == 0 || unavailable(tt_config_set_verify_schemes(cfg, kept, n), "schemes")))
+    if ((n == 0 || unavailable(tt_config_set_verify_schemes(cfg, kept, n), "schemes")))
         return SHIM_EXIT_UNIMPLEMENTED;
     return 0;
 }
@@ -41,10 +49,6 @@ static int set_verify_schemes(struct tt_config *cfg, const struct shim_options *
 struct policy {
     struct shim_list suites, groups, schemes;
 };
-#define LIST(...)                                                                                            \
-    {                                                                                                        \
-        {__VA_ARGS__}, sizeof((uint16_t[]){__VA_ARGS__}) / sizeof(uint16_t)                                  \
-    }
 
 static const struct policy policy_fips_202205 = {
     LIST(TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_AES_256_GCM_SHA384),

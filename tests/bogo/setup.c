@@ -1,17 +1,15 @@
 /* tests/bogo/setup.c: a configuration of the engine from the flags of one connection. */
 #include <string.h>
-#include <time.h>
 
 #include "shim.h"
 #include "wire/iana.h"
 
 #define MAX_EARLY_DATA 14336 /* what the runner expects of a server */
 
+/* A clock that stands still but for -resumption-delay: the runner wants ages to the millisecond. */
 int64_t shim_now_ms(const struct shim_state *state)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return ((int64_t)now.tv_sec + state->clock_offset) * 1000 + now.tv_nsec / 1000000;
+    return (state->started + state->clock_offset) * 1000;
 }
 
 /* The runner's -advertise-alpn is a list as on the wire, its -select-alpn one name. */
@@ -27,7 +25,7 @@ static tt_rc set_alpn(struct tt_config *cfg, const struct shim_options *o)
         names[n++] = (struct tt_bytes){(const uint8_t *)list + 1, len};
         list += 1 + len;
     }
-    if (o->server && o->select_alpn != NULL && !o->decline_alpn)
+    if (o->server && o->select_alpn != NULL && o->select_alpn[0] != '\0' && !o->decline_alpn)
         names[n++] = (struct tt_bytes){(const uint8_t *)o->select_alpn, strlen(o->select_alpn)};
     if (o->server && o->reject_alpn)
         names[n++] = (struct tt_bytes){(const uint8_t *)"nobody offers this", 18};
@@ -56,6 +54,7 @@ static tt_rc set_tickets(struct tt_config *cfg, struct shim_state *state, const 
     if (state->tickets == NULL) /* born long ago: 0-RTT is refused to tickets from before a restart */
         TT_TRY(tt_tickets_new(&state->tickets, shim_now_ms(state) - 3600000, NULL));
     TT_TRY(tt_tickets_set_keys(state->tickets, &key, 1));
+    state->early_tickets = state->early_tickets || (o->enable_early_data && state->first);
     if (o->enable_early_data)
         TT_TRY(tt_config_set_max_early_data(cfg, MAX_EARLY_DATA));
     return tt_config_set_tickets(cfg, state->tickets, o->skip_ticket ? 0 : 1, 172800,

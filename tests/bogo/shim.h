@@ -66,7 +66,7 @@ struct shim_options {
     const char *export_label, *export_context;
 
     int64_t expect_version, expect_curve, expect_peer_scheme, expect_cipher, expect_cipher_aes,
-        expect_cipher_no_aes;
+        expect_cipher_no_aes, expect_skew;
     int64_t expect_selected_credential;
     bool expect_session_miss, expect_no_session, expect_ticket_early_data, expect_no_server_name;
     bool expect_accept_early, expect_reject_early, expect_no_offer_early, expect_hrr, expect_no_hrr;
@@ -116,7 +116,9 @@ bool shim_policy_allows(const struct shim_options *o, uint16_t scheme); /* for o
 struct shim_state {
     struct tt_tickets *tickets;
     struct tt_session *session;
-    int64_t clock_offset; /* seconds */
+    int64_t started, clock_offset; /* seconds */
+    bool first;                    /* connection */
+    bool early_tickets;            /* the first one's tickets were for 0-RTT, too */
 };
 int64_t shim_now_ms(const struct shim_state *state);
 int shim_config(struct tt_config **ret, struct shim_keys *keys, struct shim_state *state,

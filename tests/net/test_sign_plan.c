@@ -136,6 +136,14 @@ static void a_silent_chip_refuses_soon(void **state)
     assert_int_equal(admit(job(SIGN_HANDSHAKE, 0, 2000 * MS, 1000)), TT_ERR_DEADLINE);
 }
 
+static void a_start_in_the_meantime_is_no_delay(void **state)
+{
+    (void)state;
+    assert_int_equal(admit(job(SIGN_HANDSHAKE, 0, 0, 1000)), TT_OK);
+    assert_non_null(start(10 * MS));
+    assert_int_equal(admit(job(SIGN_HANDSHAKE, 0, 5 * MS, 1000)), TT_OK); /* its clock was read before */
+}
+
 static void an_idle_chip_is_always_tried(void **state)
 {
     (void)state;
@@ -193,6 +201,7 @@ int main(void)
         cmocka_unit_test_setup(flows_take_turns, set_up),
         cmocka_unit_test_setup(what_cannot_be_in_time_is_refused, set_up),
         cmocka_unit_test_setup(a_silent_chip_refuses_soon, set_up),
+        cmocka_unit_test_setup(a_start_in_the_meantime_is_no_delay, set_up),
         cmocka_unit_test_setup(an_idle_chip_is_always_tried, set_up),
         cmocka_unit_test_setup(late_ones_leave, set_up),
         cmocka_unit_test_setup(a_full_queue_makes_room_for_others, set_up),

@@ -35,6 +35,8 @@ static TSS2_RC transmit(TSS2_TCTI_CONTEXT *tcti, size_t size, const uint8_t *com
     t->command =
         (uint32_t)command[6] << 24 | (uint32_t)command[7] << 16 | (uint32_t)command[8] << 8 | command[9];
     t->script->seen++;
+    if (t->script->heard != NULL)
+        t->script->heard(t->script, command, size);
     t->answered = t->script->answer != NULL && t->script->answer(t->script, t->command, t->response, &t->len);
     if (t->answered)
         return TSS2_RC_SUCCESS;
@@ -56,6 +58,8 @@ static TSS2_RC receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *response,
     }
     if (!t->answered && t->script->change != NULL)
         t->script->change(t->script, t->command, t->response, &t->len);
+    if (t->script->heard != NULL)
+        t->script->heard(t->script, t->response, t->len);
     if (t->len > *size)
         return TSS2_TCTI_RC_INSUFFICIENT_BUFFER;
     memcpy(response, t->response, t->len);

@@ -14,6 +14,8 @@ struct script {
     void (*change)(struct script *s, uint32_t command, uint8_t *response, size_t *len);
     unsigned left; /* for the functions: how often to act */
     unsigned seen; /* commands so far */
+    /* heard() is told of each command and each answer, as they stand on the bus; or NULL. */
+    void (*heard)(struct script *s, const uint8_t *bytes, size_t len);
 };
 
 /* script_tcti_new: over the TCTI of this string, or (NULL) over nothing, where each command must be answered.

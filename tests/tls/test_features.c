@@ -90,6 +90,49 @@ static void test_timestamps_are_passed_through(void **state)
     pump_free(&p);
 }
 
+/* RFC 6962 section 3.3: an ill-formed list would only be refused by the peer, so it is refused here. */
+static void test_malformed_timestamps_are_refused(void **state)
+{
+    (void)state;
+    static const uint8_t lists[][6] = {
+        {0, 3, 0, 2, 7, 7}, {0, 4, 0, 3, 7, 7}, {0, 4, 0, 0, 0, 0}, {0, 0, 0, 2, 7, 7}};
+    static const uint8_t der[] = {0x30, 0};
+    static const uint16_t scheme = TT_SCHEME_ED25519;
+    const struct tt_bytes chain = {der, sizeof der};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        struct tt_config *cfg = NULL;
+        struct tt_error err = {0};
+        assert_int_equal(tt_config_new(&cfg, TT_SERVER, NULL), TT_OK);
+        const struct tt_identity id = {.chain = &chain,
+                                       .chain_len = 1,
+                                       .schemes = &scheme,
+                                       .schemes_len = 1,
+                                       .sct_list = {lists[i], sizeof lists[i]}};
+        assert_int_equal(tt_config_add_identity(cfg, &id, &err), TT_ERR_USAGE);
+        assert_non_null(strstr(err.text, "timestamps"));
+        tt_config_free(cfg);
+    }
+}
+
+/* An application that does not like its peer says so with an alert of its own. */
+static void test_an_application_refuses_its_peer(void **state)
+{
+    (void)state;
+    struct pump p = {.configure = NULL};
+    run(&p);
+    assert_int_equal(tt_conn_abort(p.client, TT_ALERT_CLOSE_NOTIFY, "no"), TT_ERR_USAGE);
+    assert_int_equal(tt_conn_abort(p.client, 256, "no"), TT_ERR_USAGE);
+    assert_int_equal(tt_conn_abort(p.client, TT_ALERT_ACCESS_DENIED, "not on the list"), TT_OK);
+    assert_int_equal(tt_conn_error(p.client)->error.rc, TT_ERR_VERIFY);
+    assert_string_equal(tt_conn_error(p.client)->error.text, "not on the list");
+    assert_int_equal(tt_conn_abort(p.client, TT_ALERT_ACCESS_DENIED, "again"), TT_ERR_VERIFY);
+    struct tt_bytes out = tt_conn_output(p.client);
+    size_t taken = 0;
+    assert_int_equal(tt_conn_feed(p.server, out.data, out.len, &taken), TT_ERR_PEER_ALERT);
+    assert_int_equal(tt_conn_error(p.server)->alert_received, TT_ALERT_ACCESS_DENIED);
+    pump_free(&p);
+}
+
 static void limits_on(struct pump *p, struct tt_config *client, struct tt_config *server)
 {
     (void)p;
@@ -276,6 +319,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_certificate_compression),
         cmocka_unit_test(test_timestamps_are_passed_through),
+        cmocka_unit_test(test_malformed_timestamps_are_refused),
+        cmocka_unit_test(test_an_application_refuses_its_peer),
         cmocka_unit_test(test_record_size_limit_and_padding),
         cmocka_unit_test(test_identity_by_name),
         cmocka_unit_test(test_identity_by_ca),

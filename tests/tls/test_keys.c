@@ -46,6 +46,8 @@ static void a_request_is_answered_once(void **state)
         struct ks_secret before = s->conn[end]->write_secret, expected = before;
         assert_int_equal(scene_put(s, end, CT_HANDSHAKE, (struct tt_bytes){requested, sizeof requested}),
                          TT_OK);
+        expect_inbox(s, scene_other(end), NULL, 0); /* with the next data, not before */
+        write_data(s, end, "with the answer");
         expect_inbox(s, scene_other(end), not_requested, sizeof not_requested);
         assert_int_equal(ks_next_traffic(s->cfg[end]->lib, s->conn[end]->suite->hash, &expected), TT_OK);
         assert_memory_equal(&s->conn[end]->write_secret, &expected, hash_size(s->conn[end]->suite->hash));

@@ -205,11 +205,19 @@ static void test_early_data(void **state)
     assert_int_equal(n, 20000); /* what the ticket allows */
     assert_int_equal(read_early(&p, got, sizeof got), 20000);
     assert_memory_equal(got, data, 20000);
+    /* Section 2.3: the server answers before the client's Finished; it cannot change keys there. */
+    assert_false(tt_conn_is_connected(p.server));
+    assert_int_equal(tt_conn_key_update(p.server, false), TT_ERR_USAGE);
+    assert_int_equal(tt_conn_write(p.server, data, 100, &n), TT_OK);
+    assert_int_equal(n, 100);
     uint8_t early_c[32], early_s[32];
     assert_int_equal(tt_conn_export_early(p.client, "l", (struct tt_bytes){0}, early_c, 32), TT_OK);
     assert_int_equal(tt_conn_export_early(p.server, "l", (struct tt_bytes){0}, early_s, 32), TT_OK);
     assert_memory_equal(early_c, early_s, 32);
     pump_run(&p);
+    assert_int_equal(tt_conn_read(p.client, got, sizeof got, &n), TT_OK);
+    assert_int_equal(n, 100);
+    assert_memory_equal(got, data, 100);
     assert_int_equal(tt_conn_early_status(p.client), TT_EARLY_ACCEPTED);
     assert_int_equal(tt_conn_early_status(p.server), TT_EARLY_ACCEPTED);
     assert_resumed(&p, true);

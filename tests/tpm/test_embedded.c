@@ -318,19 +318,11 @@ static void keeper_killed(void **state)
     pid_t keeper = process_of("tpmtls-keeper");
     assert_true(keeper > 0);
     assert_int_equal(kill(keeper, SIGKILL), 0);
-    uint8_t sig[128];
-    size_t len;
-    struct tt_error err = {0};
-    tt_rc rc = TT_OK;
-    for (int i = 0; i < 100 && rc == TT_OK; i++)
-        rc = tt_key_sign(key, TT_SCHEME_ECDSA_SECP256R1_SHA256, text_bytes("x"), sig, sizeof sig, &len, &err);
-    assert_int_equal(rc, TT_ERR_TPM);
-    assert_non_null(strstr(err.text, "connection to the TPM"));
-    tt_key_free(key);
-    tt_tpm_close(tpm);
-    tpm = open_tpm(spec); /* the stale socket is still there */
-    key = open_key(tpm, pem);
-    sign_and_verify(key, TT_SCHEME_ECDSA_SECP256R1_SHA256);
+    for (int i = 0; i < 20;
+         i++) /* the stale socket is still there; a new keeper is started, the key loaded again */
+        sign_and_verify(key, TT_SCHEME_ECDSA_SECP256R1_SHA256);
+    pid_t another = process_of("tpmtls-keeper");
+    assert_true(another > 0 && another != keeper);
     tt_key_free(key);
     tt_free(pem);
     tt_tpm_close(tpm);

@@ -1,0 +1,260 @@
+"""tests/interop/lab.py: what the cells share: a temporary directory with keys and certificates, programs with
+bounded run times, free ports. Everything runs in a network namespace of its own (see __main__.py), so that servers that
+listen on every address are reached by nobody. Processes are ended by their own id."""
+
+import glob
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
+BUILD = os.path.abspath(os.environ.get("TPMTLS_INTEROP_BUILD", os.path.join(ROOT, "build-interop")))
+TRIXIE = os.environ.get("TPMTLS_TRIXIE", os.path.expanduser("~/.cache/tpmtls/trixie"))
+WAIT = 15  # seconds for a program to do one thing
+
+OPENSSL_CERTS = {
+    "p256": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "p384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    "rsa2048": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    "rsapss": ["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"],
+    "ed25519": ["-algorithm", "ED25519"],
+}
+
+
+class Failed(Exception):
+    """A cell that did not do what it should."""
+
+
+class Absent(Exception):
+    """A peer that is not on this machine; the text says what installs it."""
+
+
+class Process:
+    """A program that runs; stdout and stderr are collected. With echo, what it prints is written back to its stdin:
+    that makes an echo server of a program that connects stdin and stdout with its peer."""
+
+    def __init__(self, command, cwd, env, echo=False):
+        self.command = command
+        self.process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, start_new_session=True)
+        self.out, self.err, self.changed = bytearray(), bytearray(), threading.Condition()
+        self.threads = [threading.Thread(target=self._read, args=(self.process.stdout, self.out, echo), daemon=True),
+                        threading.Thread(target=self._read, args=(self.process.stderr, self.err, False), daemon=True)]
+        for thread in self.threads:
+            thread.start()
+
+    def _read(self, stream, into, echo):
+        while True:
+            data = os.read(stream.fileno(), 65536)
+            with self.changed:
+                into += data
+                self.changed.notify_all()
+            if not data:
+                return
+            if echo:
+                self.write(data)
+
+    def write(self, data):
+        try:
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass
+
+    def text(self):
+        with self.changed:
+            return (bytes(self.err) + bytes(self.out[:20000])).decode("utf-8", "replace")
+
+    def wait_until(self, condition, seconds=WAIT):
+        """True when condition() holds; False when time is over or the program ended without it."""
+        limit = time.monotonic() + seconds
+        with self.changed:
+            while not condition():
+                left = limit - time.monotonic()
+                ended = self.process.poll() is not None and not any(t.is_alive() for t in self.threads)
+                if left <= 0 or ended:
+                    return condition()
+                self.changed.wait(min(left, 0.05))
+        return True
+
+    def wait_for(self, pattern, seconds=WAIT):
+        found = []
+
+        def look():
+            found[:] = [re.search(pattern, (bytes(self.out) + b"\n" + bytes(self.err)).decode("utf-8", "replace"))]
+            return found[0] is not None
+        if not self.wait_until(look, seconds):
+            raise Failed("no '%s' in: %s" % (pattern, self.text()))
+        return found[0]
+
+    def finish(self, seconds=WAIT):
+        """Wait until it ends by itself; its exit code, None when it had to be killed."""
+        code = None
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        self.stop()
+        return code
+
+    def stop(self):
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is None:
+                self.process.send_signal(how)
+                try:
+                    self.process.wait(2)
+                except subprocess.TimeoutExpired:
+                    continue
+        for thread in self.threads:
+            thread.join(2)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            try:
+                stream.close()
+            except OSError:
+                pass
+
+
+class Lab:
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="tpmtls-interop-")
+        self.env = dict(os.environ, LC_ALL="C.UTF-8", TPMTLS_TPM="embedded:" + os.path.join(self.dir, "tpm"), HOME=self.dir)
+        for name in ("SSLKEYLOGFILE", "OPENSSL_CONF", "JAVA_TOOL_OPTIONS"):
+            self.env.pop(name, None)
+        self.running = []
+        self.built = {}
+        self._certificates()
+        self._data()
+
+    # ---- programs ----
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def spawn(self, *command, echo=False, env=None):
+        process = Process([str(word) for word in command], self.dir, dict(self.env, **(env or {})), echo)
+        self.running.append(process)
+        return process
+
+    def stop_all(self):
+        while self.running:
+            self.running.pop().stop()
+
+    def run(self, *command, stdin=b"", env=None, seconds=120, cwd=None):
+        """(exit code, stdout + stderr as text)"""
+        done = subprocess.run([str(word) for word in command], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              cwd=cwd or self.dir, env=dict(self.env, **(env or {})), timeout=seconds, check=False)
+        return done.returncode, done.stdout.decode("utf-8", "replace")
+
+    def must(self, *command, **kw):
+        code, text = self.run(*command, **kw)
+        if code != 0:
+            raise Failed("%s: exit code %d: %s" % (" ".join(map(str, command)), code, text))
+        return text
+
+    def find(self, program, package):
+        found = shutil.which(program) or shutil.which("/usr/sbin/" + program)
+        if found is None:
+            raise Absent("%s is not installed: apt-get install %s" % (program, package))
+        return found
+
+    # ---- the Debian 13 root: its programs run through its own loader ----
+
+    def trixie(self, program, package):
+        path = next((p for p in (os.path.join(TRIXIE, d, program) for d in ("usr/bin", "usr/sbin")) if os.path.exists(p)), None)
+        if path is None:
+            raise Absent("%s is not in the Debian 13 root %s: ./dev interop --debian13 makes it (package %s)" % (program, TRIXIE, package))
+        return self.loader() + [path]
+
+    @staticmethod
+    def loader():
+        lib = os.path.join(TRIXIE, "usr/lib/x86_64-linux-gnu")
+        found = glob.glob(os.path.join(TRIXIE, "usr/lib*/ld-linux-*.so.*")) + glob.glob(os.path.join(lib, "ld-linux-*.so.*"))
+        if not found:
+            found = glob.glob(os.path.join(TRIXIE, "usr/lib/*/ld-linux-*.so.*"))
+        if not found:
+            raise Absent("there is no Debian 13 root in %s: ./dev interop --debian13 makes it" % TRIXIE)
+        lib = next(d for d in glob.glob(os.path.join(TRIXIE, "usr/lib/*-linux-gnu")))
+        return [found[0], "--library-path", lib]
+
+    def tt_peer(self, debian13=False):
+        if not debian13:
+            return [os.path.join(BUILD, "tests/interop/tt_peer")]
+        program = os.path.join(TRIXIE, "src/interop/tests/interop/tt_peer")
+        if not os.path.exists(program):
+            raise Absent("ML-KEM needs libcrypto 3.5: ./dev interop --debian13 builds tt_peer in the Debian 13 root")
+        return self.loader() + [program]
+
+    @staticmethod
+    def tpmtls():
+        return [os.path.join(BUILD, "tpmtls")]
+
+    # ---- ports ----
+
+    @staticmethod
+    def free_port():
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            return s.getsockname()[1]
+
+    def wait_listening(self, process, port, seconds=WAIT):
+        """Until somebody listens on the port; seen in /proc, so that no connection is used up."""
+        def listens():
+            for name in ("tcp", "tcp6"):
+                with open("/proc/net/" + name, encoding="ascii") as f:
+                    if any(re.search(r":%04X \S+ 0A " % port, line) for line in f):
+                        return True
+            return False
+        if not process.wait_until(listens, seconds):
+            raise Failed("nobody listens: " + process.text())
+
+    # ---- keys, certificates, data ----
+
+    def _certificates(self):
+        self.must("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
+                  "-out", "ca.pem", "-days", "30", "-subj", "/CN=Interop CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        for kind, options in OPENSSL_CERTS.items():
+            self.must("openssl", "genpkey", *options, "-out", kind + ".key")
+            self._sign(kind, "localhost", "serverAuth,clientAuth", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        self.must("openssl", "genpkey", *OPENSSL_CERTS["p256"], "-out", "client.key")
+        self._sign("client", "device", "clientAuth", "subjectAltName=DNS:device.example")
+        for name, subject, usage in (("tpm-server", "localhost", "serverAuth"), ("tpm-client", "device", "clientAuth")):
+            self.must(*self.tpmtls(), "key", "create", "--type", "p256", "-o", name + ".key")
+            self.must(*self.tpmtls(), "csr", "--key", name + ".key", "--subject", "/CN=" + subject, "--san", "DNS:localhost", "-o", name + ".csr")
+            self._sign(name, None, usage, "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        # What JSSE and some others read instead of PEM.
+        for kind in list(OPENSSL_CERTS) + ["client"]:
+            self.run("openssl", "pkcs12", "-export", "-in", kind + ".pem", "-inkey", kind + ".key", "-certfile", "ca.pem", "-name", kind,
+                     "-passout", "pass:interop", "-out", kind + ".p12")
+        for name in os.listdir(self.dir):
+            if os.path.isfile(self.path(name)):
+                os.chmod(self.path(name), 0o600)
+
+    def _sign(self, name, subject, usage, san):
+        if subject is not None:
+            self.must("openssl", "req", "-new", "-key", name + ".key", "-subj", "/CN=" + subject, "-out", name + ".csr")
+        with open(self.path(name + ".ext"), "w", encoding="ascii") as f:
+            f.write("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=%s\n%s\n" % (usage, san))
+        self.must("openssl", "x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "20",
+                  "-extfile", name + ".ext", "-out", name + ".pem")
+
+    def _data(self):
+        """Lines that no program takes for a command of its own."""
+        self.data = {}
+        for name, size in (("small", 2048), ("big", 1 << 20)):
+            lines = ["x%08d " % i + "0123456789abcdef" * 3 + "abcde\n" for i in range(size // 64)]
+            self.data[name] = "".join(lines).encode("ascii")
+            with open(self.path(name), "wb") as f:
+                f.write(self.data[name])
+        with open(self.path("early"), "wb") as f:
+            f.write(b"xearly data that could be replayed\n")
+
+    def close(self):
+        self.stop_all()
+        shutil.rmtree(self.dir, ignore_errors=True)

@@ -1,0 +1,67 @@
+"""tests/interop/table.py: the matrix as text and as Markdown. In a cell, the left mark is our client against their server,
+the right one their client against our server."""
+
+from interop.cases import columns
+
+MARKS = {"ok": "+", "cannot": "-", "absent": "?", "FAIL": "X"}
+LEGEND = "+ works   - the peer cannot, in its own words below   ? not on this machine   X fails   (. not run)"
+
+
+def mark(row, role, feature):
+    cell = next((c for c in row["cells"] if c["role"] == role and c["feature"] == feature), None)
+    return MARKS[cell["status"]] if cell else ("?" if "absent" in row else ".")
+
+
+def counts(rows):
+    cells = [cell for row in rows for cell in row["cells"]]
+    number = {status: sum(cell["status"] == status for cell in cells) for status in MARKS}
+    return "%d cells: %d work, %d the peer cannot do, %d not on this machine, %d fail" % (
+        len(cells), number["ok"], number["cannot"], number["absent"], number["FAIL"])
+
+
+def text(rows):
+    titles = [title for title, _ in columns()]
+    wide = max(len(title) for title in titles)
+    out = ["", " " * wide + "  " + " ".join("%-11s" % row["name"][:11] for row in rows)]
+    for title in titles:
+        out.append("%-*s  %s" % (wide, title, " ".join("%-11s" % (mark(row, "server", title) + " " + mark(row, "client", title)) for row in rows)))
+    out += ["", "left: our client, their server; right: their client, our server", LEGEND, "", counts(rows)]
+    return "\n".join(out)
+
+
+def escape(words):
+    return words.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def notes(rows):
+    """One line for each thing a peer says, with the cells it says it for."""
+    out = []
+    for row in rows:
+        if "absent" in row:
+            out.append("| %s | all | %s |" % (row["name"], escape(row["absent"])))
+        said = {}
+        for cell in row["cells"]:
+            if cell["status"] != "ok":
+                said.setdefault(cell["note"], []).append("%s %s" % (cell["role"], cell["feature"]))
+        out += ["| %s | %s | %s |" % (row["name"], ", ".join(cells), escape(words)) for words, cells in said.items()]
+    return out
+
+
+def markdown(rows):
+    titles = [title for title, _ in columns()]
+    out = ["# Interoperability", "",
+           "Made by `./dev interop --docs docs/interop.md`; every cell is a real run on the machine that wrote this page, none is copied",
+           "from anywhere. The left mark is our client against their server, the right one their client against our server. `full` and `client",
+           "certificate` are the program `tpmtls` with a P-256 key in a TPM (exactly one TPM command a handshake); the others are",
+           "`tests/interop/tt_peer.c` on the public API. Data goes both ways in every cell.", "",
+           "`+` works, `-` the peer cannot (its own words are below), `?` not on the machine, `X` fails. " + counts(rows) + ".", "",
+           "| peer | version |", "|---|---|"]
+    out += ["| %s | %s |" % (row["name"], escape(row["version"] or "-")) for row in rows]
+    out += ["", "| | " + " | ".join(row["name"] for row in rows) + " |", "|---|" + "---|" * len(rows)]
+    for title in titles:
+        out.append("| %s | %s |" % (title, " | ".join(mark(row, "server", title) + " " + mark(row, "client", title) for row in rows)))
+    out += ["", "## What a peer cannot do, in its own words", "",
+            "`server` and `client` are the peer's role. Words in quotation marks were said in this very run, and the run fails when they are no longer",
+            "said; the others are from the peer's documentation.", "", "| peer | cells | words |", "|---|---|---|"]
+    out += notes(rows)
+    return "\n".join(out) + "\n"

@@ -1,0 +1,708 @@
+/* tests/tpm/test_auth.c: passwords, policies and sealed data on a real swtpm: what travels, what it costs,
+ * what a swapped parent and a wrong password lead to. */
+#include "tpm_test.h"
+
+#include <stdlib.h>
+#include <tss2/tss2_esys.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "support/script_tcti.h"
+#include "support/temp_tpm.h"
+#include "tpm/context.h"
+#include "tpm/public.h"
+
+#define PASSWORD      "correct horse battery"
+#define PASSWORD_WORD "correct-horse" /* for a shell */
+
+static struct temp_tpm chip;
+
+static int start_chip(void **state)
+{
+    (void)state;
+    return temp_tpm_start(&chip) && setenv("TPM2TOOLS_TCTI", chip.tcti, 1) == 0 ? 0 : -1;
+}
+
+static int stop_chip(void **state)
+{
+    (void)state;
+    temp_tpm_stop(&chip);
+    return 0;
+}
+
+static void run(const char *command)
+{
+    char line[1024];
+    (void)snprintf(line, sizeof line, "cd %s && { %s; } >out.log 2>&1 </dev/null", chip.dir, command);
+    int status = system(line);
+    if (status != 0)
+        fail_msg("%s: status %d", command, status);
+}
+
+static char *create_with(struct tt_tpm *tpm, const struct tt_key_params *params)
+{
+    char *pem = NULL;
+    struct tt_error err = {0};
+    assert_ok(tt_key_create_with(&pem, tpm, params, &err), &err);
+    return pem;
+}
+
+static tt_rc open_with(struct tt_key **ret, struct tt_tpm *tpm, const char *pem, const char *password,
+                       struct tt_error *err)
+{
+    *err = (struct tt_error){0};
+    return tt_key_open_pem_with(ret, tpm, text_bytes(pem), password, err);
+}
+
+static struct tt_key *must_open(struct tt_tpm *tpm, const char *pem, const char *password)
+{
+    struct tt_key *key = NULL;
+    struct tt_error err;
+    assert_ok(open_with(&key, tpm, pem, password, &err), &err);
+    return key;
+}
+
+static tt_rc sign(struct tt_key *key, struct tt_error *err)
+{
+    uint8_t sig[1024];
+    size_t len = 0;
+    uint16_t scheme = 0;
+    *err = (struct tt_error){0};
+    (void)tt_key_schemes(key, &scheme, 1);
+    return tt_key_sign(key, scheme, text_bytes("message"), sig, sizeof sig, &len, err);
+}
+
+static void sign_all(struct tt_key *key)
+{
+    uint16_t schemes[16];
+    size_t n = tt_key_schemes(key, schemes, TT_COUNT(schemes));
+    for (size_t i = 0; i < n; i++)
+        sign_and_verify(key, schemes[i]);
+}
+
+static uint32_t property(struct tt_tpm *tpm, uint32_t which)
+{
+    TPMS_CAPABILITY_DATA *data = NULL;
+    TPMI_YES_NO more;
+    assert_int_equal(Esys_GetCapability(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                        TPM2_CAP_TPM_PROPERTIES, which, 1, &more, &data),
+                     0);
+    uint32_t value = data->data.tpmProperties.tpmProperty[0].value;
+    Esys_Free(data);
+    return value;
+}
+
+/* ---- what travels ---- */
+
+static const char *spied_word;
+static unsigned spied;
+
+static void spy(struct script *s, const uint8_t *bytes, size_t len)
+{
+    (void)s;
+    if (memmem(bytes, len, spied_word, strlen(spied_word)) != NULL)
+        spied++;
+}
+
+static struct tt_tpm *open_scripted(struct script *script)
+{
+    struct tt_tpm *tpm = NULL;
+    struct tt_error err = {0};
+    TSS2_TCTI_CONTEXT *tcti = script_tcti_new(chip.tcti, script);
+    assert_non_null(tcti);
+    assert_ok(tpm_open_tcti(&tpm, tcti, script_tcti_close, "the script", &err), &err);
+    return tpm;
+}
+
+static void password_never_in_the_clear(void **state)
+{
+    (void)state;
+    struct script script = {.heard = spy};
+    spied_word = PASSWORD;
+    spied = 0;
+    struct tt_tpm *tpm = open_scripted(&script);
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    struct tt_key *key = must_open(tpm, pem, PASSWORD);
+    sign_all(key);
+    tt_key_free(key);
+    tt_free(pem);
+    pem = create_with(
+        tpm, &(struct tt_key_params){.type = TT_KEY_RSA2048, .password = PASSWORD, .pcrs = "sha256:0,16"});
+    key = must_open(tpm, pem, PASSWORD);
+    sign_all(key);
+    tt_key_free(key);
+    tt_free(pem);
+    assert_int_equal(spied, 0);
+    assert_true(script.seen > 10);
+    tt_tpm_close(tpm);
+}
+
+static void sealed_data_never_in_the_clear(void **state)
+{
+    (void)state;
+    static const struct tt_key_params kinds[] = {{.password = NULL},
+                                                 {.password = PASSWORD},
+                                                 {.pcrs = "sha256:7"},
+                                                 {.pcrs = "sha256:7", .password = PASSWORD}};
+    struct script script = {.heard = spy};
+    struct tt_tpm *tpm = open_scripted(&script);
+    spied_word = "the data nobody may see";
+    spied = 0;
+    for (size_t i = 0; i < TT_COUNT(kinds); i++) {
+        char *pem = NULL;
+        uint8_t *data = NULL;
+        size_t len = 0;
+        struct tt_error err = {0};
+        assert_ok(tt_seal(&pem, tpm, text_bytes(spied_word), &kinds[i], &err), &err);
+        assert_ok(tt_unseal(&data, &len, tpm, text_bytes(pem), kinds[i].password, &err), &err);
+        assert_int_equal(len, strlen(spied_word));
+        assert_memory_equal(data, spied_word, len);
+        tt_free(data);
+        struct tt_key *key = NULL;
+        assert_int_equal(open_with(&key, tpm, pem, NULL, &err), TT_ERR_UNSUPPORTED);
+        if (kinds[i].password != NULL) {
+            err = (struct tt_error){0};
+            assert_int_equal(tt_unseal(&data, &len, tpm, text_bytes(pem), NULL, &err), TT_ERR_AUTH);
+            err = (struct tt_error){0};
+            assert_int_equal(tt_unseal(&data, &len, tpm, text_bytes(pem), "wrong", &err), TT_ERR_AUTH);
+        }
+        tt_free(pem);
+    }
+    assert_int_equal(spied, 0);
+    tt_tpm_close(tpm);
+}
+
+static void too_much_to_seal(void **state)
+{
+    (void)state;
+    uint8_t much[129] = {1};
+    char *pem = NULL;
+    struct tt_error err = {0};
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    struct tt_key_params none = {.password = NULL};
+    assert_int_equal(tt_seal(&pem, tpm, (struct tt_bytes){much, sizeof much}, &none, &err), TT_ERR_USAGE);
+    err = (struct tt_error){0};
+    assert_ok(tt_seal(&pem, tpm, (struct tt_bytes){much, 128}, &none, &err), &err);
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+/* ---- what it costs ---- */
+
+static void commands_with_a_password(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    tt_tpm_close(tpm);
+    tpm = open_tpm(chip.tcti);
+    struct recorder r = {0};
+    tt_tpm_set_trace(tpm, record, &r);
+    struct tt_key *key = must_open(tpm, pem, PASSWORD);
+    sign_all(key);
+    sign_all(key);
+    assert_string_equal(recorder_text(&r), "CreatePrimary StartAuthSession Load FlushContext Sign Sign");
+    tt_key_free(key);
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+static void commands_with_pcrs(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .pcrs = "sha256:0,2,7"});
+    tt_tpm_close(tpm);
+    tpm = open_tpm(chip.tcti);
+    struct recorder r = {0};
+    tt_tpm_set_trace(tpm, record, &r);
+    struct tt_key *key = must_open(tpm, pem, NULL);
+    sign_all(key);
+    sign_all(key);
+    assert_string_equal(recorder_text(&r),
+                        "CreatePrimary StartAuthSession Load FlushContext PolicyPCR Sign PolicyPCR Sign");
+    tt_key_free(key);
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+/* Two keys that need sessions, and one that does not, take turns. */
+static void sessions_are_shared(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    char *a = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    char *b = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = "other"});
+    char *c = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P384, .pcrs = "sha256:1+sha384:2"});
+    char *d = create_with(
+        tpm, &(struct tt_key_params){.type = TT_KEY_P256, .pcrs = "sha256:1", .password = PASSWORD});
+    char *e = create_key(tpm, TT_KEY_P256);
+    const char *pems[] = {a, b, c, d, e}, *passwords[] = {PASSWORD, "other", NULL, PASSWORD, NULL};
+    struct tt_key *keys[5];
+    for (size_t i = 0; i < 5; i++)
+        keys[i] = must_open(tpm, pems[i], passwords[i]);
+    for (int round = 0; round < 3; round++)
+        for (size_t i = 0; i < 5; i++)
+            sign_all(keys[i]);
+    assert_true(temp_tpm_restart(&chip)); /* objects and sessions are gone */
+    for (size_t i = 5; i > 0; i--)
+        sign_all(keys[i - 1]);
+    for (size_t i = 0; i < 5; i++)
+        tt_key_free(keys[i]);
+    tt_free(a);
+    tt_free(b);
+    tt_free(c);
+    tt_free(d);
+    tt_free(e);
+    tt_tpm_close(tpm);
+}
+
+/* Somebody flushes our sessions (a resource manager that lost them): the next signature starts new ones. */
+static void lost_sessions(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    char *pcr = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .pcrs = "sha256:3"});
+    struct tt_key *key = must_open(tpm, pem, PASSWORD), *bound = must_open(tpm, pcr, NULL);
+    sign_all(key);
+    sign_all(bound);
+    run("tpm2_flushcontext -l");
+    sign_all(key);
+    sign_all(bound);
+    sign_all(key);
+    tt_key_free(key);
+    tt_key_free(bound);
+    tt_free(pem);
+    tt_free(pcr);
+    tt_tpm_close(tpm);
+}
+
+/* ---- wrong and missing passwords ---- */
+
+static void wrong_password_is_tried_once(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    struct tt_error err;
+    struct tt_key *key = NULL;
+    char *pem = create_with(
+        tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD, .count_failures = true});
+    run("tpm2_dictionarylockout -c"); /* whatever others left */
+    assert_int_equal(open_with(&key, tpm, pem, NULL, &err), TT_ERR_AUTH);
+    assert_non_null(strstr(err.text, "needs a password"));
+    key = must_open(tpm, pem, "wrong");
+    assert_int_equal(sign(key, &err), TT_ERR_AUTH);
+    assert_non_null(strstr(err.text, "counts the attempt"));
+    uint64_t sent = tt_tpm_command_count(tpm);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(sign(key, &err), TT_ERR_AUTH);
+        assert_non_null(strstr(err.text, "not tried again"));
+    }
+    assert_int_equal(tt_tpm_command_count(tpm), sent);
+    assert_int_equal(property(tpm, TPM2_PT_LOCKOUT_COUNTER), 1);
+    tt_key_free(key);
+    key = must_open(tpm, pem, PASSWORD); /* the right one works, and by another key object */
+    sign_all(key);
+    tt_key_free(key);
+    tt_free(pem);
+    run("tpm2_dictionarylockout -c");
+    tt_tpm_close(tpm);
+}
+
+static void persistent_key_that_counts(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    struct tt_error err = {0};
+    struct tt_key *key = NULL;
+    char *pem = create_with(
+        tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD, .count_failures = true});
+    assert_ok(tt_key_persist(tpm, text_bytes(pem), 0x81000050, &err), &err);
+    struct recorder r = {0};
+    tt_tpm_set_trace(tpm, record, &r);
+    assert_int_equal(tt_key_open_handle(&key, tpm, 0x81000050, &err), TT_ERR_AUTH);
+    assert_non_null(strstr(err.text, "not tried unasked"));
+    assert_string_equal(recorder_text(&r), "ReadPublic");
+    err = (struct tt_error){0};
+    assert_ok(tt_key_open_handle_with(&key, tpm, 0x81000050, PASSWORD, &err), &err);
+    sign_all(key);
+    sign_all(key);
+    tt_key_free(key);
+    assert_ok(tt_key_evict(tpm, 0x81000050, &err), &err);
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+static void passwords_that_cannot_be(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    struct tt_error err = {0};
+    char *pem = NULL;
+    struct tt_key_params params = {.password = "0123456789012345678901234567890123"};
+    assert_int_equal(tt_key_create_with(&pem, tpm, &params, &err), TT_ERR_USAGE);
+    params = (struct tt_key_params){.password = "x", .secret_of = "owner"};
+    err = (struct tt_error){0};
+    assert_int_equal(tt_key_create_with(&pem, tpm, &params, &err), TT_ERR_USAGE);
+    params = (struct tt_key_params){.secret_of = "me"};
+    err = (struct tt_error){0};
+    assert_int_equal(tt_key_create_with(&pem, tpm, &params, &err), TT_ERR_USAGE);
+    static const char *const bad[] = {"",         "sha256",    "sha256:",     "sha256:24", "sha256:1,",
+                                      "sha255:1", "sha256:1+", "sha256:1;2",  "sha256:-1", "sha256:1+sha1",
+                                      "sha256:a", ":1",        "sha256:1,,2", "+sha256:1"};
+    for (size_t i = 0; i < TT_COUNT(bad); i++) {
+        params = (struct tt_key_params){.pcrs = bad[i]};
+        err = (struct tt_error){0};
+        assert_int_equal(tt_key_create_with(&pem, tpm, &params, &err), TT_ERR_USAGE);
+        assert_non_null(strstr(err.hint, "sha256:0,2,7"));
+    }
+    assert_null(pem);
+    tt_tpm_close(tpm);
+}
+
+/* ---- an interposer ---- */
+
+static uint8_t recorded[4096];
+static size_t recorded_len;
+
+static void record_primary(struct script *s, uint32_t command, uint8_t *response, size_t *len)
+{
+    (void)s;
+    if (command != TPM2_CC_CreatePrimary)
+        return;
+    memcpy(recorded, response, *len);
+    recorded_len = *len;
+}
+
+/* The attacker's key in place of the parent's: a consistent answer, with its own handle and name. */
+static void replay_primary(struct script *s, uint32_t command, uint8_t *response, size_t *len)
+{
+    (void)s;
+    if (command != TPM2_CC_CreatePrimary)
+        return;
+    memcpy(response + 14, recorded + 14, recorded_len - 14); /* but the handle of the true one */
+    *len = recorded_len;
+}
+
+static void swapped_parent_gets_nothing(void **state)
+{
+    (void)state;
+    struct temp_tpm attacker;
+    assert_true(temp_tpm_start(&attacker));
+    struct script script = {.change = record_primary};
+    struct temp_tpm ours = chip;
+    chip = attacker;
+    struct tt_tpm *tpm = open_scripted(&script);
+    chip = ours;
+    tt_free(create_key(tpm, TT_KEY_P256));
+    tt_tpm_close(tpm);
+    temp_tpm_stop(&attacker);
+    assert_true(recorded_len > 14);
+
+    tpm = open_tpm(chip.tcti);
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    tt_tpm_close(tpm);
+    script = (struct script){.change = replay_primary};
+    tpm = open_scripted(&script);
+    struct recorder r = {0};
+    struct tt_error err;
+    struct tt_key *key = NULL;
+    tt_tpm_set_trace(tpm, record, &r);
+    assert_int_equal(open_with(&key, tpm, pem, PASSWORD, &err), TT_ERR_TPM);
+    assert_non_null(strstr(err.text, "something between here and the TPM"));
+    assert_non_null(strstr(err.text, "its name is 000b"));
+    assert_string_equal(recorder_text(&r), "CreatePrimary FlushContext"); /* no session, no password */
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+/* A file without the name (made elsewhere, or stripped): used as well as can be. */
+static void file_without_the_parents_name(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    assert_int_equal(strncmp(pem, "tpmtls-parent-name: 000b", 24), 0);
+    struct tt_key *key = must_open(tpm, strstr(pem, "-----BEGIN"), PASSWORD);
+    sign_all(key);
+    tt_key_free(key);
+    pem[25] = pem[25] == '0' ? '1' : '0'; /* another name */
+    struct tt_error err;
+    assert_int_equal(open_with(&key, tpm, pem, PASSWORD, &err), TT_ERR_TPM);
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+/* ---- policies ---- */
+
+static void pcrs_that_change(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    struct tt_error err;
+    run("tpm2_pcrreset 16");
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .pcrs = "sha256:16"});
+    struct tt_key *key = must_open(tpm, pem, NULL), *late = NULL;
+    sign_all(key);
+    /* Another PCR: the session that was prepared is void, the policy is still met. */
+    late = must_open(tpm, pem, NULL);
+    run("tpm2_pcrextend 23:sha256=0000000000000000000000000000000000000000000000000000000000000001");
+    sign_all(late);
+    tt_key_free(late);
+    run("tpm2_pcrextend 16:sha256=0000000000000000000000000000000000000000000000000000000000000001");
+    assert_int_equal(sign(key, &err), TT_ERR_AUTH);
+    assert_non_null(strstr(err.text, "PCRs 16"));
+    assert_int_equal(open_with(&late, tpm, pem, NULL, &err), TT_ERR_AUTH);
+    run("tpm2_pcrreset 16");
+    sign_all(key); /* the next attempt works */
+    tt_key_free(key);
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+static char *software_key(const char *algorithm)
+{
+    char command[256], path[128];
+    (void)snprintf(command, sizeof command,
+                   "openssl genpkey -algorithm %s -out policy.key && openssl pkey -in "
+                   "policy.key -pubout -out policy.pub",
+                   algorithm);
+    run(command);
+    (void)snprintf(path, sizeof path, "%s/policy.key", chip.dir);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    char *text = mem_alloc(8192);
+    assert_non_null(text);
+    text[fread(text, 1, 8191, f)] = '\0';
+    (void)fclose(f);
+    return text;
+}
+
+static char *add_policy(struct tt_tpm *tpm, char *pem, struct tt_policy_params params)
+{
+    char *more = NULL;
+    struct tt_error err = {0};
+    params.pem = text_bytes(pem);
+    assert_ok(tt_policy_sign(&more, &params, tpm, &err), &err);
+    tt_free(pem);
+    return more;
+}
+
+static void signed_policies_of(const char *algorithm)
+{
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    struct tt_error err = {0};
+    struct tt_key *signer = NULL, *key = NULL;
+    char *text = software_key(algorithm);
+    assert_ok(tt_key_open_software(&signer, text_bytes(text), NULL, &err), &err);
+    mem_free(text);
+    run("tpm2_pcrreset 16");
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256,
+                                                         .signer = tt_key_spki(signer),
+                                                         .pcrs = "sha256:0",
+                                                         .password = PASSWORD});
+    assert_int_equal(open_with(&key, tpm, pem, PASSWORD, &err), TT_ERR_AUTH);
+    assert_non_null(strstr(err.hint, "policy sign"));
+    pem =
+        add_policy(tpm, pem, (struct tt_policy_params){.signer = signer, .pcrs = "sha256:16", .name = "one"});
+    run("tpm2_pcrextend 16:sha256=0000000000000000000000000000000000000000000000000000000000000001");
+    assert_int_equal(open_with(&key, tpm, pem, PASSWORD, &err), TT_ERR_AUTH);
+    pem =
+        add_policy(tpm, pem, (struct tt_policy_params){.signer = signer, .pcrs = "sha256:16", .name = "two"});
+    struct recorder r = {0};
+    key = must_open(tpm, pem, NULL);
+    sign_all(key);
+    tt_tpm_set_trace(tpm, record, &r);
+    sign_all(key);
+    assert_string_equal(recorder_text(&r), "PolicyPCR PolicyAuthorize PolicyPCR Sign");
+    tt_tpm_set_trace(tpm, NULL, NULL);
+    run("tpm2_pcrreset 16"); /* back to the first policy, which is the second in the file */
+    sign_all(key);
+    sign_all(key);
+    tt_key_free(key);
+    /* One that asks for the password instead. */
+    run("tpm2_pcrextend 16:sha256=0000000000000000000000000000000000000000000000000000000000000002");
+    pem = add_policy(tpm, pem, (struct tt_policy_params){.signer = signer, .with_password = true});
+    key = must_open(tpm, pem, PASSWORD);
+    sign_all(key);
+    sign_all(key);
+    tt_key_free(key);
+    assert_int_equal(open_with(&key, tpm, pem, NULL, &err), TT_ERR_AUTH);
+    struct tt_keyfile_info info;
+    assert_ok(tt_keyfile_inspect(&info, text_bytes(pem), &err), &err);
+    assert_int_equal(info.branches_len, 3);
+    assert_string_equal(info.branches[1].name, "two");
+    assert_string_equal(info.branches[2].name, "one");
+    tt_free(pem);
+    tt_key_free(signer);
+    tt_tpm_close(tpm);
+}
+
+static void signed_policies(void **state)
+{
+    (void)state;
+    signed_policies_of("EC -pkeyopt ec_paramgen_curve:P-256");
+    signed_policies_of("EC -pkeyopt ec_paramgen_curve:P-384");
+    signed_policies_of("RSA -pkeyopt rsa_keygen_bits:2048");
+}
+
+/* A signature for one key is no good for another, nor one by somebody else. */
+static void signed_policies_are_not_swapped(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    struct tt_error err = {0};
+    struct tt_key *signer = NULL, *stranger = NULL;
+    char *text = software_key("EC -pkeyopt ec_paramgen_curve:P-256");
+    assert_ok(tt_key_open_software(&signer, text_bytes(text), NULL, &err), &err);
+    mem_free(text);
+    text = software_key("EC -pkeyopt ec_paramgen_curve:P-256");
+    assert_ok(tt_key_open_software(&stranger, text_bytes(text), NULL, &err), &err);
+    mem_free(text);
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .signer = tt_key_spki(signer)});
+    char *more = NULL;
+    struct tt_policy_params params = {.pem = text_bytes(pem), .signer = stranger, .with_password = true};
+    assert_int_equal(tt_policy_sign(&more, &params, tpm, &err), TT_ERR_AUTH);
+    char *plain = create_key(tpm, TT_KEY_P256);
+    params = (struct tt_policy_params){.pem = text_bytes(plain), .signer = signer, .with_password = true};
+    err = (struct tt_error){0};
+    assert_int_equal(tt_policy_sign(&more, &params, tpm, &err), TT_ERR_USAGE);
+    assert_non_null(strstr(err.hint, "--policy-key"));
+    tt_free(plain);
+    tt_free(pem);
+    tt_key_free(signer);
+    tt_key_free(stranger);
+    tt_tpm_close(tpm);
+}
+
+static void password_of_the_owner(void **state)
+{
+    (void)state;
+    struct script script = {.heard = spy};
+    struct tt_tpm *tpm = open_scripted(&script);
+    struct tt_error err;
+    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .secret_of = "endorsement"});
+    struct recorder r = {0};
+    run("tpm2_changeauth -c e " PASSWORD_WORD);
+    spied_word = PASSWORD_WORD;
+    spied = 0;
+    struct tt_key *key = must_open(tpm, pem, PASSWORD_WORD);
+    sign_all(key);
+    tt_tpm_set_trace(tpm, record, &r);
+    sign_all(key);
+    assert_string_equal(recorder_text(&r), "PolicySecret Sign");
+    tt_tpm_set_trace(tpm, NULL, NULL);
+    assert_int_equal(spied, 0);
+    tt_key_free(key);
+    assert_int_equal(open_with(&key, tpm, pem, "wrong", &err), TT_ERR_AUTH);
+    tt_free(pem);
+    tt_tpm_close(tpm);
+}
+
+/* ---- RSA-PSS: a chip that salts with the maximum ---- */
+
+static void spoil_signature(struct script *s, uint32_t command, uint8_t *response, size_t *len)
+{
+    if (command == TPM2_CC_Sign && s->left > 0)
+        response[*len - 40] ^= 1;
+}
+
+static void wrong_salt_is_refused_at_load(void **state)
+{
+    (void)state;
+    run("tpm2_createprimary -Q -C o -G rsa -c p.ctx -a "
+        "'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt' && tpm2_create -Q "
+        "-C "
+        "p.ctx -G rsa2048:rsapss-sha256:null -u k.pub -r k.priv -a "
+        "'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign' && tpm2_flushcontext -t && "
+        "tpm2_load -Q "
+        "-C p.ctx -u k.pub -r k.priv -c k.ctx && tpm2_evictcontrol -Q -C o -c k.ctx 0x81000060 && "
+        "tpm2_flushcontext -t");
+    struct script script = {.change = spoil_signature, .left = 1};
+    struct tt_tpm *tpm = open_scripted(&script);
+    struct tt_error err = {0};
+    struct tt_key *key = NULL;
+    assert_int_equal(tt_key_open_handle(&key, tpm, 0x81000060, &err), TT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "salt"));
+    assert_non_null(strstr(err.hint, "tpmtls key create --type rsa2048"));
+    script.left = 0; /* a chip that does it right: one probe, remembered */
+    struct recorder r = {0};
+    tt_tpm_set_trace(tpm, record, &r);
+    for (int i = 0; i < 2; i++) {
+        err = (struct tt_error){0};
+        assert_ok(tt_key_open_handle(&key, tpm, 0x81000060, &err), &err);
+        tt_key_free(key);
+    }
+    assert_string_equal(recorder_text(&r), "ReadPublic Sign ReadPublic");
+    assert_ok(tt_key_evict(tpm, 0x81000060, &err), &err);
+    tt_tpm_close(tpm);
+}
+
+#ifdef TT_FAULT_INJECTION
+static tt_rc life_of_a_key(struct tt_tpm *tpm, struct tt_error *err)
+{
+    char *pem = NULL;
+    struct tt_key *key = NULL;
+    uint8_t *data = NULL;
+    size_t len;
+    const struct tt_key_params params = {.type = TT_KEY_P256, .password = PASSWORD, .pcrs = "sha256:0"};
+    struct tt_keyfile_info info;
+    tt_rc rc = tt_key_create_with(&pem, tpm, &params, err);
+    rc = rc == TT_OK ? tt_keyfile_inspect(&info, text_bytes(pem), err) : rc;
+    rc = rc == TT_OK ? tt_key_open_pem_with(&key, tpm, text_bytes(pem), PASSWORD, err) : rc;
+    rc = rc == TT_OK ? sign(key, err) : rc;
+    tt_key_free(key);
+    tt_free(pem);
+    pem = NULL;
+    rc = rc == TT_OK ? tt_seal(&pem, tpm, text_bytes("x"), &params, err) : rc;
+    rc = rc == TT_OK ? tt_unseal(&data, &len, tpm, text_bytes(pem), PASSWORD, err) : rc;
+    tt_free(pem);
+    tt_free(data);
+    return rc;
+}
+
+static void every_allocation_fails_once(void **state)
+{
+    (void)state;
+    bool done = false;
+    for (size_t nth = 1; !done && nth < 2000; nth++) {
+        struct tt_tpm *tpm = open_tpm(chip.tcti);
+        struct tt_error err = {0};
+        mem_test_fail_nth(nth);
+        tt_rc rc = life_of_a_key(tpm, &err);
+        mem_test_fail_nth(0);
+        assert_true(rc == TT_OK || err.text[0] != '\0');
+        done = rc == TT_OK;
+        tt_tpm_close(tpm);
+    }
+    assert_true(done);
+}
+#endif
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(password_never_in_the_clear),
+        cmocka_unit_test(sealed_data_never_in_the_clear),
+        cmocka_unit_test(too_much_to_seal),
+        cmocka_unit_test(commands_with_a_password),
+        cmocka_unit_test(commands_with_pcrs),
+        cmocka_unit_test(sessions_are_shared),
+        cmocka_unit_test(lost_sessions),
+        cmocka_unit_test(wrong_password_is_tried_once),
+        cmocka_unit_test(persistent_key_that_counts),
+        cmocka_unit_test(passwords_that_cannot_be),
+        cmocka_unit_test(swapped_parent_gets_nothing),
+        cmocka_unit_test(file_without_the_parents_name),
+        cmocka_unit_test(pcrs_that_change),
+        cmocka_unit_test(signed_policies),
+        cmocka_unit_test(signed_policies_are_not_swapped),
+        cmocka_unit_test(password_of_the_owner),
+        cmocka_unit_test(wrong_salt_is_refused_at_load),
+#ifdef TT_FAULT_INJECTION
+        cmocka_unit_test(every_allocation_fails_once),
+#endif
+    };
+    return cmocka_run_group_tests_name("auth", tests, start_chip, stop_chip);
+}
