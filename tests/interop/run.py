@@ -91,6 +91,8 @@ def soft_client(lab, case, server):
         words += ["--until-close"]
     with open(lab.path("request"), "wb") as f:
         f.write(server.request(data))
+    with open(lab.path("early"), "wb") as f:
+        f.write(server.early)
     ours = lab.spawn(*lab.tt_peer(case.is_pq), "client", "--port", server.port, "--name", "localhost", "--data", "request", *words)
     ours.finish(2 * 15 + 5)
     facts = facts_of(ours)
@@ -107,6 +109,8 @@ class Server:
 
     def __init__(self, process, port):
         self.process, self.port = process, port
+
+    early = b"xearly data that could be replayed\n"
 
     @staticmethod
     def request(data):

@@ -23,7 +23,7 @@ struct talk {
     uint8_t *got;
     size_t got_len, got_cap, got_early, sent, answered;
     unsigned key_updates, tickets;
-    bool updated, early_sent, closing, eof;
+    bool updated, early_sent, closing, eof, held; /* held: the engine took less than there was */
 };
 
 static int64_t now_ms(void)
@@ -74,10 +74,12 @@ static void take_plaintext(struct talk *t)
 static void write_rest(struct talk *t, struct tt_bytes text, size_t *at)
 {
     size_t n = 1;
+    t->held = false;
     while (*at < text.len && n > 0 && tt_conn_can_write(t->c) && !t->closing) {
         if (tt_conn_write(t->c, text.data + *at, text.len - *at, &n) != TT_OK)
             return;
         *at += n;
+        t->held = *at < text.len;
     }
 }
 
@@ -255,7 +257,7 @@ static void run(struct talk *t)
         else
             client_step(t);
         flush(t);
-        if (feed(t))
+        if (feed(t) || (t->held && tt_conn_output(t->c).len == 0 && tt_conn_error(t->c)->error.rc == TT_OK))
             continue;
         bool is_over = (tt_conn_wants(t->c) & TT_WANT_CLOSED) != 0 && tt_conn_plaintext(t->c).len == 0;
         if (tt_conn_error(t->c)->error.rc != TT_OK || (is_over && (t->closing || !t->p->o->server)))

@@ -46,10 +46,10 @@ static void swtpm_exec(const char *dir)
     _exit(127);
 }
 
-static bool answers(const char *dir)
+static bool answers(const char *dir, const char *name)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    (void)snprintf(a.sun_path, sizeof a.sun_path, "%s/s.ctrl", dir);
+    (void)snprintf(a.sun_path, sizeof a.sun_path, "%s/%s", dir, name);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool up = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
     if (fd >= 0)
@@ -63,7 +63,7 @@ static bool spawn(struct temp_tpm *t)
     if (t->pid == 0)
         swtpm_exec(t->dir);
     for (int i = 0; t->pid > 0 && i < 500; i++) {
-        if (answers(t->dir))
+        if (answers(t->dir, "s.ctrl") && answers(t->dir, "s")) /* it opens one after the other */
             return true;
         if (waitpid(t->pid, NULL, WNOHANG) == t->pid)
             break;

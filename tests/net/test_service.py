@@ -1,0 +1,175 @@
+"""tests/net/test_service.py: a running server and its TPM: over a unix socket, over TCP and through tpm2-abrmd; each
+goes away and comes back; kill -9 leaves nothing loaded; what is too late is refused with a reason."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+import harness  # noqa: E402
+
+
+def wait_for(condition, seconds=20):
+    limit = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > limit:
+            raise AssertionError("did not happen within %d seconds" % seconds)
+        time.sleep(0.02)
+
+
+def pair_of_ports():
+    """swtpm's TCTI wants the control port right above the server's."""
+    for _ in range(100):
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = first.getsockname()[1]
+            try:
+                with socket.create_server(("127.0.0.1", port + 1)):
+                    return port
+            except (OSError, OverflowError):
+                pass
+    raise AssertionError("no two free ports")
+
+
+class Chip(harness.Lab):
+    """A swtpm without a resource manager, a key in it, a CA, and the server's certificate."""
+
+    def __init__(self, port=None):
+        super().__init__()
+        for name in ("state", "run"):
+            os.mkdir(self.path(name), 0o700)
+        self.env["XDG_RUNTIME_DIR"] = self.path("run")
+        self.env["TPMTLS_LIBDIR"] = os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM))
+        self.port, self.chip = port, None
+        self.start()
+        self.swtpm = "swtpm:port=%d" % port if port else "swtpm:path=" + self.path("s")
+        self.env["TPMTLS_TPM"] = self.swtpm
+        self.must(harness.PROGRAM, "ca", "init", "--dir", "ca", "--subject", "/CN=CA")
+        self.tpm_identity("server-p256", "p256", "/CN=localhost", "server", "DNS:localhost")
+
+    def start(self):
+        at = ["type=tcp,bindaddr=127.0.0.1,port=%d" % p for p in (self.port, self.port + 1)] if self.port else \
+             ["type=unixio,path=" + self.path(p) for p in ("s", "s.ctrl")]
+        self.chip = subprocess.Popen(
+            ["swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + self.path("state"), "--flags",
+             "not-need-init,startup-clear", "--server", at[0], "--ctrl", at[1], "--log", "file=" + self.path("log")])
+        wait_for(self.answers)
+
+    def answers(self):
+        try:
+            if self.port:
+                socket.create_connection(("127.0.0.1", self.port + 1), 1).close()
+            else:
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(self.path("s.ctrl"))
+            return True
+        except OSError:
+            return False
+
+    def stop(self):
+        self.chip.kill()
+        self.chip.wait(20)
+        for name in ("s", "s.ctrl"):
+            if os.path.exists(self.path(name)):
+                os.remove(self.path(name))
+
+    def connect(self, server):
+        return self.tpmtls("connect", "localhost:" + server.port, "--ca", "ca/ca.pem", stdin=b"hello\n")
+
+    def transient(self):
+        return self.must("tpm2_getcap", "-T", self.swtpm, "handles-transient").out
+
+    def close(self):
+        self.stop()
+        super().close()
+
+
+class Service(unittest.TestCase):
+    def through_a_loss(self, chip, options=(), lose=None, find=None):
+        with chip.serve(options=options) as server:
+            self.assertEqual(chip.connect(server).out, b"hello\n")
+            (lose or chip.stop)()
+            self.assertEqual(chip.connect(server).code, 5)
+            server.wait_for("cannot sign: the connection to the TPM|was lost and cannot be opened")
+            (find or chip.start)()
+            for _ in range(2):
+                self.assertEqual(chip.connect(server).out, b"hello\n")
+
+    def with_chip(self, port=None):
+        chip = Chip(port)
+        self.addCleanup(chip.close)
+        return chip
+
+    def test_unix_socket(self):
+        self.through_a_loss(self.with_chip())
+
+    def test_tcp(self):
+        self.through_a_loss(self.with_chip(pair_of_ports()))
+
+    def test_kill_without_a_resource_manager(self):
+        chip = self.with_chip()
+        for _ in range(4):  # three slots
+            server = chip.serve()
+            self.assertNotEqual(chip.transient(), b"")
+            server.stop(signal.SIGKILL)
+        chip.must(harness.PROGRAM, "csr", "--key", "server-p256.key", "--subject", "/CN=x", "-o", "x.csr")
+        self.assertEqual(chip.transient(), b"")
+        self.assertEqual(os.listdir(chip.path("run/tpmtls")), [])
+
+    def test_abrmd(self):
+        lib = "/usr/lib/%s-linux-gnu/libtss2-tcti-tabrmd.so.0" % os.uname().machine
+        if not (shutil.which("tpm2-abrmd") and shutil.which("dbus-daemon") and os.path.exists(lib)):
+            self.skipTest("tpm2-abrmd, dbus-daemon and libtss2-tcti-tabrmd0 are needed")
+        chip = self.with_chip()
+        bus = "unix:path=" + chip.path("bus")
+        chip.env["DBUS_SESSION_BUS_ADDRESS"] = bus
+        daemon = chip.background("dbus-daemon", "--session", "--nofork", "--nopidfile", "--address=" + bus)
+        self.addCleanup(daemon.stop)
+        wait_for(lambda: os.path.exists(chip.path("bus")))
+        managers = []
+
+        def start():
+            root = ["--allow-root"] if os.geteuid() == 0 else []
+            managers.append(chip.background("tpm2-abrmd", "--session", "--tcti=" + chip.swtpm, *root))
+            wait_for(lambda: chip.run("tpm2_getcap", "-T", "tabrmd:bus_type=session", "handles-persistent").code == 0)
+
+        def stop():
+            managers.pop().stop()
+
+        start()
+        self.addCleanup(stop)
+        self.through_a_loss(chip, ("--tpm", "tabrmd:bus_type=session"), stop, start)
+        server = chip.serve(options=("--tpm", "tabrmd:bus_type=session"))
+        server.stop(signal.SIGKILL)
+        self.assertEqual(os.listdir(chip.path("run/tpmtls")), [])  # there is a manager: nothing is recorded
+        wait_for(lambda: chip.transient() == b"")
+
+    def test_too_late(self):
+        chip = self.with_chip()
+        slow = ("--tpm", "lab:profile=pc,jitter=off:" + chip.swtpm)
+        with chip.serve("--sign-deadline", "100", options=slow) as server:
+            self.assertEqual(chip.connect(server).code, 5)
+            server.wait_for("gave no signature within the deadline of 100 ms")
+        with chip.serve("--sign-deadline", "900", options=slow) as server:
+            self.assertEqual(chip.connect(server).out, b"hello\n")
+            command = [harness.PROGRAM, "connect", "localhost:" + server.port, "--ca", "ca/ca.pem"]
+            many = [chip.background(*command) for _ in range(10)]
+            server.wait_for("signatures must be made first, and this one would be there in about")
+            for client in many:
+                client.stop()
+            self.assertEqual(chip.connect(server).out, b"hello\n")
+
+    def test_deadline_is_checked(self):
+        chip = self.with_chip()
+        result = chip.tpmtls("serve", "127.0.0.1:0", "--key", "server-p256.key", "--cert", "server-p256.pem",
+                             "--sign-deadline", "0")
+        self.assertEqual(result.code, 2)
+        self.assertIn("--sign-deadline: '0' is not a number", result.err)
+
+
+if __name__ == "__main__":
+    harness.tap_main()
