@@ -173,10 +173,6 @@ class Lab:
         return self.loader() + [path]
 
     @staticmethod
-    def trixie_root():
-        return TRIXIE
-
-    @staticmethod
     def loader():
         lib = os.path.join(TRIXIE, "usr/lib/x86_64-linux-gnu")
         found = glob.glob(os.path.join(TRIXIE, "usr/lib*/ld-linux-*.so.*")) + glob.glob(os.path.join(lib, "ld-linux-*.so.*"))
