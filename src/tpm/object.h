@@ -49,7 +49,7 @@ struct tpm_object {
     struct object_ticket ticket;
 };
 
-/* object_load_file: parse and take over; nothing is sent. */
+/* object_from_file: parse and take over; nothing is sent. */
 TT_MUST_USE tt_rc object_from_file(struct tpm_object **ret, struct tt_tpm *tpm, struct tt_bytes pem,
                                    const struct tpm_secret *secret, struct tt_error *err);
 /* object_from_handle: a persistent one; one command. */
@@ -65,6 +65,8 @@ TT_MUST_USE tt_rc object_load(struct tpm_object *o, struct tt_error *err);
 /* object_prepare: the same, with its sessions started and its policy satisfied, as far as that is possible
  * before the command. */
 TT_MUST_USE tt_rc object_prepare(struct tpm_object *o, struct tt_error *err);
+/* object_take_name: from ESAPI, once it is in the chip. */
+TT_MUST_USE tt_rc object_take_name(struct tpm_object *o, struct tt_error *err);
 /* object_evict: take the resident object out of the chip; its context is kept. */
 void object_evict(struct tt_tpm *tpm);
 

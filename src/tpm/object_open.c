@@ -1,0 +1,129 @@
+/* tpm/object_open.c: an object from a key file or a persistent handle, before it is used. Layer: tpm.
+ * draft-bottomley-tpm2-keys, "TPMkey Syntax". A file is hostile input. */
+#include <string.h>
+#include <tss2/tss2_mu.h>
+
+#include "tpm/object.h"
+#include "tpm/persistent.h"
+
+static struct tpm_object *object_new(struct tt_tpm *tpm)
+{
+    struct tpm_object *o = mem_alloc(sizeof *o);
+    if (o != NULL) {
+        o->tpm = tpm;
+        o->opening = tpm->meter.openings;
+        o->handle = ESYS_TR_NONE;
+    }
+    return o;
+}
+
+static tt_rc take_secret(struct tpm_object *o, const struct tpm_secret *secret, struct tt_error *err)
+{
+    if (secret == NULL || !secret->given)
+        return TT_OK;
+    if (secret->password.len > sizeof o->password.buffer)
+        return error_set(err, TT_ERR_AUTH, "the password is too long: a TPM takes at most %zu bytes",
+                         sizeof o->password.buffer);
+    o->has_password = true;
+    o->password.size = (UINT16)secret->password.len;
+    if (secret->password.len > 0)
+        memcpy(o->password.buffer, secret->password.data, secret->password.len);
+    return TT_OK;
+}
+
+static tt_rc take_areas(struct tpm_object *o, struct tt_error *err)
+{
+    const struct keyfile *f = &o->file;
+    size_t pub_end = 0, priv_end = 0, seed_end = 0;
+    if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(f->pubkey.data, f->pubkey.len, &pub_end, &o->pub) != TSS2_RC_SUCCESS ||
+        pub_end != f->pubkey.len)
+        return error_set(err, TT_ERR_DECODE, "the key file's public area is damaged");
+    if (Tss2_MU_TPM2B_PRIVATE_Unmarshal(f->privkey.data, f->privkey.len, &priv_end, &o->priv) !=
+            TSS2_RC_SUCCESS ||
+        priv_end != f->privkey.len)
+        return error_set(err, TT_ERR_DECODE, "the key file's private area is damaged");
+    o->to_import = f->secret.len > 0;
+    if (o->to_import && (Tss2_MU_TPM2B_ENCRYPTED_SECRET_Unmarshal(f->secret.data, f->secret.len, &seed_end,
+                                                                  &o->seed) != TSS2_RC_SUCCESS ||
+                         seed_end != f->secret.len))
+        return error_set(err, TT_ERR_DECODE, "the key file's secret (the import seed) is damaged");
+    if (f->kind == KEYFILE_IMPORTABLE && !o->to_import)
+        return error_set(err, TT_ERR_DECODE, "the key file is of the importable type and lacks its secret");
+    if (f->kind == KEYFILE_LOADABLE && o->to_import)
+        return error_set(err, TT_ERR_DECODE, "the key file is of the loadable type and has a secret");
+    if (f->parent_name.len <= sizeof o->parent_name.name && f->parent_name.len > 0) {
+        o->parent_name.size = (UINT16)f->parent_name.len;
+        memcpy(o->parent_name.name, f->parent_name.data, f->parent_name.len);
+    }
+    return TT_OK;
+}
+
+tt_rc object_from_file(struct tpm_object **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                       const struct tpm_secret *secret, struct tt_error *err)
+{
+    TT_AUTO(object_free_auto) struct tpm_object *o = object_new(tpm);
+    if (o == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    TT_TRY(keyfile_parse(&o->file, pem, err));
+    TT_TRY(take_areas(o, err));
+    TT_TRY(take_secret(o, secret, err));
+    *ret = TT_TAKE(o);
+    return TT_OK;
+}
+
+tt_rc object_from_handle(struct tpm_object **ret, struct tt_tpm *tpm, uint32_t handle,
+                         const struct tpm_secret *secret, struct tt_error *err)
+{
+    if (handle >> 24 != TPM2_HT_PERSISTENT)
+        return error_set(err, TT_ERR_USAGE, "0x%08x is not a persistent handle (0x81000000 to 0x81ffffff)",
+                         handle);
+    TT_AUTO(object_free_auto) struct tpm_object *o = object_new(tpm);
+    if (o == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    o->persistent = true;
+    o->at = handle;
+    o->file.parent = KEYFILE_PARENT_SRK; /* to salt sessions; what its parent is cannot be known */
+    o->file.empty_auth = true;
+    TT_TRY(persistent_open(&o->handle, &o->pub, tpm, handle, err));
+    TT_TRY(take_secret(o, secret, err));
+    if (o->has_password && Esys_TR_SetAuth(tpm->esys, o->handle, &o->password) != TSS2_RC_SUCCESS)
+        return error_set(err, TT_ERR_INTERNAL, "cannot set the key's password");
+    TT_TRY(object_take_name(o, err));
+    *ret = TT_TAKE(o);
+    return TT_OK;
+}
+
+/* ---- what it needs ---- */
+
+/* An empty password must not be tried where a wrong one brings the TPM nearer to its lockout. A file that
+ * says emptyAuth is believed (tpm2-openssl makes such keys): should it be wrong, object_use_end sees to it
+ * that it is tried once. About a persistent key nobody says anything. */
+tt_rc object_usable(const struct tpm_object *o, struct tt_error *err)
+{
+    TPMA_OBJECT a = o->pub.publicArea.objectAttributes;
+    if (o->has_password || o->file.has_policy)
+        return TT_OK; /* a policy's statements are looked at when it is run: one branch may need no password
+                       */
+    if (!o->file.empty_auth) {
+        (void)error_set(err, TT_ERR_AUTH, "the key needs a password, and none was given");
+        error_hint(err, "give it with --auth-file FILE, --auth-fd N or --auth-credential NAME");
+        return TT_ERR_AUTH;
+    }
+    if (o->persistent && (a & TPMA_OBJECT_NODA) == 0) {
+        (void)error_set(
+            err, TT_ERR_AUTH,
+            "the key counts wrong passwords (it is not noDA), and no password was given; the empty "
+            "one is not tried unasked");
+        error_hint(err, "give its password, or say with --auth-empty that it has none; `tpmtls key create` "
+                        "makes keys without a password noDA");
+        return TT_ERR_AUTH;
+    }
+    if ((a & TPMA_OBJECT_USERWITHAUTH) == 0) {
+        (void)error_set(err, TT_ERR_AUTH, "the key can only be used under a policy, and %s",
+                        o->persistent ? "a persistent handle does not tell which"
+                                      : "its file does not say which");
+        error_hint(err, "use the key file, which holds the policy's statements");
+        return TT_ERR_AUTH;
+    }
+    return TT_OK;
+}
