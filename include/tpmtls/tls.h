@@ -31,14 +31,36 @@ enum tt_role {
     TT_SERVER
 };
 
-/* ---- trust: which certificates of the peer are accepted ---- */
+/* ---- trust: which certificates of the peer are accepted ----
+ *
+ * A set of trust is made of
+ *  - anchors: CA certificates. A peer's chain has to end at a self-signed one of them. An intermediate CA may
+ * be put in too: it helps to build paths (a peer may forget to send it), but nobody is trusted for it alone.
+ *    A peer's self-signed certificate may be an anchor itself.
+ *  - pins: the SHA-256 of public keys (DER SubjectPublicKeyInfo, as in HPKP and DANE). Beside anchors they
+ * are one more demand: the verified chain must contain a pinned key. Pins alone are the whole trust: a peer
+ * whose own key is pinned is accepted, certificate or raw public key (RFC 7250), and its names, dates and
+ * revocation are not looked at (as RFC 7671 section 5.1 has it); a peer who sends a CA with a pinned key is
+ * judged as if that were the anchor, by all the rules.
+ *  - CRLs: once there is one, the CA that issued a peer's certificate needs a valid one; CAs further up are
+ * looked up where theirs is there. Add first what others refer to: CAs before their CRLs. Changes end when a
+ * configuration with the set is frozen; to change it later (a new CRL), make a new set and a new
+ * configuration. */
 
-/* tt_trust_new: an empty set of trust anchors (which accepts nobody). Reference counted. */
+/* tt_trust_new: an empty set (which accepts nobody). Reference counted. */
 TT_API TT_MUST_USE tt_rc tt_trust_new(struct tt_trust **ret, struct tt_error *err);
 /* tt_trust_add_pem: add each CERTIFICATE of a PEM text as a trust anchor. TT_ERR_DECODE when there is none,
  * or one that cannot be read (the text says which). Not after the trust went into a frozen configuration. */
 TT_API TT_MUST_USE tt_rc tt_trust_add_pem(struct tt_trust *trust, struct tt_bytes pem, struct tt_error *err);
-/* tt_trust_count: how many anchors it holds. */
+/* tt_trust_add_der: add one DER certificate. */
+TT_API TT_MUST_USE tt_rc tt_trust_add_der(struct tt_trust *trust, struct tt_bytes der, struct tt_error *err);
+/* tt_trust_add_pin: add the SHA-256 of a SubjectPublicKeyInfo. At most 4,096. */
+TT_API TT_MUST_USE tt_rc tt_trust_add_pin(struct tt_trust *trust, const uint8_t sha256[32],
+                                          struct tt_error *err);
+/* tt_trust_add_crl: add each CRL of a PEM text, or one in DER. TT_ERR_NOT_FOUND when its CA is not in the
+ * set, TT_ERR_VERIFY when that CA did not sign it, TT_ERR_UNSUPPORTED for a delta CRL, TT_ERR_DECODE. */
+TT_API TT_MUST_USE tt_rc tt_trust_add_crl(struct tt_trust *trust, struct tt_bytes crl, struct tt_error *err);
+/* tt_trust_count: how many anchors and pins it holds. */
 TT_API size_t tt_trust_count(const struct tt_trust *trust);
 TT_API void tt_trust_free(struct tt_trust *trust);
 

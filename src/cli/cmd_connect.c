@@ -13,13 +13,12 @@
 #include "base/rc.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
+#include "cli/trust_options.h"
 #include "net/dial.h"
 #include "net/loop.h"
 #include "net/relay.h"
 
-#define SYSTEM_TRUST "/etc/ssl/certs/ca-certificates.crt"
-
-static const char usage[] = "usage: tpmtls connect HOST:PORT [--ca FILE] [--key FILE --cert FILE] "
+static const char usage[] = "usage: tpmtls connect HOST:PORT [--ca FILE|DIR] [--key FILE --cert FILE] "
                             "[--servername NAME] [--alpn A,B] [--trace]\n";
 static const char help[] =
     "\n"
@@ -27,8 +26,8 @@ static const char help[] =
     "is written\n"
     "[::1]:443.\n"
     "\n"
-    "  --ca FILE             the CAs the server's certificate may come from (PEM); default: " SYSTEM_TRUST
-    "\n"
+    "  --ca FILE|DIR|system  the CAs the server's certificate may come from (PEM or DER); default, without "
+    "--pin:\n                        system, which is " TRUST_SYSTEM_STORE "\n" TRUST_OPTIONS_USAGE
     "  --key FILE            our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)\n"
     "  --cert FILE           our certificate and its chain (PEM), the leaf first\n"
     "  --servername NAME     the name that is asked for, and that the certificate must have; default: HOST\n"
@@ -37,7 +36,8 @@ static const char help[] =
 struct connect {
     const struct cli *cli;
     struct tls_options tls;
-    const char *ca, *server_name, *target;
+    struct trust_options trust;
+    const char *server_name, *target;
     const char *connect_timeout;
     struct address address;
     struct trace trace;
@@ -120,8 +120,10 @@ static void on_gone(void *arg, struct stream *s)
 
 static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 {
-    (void)s;
-    finish(arg, error);
+    struct connect *x = arg;
+    struct tt_error advised = error != NULL ? *error : (struct tt_error){0};
+    trust_advise(&advised, stream_conn(s), &x->trust);
+    finish(x, error != NULL ? &advised : NULL);
 }
 
 static void on_trace(void *arg, const struct stream_trace *event)
@@ -175,21 +177,11 @@ static int open_stdout(void)
     return again >= 0 ? again : STDOUT_FILENO;
 }
 
-static tt_rc default_trust(struct connect *x, struct tt_error *err)
-{
-    if (x->ca == NULL && access(SYSTEM_TRUST, R_OK) != 0) {
-        (void)error_set(err, TT_ERR_NOT_FOUND, "there is no system store of CAs at " SYSTEM_TRUST);
-        error_hint(err, "name the CA of the server with --ca FILE, or install the package ca-certificates");
-        return TT_ERR_NOT_FOUND;
-    }
-    return tls_config_trust(x->config, x->ca != NULL ? x->ca : SYSTEM_TRUST, err);
-}
-
 static tt_rc set_up_config(struct connect *x, struct tt_error *err)
 {
     TT_TRY(tt_config_new(&x->config, TT_CLIENT, err));
     TT_TRY(tls_config_lists(x->config, &x->tls, err));
-    TT_TRY(default_trust(x, err));
+    TT_TRY(trust_config(x->config, &x->trust, err));
     if (x->tls.key != NULL) {
         struct cli traced = *x->cli;
         traced.tpm_trace = trace_load;
@@ -266,8 +258,7 @@ static int run(struct connect *x)
 }
 
 enum {
-    OPT_CA = CLI_OPT,
-    OPT_SERVERNAME,
+    OPT_SERVERNAME = CLI_OPT,
     OPT_CONNECT_TIMEOUT,
     OPT_HELP
 };
@@ -276,24 +267,22 @@ enum {
 static int parse(struct connect *x, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"ca", required_argument, NULL, OPT_CA},
         {"servername", required_argument, NULL, OPT_SERVERNAME},
         {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
         {"help", no_argument, NULL, OPT_HELP},
+        TRUST_OPTIONS("ca"),
         TLS_OPTIONS,
         {0},
     };
     for (int c; (c = cli_getopt(argc, argv, "", options)) != -1;) {
-        if (c == OPT_CA) {
-            x->ca = optarg;
-        } else if (c == OPT_SERVERNAME) {
+        if (c == OPT_SERVERNAME) {
             x->server_name = optarg;
         } else if (c == OPT_CONNECT_TIMEOUT) {
             x->connect_timeout = optarg;
         } else if (c == OPT_HELP) {
             printf("%s%s", usage, help);
             return CLI_OK;
-        } else if (!tls_option_take(&x->tls, c, optarg)) {
+        } else if (!trust_option_take(&x->trust, c, optarg) && !tls_option_take(&x->tls, c, optarg)) {
             return cli_bad_option(usage, argv, c);
         }
     }
@@ -303,12 +292,14 @@ static int parse(struct connect *x, int argc, char **argv)
     if ((x->tls.key != NULL) != (x->tls.cert != NULL))
         return cli_usage(usage, "--key and --cert go together");
     x->target = argv[optind];
+    if (!trust_is_given(&x->trust))
+        (void)trust_option_take(&x->trust, TRUST_OPT_CA, "system");
     return -1;
 }
 
 int cmd_connect(const struct cli *cli, int argc, char **argv)
 {
-    struct connect x = {.cli = cli, .out_fd = STDOUT_FILENO};
+    struct connect x = {.cli = cli, .trust.ca_option = "--ca", .out_fd = STDOUT_FILENO};
     int code = parse(&x, argc, argv);
     if (code != -1)
         return code;

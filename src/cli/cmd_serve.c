@@ -10,7 +10,7 @@
 #include "net/loop.h"
 
 static const char usage[] =
-    "usage: tpmtls serve ADDR:PORT --key FILE --cert FILE [--client-ca FILE [--require-client-cert]]\n"
+    "usage: tpmtls serve ADDR:PORT --key FILE --cert FILE [--client-ca FILE|DIR [--require-client-cert]]\n"
     "                    [--echo | --www | --exec CMD] [--accept N] [--alpn A,B] [--sign-deadline MS] "
     "[--trace]\n";
 static const char help[] =
@@ -21,8 +21,8 @@ static const char help[] =
     "\n"
     "  --key FILE            our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)\n"
     "  --cert FILE           our certificate and its chain (PEM), the leaf first\n"
-    "  --client-ca FILE      ask clients for a certificate, which must come from these CAs\n"
-    "  --require-client-cert turn away clients that have none\n"
+    "  --client-ca FILE|DIR  ask clients for a certificate, which must come from these CAs (PEM or "
+    "DER)\n" TRUST_OPTIONS_USAGE "  --require-client-cert turn away clients that have none\n"
     "  --echo                send back what comes (the default)\n"
     "  --www                 answer a request line with a page that describes the connection\n"
     "  --exec CMD            run `sh -c CMD` for each connection; its stdin and stdout are the connection; "
@@ -82,8 +82,8 @@ static tt_rc set_up_config(struct serve *serve, struct tt_error *err)
     traced.tpm_trace_arg = &serve->trace;
     TT_TRY(tt_config_new(&serve->config, TT_SERVER, err));
     TT_TRY(tls_config_lists(serve->config, &serve->tls, err));
-    if (serve->client_ca != NULL) {
-        TT_TRY(tls_config_trust(serve->config, serve->client_ca, err));
+    if (trust_is_given(&serve->trust)) {
+        TT_TRY(trust_config(serve->config, &serve->trust, err));
         TT_TRY(tt_config_set_client_auth(serve->config, serve->require_client_cert ? TT_CLIENT_AUTH_REQUIRE
                                                                                    : TT_CLIENT_AUTH_REQUEST));
     }
@@ -188,8 +188,7 @@ static int run(struct serve *serve)
 /* ---- options ---- */
 
 enum {
-    OPT_CLIENT_CA = CLI_OPT,
-    OPT_REQUIRE,
+    OPT_REQUIRE = CLI_OPT,
     OPT_ECHO,
     OPT_WWW,
     OPT_EXEC,
@@ -210,9 +209,6 @@ static bool set_mode(struct serve *serve, const struct serve_mode *mode)
 static int take_option(struct serve *serve, int c, const char *value)
 {
     switch (c) {
-    case OPT_CLIENT_CA:
-        serve->client_ca = value;
-        return 0;
     case OPT_REQUIRE:
         serve->require_client_cert = true;
         return 0;
@@ -233,7 +229,7 @@ static int take_option(struct serve *serve, int c, const char *value)
         serve->force_retry = true;
         return 0;
     default:
-        return tls_option_take(&serve->tls, c, value) ? 0 : '?';
+        return trust_option_take(&serve->trust, c, value) || tls_option_take(&serve->tls, c, value) ? 0 : '?';
     }
 }
 
@@ -243,8 +239,10 @@ static int check_options(struct serve *serve, int argc, char **argv)
         return cli_usage(usage, argc == optind ? "serve where? ADDR:PORT" : "serve at one ADDR:PORT only");
     if (serve->tls.key == NULL || serve->tls.cert == NULL)
         return cli_usage(usage, "a server needs --key and --cert");
-    if (serve->require_client_cert && serve->client_ca == NULL)
-        return cli_usage(usage, "--require-client-cert needs --client-ca, to know whom to believe");
+    if (serve->require_client_cert && !trust_is_given(&serve->trust))
+        return cli_usage(usage, "--require-client-cert needs --client-ca or --pin, to know whom to believe");
+    if (serve->trust.crls.len > 0 && serve->trust.ca.len == 0)
+        return cli_usage(usage, "--crl needs --client-ca: the CA it belongs to");
     serve->listen = argv[optind];
     if (serve->mode == NULL)
         serve->mode = &serve_echo;
@@ -255,7 +253,6 @@ static int check_options(struct serve *serve, int argc, char **argv)
 static int parse(struct serve *serve, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"client-ca", required_argument, NULL, OPT_CLIENT_CA},
         {"require-client-cert", no_argument, NULL, OPT_REQUIRE},
         {"echo", no_argument, NULL, OPT_ECHO},
         {"www", no_argument, NULL, OPT_WWW},
@@ -264,6 +261,7 @@ static int parse(struct serve *serve, int argc, char **argv)
         {"max-connections", required_argument, NULL, OPT_MAX},
         {"force-retry", no_argument, NULL, OPT_RETRY},
         {"help", no_argument, NULL, OPT_HELP},
+        TRUST_OPTIONS("client-ca"),
         TLS_OPTIONS,
         {0},
     };
@@ -283,7 +281,7 @@ static int parse(struct serve *serve, int argc, char **argv)
 
 int cmd_serve(const struct cli *cli, int argc, char **argv)
 {
-    struct serve serve = {.cli = cli};
+    struct serve serve = {.cli = cli, .trust.ca_option = "--client-ca"};
     int code = parse(&serve, argc, argv);
     if (code != -1)
         return code;

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
+#include "cli/trust_options.h"
 #include "net/server.h"
 
 struct session;
@@ -25,7 +26,8 @@ extern const struct serve_mode serve_echo, serve_www, serve_exec;
 struct serve {
     const struct cli *cli;
     struct tls_options tls;
-    const char *client_ca, *listen, *command, *accept, *max_connections;
+    struct trust_options trust;
+    const char *listen, *command, *accept, *max_connections;
     bool require_client_cert, force_retry;
     const struct serve_mode *mode;
     struct trace trace;

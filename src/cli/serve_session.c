@@ -90,7 +90,9 @@ static void on_ended(void *arg, struct stream *s)
 static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 {
     struct session *x = arg;
-    closed_event(x, error);
+    struct tt_error advised = error != NULL ? *error : (struct tt_error){0};
+    trust_advise(&advised, stream_conn(s), &x->serve->trust);
+    closed_event(x, error != NULL ? &advised : NULL);
     x->stream = NULL;
     stream_free(s);
     if (x->serve->mode->closed == NULL || x->serve->mode->closed(x))

@@ -11,8 +11,6 @@
 
 #define LIST_MAX 16
 
-TT_DEFINE_AUTO(struct tt_trust, tt_trust_free)
-
 tt_rc cli_number(unsigned long *ret, const char *text, const struct cli_range *range, struct tt_error *err)
 {
     char *end = NULL;
@@ -172,30 +170,6 @@ tt_rc tls_config_lists(struct tt_config *cfg, const struct tls_options *o, struc
 }
 
 /* ---- files ---- */
-
-/* Put the file's name in front of what is wrong with its content. */
-static tt_rc wrong_file(const char *path, tt_rc rc, const struct tt_error *why, struct tt_error *err)
-{
-    bool has_name = strstr(why->text, path) != NULL;
-    (void)error_set(err, rc, "%s%s%s", has_name ? "" : path, has_name ? "" : ": ", why->text);
-    if (why->hint[0] != '\0')
-        error_hint(err, "%s", why->hint);
-    return rc;
-}
-
-tt_rc tls_config_trust(struct tt_config *cfg, const char *path, struct tt_error *err)
-{
-    TT_AUTO(mem_free_auto) char *pem = NULL;
-    TT_AUTO(tt_trust_free_auto) struct tt_trust *trust = NULL;
-    struct tt_error why = {0};
-    size_t len = 0;
-    TT_TRY(cli_read_file(&pem, &len, path, err));
-    TT_TRY(tt_trust_new(&trust, err));
-    tt_rc rc = tt_trust_add_pem(trust, (struct tt_bytes){(const uint8_t *)pem, len}, &why);
-    if (rc != TT_OK)
-        return wrong_file(path, rc, &why, err);
-    return tt_config_set_trust(cfg, trust);
-}
 
 tt_rc tls_config_identity(struct tt_config *cfg, struct cli_key *ret_key, const struct cli *cli,
                           const struct tls_options *o, struct tt_error *err)

@@ -51,8 +51,6 @@ bool tls_option_take(struct tls_options *o, int c, const char *value);
 
 /* tls_config_lists: put --alpn, --groups and --suites into cfg. */
 TT_MUST_USE tt_rc tls_config_lists(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err);
-/* tls_config_trust: believe the CAs in a PEM file. */
-TT_MUST_USE tt_rc tls_config_trust(struct tt_config *cfg, const char *path, struct tt_error *err);
 /* tls_config_identity: --key and --cert; *ret_key must live as long as cfg. */
 TT_MUST_USE tt_rc tls_config_identity(struct tt_config *cfg, struct cli_key *ret_key, const struct cli *cli,
                                       const struct tls_options *o, struct tt_error *err);

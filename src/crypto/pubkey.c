@@ -104,6 +104,7 @@ tt_rc sig_key_new(struct sig_key **ret, EVP_PKEY *pkey)
         EVP_PKEY_free(pkey);
         return TT_ERR_MEMORY;
     }
+    atomic_init(&k->refs, 1);
     k->pkey = pkey;
     if (!key_classify(k)) {
         sig_key_free(k);
@@ -115,7 +116,7 @@ tt_rc sig_key_new(struct sig_key **ret, EVP_PKEY *pkey)
 
 void sig_key_free(struct sig_key *k)
 {
-    if (k == NULL)
+    if (k == NULL || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) > 1)
         return;
     EVP_PKEY_free(k->pkey);
     mem_free(k);
@@ -217,6 +218,11 @@ tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct
 static const struct sig_key *key_of(const struct pubkey *k)
 {
     return (const struct sig_key *)k;
+}
+
+void pubkey_ref(struct pubkey *k)
+{
+    atomic_fetch_add_explicit(&((struct sig_key *)k)->refs, 1, memory_order_relaxed);
 }
 
 void pubkey_free(struct pubkey *k)

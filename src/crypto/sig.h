@@ -15,6 +15,8 @@ bool scheme_available(const struct crypto_lib *lib, uint16_t scheme);
 struct pubkey;
 /* pubkey_from_spki: DER SubjectPublicKeyInfo. TT_ERR_DECODE when malformed or of an unknown type. */
 TT_MUST_USE tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes spki);
+/* Immutable and reference counted: pubkey_ref takes one more, pubkey_free drops one. */
+void pubkey_ref(struct pubkey *k);
 void pubkey_free(struct pubkey *k);
 TT_DEFINE_AUTO(struct pubkey, pubkey_free)
 /* pubkey_fits: may this key make signatures under this scheme in TLS 1.3 (curve, type, size; RFC 9846 4.3.3).

@@ -2,6 +2,8 @@
 #ifndef CRYPTO_SIG_INTERNAL_H
 #define CRYPTO_SIG_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "crypto/lib_internal.h"
 #include "crypto/sig.h"
 
@@ -24,8 +26,10 @@ struct scheme_info {
     enum curve_id curve;
 };
 
-/* struct sig_key: what struct pubkey and struct privkey both are. A plain RSA key has type SIG_RSA_PSS. */
+/* struct sig_key: what struct pubkey and struct privkey both are. A plain RSA key has type SIG_RSA_PSS.
+ * Immutable but for the count of references. */
 struct sig_key {
+    atomic_uint refs;
     EVP_PKEY *pkey;
     enum sig_type type;
     enum curve_id curve;
@@ -35,7 +39,7 @@ struct sig_key {
 const struct scheme_info *scheme_info_of(uint16_t scheme); /* NULL for an unknown scheme */
 /* sig_key_new: takes pkey, also on failure. TT_ERR_DECODE for NULL and for a key of an unknown kind. */
 TT_MUST_USE tt_rc sig_key_new(struct sig_key **ret, EVP_PKEY *pkey);
-void sig_key_free(struct sig_key *k);
+void sig_key_free(struct sig_key *k); /* drops one reference */
 bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1);
 /* spki_point: the curve and the uncompressed point of a P-256 or P-384 key; false for any other. */
 bool spki_point(struct tt_bytes spki, enum curve_id *ret_curve, struct tt_bytes *ret_point);

@@ -86,7 +86,10 @@ static tt_rc certificate_judge(struct tt_conn *c)
                                       .chain_len = c->peer_chain_len,
                                       .host = name.len > 0 ? host : NULL,
                                       .peer_is_server = cfg->role == TT_CLIENT,
-                                      .now = c->now_ms / 1000};
+                                      .now = c->now_ms / 1000,
+                                      .ocsp = buf_bytes(&c->peer_ocsp),
+                                      .asked_ocsp = cfg->ocsp != TT_OCSP_NONE,
+                                      .require_ocsp = cfg->ocsp == TT_OCSP_REQUIRE};
     struct trust_verdict verdict = {0};
     const struct tt_trust *trust = cfg->accept_any_certificate ? NULL : cfg->trust;
     struct tt_error why = {0};

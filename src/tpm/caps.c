@@ -166,3 +166,26 @@ bool tpm_has_hash(struct tt_tpm *tpm, uint16_t hash)
         tpm->hashes_known = hashes_read(&tpm->hashes, tpm);
     return !tpm->hashes_known || hash >= 32 || (tpm->hashes >> hash & 1) != 0;
 }
+
+/* ---- the dictionary attack's counter ---- */
+
+tt_rc caps_lockout_counter(uint32_t *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    TPMS_CAPABILITY_DATA *data = NULL;
+    TPMI_YES_NO more;
+    struct tpm_op op = tpm_op_start(tpm, "ask the TPM how many wrong passwords it has counted");
+    do
+        op.rc = Esys_GetCapability(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                   TPM2_CAP_TPM_PROPERTIES, TPM2_PT_LOCKOUT_COUNTER, 1, &more, &data);
+    while (tpm_op_again(&op));
+    TT_TRY(tpm_op_end(&op, err));
+    const TPML_TAGGED_TPM_PROPERTY *list = &data->data.tpmProperties;
+    bool right = data->capability == TPM2_CAP_TPM_PROPERTIES && list->count >= 1 &&
+                 list->tpmProperty[0].property == TPM2_PT_LOCKOUT_COUNTER;
+    uint32_t value = right ? list->tpmProperty[0].value : 0;
+    Esys_Free(data);
+    if (!right)
+        return error_set(err, TT_ERR_TPM, "the TPM returned malformed properties");
+    *ret = value;
+    return TT_OK;
+}

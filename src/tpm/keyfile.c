@@ -130,7 +130,7 @@ static int hex_digit(uint8_t c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The last line of its kind before the block counts. What is malformed says nothing. */
+/* The last line of its kind counts. What is malformed says nothing. */
 static void parent_name_parse(struct keyfile *f, struct tt_bytes text)
 {
     static const char word[] = "\n" PARENT_NAME;
@@ -163,7 +163,7 @@ tt_rc keyfile_parse(struct keyfile *ret, struct tt_bytes pem, struct tt_error *e
         return error_set(err, rc, "the %s block does not have the form of a TPM key file", KEYFILE_LABEL);
     }
     f.der = block.der;
-    parent_name_parse(&f, (struct tt_bytes){pem.data, (size_t)(block.label.data - pem.data)});
+    parent_name_parse(&f, pem);
     *ret = f;
     return TT_OK;
 }
@@ -181,10 +181,14 @@ static void put_field(struct writer *w, unsigned number, unsigned tag, struct tt
     der_close(w, m);
 }
 
-static void put_flag(struct writer *w, unsigned number)
+static void put_flag(struct writer *w, unsigned number, bool value)
 {
+    static const uint8_t no[1] = {0};
     struct der_mark m = der_open(w, DER_EXPLICIT_0 + number);
-    der_put_true(w);
+    if (value)
+        der_put_true(w);
+    else
+        der_put(w, DER_BOOLEAN, (struct tt_bytes){no, sizeof no});
     der_close(w, m);
 }
 
@@ -196,8 +200,8 @@ static tt_rc keyfile_encode(struct buf *to, const struct keyfile *f)
     wr_bytes(&w, (struct tt_bytes){id_tpmkey, sizeof id_tpmkey});
     wr_u8(&w, (uint8_t)f->kind);
     der_close(&w, oid);
-    if (f->empty_auth) /* absence is the recommended way to say false */
-        put_flag(&w, 0);
+    /* The draft recommends to say false by absence, which tpm2-openssl 1.1.1 takes for true. */
+    put_flag(&w, 0, f->empty_auth);
     if (f->has_policy)
         put_field(&w, 1, DER_SEQUENCE, f->policy);
     if (f->secret.len > 0)
@@ -207,7 +211,7 @@ static tt_rc keyfile_encode(struct buf *to, const struct keyfile *f)
     if (f->description.len > 0)
         put_field(&w, 4, DER_UTF8_STRING, f->description);
     if (f->rsa_parent)
-        put_flag(&w, 5);
+        put_flag(&w, 5, true);
     der_put_u32(&w, f->parent);
     der_put(&w, DER_OCTET_STRING, f->pubkey);
     der_put(&w, DER_OCTET_STRING, f->privkey);
@@ -231,10 +235,10 @@ tt_rc keyfile_write(struct buf *to, const struct keyfile *f)
 {
     struct buf der = {0};
     tt_rc rc = keyfile_encode(&der, f);
-    if (rc == TT_OK && f->parent_name.len > 0)
-        rc = parent_name_write(to, f);
     if (rc == TT_OK)
         rc = pem_write(to, KEYFILE_LABEL, buf_bytes(&der));
+    if (rc == TT_OK && f->parent_name.len > 0)
+        rc = parent_name_write(to, f);
     buf_free(&der);
     return rc;
 }

@@ -22,7 +22,7 @@ enum keyfile_kind {
 struct keyfile {
     enum keyfile_kind kind;
     /* Not in the draft: the name of the parent at the time the key was made, so that another key in its place
-     * is noticed before a secret is sent to it. It stands in the text before the PEM block, where other
+     * is noticed before a secret is sent to it. It stands in the text behind the PEM block, where other
      * programs do not look: "tpmtls-parent-name: HEX". */
     struct {
         uint8_t data[KEYFILE_MAX_NAME];

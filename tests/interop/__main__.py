@@ -35,7 +35,7 @@ def quote(text, pattern):
 
 def run_cell(lab, peer, title, options, role):
     case = Case(feature=title, role=role, **options)
-    case.http = role in peer.http
+    case.http = peer.speaks_http(case)
     cell = {"peer": peer.key, "role": role, "feature": title, "status": "ok", "note": "", "seconds": 0}
     words = peer.words(case)
     start = time.monotonic()
@@ -92,11 +92,11 @@ def main():
     if args.list:
         print("\n".join("%-14s %s" % (p.key, p.name) for p in PEERS))
         return 0
-    unknown = [name for name in args.peers if not any(name in p.key for p in PEERS)]
+    unknown = [name for name in args.peers if not any(p.key.startswith(name) for p in PEERS)]
     if unknown:
         parser.error("no such peer: %s; there are: %s" % (", ".join(unknown), " ".join(p.key for p in PEERS)))
     enter_namespace()
-    chosen = [p for p in PEERS if not args.peers or any(name in p.key for name in args.peers)]
+    chosen = [p for p in PEERS if not args.peers or any(p.key.startswith(name) for name in args.peers)]
     lab = Lab()
     try:
         rows = [run_peer(lab, peer, args.only) for peer in chosen]

@@ -173,6 +173,10 @@ class Lab:
         return self.loader() + [path]
 
     @staticmethod
+    def trixie_root():
+        return TRIXIE
+
+    @staticmethod
     def loader():
         lib = os.path.join(TRIXIE, "usr/lib/x86_64-linux-gnu")
         found = glob.glob(os.path.join(TRIXIE, "usr/lib*/ld-linux-*.so.*")) + glob.glob(os.path.join(lib, "ld-linux-*.so.*"))
@@ -240,7 +244,8 @@ class Lab:
         if subject is not None:
             self.must("openssl", "req", "-new", "-key", name + ".key", "-subj", "/CN=" + subject, "-out", name + ".csr")
         with open(self.path(name + ".ext"), "w", encoding="ascii") as f:
-            f.write("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=%s\n%s\n" % (usage, san))
+            f.write("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature%s\nextendedKeyUsage=%s\n%s\n" %
+                    (",keyEncipherment" if name == "rsa2048" else "", usage, san))  # NSS wants it of an RSA server, for TLS 1.3, too
         self.must("openssl", "x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "20",
                   "-extfile", name + ".ext", "-out", name + ".pem")
 

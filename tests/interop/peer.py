@@ -17,6 +17,9 @@ class Peer:
         """What the program says it is; raises Absent when it is not here."""
         raise NotImplementedError
 
+    def speaks_http(self, case):
+        return case.role in self.http
+
     def prepare(self, lab):
         """Build what must be built."""
 

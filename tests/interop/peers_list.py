@@ -1,9 +1,15 @@
 """tests/interop/peers_list.py: the rows of the matrix, in their order."""
 
 from interop.curl import Curl
+from interop.erlang import Erlang
 from interop.gnutls import GnuTLS37, GnuTLS38
+from interop.go import Go119, Go124
+from interop.java import Java
+from interop.node import Node
+from interop.nss import NSS, NSS13
 from interop.openssl import OpenSSL30, OpenSSL35
 from interop.proxy import Haproxy, Nginx, Stunnel
 from interop.python_ssl import Python
 
-PEERS = [OpenSSL30(), OpenSSL35(), GnuTLS37(), GnuTLS38(), Python(), Curl(), Nginx(), Haproxy(), Stunnel()]
+PEERS = [OpenSSL30(), OpenSSL35(), GnuTLS37(), GnuTLS38(), NSS(), NSS13(), Go119(), Go124(), Java(), Node(), Python(), Erlang(), Nginx(), Haproxy(),
+         Stunnel(), Curl()]

@@ -1,3 +1,4 @@
+#!/usr/bin/env escript
 %% tests/interop/peers/peer.erl: the end of the interop matrix in Erlang's ssl. Server: sends back what comes. Client:
 %% sends a file in parts, expects each back. Run as an escript: peer.erl server|client --port P ...
 -module(peer).

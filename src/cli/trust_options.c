@@ -1,0 +1,199 @@
+/* cli/trust_options.c: from --ca, --pin and --crl to a set of trust. Layer: cli. */
+#include "cli/trust_options.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/rc.h"
+
+TT_DEFINE_AUTO(struct tt_trust, tt_trust_free)
+
+bool trust_option_take(struct trust_options *o, int c, const char *value)
+{
+    struct trust_values *v = c == TRUST_OPT_CA    ? &o->ca
+                             : c == TRUST_OPT_PIN ? &o->pins
+                             : c == TRUST_OPT_CRL ? &o->crls
+                                                  : NULL;
+    if (v == NULL)
+        return false;
+    if (v->len < TRUST_OPTION_VALUES)
+        v->at[v->len] = value;
+    v->len++;
+    return true;
+}
+
+bool trust_is_given(const struct trust_options *o)
+{
+    return o->ca.len > 0 || o->pins.len > 0;
+}
+
+/* ---- files ---- */
+
+/* Put the file's name in front of what is wrong with its content. */
+static tt_rc wrong_file(const char *path, const struct tt_error *why, struct tt_error *err)
+{
+    if (why->hint[0] != '\0')
+        error_hint(err, "%s", why->hint);
+    return error_set(err, why->rc, "%s: %s", path, why->text);
+}
+
+static tt_rc add_file(struct tt_trust *trust, const char *path, bool is_crl, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *text = NULL;
+    struct tt_error why = {0};
+    size_t len = 0;
+    TT_TRY(cli_read_file(&text, &len, path, err));
+    const struct tt_bytes bytes = {(const uint8_t *)text, len};
+    /* DER begins with a SEQUENCE of more than 127 bytes; PEM is text. */
+    bool is_der = len > 2 && bytes.data[0] == 0x30 && (bytes.data[1] & 0x80) != 0;
+    tt_rc rc = is_crl   ? tt_trust_add_crl(trust, bytes, &why)
+               : is_der ? tt_trust_add_der(trust, bytes, &why)
+                        : tt_trust_add_pem(trust, bytes, &why);
+    if (rc == TT_OK)
+        return TT_OK;
+    if (rc == TT_ERR_VERIFY) /* of a CRL: it is not the peer who is not trusted */
+        why.rc = TT_ERR_USAGE;
+    return wrong_file(path, &why, err);
+}
+
+static bool is_certificate_file(const char *name)
+{
+    static const char *const endings[] = {".pem", ".crt", ".cer", ".der"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; name[0] != '.' && dot != NULL && i < TT_COUNT(endings); i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+static void dir_close_auto(DIR **dir)
+{
+    (void)closedir(*dir);
+}
+
+/* Each file in it that is called like one of certificates; those of c_rehash are links to the same. */
+static tt_rc add_directory(struct tt_trust *trust, const char *path, struct tt_error *err)
+{
+    DIR *opened = opendir(path);
+    if (opened == NULL)
+        return error_set(err, TT_ERR_IO, "cannot read the directory %s", path);
+    TT_AUTO(dir_close_auto) DIR *dir = opened;
+    size_t before = tt_trust_count(trust);
+    for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
+        char file[PATH_MAX];
+        struct stat st;
+        if (!is_certificate_file(e->d_name) ||
+            snprintf(file, sizeof file, "%s/%s", path, e->d_name) >= (int)sizeof file ||
+            stat(file, &st) != 0 || !S_ISREG(st.st_mode))
+            continue;
+        TT_TRY(add_file(trust, file, false, err));
+    }
+    if (tt_trust_count(trust) > before)
+        return TT_OK;
+    error_hint(err, "files called *.pem, *.crt, *.cer or *.der are read");
+    return error_set(err, TT_ERR_NOT_FOUND, "there is no certificate in the directory %s", path);
+}
+
+static tt_rc add_system_store(struct tt_trust *trust, const struct trust_options *o, struct tt_error *err)
+{
+    struct stat st;
+    if (stat(TRUST_SYSTEM_STORE, &st) == 0)
+        return add_file(trust, TRUST_SYSTEM_STORE, false, err);
+    error_hint(err, "name the CA of the peer with %s FILE, or install the package ca-certificates",
+               o->ca_option);
+    return error_set(err, TT_ERR_NOT_FOUND, "there is no system store of CAs at " TRUST_SYSTEM_STORE);
+}
+
+static tt_rc add_ca(struct tt_trust *trust, const char *path, const struct trust_options *o,
+                    struct tt_error *err)
+{
+    struct stat st;
+    if (strcmp(path, "system") == 0)
+        return add_system_store(trust, o, err);
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? add_directory(trust, path, err)
+                                                       : add_file(trust, path, false, err);
+}
+
+/* ---- pins ---- */
+
+static int digit_value(char c, bool hex)
+{
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char base16[] = "0123456789abcdef";
+    const char *all = hex ? base16 : base64;
+    const char *at = c == '\0' ? NULL : strchr(all, hex && c >= 'A' && c <= 'F' ? c + 32 : c);
+    return at == NULL ? -1 : (int)(at - all);
+}
+
+/* 64 hex digits, or 43 base64 digits and, as it may be, "=". */
+static bool pin_decode(uint8_t ret[32], const char *text)
+{
+    size_t len = strlen(text), at = 0;
+    bool hex = len == 64;
+    unsigned bits = 0, held = 0;
+    if (!hex && len != 43 && !(len == 44 && text[43] == '='))
+        return false;
+    for (size_t i = 0; i < (hex ? 64 : 43); i++) {
+        int value = digit_value(text[i], hex);
+        if (value < 0)
+            return false;
+        bits = bits << (hex ? 4 : 6) | (unsigned)value;
+        held += hex ? 4 : 6;
+        if (held >= 8) {
+            held -= 8;
+            ret[at++] = (uint8_t)(bits >> held);
+            bits &= (1u << held) - 1;
+        }
+    }
+    return at == 32 && bits == 0;
+}
+
+static tt_rc add_pin(struct tt_trust *trust, const char *text, struct tt_error *err)
+{
+    uint8_t pin[32];
+    if (strncmp(text, "sha256:", 7) == 0 && pin_decode(pin, text + 7))
+        return tt_trust_add_pin(trust, pin, err);
+    error_hint(err, "openssl x509 -in CERT -pubkey -noout | openssl pkey -pubin -outform DER | "
+                    "openssl dgst -sha256");
+    return error_set(err, TT_ERR_USAGE, "--pin '%.100s' is not sha256: and 64 hex digits, or base64", text);
+}
+
+/* ---- the set ---- */
+
+tt_rc trust_config(struct tt_config *cfg, const struct trust_options *o, struct tt_error *err)
+{
+    TT_AUTO(tt_trust_free_auto) struct tt_trust *trust = NULL;
+    if (o->ca.len > TRUST_OPTION_VALUES || o->pins.len > TRUST_OPTION_VALUES ||
+        o->crls.len > TRUST_OPTION_VALUES)
+        return error_set(err, TT_ERR_USAGE, "%s, --pin and --crl may be given %d times each", o->ca_option,
+                         TRUST_OPTION_VALUES);
+    TT_TRY(tt_trust_new(&trust, err));
+    for (size_t i = 0; i < o->ca.len; i++)
+        TT_TRY(add_ca(trust, o->ca.at[i], o, err));
+    for (size_t i = 0; i < o->pins.len; i++)
+        TT_TRY(add_pin(trust, o->pins.at[i], err));
+    for (size_t i = 0; i < o->crls.len; i++) /* after the CAs, which they belong to */
+        TT_TRY(add_file(trust, o->crls.at[i], true, err));
+    tt_rc rc = tt_config_set_trust(cfg, trust);
+    return rc == TT_OK ? TT_OK : error_set(err, rc, "the configuration takes no trust set");
+}
+
+static const char *option_for(unsigned alert, const struct trust_options *o)
+{
+    if (alert == TT_ALERT_UNKNOWN_CA)
+        return o->ca.len == 0 && o->pins.len > 0 ? "--pin sha256:KEY" : o->ca_option;
+    return alert == TT_ALERT_CERTIFICATE_UNKNOWN && o->crls.len > 0 ? "--crl FILE" : NULL;
+}
+
+void trust_advise(struct tt_error *err, const struct tt_conn *c, const struct trust_options *o)
+{
+    const char *option = err->rc == TT_ERR_VERIFY ? option_for(tt_conn_error(c)->alert_sent, o) : NULL;
+    size_t len = strlen(err->hint);
+    if (option != NULL && len > 0)
+        (void)snprintf(err->hint + len, sizeof err->hint - len, " (%s)", option);
+}

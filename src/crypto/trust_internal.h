@@ -1,0 +1,73 @@
+/* crypto/trust_internal.h: what a set of trust holds, and the steps of its verifier. Layer: crypto; included
+ * by this layer only. */
+#ifndef CRYPTO_TRUST_INTERNAL_H
+#define CRYPTO_TRUST_INTERNAL_H
+
+#include <openssl/x509_vfy.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "crypto/cert_internal.h"
+#include "crypto/chain_cache.h"
+#include "crypto/trust.h"
+
+#define PIN_SIZE 32 /* SHA-256 of a SubjectPublicKeyInfo */
+
+struct tt_trust {
+    atomic_uint refs;
+    bool frozen;
+    X509_STORE *store; /* anchors, intermediate CAs, CRLs */
+    size_t anchors, crls;
+    struct buf pins; /* PIN_SIZE bytes each */
+    struct chain_cache *cache;
+};
+
+/* struct path: one chain under judgement, and what was found out about it. */
+struct path {
+    const struct crypto_lib *lib;
+    const struct tt_trust *trust;
+    const struct trust_request *req;
+    X509 *leaf;
+    STACK_OF(X509) * rest;  /* what the peer sent behind it */
+    STACK_OF(X509) * built; /* the verified path, leaf first, anchor last; NULL until there is one */
+    X509_CRL *bad_crl;      /* the one that was refused */
+    struct validity when;   /* how long the verdict stays true */
+    struct trust_verdict verdict;
+};
+
+/* path_refuse: set the alert and return error_set(err, TT_ERR_VERIFY, ...)'s result. */
+tt_rc path_refuse(struct path *p, unsigned alert, struct tt_error *err, const char *fmt, ...) TT_PRINTF(4, 5);
+
+/* trust_changing: called before anything is added: refuses a frozen set, forgets the verdicts of before. */
+TT_MUST_USE tt_rc trust_changing(struct tt_trust *t, struct tt_error *err);
+
+/* trust_pin.c: is the set made of pins alone? */
+bool trust_has_pins_alone(const struct tt_trust *t);
+/* cert_is_pinned: is this certificate's key pinned? */
+bool cert_is_pinned(const struct tt_trust *t, const struct crypto_lib *lib, X509 *x);
+
+/* crl.c: crl_setup: have CRLs looked at by ctx. crl_limit: narrow p->when to the CRLs that concern the path.
+ */
+void crl_setup(X509_STORE_CTX *ctx, struct path *p);
+void crl_limit(struct path *p);
+
+/* ocsp.c: judge p->req->ocsp, or its absence. The issuer is in p->built. */
+TT_MUST_USE tt_rc ocsp_judge(struct path *p, struct tt_error *err);
+bool x509_wants_staple(const X509 *x);
+
+/* trust_reason.c: libcrypto's refusal as alert, sentence and advice. Returns TT_ERR_VERIFY, or TT_ERR_MEMORY
+ * and the like when the fault is ours. */
+tt_rc path_explain(struct path *p, X509_STORE_CTX *ctx, struct tt_error *err);
+/* reason_is_known: is there a sentence of our own for this X509_V_ERR_ number? (For the tests.) */
+bool reason_is_known(int code);
+
+/* cert_text.c: for a person; never more than cap bytes with the NUL, nothing that moves a terminal's cursor.
+ */
+void name_text(char *ret, size_t cap, const X509_NAME *name);
+void date_text(char *ret, size_t cap, const ASN1_TIME *when);
+/* host_names_text: the first names of its subjectAltName: "a.example", "b.example" and 3 more. */
+void host_names_text(char *ret, size_t cap, X509 *x);
+/* time_seconds: seconds since 1970; false for a time that cannot be read. */
+bool time_seconds(int64_t *ret, const ASN1_TIME *when);
+
+#endif

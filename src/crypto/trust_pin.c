@@ -1,0 +1,71 @@
+/* crypto/trust_pin.c: keys that are trusted by their hash: the SHA-256 of a SubjectPublicKeyInfo, as in DANE
+ * (RFC 7671, selector SPKI) and HPKP (RFC 7469). Raw public keys (RFC 7250) are judged by nothing else.
+ * Layer: crypto. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "crypto/trust_internal.h"
+
+bool trust_has_pins_alone(const struct tt_trust *t)
+{
+    return t->anchors == 0 && buf_size(&t->pins) > 0;
+}
+
+bool trust_takes_raw_keys(const struct tt_trust *t)
+{
+    return trust_has_pins_alone(t);
+}
+
+static bool key_is_pinned(const struct tt_trust *t, const struct crypto_lib *lib, struct tt_bytes spki)
+{
+    uint8_t pin[PIN_SIZE];
+    if (hash_digest(lib, HASH_SHA256, spki, pin) != TT_OK)
+        return false;
+    const struct tt_bytes pins = buf_bytes(&t->pins);
+    for (size_t at = 0; at < pins.len; at += PIN_SIZE)
+        if (memcmp(pins.data + at, pin, PIN_SIZE) == 0)
+            return true;
+    return false;
+}
+
+bool cert_is_pinned(const struct tt_trust *t, const struct crypto_lib *lib, X509 *x)
+{
+    uint8_t *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
+    bool pinned = len > 0 && key_is_pinned(t, lib, (struct tt_bytes){spki, (size_t)len});
+    OPENSSL_free(spki);
+    return pinned;
+}
+
+static tt_rc refuse_raw(struct trust_verdict *ret, unsigned alert, struct tt_error *err, const char *text,
+                        const char *hint)
+{
+    ret->alert = alert;
+    error_hint(err, "%s", hint);
+    return error_set(err, TT_ERR_VERIFY, "%s", text);
+}
+
+tt_rc trust_verify_raw_key(struct trust_verdict *ret, const struct crypto_lib *lib,
+                           const struct tt_trust *trust, struct tt_bytes spki, struct tt_error *err)
+{
+    if (trust != NULL && !trust_takes_raw_keys(trust))
+        return refuse_raw(ret, TT_ALERT_UNSUPPORTED_CERTIFICATE, err,
+                          "the peer showed a bare public key, and only certificates are trusted here",
+                          "pin the peer's key instead of trusting CAs, or give the peer a certificate");
+    if (trust != NULL && !key_is_pinned(trust, lib, spki))
+        return refuse_raw(ret, TT_ALERT_CERTIFICATE_UNKNOWN, err,
+                          "the peer's public key is none of the pinned ones",
+                          "if the peer has a new key and you know it is its own, pin that");
+    struct pubkey *key = NULL;
+    tt_rc rc = pubkey_from_spki(&key, lib, spki);
+    if (rc != TT_OK) {
+        ret->alert = rc == TT_ERR_DECODE ? TT_ALERT_BAD_CERTIFICATE : TT_ALERT_INTERNAL_ERROR;
+        return error_set(err, rc,
+                         rc == TT_ERR_DECODE ? "the peer's public key cannot be read" : "out of memory");
+    }
+    *ret = (struct trust_verdict){.leaf_key = key,
+                                  .not_after = INT64_MAX,
+                                  .alert = TT_ALERT_NONE,
+                                  .basis = trust == NULL ? TRUST_NOT_JUDGED : TRUST_BY_PIN};
+    return TT_OK;
+}

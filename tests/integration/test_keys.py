@@ -1,0 +1,206 @@
+"""tests/integration/test_keys.py: `tpmtls key` and `tpmtls policy` as a user runs them: what they write, say, refuse,
+and how they end."""
+
+import json
+import os
+import subprocess
+import unittest
+
+import harness
+
+LAB = None
+
+
+def setUpModule():
+    global LAB
+    LAB = harness.Lab()
+    LAB.write("pw", "open sesame\n")
+    LAB.write("bad", "open barley\n")
+
+
+def tearDownModule():
+    LAB.close()
+
+
+class Case(unittest.TestCase):
+    def ok(self, *args, **kw):
+        result = LAB.tpmtls(*args, **kw)
+        self.assertEqual(result.code, 0, "%s: %s" % (" ".join(args), result.err))
+        self.assertNotIn("Sanitizer", result.err)
+        return result
+
+    def fails(self, code, text, *args, hint="", **kw):
+        result = LAB.tpmtls(*args, **kw)
+        self.assertEqual(result.code, code, result.err)
+        self.assertIn(text, result.err)
+        if hint:
+            self.assertRegex(result.err, "(?m)^tpmtls: hint: .*" + hint)
+        self.assertNotIn("Sanitizer", result.err)
+
+    def csr(self, key, *args, **kw):
+        out = key.replace(":", "_") + ".csr"
+        self.ok("csr", "--key", key, "--subject", "/CN=x", "-o", out, *args, **kw)
+        LAB.must("openssl", "req", "-in", out, "-verify", "-noout")
+
+    def show(self, key, *args):
+        return json.loads(self.ok("--json", "key", "show", key, *args).out)
+
+
+class Handles(Case):
+    def test_life_at_a_handle(self):
+        self.ok("key", "create", "-o", "h.key", "--persist", "0x81000010")
+        self.csr("handle:0x81000010")
+        self.fails(1, "something is at 0x81000010", "key", "create", "-o", "h2.key", "--persist", "0x81000010", hint="key list")
+        self.assertFalse(os.path.exists(LAB.path("h2.key")))
+        self.fails(1, "something is at 0x81000010", "key", "persist", "h.key", "0x81000010")
+        listed = [e for e in json.loads(self.ok("--json", "key", "list").out) if e["handle"] == "0x81000010"]
+        self.assertEqual(listed[0]["type"], "p256")
+        self.assertIn("fixedtpm", listed[0]["attributes"])
+        self.assertEqual(listed[0]["name"], self.show("h.key")["tpm_name"])
+        self.assertIn(b"0x81000010  p256", self.ok("key", "list").out)
+        self.ok("key", "evict", "0x81000010")
+        self.fails(1, "no key at 0x81000010", "key", "evict", "0x81000010")
+        self.ok("key", "persist", "h.key", "0x81000011")
+        self.ok("key", "evict", "handle:0x81000011")
+
+    def test_only_at_a_handle(self):
+        self.ok("key", "create", "--persist", "0x81000012", "--type", "p384")
+        self.csr("handle:0x81000012")
+        self.ok("key", "evict", "0x81000012")
+
+    def test_handles_that_are_none(self):
+        self.ok("key", "create", "-o", "n.key")
+        for handle in ("0x81800000", "0x80000001", "0x40000001"):
+            self.fails(2, "not a persistent handle of the owner", "key", "persist", "n.key", handle, hint="0x817fffff")
+            self.fails(2, "not a persistent handle of the owner", "key", "evict", handle)
+        for handle in ("81000010", "0x8100001", "0x810000100", "0x8100001z", "", "all"):
+            self.fails(2, "is not a TPM handle", "key", "evict", handle)
+
+
+class Passwords(Case):
+    def test_where_it_comes_from(self):
+        self.ok("key", "create", "-o", "p.key", "--auth-file", "pw")
+        self.csr("p.key", "--auth-file", "pw")
+        self.csr("p.key", "--auth-file=pw")
+        self.ok("--auth-file", "pw", "csr", "--key", "p.key", "--subject", "/CN=x", "-o", "p2.csr")
+        os.mkdir(LAB.path("creds"))
+        LAB.write("creds/tls", "open sesame")
+        self.csr("p.key", "--auth-credential", "tls", env={"CREDENTIALS_DIRECTORY": LAB.path("creds")})
+        self.fails(2, "CREDENTIALS_DIRECTORY", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-credential", "tls")
+        self.fails(2, "not the name of a credential", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-credential",
+                   "../pw", env={"CREDENTIALS_DIRECTORY": LAB.path("creds")})
+        reader, writer = os.pipe()
+        os.write(writer, b"open sesame\n")
+        os.close(writer)
+        done = subprocess.run([harness.PROGRAM, "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-fd", str(reader)],
+                              cwd=LAB.dir, env=LAB.env, pass_fds=[reader], capture_output=True, timeout=60, check=False)
+        os.close(reader)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.fails(1, "needs a password", "csr", "--key", "p.key", "--subject", "/CN=x", hint="--auth-file")
+        self.fails(1, "password is wrong", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-file", "bad")
+        self.fails(1, "cannot open the password file", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-file", "none")
+        self.fails(2, "needs an argument", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-file")
+        self.fails(1, "no terminal", "key", "create", "-o", "t.key", "--auth-ask")
+
+    def test_lockout_is_a_choice(self):
+        self.ok("key", "create", "-o", "count.key", "--auth-file", "pw")
+        self.assertNotIn("noda", self.show("count.key")["attributes"])
+        self.ok("key", "create", "-o", "free.key", "--auth-file", "pw", "--no-lockout")
+        self.assertIn("noda", self.show("free.key")["attributes"])
+        self.csr("free.key", "--auth-file", "pw")
+
+    def test_mutual_tls_with_a_password(self):
+        LAB.make_identities()
+        self.ok("key", "create", "-o", "locked.key", "--auth-file", "pw", "--no-lockout", "--pcr", "sha256:7")
+        self.ok("csr", "--key", "locked.key", "--subject", "/CN=locked", "-o", "locked.csr", "--auth-file", "pw")
+        self.ok("ca", "sign", "--dir", "ca", "locked.csr", "--profile", "client", "-o", "locked.pem")
+        with LAB.serve("--client-ca", "ca/ca.pem", "--require-client-cert", "--echo") as server:
+            result = self.ok("connect", "localhost:%s" % server.port, "--ca", "ca/ca.pem", "--key", "locked.key", "--cert",
+                             "locked.pem", "--auth-file", "pw", stdin=b"hello\n")
+            self.assertEqual(result.out, b"hello\n")
+
+
+class Policies(Case):
+    def test_pcrs(self):
+        self.ok("key", "create", "-o", "pcr.key", "--pcr", "sha256:0,2,7")
+        self.csr("pcr.key")
+        shown = self.show("pcr.key")
+        self.assertEqual(shown["policy"], ["PCRs sha256:0,2,7"])
+        self.assertFalse(shown["password"])
+        self.fails(2, "does not name PCRs", "key", "create", "-o", "x.key", "--pcr", "7", hint="sha256:0,2,7")
+        self.fails(2, "needs a file", "key", "create", "--persist", "0x81000020", "--pcr", "sha256:7")
+
+    def test_signed_policies(self):
+        LAB.must("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "policy.key")
+        LAB.must("openssl", "pkey", "-in", "policy.key", "-pubout", "-out", "policy.pub")
+        self.ok("key", "create", "-o", "s.key", "--policy-key", "policy.pub", "--description", "for a gateway")
+        self.fails(1, "needs a signed policy", "csr", "--key", "s.key", "--subject", "/CN=x", hint="policy sign")
+        self.fails(2, "what does the policy demand", "policy", "sign", "s.key", "--policy-key", "policy.key")
+        self.ok("policy", "sign", "s.key", "--policy-key", "policy.key", "--pcr", "sha256:0,7", "--name", "release 1")
+        self.csr("s.key")
+        shown = self.show("s.key")
+        self.assertEqual(shown["description"], "for a gateway")
+        self.assertEqual(shown["signed_policies"][0]["name"], "release 1")
+        self.assertEqual(shown["signed_policies"][0]["demands"][0], "PCRs sha256:0,7")
+        self.ok("key", "create", "-o", "tpm-policy.key")
+        self.fails(1, "another key", "policy", "sign", "s.key", "--policy-key", "tpm-policy.key", "--pcr", "sha256:0")
+
+    def test_policy_secret(self):
+        self.ok("key", "create", "-o", "owner.key", "--policy-secret", "owner")
+        self.csr("owner.key", "--auth-empty")
+        self.fails(2, "is not one of", "key", "create", "-o", "x.key", "--policy-secret", "me")
+
+
+class Import(Case):
+    def test_import_and_wrap(self):
+        LAB.must("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "soft.key")
+        result = self.ok("key", "import", "soft.key", "-o", "imp.key")
+        self.assertIn("warning: this key was made outside of the TPM", result.err)
+        self.csr("imp.key")
+        self.assertIn("made outside", self.show("imp.key")["exportable"])
+        self.fails(1, "is already there", "key", "import", "soft.key", "-o", "imp.key")
+        self.ok("key", "srk", "-o", "srk.pub")
+        self.ok("--tpm", "swtpm:path=/nonexistent", "key", "wrap", "--for", "srk.pub", "soft.key", "-o", "w.key",
+                "--auth-file", "pw")  # no TPM is asked
+        self.assertEqual(self.show("w.key")["file"], "TSS2 PRIVATE KEY, importable")
+        self.csr("w.key", "--auth-file", "pw")
+        self.ok("key", "import", "w.key", "-o", "w2.key")
+        self.csr("w2.key", "--auth-file", "pw")
+        self.fails(2, "final form", "key", "import", "w2.key", "-o", "w3.key")
+        self.fails(2, "for which TPM", "key", "wrap", "soft.key", "-o", "w4.key")
+        self.fails(1, "not a PEM PUBLIC KEY", "key", "wrap", "--for", "soft.key", "soft.key", "-o", "w4.key")
+
+
+class Show(Case):
+    def test_every_field(self):
+        self.ok("key", "create", "-o", "all.key", "--description", "one \u00e9 two")
+        shown = self.show("all.key")
+        self.assertEqual(shown["file"], "TSS2 PRIVATE KEY, loadable")
+        self.assertTrue(shown["tpm_name"].startswith("000b"))
+        self.assertTrue(shown["tpm_name_uri"].startswith("ni:///sha-256;"))
+        self.assertEqual(shown["loadable_here"], "yes")
+        self.assertIn("fixedTPM", shown["exportable"])
+        self.assertEqual(shown["schemes"], ["ecdsa_secp256r1_sha256"])
+        text = self.ok("key", "show", "all.key").out.decode()
+        for label in ("file:", "type:", "description:", "needs password:", "parent:", "parent's name:", "attributes:",
+                      "name algorithm:", "TPM name:", "exportable:", "loads here:", "schemes:"):
+            self.assertIn(label, text)
+
+    def test_another_tpm_is_shown_nonetheless(self):
+        self.ok("key", "create", "-o", "far.key")
+        result = LAB.tpmtls("--tpm", "embedded:" + LAB.path("second"), "key", "show", "far.key")
+        self.assertEqual(result.code, 4)
+        self.assertIn(b"loads here:      no", result.out)
+
+    def test_help_names_every_command(self):
+        text = self.ok("key", "--help").out.decode()
+        for word in ("create", "show", "list", "persist", "evict", "import", "wrap", "srk", "--pcr", "--policy-key",
+                     "--policy-secret", "--auth-file", "--auth-fd", "--auth-credential", "--no-lockout"):
+            self.assertIn(word, text)
+        for command in ("create", "show", "list", "persist", "evict", "import", "wrap", "srk"):
+            self.ok("key", command, "--help")
+        self.assertIn("--with-password", self.ok("policy", "--help").out.decode())
+
+
+if __name__ == "__main__":
+    harness.tap_main()

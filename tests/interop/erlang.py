@@ -1,0 +1,30 @@
+"""Erlang's ssl application."""
+
+import os
+import shutil
+
+from interop.lab import PEERS
+from interop.peer import ProgramPeer
+from interop.run import Doc, Seen
+
+NO_MODES = Seen(r"not resumed|error,timeout", "its first ClientHello has no psk_key_exchange_modes, and so gets no ticket (RFC 9846 section 4.3.9: \"SHOULD "
+                "NOT send NewSessionTicket with tickets that are not compatible with the advertised modes\")")
+NO_GROUP = Seen(r"decode_error|supported_groups|handshake_failure|insufficient|no key exchange group|Handshake Failure")
+
+
+class Erlang(ProgramPeer):
+    key, name = "erlang", "Erlang ssl"
+    says = {"external PSK": Doc("erlang.org/docs/25/man/ssl: psk_identity and user_lookup_fun \"only apply to ... TLS-1.2 and earlier\" (PSK suites)"),
+            ("server", "cert rsapss"): Seen(r"rsa_pss_pss => \[\]|asn1_NOVALUE", "OTP 25 ends in ssl_config with an RSASSA-PSS key that has no parameters, from"),
+            ("client", "resumption"): NO_MODES, ("client", "0-RTT"): NO_MODES,
+            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP}
+
+    def command(self, lab):
+        shutil.copy(os.path.join(PEERS, "peer.erl"), lab.path("peer.escript"))
+        return [lab.find("escript", "erlang-base erlang-ssl"), lab.path("peer.escript")]
+
+    def version(self, lab):
+        lab.find("erl", "erlang-base erlang-ssl")
+        out = lab.must("erl", "-noshell", "-eval", 'application:load(ssl), {ok, V} = application:get_key(ssl, vsn), io:format("Erlang/OTP ~s, ssl ~s", '
+                       '[erlang:system_info(otp_release), V]), halt().')
+        return out.strip()

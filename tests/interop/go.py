@@ -1,0 +1,50 @@
+"""Go's crypto/tls: 1.19 of Debian 12, 1.24 of Debian 13."""
+
+import glob
+import os
+
+from interop.lab import PEERS, TRIXIE
+from interop.peer import ProgramPeer
+from interop.run import Doc, Seen
+
+NO_X448 = Seen(r"no key exchange group|handshake failure|no supported elliptic curves|cipher suites or|CurvePreferences|key share")
+NO_PSK = Doc("pkg.go.dev/crypto/tls: Config has no field for an external pre-shared key")
+NO_EARLY = Doc("pkg.go.dev/crypto/tls: early data is for QUIC only (QUICConn, QUICSessionTicketOptions.EarlyData)")
+
+
+class Go119(ProgramPeer):
+    key, name = "go-1.19", "Go 1.19"
+    says = {"external PSK": NO_PSK, "0-RTT": NO_EARLY, "x448": NO_X448, "X25519MLKEM768": NO_X448, "SecP256r1MLKEM768": NO_X448,
+            "cert rsapss": Seen(r"x509: (unknown|unsupported) public key|failed to parse private key|unknown public key algorithm|unsupported certificate|"
+                                r"PKCS#8 wrapping contained private key with unknown algorithm|algorithm unimplemented")}
+
+    def go(self, lab):
+        lab.find("go", "golang-go")
+        return "go"
+
+    def goroot(self):
+        return {}
+
+    def version(self, lab):
+        return lab.must(self.go(lab), "version", env=self.goroot()).split(" linux")[0].replace("go version ", "Go ")
+
+    def prepare(self, lab):
+        env = dict(self.goroot(), GOCACHE=lab.path(self.key + "-cache"), GO111MODULE="off", CGO_ENABLED="0", GOFLAGS="-p=2", GOTOOLCHAIN="local")
+        lab.must(self.go(lab), "build", "-o", lab.path(self.key), os.path.join(PEERS, "peer.go"), env=env, seconds=300)
+
+    def command(self, lab):
+        return [lab.path(self.key)]
+
+
+class Go124(Go119):
+    key, name = "go-1.24", "Go 1.24"
+    says = {feature: words for feature, words in Go119.says.items() if feature != "X25519MLKEM768"}
+
+    def go(self, lab):
+        # A static program that finds its tools by GOROOT: it runs without chroot.
+        lab.trixie("go", "golang-go")
+        return glob.glob(os.path.join(TRIXIE, "usr/lib/go-1.*/bin/go"))[0]
+
+    def goroot(self):
+        """Debian's GOROOT is made of absolute links into the root: make one that leads there."""
+        return {"GOROOT": os.path.dirname(os.path.dirname(glob.glob(os.path.join(TRIXIE, "usr/lib/go-1.*/bin/go"))[0]))}

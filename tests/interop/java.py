@@ -1,0 +1,25 @@
+"""Java's JSSE."""
+
+import os
+
+from interop.lab import PEERS
+from interop.peer import ProgramPeer
+from interop.run import Doc, Seen
+
+NO_GROUP = Seen(r"(contains no supported named groups|No supported named group|IllegalArgument|named groups|No appropriate protocol|handshake_failure|key exchange group)")
+
+
+class Java(ProgramPeer):
+    key, name = "java", "Java JSSE"
+    says = {"external PSK": Doc("docs.oracle.com, JSSE Reference Guide, TLS 1.3: \"pre-shared keys\" are those of session resumption; there is no API for external ones"),
+            "0-RTT": Doc("JEP 332: \"This JEP does not include ... 0-RTT data\" in its list of features that are left out"),
+            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP}
+
+    def command(self, lab):
+        return [lab.find("java", "openjdk-17-jdk-headless"), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", lab.path("java"), "Peer"]
+
+    def version(self, lab):
+        return lab.run(lab.find("java", "openjdk-17-jdk-headless"), "-version")[1].splitlines()[0].replace('"', "")
+
+    def prepare(self, lab):
+        lab.must(lab.find("javac", "openjdk-17-jdk-headless"), "-d", lab.path("java"), os.path.join(PEERS, "Peer.java"))
