@@ -447,7 +447,7 @@ static void no_descriptor_survives_exec(void **state)
     DIR *dir = opendir("/proc/self/fd");
     assert_non_null(dir);
     while ((e = readdir(dir)) != NULL) {
-        int fd = (int)strtol(e->d_name), flags = fd > 2 ? fcntl(fd, F_GETFD, NULL, 10) : FD_CLOEXEC;
+        int fd = (int)strtol(e->d_name, NULL, 10), flags = fd > 2 ? fcntl(fd, F_GETFD) : FD_CLOEXEC;
         char path[64], target[256] = "";
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
         if (flags < 0 || (flags & FD_CLOEXEC) != 0 || readlink(path, target, sizeof target - 1) < 0)
