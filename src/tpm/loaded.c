@@ -204,8 +204,8 @@ void loaded_close(struct loaded *l)
 bool loaded_needs_record(const char *spec)
 {
     static const char *const managed[] = {"embedded", "tabrmd", "device:/dev/tpmrm"};
-    const char *tcti =
-        strncmp(spec, "lab:", 4) == 0 && strchr(spec + 4, ':') != NULL ? strchr(spec + 4, ':') + 1 : spec;
+    const char *inner = strncmp(spec, "lab:", 4) == 0 ? strchr(spec + strlen("lab:"), ':') : NULL;
+    const char *tcti = inner != NULL ? inner + 1 : spec;
     if (strcmp(tcti, "device") == 0 || strcmp(tcti, "device:") == 0)
         return false;
     for (size_t i = 0; i < TT_COUNT(managed); i++)

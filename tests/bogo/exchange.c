@@ -195,7 +195,9 @@ static void secret_line(void *arg, const char *line)
                                                           "SERVER_TRAFFIC_SECRET_0 "};
     struct shim_link *l = arg;
     const char *at = strrchr(line, ' ');
-    for (size_t i = 0; at != NULL && i < SHIM_SECRET_LINES; i++) {
+    if (at == NULL)
+        return;
+    for (size_t i = 0; i < SHIM_SECRET_LINES; i++) {
         if (strncmp(line, labels[i], strlen(labels[i])) != 0)
             continue;
         for (at++; hex_digit(at[0]) >= 0 && hex_digit(at[1]) >= 0; at += 2) {

@@ -232,8 +232,8 @@ static void make_psk(struct peer *p)
     const char *colon = strchr(p->o->psk, ':');
     if (colon == NULL)
         peer_die("--psk is ID:HEX", NULL);
-    for (unsigned byte; n < sizeof key && sscanf(colon + 1 + 2 * n, "%2x", &byte) == 1; n++)
-        key[n] = (uint8_t)byte;
+    for (const char *hex = colon + 1; n < sizeof key && hex[0] != '\0' && hex[1] != '\0'; hex += 2)
+        key[n++] = (uint8_t)strtoul((char[]){hex[0], hex[1], '\0'}, NULL, 16);
     const struct tt_bytes identity = {(const uint8_t *)p->o->psk, (size_t)(colon - p->o->psk)};
     must(tt_session_new_external(&p->psk, identity, (struct tt_bytes){key, n}, false, &err), "--psk", &err);
 }

@@ -280,7 +280,7 @@ static const char *early_name(enum tt_early early)
 static const char *quoted(char ret[512], const char *text)
 {
     size_t n = 0;
-    for (; text[n] != '\0' && n < 511; n++)
+    for (; n < 511 && text[n] != '\0'; n++)
         ret[n] = text[n] == '"' || text[n] == '\\' || (unsigned char)text[n] < 0x20 ? '\'' : text[n];
     ret[n] = '\0';
     return ret;
