@@ -1,3 +1,0 @@
-module filippo.io/mldsa
-
-go 1.27
