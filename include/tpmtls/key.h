@@ -237,6 +237,10 @@ TT_API TT_MUST_USE tt_rc tt_key_open_handle_with(struct tt_key **ret, struct tt_
  * memory. password may be NULL; an encrypted key without a password, or with a wrong one, is TT_ERR_AUTH. */
 TT_API TT_MUST_USE tt_rc tt_key_open_software(struct tt_key **ret, struct tt_bytes pem, const char *password,
                                               struct tt_error *err);
+/* tt_key_create_software: a new key (p256, p384, p521) that lives in memory alone and is wiped by
+ * tt_key_free: for delegated credentials. */
+TT_API TT_MUST_USE tt_rc tt_key_create_software(struct tt_key **ret, enum tt_key_type type,
+                                                struct tt_error *err);
 TT_API void tt_key_free(struct tt_key *key);
 
 TT_API bool tt_key_is_tpm(const struct tt_key *key);

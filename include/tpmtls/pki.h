@@ -133,6 +133,7 @@ struct tt_ca_request {
     enum tt_ca_profile profile;
     unsigned days; /* 0: 365, or what is left of the CA's own life; more than is left is refused */
     int64_t now;
+    bool delegation; /* its key may sign delegated credentials (RFC 9345) */
 };
 
 /* tt_ca_sign: check the request, issue, record. *ret is the new certificate, then the CA's. Subject and

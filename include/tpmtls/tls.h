@@ -25,6 +25,8 @@ struct tt_conn;
 struct tt_trust;
 struct tt_session;
 struct tt_tickets;
+struct tt_delegation;
+struct tt_credential;
 
 enum tt_role {
     TT_CLIENT,
@@ -75,7 +77,50 @@ struct tt_identity {
     size_t schemes_len;            /* 1 .. 16 */
     struct tt_bytes ocsp_response; /* DER OCSPResponse to staple, or empty; copied */
     struct tt_bytes sct_list; /* SignedCertificateTimestampList (RFC 6962) to pass on, or empty; copied */
+    struct tt_delegation *delegation; /* where its delegated credentials come from, or NULL; a reference */
 };
+
+/* ---- delegated credentials (RFC 9345) ----
+ *
+ * The key of a certificate signs, once in a while, a credential for another key, which then makes the
+ * signatures of handshakes with peers that accept this; all others get the certificate's key's. So a key that
+ * is slow to use (in a TPM) is used once an hour instead of once a handshake. Whoever steals the other key
+ * can play our part until the credential expires, at most 7 days: there is no revocation but the
+ * certificate's. */
+
+/* tt_delegation_new: for the certificate `leaf` (DER), and for one role: a credential of a server serves no
+ * client. TT_ERR_USAGE with a hint when the certificate does not permit it (the extension DelegationUsage,
+ * and digitalSignature in KeyUsage). Reference counted; it goes into tt_identity.delegation, and its
+ * credential may change at any time, on any thread. */
+TT_API TT_MUST_USE tt_rc tt_delegation_new(struct tt_delegation **ret, enum tt_role role,
+                                           struct tt_bytes leaf, struct tt_error *err);
+TT_API void tt_delegation_free(struct tt_delegation *d); /* drops one reference; NULL is fine */
+/* tt_delegation_not_after: the end of the certificate's validity, seconds since 1970. */
+TT_API int64_t tt_delegation_not_after(const struct tt_delegation *d);
+
+struct tt_credential_params {
+    int64_t now;          /* seconds since 1970 */
+    int64_t valid_until;  /* at most 7 days later, and within the certificate's validity; a peer whose clock
+                             is slow refuses a credential that uses the 7 days up */
+    struct tt_bytes spki; /* the other key: DER SubjectPublicKeyInfo; copied */
+    uint16_t key_scheme;  /* what the other key signs with: not rsa_pss_rsae_* */
+    uint16_t scheme;      /* what the certificate's key signs the credential with */
+    void *key;            /* handed back in tt_sign_request.key; never looked at */
+    void (*release)(void *key); /* called when no connection needs it any more, on any thread; may be NULL */
+};
+/* tt_credential_new: a credential that lacks its signature. When it fails, release is not called. */
+TT_API TT_MUST_USE tt_rc tt_credential_new(struct tt_credential **ret, const struct tt_delegation *d,
+                                           const struct tt_credential_params *params, struct tt_error *err);
+/* tt_credential_to_sign: what the certificate's key has to sign under params.scheme (section 4): the content,
+ * not its digest; valid as long as c. */
+TT_API struct tt_bytes tt_credential_to_sign(const struct tt_credential *c);
+TT_API void tt_credential_free(struct tt_credential *c); /* NULL is fine */
+/* tt_delegation_use: with the signature (ECDSA as DER, RSA as the modulus-sized number) the credential is
+ * complete, and from now on new handshakes use it in place of the one before, until it expires. d owns c
+ * then. TT_ERR_VERIFY when the signature does not fit the certificate: c stays the caller's, as in every
+ * failure. */
+TT_API TT_MUST_USE tt_rc tt_delegation_use(struct tt_delegation *d, struct tt_credential *c,
+                                           struct tt_bytes signature, struct tt_error *err);
 
 /* ---- configuration ---- */
 
@@ -101,6 +146,10 @@ TT_API TT_MUST_USE tt_rc tt_config_set_key_shares(struct tt_config *cfg, const u
 /* Signature schemes accepted from the peer in CertificateVerify (signature_algorithms). */
 TT_API TT_MUST_USE tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *schemes,
                                                       size_t n);
+/* Accept the peer's delegated credentials (RFC 9345), whose keys may sign with these schemes, most wanted
+ * first: all verify schemes but rsa_pss_rsae_* when n is 0. Default: none is accepted. TT_ERR_UNSUPPORTED for
+ * a scheme that no such key can have. */
+TT_API TT_MUST_USE tt_rc tt_config_accept_delegated(struct tt_config *cfg, const uint16_t *schemes, size_t n);
 /* ALPN protocol names, most wanted first; each 1 .. 255 bytes. */
 TT_API TT_MUST_USE tt_rc tt_config_set_alpn(struct tt_config *cfg, const struct tt_bytes *names, size_t n);
 /* The identity of this end; may be called several times on a server (chosen by what the client accepts). */
@@ -362,7 +411,8 @@ TT_API void tt_conn_trim(struct tt_conn *c);
 struct tt_sign_request {
     uint64_t id;             /* never reused, unique in the process's lifetime for this configuration */
     uint16_t scheme;         /* enum tt_scheme */
-    void *key;               /* tt_identity.key */
+    void *key;               /* tt_identity.key, or tt_credential_params.key */
+    bool delegated;          /* the latter: valid until this request is answered or the connection freed */
     struct tt_bytes to_sign; /* the whole content that is signed (RFC 9846 section 4.5.2) */
     struct tt_bytes
         digest; /* its digest under the scheme's hash; empty where the scheme has none (Ed25519) */
@@ -414,6 +464,8 @@ struct tt_conn_info {
     uint16_t local_scheme;    /* of our CertificateVerify */
     uint16_t peer_scheme;     /* of the peer's */
     bool hello_retry_request; /* one was sent or received */
+    bool local_delegated;     /* ... was made by the key of a delegated credential (RFC 9345) */
+    bool peer_delegated;
     bool resumed;
     int64_t ticket_age_skew_ms; /* server, resumed: how much older its ticket is by the client's clock */
     struct tt_bytes alpn;

@@ -15,7 +15,8 @@
 
 static const char usage[] =
     "usage: tpmtls ca init --dir DIR --subject DN [--key FILE|handle:0x81...] [--days N]\n"
-    "       tpmtls ca sign --dir DIR CSR|- [--profile client|server|both] [--days N] [-o FILE] [--chain]\n"
+    "       tpmtls ca sign --dir DIR CSR|- [--profile client|server|both] [--days N] [--delegation] [-o "
+    "FILE] [--chain]\n"
     "       tpmtls ca show --dir DIR [SERIAL] [-o FILE]\n"
     "       tpmtls ca list --dir DIR\n";
 static const char help[] =
@@ -29,6 +30,7 @@ static const char help[] =
     "sign  checks the request and issues a certificate: for clients unless --profile says otherwise, for 365 "
     "days\n"
     "      unless --days does, never longer than the CA itself. --chain appends the CA's certificate.\n"
+    "      --delegation lets its key sign delegated credentials (RFC 9345): serve and connect --delegate.\n"
     "      What a certificate may be used for is decided by the profile, not by the request.\n"
     "show  tells about the CA, or about one certificate it issued; -o writes that certificate as PEM.\n"
     "list  shows all it issued.\n"
@@ -38,7 +40,7 @@ struct ca_options {
     const char *dir, *subject, *key, *out, *word;
     enum tt_ca_profile profile;
     unsigned days; /* 0: not given */
-    bool chain, json;
+    bool chain, json, delegation;
 };
 
 /* ---- output ---- */
@@ -184,7 +186,8 @@ static tt_rc sign_csr(struct tt_cert_list **ret, const struct cli *cli, struct t
     struct tt_ca_request req = {.csr = {(const uint8_t *)csr, len},
                                 .profile = o->profile,
                                 .days = o->days,
-                                .now = (int64_t)time(NULL)};
+                                .now = (int64_t)time(NULL),
+                                .delegation = o->delegation};
     struct tt_pki_signer signer = key_signer(key.key);
     struct tt_error why = {0};
     tt_rc rc = tt_ca_sign(ret, ca, &req, &signer, &why);
@@ -338,6 +341,7 @@ static unsigned option_accepted(int c)
         return INIT | SIGN;
     case 'p':
     case 'c':
+    case 'D':
         return SIGN;
     case 'o':
         return SIGN | SHOW;
@@ -392,6 +396,7 @@ static int option_take(struct ca_options *o, int c)
     if (text != NULL)
         *text = optarg;
     o->chain |= c == 'c';
+    o->delegation |= c == 'D';
     o->json |= c == 'j';
     return CLI_OK;
 }
@@ -399,11 +404,17 @@ static int option_take(struct ca_options *o, int c)
 static int subcommand_run(const struct cli *cli, const struct subcommand *sub, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},     {"subject", required_argument, NULL, 's'},
-        {"key", required_argument, NULL, 'k'},     {"days", required_argument, NULL, 'n'},
-        {"profile", required_argument, NULL, 'p'}, {"out", required_argument, NULL, 'o'},
-        {"chain", no_argument, NULL, 'c'},         {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {0},
+        {"dir", required_argument, NULL, 'd'},
+        {"subject", required_argument, NULL, 's'},
+        {"key", required_argument, NULL, 'k'},
+        {"days", required_argument, NULL, 'n'},
+        {"profile", required_argument, NULL, 'p'},
+        {"out", required_argument, NULL, 'o'},
+        {"chain", no_argument, NULL, 'c'},
+        {"delegation", no_argument, NULL, 'D'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     struct ca_options o = {.json = cli->json};
     for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/rc.h"
+#include "cli/delegate.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
 #include "cli/trust_options.h"
@@ -42,7 +43,8 @@ struct connect {
     struct address address;
     struct trace trace;
 
-    struct cli_key key;
+    struct tls_identity id;
+    struct cli_delegate delegate;
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;
@@ -186,7 +188,7 @@ static tt_rc set_up_config(struct connect *x, struct tt_error *err)
         struct cli traced = *x->cli;
         traced.tpm_trace = trace_load;
         traced.tpm_trace_arg = &x->trace;
-        TT_TRY(tls_config_identity(x->config, &x->key, &traced, &x->tls, err));
+        TT_TRY(tls_config_identity(x->config, &x->id, TT_CLIENT, &traced, &x->tls, err));
     }
     return tt_config_freeze(x->config, err);
 }
@@ -218,19 +220,36 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
     return dial_start(&x->dial, &x->address, &opt, err);
 }
 
+/* The connection waits for the credential, so that its handshake needs no TPM command. */
+static void on_delegated(void *arg)
+{
+    struct connect *x = arg;
+    struct tt_error err = {0};
+    delegate_free(TT_TAKE(x->delegate.delegator)); /* one connection needs one credential */
+    if (start_dial(x, &err) != TT_OK)
+        finish(x, &err);
+}
+
+static tt_rc start_delegate(struct connect *x, struct tt_error *err)
+{
+    x->delegate = (struct cli_delegate){
+        .trace = &x->trace, .verbose = x->cli->verbose, .ready = on_delegated, .arg = x};
+    return cli_delegate_start(&x->delegate, x->base, x->signer, &x->id, &x->tls, err);
+}
+
 static tt_rc set_up(struct connect *x, struct tt_error *err)
 {
     TT_TRY(address_parse(&x->address, x->target, err));
     TT_TRY(set_up_config(x, err));
     TT_TRY(loop_new(&x->base, true, err));
-    if (x->key.key != NULL) {
-        struct sign_queue_options opt = {.base = x->base, .tpm = x->key.tpm};
+    if (x->id.key.key != NULL) {
+        struct sign_queue_options opt = {.base = x->base, .tpm = x->id.key.tpm};
         TT_TRY(tls_sign_deadline(&opt.deadline_ms, &x->tls, err));
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
     }
     TT_TRY(watch_signals(x, err));
     x->out_fd = open_stdout();
-    return start_dial(x, err);
+    return x->id.delegation != NULL ? start_delegate(x, err) : start_dial(x, err);
 }
 
 static void tear_down(struct connect *x)
@@ -238,9 +257,10 @@ static void tear_down(struct connect *x)
     relay_free(x->relay);
     stream_free(x->stream);
     dial_free(x->dial);
+    delegate_free(x->delegate.delegator);
     sign_queue_free(x->signer);
     tt_config_free(x->config);
-    cli_close_key(&x->key);
+    tls_identity_close(&x->id);
     for (size_t i = 0; i < TT_COUNT(x->signals); i++) {
         if (x->signals[i] != NULL)
             event_free(x->signals[i]);
@@ -291,6 +311,8 @@ static int parse(struct connect *x, int argc, char **argv)
                          argc == optind ? "connect to where? HOST:PORT" : "connect to one HOST:PORT only");
     if ((x->tls.key != NULL) != (x->tls.cert != NULL))
         return cli_usage(usage, "--key and --cert go together");
+    if (x->tls.delegate != NULL && x->tls.key == NULL)
+        return cli_usage(usage, "--delegate needs --key and --cert: whose key is to delegate?");
     x->target = argv[optind];
     if (!trust_is_given(&x->trust))
         (void)trust_option_take(&x->trust, TRUST_OPT_CA, "system");

@@ -88,7 +88,7 @@ static tt_rc set_up_config(struct serve *serve, struct tt_error *err)
                                                                                    : TT_CLIENT_AUTH_REQUEST));
     }
     TT_TRY(tt_config_set_force_retry(serve->config, serve->force_retry));
-    TT_TRY(tls_config_identity(serve->config, &serve->key, &traced, &serve->tls, err));
+    TT_TRY(tls_config_identity(serve->config, &serve->id, TT_SERVER, &traced, &serve->tls, err));
     return tt_config_freeze(serve->config, err);
 }
 
@@ -140,11 +140,15 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
 {
     TT_TRY(loop_new(&serve->base, false, err));
     TT_TRY(set_up_config(serve, err));
-    struct sign_queue_options opt = {.base = serve->base, .tpm = serve->key.tpm};
+    struct sign_queue_options opt = {.base = serve->base, .tpm = serve->id.key.tpm};
     TT_TRY(tls_sign_deadline(&opt.deadline_ms, &serve->tls, err));
     TT_TRY(sign_queue_new(&serve->signer, &opt, err));
     TT_TRY(watch_signals(serve, err));
     TT_TRY(start_server(serve, err));
+    serve->delegate = (struct cli_delegate){.trace = &serve->trace, .verbose = serve->cli->verbose};
+    if (serve->id.delegation != NULL)
+        TT_TRY(
+            cli_delegate_start(&serve->delegate, serve->base, serve->signer, &serve->id, &serve->tls, err));
     announce(serve);
     return TT_OK;
 }
@@ -161,9 +165,10 @@ static void tear_down(struct serve *serve)
         session_release(x);
     }
     server_free(serve->server);
+    delegate_free(serve->delegate.delegator);
     sign_queue_free(serve->signer);
     tt_config_free(serve->config);
-    cli_close_key(&serve->key);
+    tls_identity_close(&serve->id);
     struct event *const all[] = {serve->signals[0], serve->signals[1], serve->child_exit};
     for (size_t i = 0; i < TT_COUNT(all); i++) {
         if (all[i] != NULL)

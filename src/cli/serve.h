@@ -4,6 +4,7 @@
 #define CLI_SERVE_H
 
 #include "cli/cli.h"
+#include "cli/delegate.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
 #include "cli/trust_options.h"
@@ -32,7 +33,8 @@ struct serve {
     const struct serve_mode *mode;
     struct trace trace;
 
-    struct cli_key key;
+    struct tls_identity id;
+    struct cli_delegate delegate;
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;

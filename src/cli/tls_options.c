@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "net/delegate.h"
 #include "net/identity.h"
 
 #define LIST_MAX 16
@@ -41,6 +42,26 @@ tt_rc tls_sign_deadline(unsigned *ret, const struct tls_options *o, struct tt_er
     return TT_OK;
 }
 
+tt_rc tls_delegate_seconds(unsigned *ret, const struct tls_options *o, struct tt_error *err)
+{
+    char *end = NULL;
+    if (o->delegate == NULL)
+        return TT_OK;
+    unsigned long n = strtoul(o->delegate, &end, 10);
+    unsigned long unit = strcmp(end, "") == 0 || strcmp(end, "h") == 0 ? 3600
+                         : strcmp(end, "m") == 0                       ? 60
+                         : strcmp(end, "s") == 0                       ? 1
+                                                                       : 0;
+    if (o->delegate[0] < '0' || o->delegate[0] > '9' || strlen(o->delegate) > 10 || unit == 0 ||
+        n * unit < DELEGATE_MIN_S || n * unit > DELEGATE_MAX_S)
+        return error_set(
+            err, TT_ERR_USAGE,
+            "--delegate: '%s' is not a time from 10s to 168h (a number of hours, or 90s, 30m, 2h)",
+            o->delegate);
+    *ret = (unsigned)(n * unit);
+    return TT_OK;
+}
+
 bool tls_option_take(struct tls_options *o, int c, const char *value)
 {
     switch (c) {
@@ -64,6 +85,12 @@ bool tls_option_take(struct tls_options *o, int c, const char *value)
         return true;
     case TLS_OPT_SIGN_DEADLINE:
         o->sign_deadline = value;
+        return true;
+    case TLS_OPT_DELEGATE:
+        o->delegate = value != NULL ? value : "1";
+        return true;
+    case TLS_OPT_REFUSE_DELEGATED:
+        o->refuse_delegated = true;
         return true;
     case TLS_OPT_TIMEOUT:
         o->handshake_timeout = value;
@@ -166,30 +193,40 @@ tt_rc tls_config_lists(struct tt_config *cfg, const struct tls_options *o, struc
     static const struct list_kind suite_kind = {"suites", suites, TT_COUNT(suites), tt_suite_name};
     TT_TRY(apply_numbers(cfg, &group_kind, o->groups, tt_config_set_groups, err));
     TT_TRY(apply_numbers(cfg, &suite_kind, o->suites, tt_config_set_suites, err));
+    if (!o->refuse_delegated)
+        TT_TRY(tt_config_accept_delegated(cfg, NULL, 0));
     return apply_alpn(cfg, o->alpn, err);
 }
 
 /* ---- files ---- */
 
-tt_rc tls_config_identity(struct tt_config *cfg, struct cli_key *ret_key, const struct cli *cli,
-                          const struct tls_options *o, struct tt_error *err)
+void tls_identity_close(struct tls_identity *id)
+{
+    tt_delegation_free(TT_TAKE(id->delegation));
+    cli_close_key(&id->key);
+}
+
+tt_rc tls_config_identity(struct tt_config *cfg, struct tls_identity *ret, enum tt_role role,
+                          const struct cli *cli, const struct tls_options *o, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *pem = NULL;
-    struct cli_key k = {0};
+    struct tls_identity id = {0};
     size_t len = 0;
     TT_TRY(cli_read_file(&pem, &len, o->cert, err));
-    TT_TRY(cli_open_key(&k, cli, o->key, err));
+    TT_TRY(cli_open_key(&id.key, cli, o->key, err));
     const struct identity_source source = {
-        .key = k.key,
+        .key = id.key.key,
         .chain_pem = {(const uint8_t *)pem, len},
         .key_name = o->key,
         .chain_name = o->cert,
+        .role = role,
+        .ret_delegation = o->delegate != NULL ? &id.delegation : NULL,
     };
     tt_rc rc = identity_add(cfg, &source, err);
     if (rc != TT_OK) {
-        cli_close_key(&k);
+        tls_identity_close(&id);
         return rc;
     }
-    *ret_key = k;
+    *ret = id;
     return TT_OK;
 }

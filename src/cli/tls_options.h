@@ -13,6 +13,8 @@ struct tls_options {
     const char *alpn, *groups, *suites; /* comma separated */
     const char *handshake_timeout;      /* seconds */
     const char *sign_deadline;          /* milliseconds */
+    const char *delegate;               /* hours, or a number with s, m or h; NULL: no delegation */
+    bool refuse_delegated;
     bool trace;
 };
 
@@ -25,7 +27,9 @@ enum tls_option {
     TLS_OPT_SUITES,
     TLS_OPT_TRACE,
     TLS_OPT_TIMEOUT,
-    TLS_OPT_SIGN_DEADLINE
+    TLS_OPT_SIGN_DEADLINE,
+    TLS_OPT_DELEGATE,
+    TLS_OPT_REFUSE_DELEGATED
 };
 #define TLS_OPTIONS                                                                                          \
     {"key", required_argument, NULL, TLS_OPT_KEY}, {"cert", required_argument, NULL, TLS_OPT_CERT},          \
@@ -33,6 +37,8 @@ enum tls_option {
         {"groups", required_argument, NULL, TLS_OPT_GROUPS},                                                 \
         {"suites", required_argument, NULL, TLS_OPT_SUITES}, {"trace", no_argument, NULL, TLS_OPT_TRACE},    \
         {"sign-deadline", required_argument, NULL, TLS_OPT_SIGN_DEADLINE},                                   \
+        {"delegate", optional_argument, NULL, TLS_OPT_DELEGATE},                                             \
+        {"refuse-delegated", no_argument, NULL, TLS_OPT_REFUSE_DELEGATED},                                   \
     {                                                                                                        \
         "handshake-timeout", required_argument, NULL, TLS_OPT_TIMEOUT                                        \
     }
@@ -44,6 +50,10 @@ enum tls_option {
     "  --sign-deadline MS    milliseconds until our signature must be made (5000); one that would come "     \
     "later "                                                                                                 \
     "is\n                        refused at once\n"                                                          \
+    "  --delegate[=HOURS]    let our key sign a credential for a software key that lives in memory for "     \
+    "HOURS (1,\n                        at most 168; or 30m, 90s), and with that the handshakes of peers "   \
+    "that accept it\n"                                                                                       \
+    "  --refuse-delegated    do not accept delegated credentials of peers\n"                                 \
     "  --trace               show each handshake message and what the TPM did, on stderr\n"
 
 /* tls_option_take: true when c was one of them. Values are looked at later. */
@@ -51,9 +61,17 @@ bool tls_option_take(struct tls_options *o, int c, const char *value);
 
 /* tls_config_lists: put --alpn, --groups and --suites into cfg. */
 TT_MUST_USE tt_rc tls_config_lists(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err);
-/* tls_config_identity: --key and --cert; *ret_key must live as long as cfg. */
-TT_MUST_USE tt_rc tls_config_identity(struct tt_config *cfg, struct cli_key *ret_key, const struct cli *cli,
-                                      const struct tls_options *o, struct tt_error *err);
+/* struct tls_identity: --key, --cert and --delegate; must live as long as the configuration. */
+struct tls_identity {
+    struct cli_key key;
+    struct tt_delegation *delegation; /* --delegate */
+};
+TT_MUST_USE tt_rc tls_config_identity(struct tt_config *cfg, struct tls_identity *ret, enum tt_role role,
+                                      const struct cli *cli, const struct tls_options *o,
+                                      struct tt_error *err);
+void tls_identity_close(struct tls_identity *id);
+/* tls_delegate_seconds: --delegate; 0: not given. */
+TT_MUST_USE tt_rc tls_delegate_seconds(unsigned *ret, const struct tls_options *o, struct tt_error *err);
 
 /* struct cli_range: what a number may be. */
 struct cli_range {

@@ -51,8 +51,9 @@ static void print_tpm(const struct trace *t, const struct tt_tpm_event *e, const
         cli_event(o);
         return;
     }
-    char tag[32], when[32] = "      load ", result[32] = "";
+    char tag[32], when[32], result[32] = "";
     connection_tag(tag, t);
+    (void)snprintf(when, sizeof when, "%10s ", phase);
     if (at_ms >= 0)
         (void)snprintf(when, sizeof when, "%8.2f ms", at_ms);
     if (e->response != 0)
@@ -65,6 +66,12 @@ void trace_load(void *arg, const struct tt_tpm_event *event)
     const struct trace *t = arg;
     if (t->on)
         print_tpm(t, event, "load", -1);
+}
+
+void trace_delegate(const struct trace *t, const struct tt_tpm_event *event)
+{
+    if (t->on)
+        print_tpm(t, event, "delegate", -1);
 }
 
 static void print_message(const struct trace *t, const struct tt_trace_event *m, double at_ms)
@@ -124,6 +131,8 @@ static void print_summary_json(const struct trace *t, const struct tt_conn_info 
                   "suite", tt_suite_name(info->suite), "group", tt_group_name(info->group), "scheme",
                   scheme_or_null(server), "client_scheme", scheme_or_null(client));
     (void)json_object_set_new(o, "resumed", json_boolean(info->resumed));
+    (void)json_object_set_new(o, "delegated", json_boolean(info->local_delegated));
+    (void)json_object_set_new(o, "peer_delegated", json_boolean(info->peer_delegated));
     (void)json_object_set_new(o, "hello_retry_request", json_boolean(info->hello_retry_request));
     (void)json_object_set_new(o, "bytes_in", json_integer((json_int_t)info->handshake_bytes_in));
     (void)json_object_set_new(o, "bytes_out", json_integer((json_int_t)info->handshake_bytes_out));
@@ -153,10 +162,10 @@ void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role
     double total = (double)stats.handshake_ns, tpm = (double)stats.tpm_ns;
     fprintf(stderr,
             "trace: %shandshake with %s: %.2f ms; TPM: %u command%s, %.2f ms (%.0f %%)\n"
-            "trace: %s%s, %s, peer: %s%s%s%s\n",
+            "trace: %s%s, %s, peer: %s%s%s%s%s\n",
             tag, peer, total / NS_PER_MS, stats.tpm_commands, stats.tpm_commands == 1 ? "" : "s",
             tpm / NS_PER_MS, total > 0 ? 100 * tpm / total : 0.0, tag, tt_suite_name(info.suite),
             tt_group_name(info.group), subject[0] != '\0' ? subject : "no certificate",
             info.peer_scheme != 0 ? " (" : "", info.peer_scheme != 0 ? tt_scheme_name(info.peer_scheme) : "",
-            info.peer_scheme != 0 ? ")" : "");
+            info.peer_delegated ? ", delegated" : "", info.peer_scheme != 0 ? ")" : "");
 }

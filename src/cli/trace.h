@@ -14,6 +14,8 @@ struct trace {
 
 /* trace_load: a tt_tpm_trace_fn with a struct trace: TPM commands before any handshake. */
 void trace_load(void *arg, const struct tt_tpm_event *event);
+/* trace_delegate: a TPM command for a delegated credential, between handshakes. */
+void trace_delegate(const struct trace *t, const struct tt_tpm_event *event);
 /* trace_event: one event of a connection. */
 void trace_event(const struct trace *t, const struct stream_trace *event);
 /* trace_handshake: the summary, once the handshake is complete. */

@@ -53,6 +53,23 @@ tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struc
     return TT_OK;
 }
 
+tt_rc privkey_generate(struct privkey **ret, const struct crypto_lib *lib, uint16_t scheme)
+{
+    static const char *const names[CURVE_COUNT] = {"P-256", "P-384", "P-521"};
+    const struct scheme_info *s = scheme_info_of(scheme);
+    (void)lib;
+    if (s == NULL || s->type != SIG_EC)
+        return TT_ERR_UNSUPPORTED;
+    EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", names[s->curve]);
+    ERR_clear_error();
+    if (pkey == NULL)
+        return TT_ERR_INTERNAL;
+    struct sig_key *k = NULL;
+    TT_TRY(sig_key_new(&k, pkey));
+    *ret = (struct privkey *)k;
+    return TT_OK;
+}
+
 static const struct sig_key *key_of(const struct privkey *k)
 {
     return (const struct sig_key *)k;

@@ -34,6 +34,9 @@ struct privkey;
  * is missing or wrong; TT_ERR_DECODE: no readable key. password may be NULL. */
 TT_MUST_USE tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struct tt_bytes pem,
                                    const char *password, struct tt_error *err);
+/* privkey_generate: a new EC key for this scheme (ecdsa_*); TT_ERR_UNSUPPORTED for others. It lives in memory
+ * only, and is wiped when freed. */
+TT_MUST_USE tt_rc privkey_generate(struct privkey **ret, const struct crypto_lib *lib, uint16_t scheme);
 void privkey_free(struct privkey *k);
 TT_DEFINE_AUTO(struct privkey, privkey_free)
 /* privkey_spki: DER SubjectPublicKeyInfo, to be freed with mem_free. */

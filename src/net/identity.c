@@ -45,7 +45,7 @@ tt_rc identity_add(struct tt_config *cfg, const struct identity_source *src, str
         return refuse_pair(chain, src, err);
     uint16_t schemes[16];
     size_t n = tt_key_schemes(src->key, schemes, TT_COUNT(schemes));
-    const struct tt_identity id = {
+    struct tt_identity id = {
         .chain = chain->certs,
         .chain_len = chain->len,
         .key = src->key,
@@ -58,5 +58,13 @@ tt_rc identity_add(struct tt_config *cfg, const struct identity_source *src, str
         error_hint(err, "`tpmtls key create --type p256` makes one that can");
         return TT_ERR_UNSUPPORTED;
     }
-    return tt_config_add_identity(cfg, &id, err);
+    if (src->ret_delegation == NULL)
+        return tt_config_add_identity(cfg, &id, err);
+    TT_TRY(tt_delegation_new(&id.delegation, src->role, chain->certs[0], err));
+    tt_rc rc = tt_config_add_identity(cfg, &id, err);
+    if (rc == TT_OK)
+        *src->ret_delegation = id.delegation;
+    else
+        tt_delegation_free(id.delegation);
+    return rc;
 }

@@ -223,6 +223,7 @@ static tt_rc leaf_build(struct buf *to, const struct tt_ca *ca, const struct tt_
         .san_critical = X509_NAME_entry_count(subject) == 0,
         .client = req->profile != TT_CA_PROFILE_SERVER,
         .server = req->profile != TT_CA_PROFILE_CLIENT,
+        .delegation = req->delegation,
         .issuer_key_id = X509_get0_subject_key_id(ca->cert),
     };
     struct cert_plan plan = {

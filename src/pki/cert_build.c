@@ -101,6 +101,22 @@ static bool add_purposes(extensions **to, bool client, bool server)
     return ok;
 }
 
+/* "DelegationUsage ::= NULL", "MUST be marked non-critical" (RFC 9345 section 4.2). */
+static bool add_delegation_usage(extensions **to)
+{
+    static const uint8_t null_value[] = {0x05, 0x00};
+    ASN1_OBJECT *id = OBJ_txt2obj("1.3.6.1.4.1.44363.44", 1);
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    X509_EXTENSION *e = NULL;
+    bool ok =
+        id != NULL && value != NULL && ASN1_OCTET_STRING_set(value, null_value, sizeof null_value) == 1 &&
+        (e = X509_EXTENSION_create_by_OBJ(NULL, id, 0, value)) != NULL && X509v3_add_ext(to, e, -1) != NULL;
+    X509_EXTENSION_free(e);
+    ASN1_OCTET_STRING_free(value);
+    ASN1_OBJECT_free(id);
+    return ok;
+}
+
 tt_rc extensions_ca(extensions **ret, struct tt_bytes spki, struct tt_error *err)
 {
     static const int usage[] = {5 /* keyCertSign */, 6 /* cRLSign */, -1};
@@ -117,7 +133,7 @@ tt_rc extensions_leaf(extensions **ret, const struct leaf_plan *plan, struct tt_
     TT_AUTO(extensions_free_auto) extensions *e = NULL;
     if (!add_constraints(&e, -1) || !add_key_usage(&e, usage) ||
         !add_purposes(&e, plan->client, plan->server) || !add_subject_key_id(&e, plan->spki) ||
-        !add_issuer_key_id(&e, plan->issuer_key_id) ||
+        !add_issuer_key_id(&e, plan->issuer_key_id) || (plan->delegation && !add_delegation_usage(&e)) ||
         (plan->sans != NULL && !add(&e, NID_subject_alt_name, plan->sans, plan->san_critical)))
         return pki_no_memory(err);
     *ret = TT_TAKE(e);

@@ -31,6 +31,7 @@ struct leaf_plan {
     const GENERAL_NAMES *sans; /* or NULL */
     bool san_critical;         /* "MUST be marked critical if the subject field is an empty sequence" */
     bool client, server;
+    bool delegation;                        /* with DelegationUsage (RFC 9345 section 4.2) */
     const ASN1_OCTET_STRING *issuer_key_id; /* or NULL */
 };
 TT_MUST_USE tt_rc extensions_leaf(extensions **ret, const struct leaf_plan *plan, struct tt_error *err);

@@ -81,15 +81,49 @@ static tt_rc soft_load(struct soft_signer *s, struct tt_bytes pem, const char *p
     return soft_fill(s, err);
 }
 
-tt_rc tt_key_open_software(struct tt_key **ret, struct tt_bytes pem, const char *password,
-                           struct tt_error *err)
+static tt_rc soft_generate(struct soft_signer *s, enum tt_key_type type, struct tt_error *err)
+{
+    uint16_t scheme = 0;
+    for (size_t i = 0; i < TT_COUNT(tls_schemes) && scheme == 0; i++)
+        scheme = tls_schemes[i].type == type ? tls_schemes[i].scheme : 0;
+    TT_TRY(crypto_lib_new(&s->lib, err));
+    tt_rc rc = privkey_generate(&s->priv, s->lib, scheme);
+    if (rc != TT_OK)
+        return error_set(err, rc, "cannot make a software key of the type %s", tt_key_type_name(type));
+    return soft_fill(s, err);
+}
+
+static struct soft_signer *soft_new(void)
 {
     static const struct signer_ops ops = {.sign = soft_signer_sign, .free = soft_signer_free};
     struct soft_signer *s = mem_alloc(sizeof *s);
+    if (s != NULL) {
+        s->key.ops = &ops;
+        s->key.type = TT_KEY_OTHER;
+    }
+    return s;
+}
+
+tt_rc tt_key_create_software(struct tt_key **ret, enum tt_key_type type, struct tt_error *err)
+{
+    struct soft_signer *s = soft_new();
     if (s == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
-    s->key.ops = &ops;
-    s->key.type = TT_KEY_OTHER;
+    tt_rc rc = soft_generate(s, type, err);
+    if (rc != TT_OK) {
+        tt_key_free(&s->key);
+        return rc;
+    }
+    *ret = &s->key;
+    return TT_OK;
+}
+
+tt_rc tt_key_open_software(struct tt_key **ret, struct tt_bytes pem, const char *password,
+                           struct tt_error *err)
+{
+    struct soft_signer *s = soft_new();
+    if (s == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
     tt_rc rc = soft_load(s, pem, password, err);
     if (rc != TT_OK) {
         tt_key_free(&s->key);

@@ -88,6 +88,7 @@ void tt_config_free(struct tt_config *cfg)
         return;
     for (size_t i = 0; i < cfg->identities_len; i++) {
         mem_free(cfg->identities[i].chain);
+        tt_delegation_free(cfg->identities[i].delegation);
         cert_names_free(cfg->identities[i].leaf);
         cert_names_free(cfg->identities[i].top);
     }
@@ -154,6 +155,21 @@ tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *scheme
     return list_set(cfg, &cfg->verify_schemes, schemes, n);
 }
 
+tt_rc tt_config_accept_delegated(struct tt_config *cfg, const uint16_t *schemes, size_t n)
+{
+    if (n == 0 && !cfg->frozen) {
+        cfg->delegated_schemes.n = 0;
+        for (size_t i = 0; i < cfg->verify_schemes.n; i++)
+            list_add(&cfg->delegated_schemes, cfg->verify_schemes.items[i],
+                     credential_scheme_allowed(cfg->verify_schemes.items[i]));
+        return cfg->delegated_schemes.n > 0 ? TT_OK : TT_ERR_UNSUPPORTED;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!credential_scheme_allowed(schemes[i]) || !scheme_available(cfg->lib, schemes[i]))
+            return TT_ERR_UNSUPPORTED;
+    return list_set(cfg, &cfg->delegated_schemes, schemes, n);
+}
+
 tt_rc tt_config_set_alpn(struct tt_config *cfg, const struct tt_bytes *names, size_t n)
 {
     struct buf list = {.max = UINT16_MAX - 2};
@@ -199,6 +215,10 @@ tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id
         return error_set(err, TT_ERR_USAGE, "the configuration takes no more identities");
     if (!sct_list_is_well_formed(id->sct_list))
         return error_set(err, TT_ERR_USAGE, "the list of signed certificate timestamps is malformed");
+    if (id->delegation != NULL && id->chain_len > 0 &&
+        !delegation_fits(id->delegation, cfg->role, id->chain[0]))
+        return error_set(err, TT_ERR_USAGE,
+                         "the delegation is for another certificate, or for the other end of a connection");
     if (id->chain_len < 1 || id->chain_len > CONFIG_MAX_LIST)
         return error_set(err, TT_ERR_USAGE, "an identity needs 1 to %d certificates", CONFIG_MAX_LIST);
     struct identity copy = {.chain_len = id->chain_len, .key = id->key};
@@ -215,6 +235,8 @@ tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id
     }
     copy.ocsp_response = bytes_put(&at, id->ocsp_response);
     copy.sct_list = bytes_put(&at, id->sct_list);
+    if (id->delegation != NULL)
+        copy.delegation = delegation_ref(id->delegation);
     cfg->identities[cfg->identities_len++] = copy;
     return TT_OK;
 }

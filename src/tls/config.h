@@ -8,6 +8,7 @@
 #include "crypto/cert_names.h"
 #include "crypto/kx.h"
 #include "crypto/trust.h"
+#include "tls/credential.h"
 #include "tls/session.h"
 #include "tpmtls/tls.h"
 
@@ -27,6 +28,7 @@ struct identity {
     size_t chain_len;
     void *key;
     struct u16_list schemes;
+    struct tt_delegation *delegation;        /* or NULL */
     struct tt_bytes ocsp_response, sct_list; /* in the same block */
     struct cert_names *leaf, *top;           /* parsed when frozen: the leaf, and the last of the chain */
 };
@@ -38,6 +40,7 @@ struct tt_config {
     struct crypto_lib *lib;
     struct kx_random random;
     struct u16_list suites, groups, key_shares, verify_schemes;
+    struct u16_list delegated_schemes; /* empty: no delegated credential is accepted */
     uint8_t *alpn; /* ProtocolName list as on the wire (RFC 7301), without its outer length */
     size_t alpn_len;
     struct identity identities[CONFIG_MAX_IDENTITIES];

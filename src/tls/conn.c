@@ -203,7 +203,9 @@ tt_rc tt_conn_sign_request(const struct tt_conn *c, struct tt_sign_request *ret)
     const struct sign_state *s = &c->hs->sign;
     *ret = (struct tt_sign_request){.id = s->id,
                                     .scheme = s->scheme,
-                                    .key = c->hs->identity->key,
+                                    .key = c->hs->credential != NULL ? c->hs->credential->key
+                                                                     : c->hs->identity->key,
+                                    .delegated = c->hs->credential != NULL,
                                     .to_sign = {s->content, s->content_len},
                                     .digest = {s->digest, s->digest_len}};
     return TT_OK;
@@ -244,6 +246,8 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .peer_scheme = c->peer_scheme,
                                  .hello_retry_request = c->hello_retry_request,
                                  .resumed = c->resumed,
+                                 .local_delegated = c->local_delegated,
+                                 .peer_delegated = c->peer_delegated,
                                  .ticket_age_skew_ms = c->ticket_age_skew_ms,
                                  .alpn = buf_bytes(&c->alpn),
                                  .server_name = buf_bytes(&c->server_name),

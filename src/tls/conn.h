@@ -84,7 +84,8 @@ struct tt_conn {
     /* what is kept after the handshake */
     uint16_t group, local_scheme, peer_scheme;
     bool hello_retry_request;
-    bool peer_post_auth;        /* server: the client offered post_handshake_auth */
+    bool local_delegated, peer_delegated; /* CertificateVerify was made with a delegated credential's key */
+    bool peer_post_auth;                  /* server: the client offered post_handshake_auth */
     struct hash_ctx *post_hash; /* where it may be used: the transcript up to the client's Finished */
     struct ks_secret exporter_secret, early_exporter_secret, resumption_secret;
     struct buf alpn;        /* the chosen protocol */

@@ -28,7 +28,8 @@ static const struct ext table[] = {
      compress_certificate_parse},
     {EXT_RECORD_SIZE_LIMIT, IN_CH | IN_EE, record_size_limit_wants, record_size_limit_build,
      record_size_limit_parse},
-    {EXT_DELEGATED_CREDENTIAL, IN_CH | IN_CR | IN_CT, NULL, NULL, NULL},
+    {EXT_DELEGATED_CREDENTIAL, IN_CH | IN_CR | IN_CT, delegated_credential_wants, delegated_credential_build,
+     delegated_credential_parse_ext},
     {EXT_EARLY_DATA, IN_CH | IN_EE | IN_NST, early_data_wants, early_data_build, early_data_parse},
     {EXT_PSK_KEY_EXCHANGE_MODES, IN_CH, psk_modes_wants, psk_modes_build, psk_modes_parse},
     {EXT_OID_FILTERS, IN_CR, NULL, NULL, NULL},
@@ -72,6 +73,11 @@ static tt_rc ext_check(struct tt_conn *c, enum ext_place in, uint16_t type)
      * HelloRetryRequest. Upon receiving such an extension, an endpoint MUST abort the handshake with an
      * "unsupported_extension" alert." */
     bool asked_for = i < EXT_COUNT && (c->hs->offered >> i & 1) != 0;
+    /* "If the client receives a delegated credential without having indicated support ... MUST abort the
+     * handshake with an "unexpected_message" alert." (RFC 9345 section 4.1.1) */
+    if (in == IN_CT && type == EXT_DELEGATED_CREDENTIAL && !asked_for)
+        return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE,
+                           "the peer sent a delegated credential nobody asked for");
     if (place_is_answer(in) && !asked_for && !(in == IN_HRR && type == EXT_COOKIE))
         return conn_refuse(c, TT_ALERT_UNSUPPORTED_EXTENSION, "extension %u was not asked for", type);
     /* "... MUST be the last extension in the ClientHello" (section 4.3.11) */

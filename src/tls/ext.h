@@ -56,6 +56,7 @@ void alpn_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc alpn_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
 
 /* ext_auth.c */
+struct tt_bytes rd_schemes(struct reader *r); /* SignatureSchemeList */
 bool signature_algorithms_wants(const struct tt_conn *c, enum ext_place in);
 void signature_algorithms_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc signature_algorithms_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
@@ -82,6 +83,11 @@ tt_rc compress_certificate_parse(struct tt_conn *c, enum ext_place in, struct re
 bool record_size_limit_wants(const struct tt_conn *c, enum ext_place in);
 void record_size_limit_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc record_size_limit_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+
+/* ext_delegated.c */
+bool delegated_credential_wants(const struct tt_conn *c, enum ext_place in);
+void delegated_credential_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc delegated_credential_parse_ext(struct tt_conn *c, enum ext_place in, struct reader *r);
 
 /* ext_psk.c */
 bool psk_modes_wants(const struct tt_conn *c, enum ext_place in);

@@ -18,7 +18,7 @@ void signature_algorithms_build(struct tt_conn *c, enum ext_place in, struct wri
     wr_close(w, list);
 }
 
-static struct tt_bytes rd_schemes(struct reader *r)
+struct tt_bytes rd_schemes(struct reader *r)
 {
     struct tt_bytes list = rd_vec16(r, 2);
     if (list.len % 2 != 0)

@@ -147,6 +147,8 @@ void hs_free(struct hs *hs)
     buf_free(&hs->flight);
     buf_free(&hs->cookie);
     pubkey_free(hs->peer_key);
+    buf_free(&hs->peer_credential);
+    tt_credential_free(hs->credential);
     mem_free(hs); /* wipes all secrets as one */
 }
 

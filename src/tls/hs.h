@@ -24,7 +24,7 @@ struct peer_hello {
     struct tt_bytes versions, groups, shares, schemes, schemes_cert, alpn, server_name, cookie, authorities;
     uint16_t selected_version, selected_group; /* ServerHello, HelloRetryRequest */
     struct tt_bytes selected_share;
-    struct tt_bytes compression;
+    struct tt_bytes compression, delegated_schemes;
     struct tt_bytes psk_identities, psk_binders, psk_modes;
     uint16_t selected_psk;
     uint64_t seen; /* bit i: extension i of the table was in the last block */
@@ -86,11 +86,14 @@ struct hs {
 
     enum peer_auth peer_auth;
     struct pubkey *peer_key;
+    struct buf peer_credential; /* DelegatedCredential, until the peer's certificate was judged */
+    uint16_t delegated_scheme;  /* of the peer's credential, whose key peer_key then is; 0: none */
     bool certificate_requested; /* a CertificateRequest was sent or received */
     uint8_t context[255];       /* certificate_request_context; empty in the first handshake */
     size_t context_len;
     const struct identity *identity;
-    uint16_t scheme; /* what our identity will sign with */
+    struct tt_credential *credential; /* its delegated credential, or NULL: the certificate's own key signs */
+    uint16_t scheme;                  /* what our identity will sign with */
     struct sign_state sign;
 };
 
@@ -185,6 +188,10 @@ static inline bool hs_awaits_answer(const struct tt_conn *c)
 
 /* identity.c: which of our identities answers this peer; false when none can. */
 bool identity_choose(struct tt_conn *c);
+
+/* ext_delegated.c: does our identity's delegated credential serve this peer; is the peer's a valid one. */
+void credential_choose(struct tt_conn *c);
+TT_MUST_USE tt_rc credential_judge(struct tt_conn *c, struct tt_bytes leaf);
 
 /* grease.c */
 void grease_draw(struct tt_conn *c);

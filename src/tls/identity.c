@@ -50,5 +50,7 @@ bool identity_choose(struct tt_conn *c)
             hs->scheme = scheme;
         }
     }
+    if (best > 0)
+        credential_choose(c);
     return best > 0;
 }

@@ -102,6 +102,7 @@ static tt_rc certificate_judge(struct tt_conn *c)
     c->hs->peer_key = verdict.leaf_key;
     c->peer_not_after = verdict.not_after;
     c->authenticated_ms = c->now_ms;
+    TT_TRY(credential_judge(c, chain[0]));
     c->hs->peer_auth = PEER_CHAIN_JUDGED;
     return TT_OK;
 }

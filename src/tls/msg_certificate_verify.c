@@ -21,6 +21,7 @@ tt_rc certificate_verify_put(struct tt_conn *c, struct tt_bytes signature)
     wr_u16(&m.w, c->hs->sign.scheme);
     wr_vec16(&m.w, signature);
     c->local_scheme = c->hs->sign.scheme;
+    c->local_delegated = c->hs->credential != NULL;
     return hs_end(c, &m);
 }
 
@@ -35,9 +36,15 @@ tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message)
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "CertificateVerify is malformed");
     /* "the signature algorithm MUST be one offered in the peer's "signature_algorithms" extension" and fit
      * the key */
-    if (!u16_list_has(&c->cfg->verify_schemes, scheme))
+    if (hs->delegated_scheme == 0 && !u16_list_has(&c->cfg->verify_schemes, scheme))
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the peer signed with 0x%04x, which was not offered", scheme);
+    /* RFC 9345: "Verify that dc_cert_verify_algorithm matches the scheme indicated in the peer's
+     * CertificateVerify message" */
+    if (hs->delegated_scheme != 0 && scheme != hs->delegated_scheme)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                           "the peer signed with %s, its delegated credential is for %s",
+                           tt_scheme_name(scheme), tt_scheme_name(hs->delegated_scheme));
     if (!pubkey_fits(hs->peer_key, scheme))
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the peer signed with %s, which does not fit its key", tt_scheme_name(scheme));
@@ -56,6 +63,7 @@ tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message)
                          "the peer's signature in CertificateVerify is wrong");
     }
     c->peer_scheme = scheme;
+    c->peer_delegated = hs->delegated_scheme != 0;
     hs->peer_auth = PEER_CERTIFICATE; /* the only place: the chain was judged and the key is proven */
     TT_OWN(c, transcript_add(&hs->transcript, message));
     return hs_set_state(c, c->cfg->role == TT_CLIENT         ? CLIENT_WAIT_FINISHED

@@ -1,6 +1,7 @@
 /* tests/support/pump.c: see pump.h. */
 #include "support/pump.h"
 
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,34 @@ static void add_identity(struct tt_config *cfg, const struct test_key *k)
     const struct tt_identity id = {&chain, 1, (void *)(uintptr_t)k, &k->scheme, 1};
     struct tt_error err = {0};
     must(tt_config_add_identity(cfg, &id, &err), "identity", &err);
+}
+
+/* A credential for another key, and an identity that uses it. */
+static void add_delegating(struct pump *p)
+{
+    struct tt_error err = {0};
+    struct tt_delegation *d = NULL;
+    struct tt_credential *c = NULL;
+    uint8_t sig[1024], *spki = NULL;
+    const struct test_key *k = p->server_key;
+    const struct tt_bytes chain = {k->cert, k->cert_len};
+    p->delegated_key = test_key_new("P-256", &(struct test_cert){.cn = "only a key"});
+    int len = i2d_PUBKEY(p->delegated_key->pkey, &spki);
+    must(tt_delegation_new(&d, TT_SERVER, chain, &err), "delegation", &err);
+    const struct tt_credential_params params = {.now = TEST_NOW,
+                                                .valid_until = TEST_NOW + 3600,
+                                                .spki = {spki, (size_t)len},
+                                                .key_scheme = p->delegated_key->scheme,
+                                                .scheme = k->scheme,
+                                                .key = p->delegated_key};
+    must(tt_credential_new(&c, d, &params, &err), "credential", &err);
+    size_t sig_len = test_sign(k, k->scheme, tt_credential_to_sign(c), sig, sizeof sig);
+    must(tt_delegation_use(d, c, (struct tt_bytes){sig, sig_len}, &err), "credential", &err);
+    const struct tt_identity id = {&chain, 1, (void *)(uintptr_t)k, &k->scheme, 1, .delegation = d};
+    must(tt_config_add_identity(p->server_cfg, &id, &err), "identity", &err);
+    must(tt_config_accept_delegated(p->client_cfg, NULL, 0), "delegated credentials", NULL);
+    tt_delegation_free(d);
+    OPENSSL_free(spki);
 }
 
 static void add_trust(struct tt_config *cfg, const struct test_key *ca)
@@ -46,15 +75,20 @@ void pump_configs(struct pump *p)
     const char *kind = p->key_kind != NULL ? p->key_kind : "P-256";
     struct tt_error err = {0};
     p->ca = test_key_new("P-256", &(struct test_cert){.cn = "test CA"});
-    p->server_key = test_key_new(
-        kind, &(struct test_cert){.cn = "server", .dns = "localhost", .eku = "serverAuth", .issuer = p->ca});
+    p->server_key = test_key_new(kind, &(struct test_cert){.cn = "server",
+                                                           .dns = "localhost",
+                                                           .eku = "serverAuth",
+                                                           .issuer = p->ca,
+                                                           .delegation = p->delegate});
     p->client_key =
         test_key_new(kind, &(struct test_cert){.cn = "client", .eku = "clientAuth", .issuer = p->ca});
     must(tt_config_new(&p->client_cfg, TT_CLIENT, &err), "config", &err);
     must(tt_config_new(&p->server_cfg, TT_SERVER, &err), "config", &err);
     add_trust(p->client_cfg, p->ca);
     add_trust(p->server_cfg, p->ca);
-    if (!p->no_server_identity)
+    if (p->delegate)
+        add_delegating(p);
+    else if (!p->no_server_identity)
         add_identity(p->server_cfg, p->server_key);
     if (p->client_has_identity)
         add_identity(p->client_cfg, p->client_key);
@@ -185,5 +219,6 @@ void pump_free(struct pump *p)
     test_key_free(p->ca);
     test_key_free(p->server_key);
     test_key_free(p->client_key);
+    test_key_free(p->delegated_key);
     *p = (struct pump){0};
 }

@@ -22,6 +22,7 @@ struct pump {
     enum tt_client_auth client_auth;
     bool no_server_identity;               /* configure adds one */
     bool client_has_identity;              /* give the client a certificate */
+    bool delegate;                         /* the server has a delegated credential */
     const char *key_kind;                  /* NULL: "P-256", for both ends */
     const char *alpn_client, *alpn_server; /* one protocol each, or NULL */
     const char *server_name;               /* NULL: "localhost" */
@@ -34,7 +35,7 @@ struct pump {
     /* called on each configuration before it is frozen */
     void (*configure)(struct pump *p, struct tt_config *client, struct tt_config *server);
     /* live */
-    struct test_key *ca, *server_key, *client_key;
+    struct test_key *ca, *server_key, *client_key, *delegated_key;
     struct tt_config *client_cfg, *server_cfg;
     struct tt_conn *client, *server;
     unsigned late_rounds; /* SIGN_LATE: rounds to wait still */

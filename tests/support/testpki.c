@@ -24,6 +24,13 @@ static EVP_PKEY *key_make(const char *kind, uint16_t *scheme)
     if (strcmp(kind, "RSA") == 0) {
         k = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
         *scheme = TT_SCHEME_RSA_PSS_RSAE_SHA256;
+    } else if (strcmp(kind, "RSA-PSS") == 0) {
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+        must(EVP_PKEY_keygen_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1 &&
+                 EVP_PKEY_generate(ctx, &k) == 1,
+             "RSA-PSS key");
+        EVP_PKEY_CTX_free(ctx);
+        *scheme = TT_SCHEME_RSA_PSS_PSS_SHA256;
     } else if (strcmp(kind, "ED25519") == 0) {
         k = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
         *scheme = TT_SCHEME_ED25519;
@@ -44,6 +51,19 @@ static void add_ext(X509 *x, X509 *issuer, int nid, const char *value)
     X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
     must(e != NULL && X509_add_ext(x, e, -1) == 1, value);
     X509_EXTENSION_free(e);
+}
+
+/* DelegationUsage ::= NULL */
+static void add_delegation_usage(X509 *x)
+{
+    ASN1_OBJECT *id = OBJ_txt2obj("1.3.6.1.4.1.44363.44", 1);
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    must(ASN1_OCTET_STRING_set(value, (const unsigned char *)"\x05", 2) == 1, "DelegationUsage");
+    X509_EXTENSION *e = X509_EXTENSION_create_by_OBJ(NULL, id, 0, value);
+    must(e != NULL && X509_add_ext(x, e, -1) == 1, "DelegationUsage");
+    X509_EXTENSION_free(e);
+    ASN1_OCTET_STRING_free(value);
+    ASN1_OBJECT_free(id);
 }
 
 static X509 *cert_make(struct test_key *k, const struct test_cert *t)
@@ -67,12 +87,15 @@ static X509 *cert_make(struct test_key *k, const struct test_cert *t)
         issuer = d2i_X509(NULL, &at, (long)t->issuer->cert_len);
         X509_set_issuer_name(x, X509_get_subject_name(issuer));
         add_ext(x, issuer, NID_basic_constraints, "critical,CA:FALSE");
-        add_ext(x, issuer, NID_key_usage, "critical,digitalSignature");
+        if (!t->no_key_usage)
+            add_ext(x, issuer, NID_key_usage, "critical,digitalSignature");
     } else {
         X509_set_issuer_name(x, name);
         add_ext(x, x, NID_basic_constraints, "critical,CA:TRUE");
         add_ext(x, x, NID_key_usage, "critical,keyCertSign,cRLSign");
     }
+    if (t->delegation)
+        add_delegation_usage(x);
     if (t->eku != NULL)
         add_ext(x, issuer, NID_ext_key_usage, t->eku);
     if (t->dns != NULL) {
@@ -129,7 +152,8 @@ size_t test_sign(const struct test_key *k, uint16_t scheme, struct tt_bytes mess
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *pctx = NULL;
     unsigned hash = scheme & 0xff;
-    bool pss = scheme >= TT_SCHEME_RSA_PSS_RSAE_SHA256 && scheme <= TT_SCHEME_RSA_PSS_RSAE_SHA512;
+    bool pss = (scheme >= TT_SCHEME_RSA_PSS_RSAE_SHA256 && scheme <= TT_SCHEME_RSA_PSS_RSAE_SHA512) ||
+               scheme == TT_SCHEME_RSA_PSS_PSS_SHA256;
     const char *md = scheme == TT_SCHEME_ED25519                                        ? NULL
                      : scheme == TT_SCHEME_ECDSA_SECP384R1_SHA384 || (pss && hash == 5) ? "SHA384"
                      : scheme == TT_SCHEME_ECDSA_SECP521R1_SHA512 || (pss && hash == 6) ? "SHA512"

@@ -25,9 +25,12 @@ struct test_cert {
     const char *eku;               /* "serverAuth", "clientAuth", or NULL for none */
     const struct test_key *issuer; /* NULL: self-signed CA */
     int64_t not_before, not_after; /* 0: TEST_NOW -/+ 30 days */
+    bool delegation;               /* with DelegationUsage (RFC 9345) */
+    bool no_key_usage;
 };
 
-/* kind: "P-256", "P-384", "P-521", "ED25519", "RSA" (2048). Aborts the test program on failure. */
+/* kind: "P-256", "P-384", "P-521", "ED25519", "RSA" (2048), "RSA-PSS" (2048). Aborts the test program on
+ * failure. */
 struct test_key *test_key_new(const char *kind, const struct test_cert *cert);
 void test_key_free(struct test_key *k);
 /* test_sign: sign as the scheme demands; returns the length. */

@@ -177,6 +177,12 @@ static void client_authentication(void **state)
         .client_auth = TT_CLIENT_AUTH_REQUIRE, .client_has_identity = true, .sign = SIGN_LATE, .split = 700});
 }
 
+static void delegated_credential(void **state)
+{
+    (void)state;
+    every_allocation((struct pump){.delegate = true});
+}
+
 /* Tickets sent and received, then a handshake with one of them and 0-RTT. */
 static void resumption(void **state)
 {
@@ -290,9 +296,13 @@ static void configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),          cmocka_unit_test(hello_retry_request),
-        cmocka_unit_test(cookie),         cmocka_unit_test(client_authentication),
-        cmocka_unit_test(resumption),     cmocka_unit_test(a_signature_that_fails),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(hello_retry_request),
+        cmocka_unit_test(cookie),
+        cmocka_unit_test(client_authentication),
+        cmocka_unit_test(delegated_credential),
+        cmocka_unit_test(resumption),
+        cmocka_unit_test(a_signature_that_fails),
         cmocka_unit_test(configurations),
     };
     return cmocka_run_group_tests_name("tls/faults", tests, NULL, NULL);
