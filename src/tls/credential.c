@@ -235,7 +235,8 @@ tt_rc tt_delegation_use(struct tt_delegation *d, struct tt_credential *c, struct
 bool delegation_fits(const struct tt_delegation *d, enum tt_role role, struct tt_bytes leaf)
 {
     struct tt_bytes own = buf_bytes(&d->leaf);
-    return d->role == role && own.len == leaf.len && memcmp(own.data, leaf.data, leaf.len) == 0;
+    return d->role == role && own.len > 0 && own.len == leaf.len &&
+           memcmp(own.data, leaf.data, leaf.len) == 0;
 }
 
 struct tt_credential *delegation_current(struct tt_delegation *d, int64_t now)

@@ -7,6 +7,10 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "support/pump.h"
 #include "tls/credential.h"
 #include "tls/edit.h"
