@@ -122,13 +122,9 @@ static tt_rc job_verify(struct tpm_job *job, struct tt_bytes message, struct tt_
 static tt_rc job_ask(struct tpm_job *job, struct tt_error *err)
 {
     struct tt_error why = {0};
-    struct tpm_try try;
-    tt_rc rc = tpm_try_start(&try, tpm_key_tpm(job->signer->tpm), &why);
-    if (rc == TT_OK) {
-        do
-            rc = tpm_key_info(job->signer->tpm)->rsa ? sign_rsa(job, &why) : sign_ecdsa(job, &why);
-        while (tpm_try_again(&try, rc, &why));
-    }
+    struct tpm_key *key = job->signer->tpm;
+    tt_rc rc = TPM_TWICE(tpm_key_tpm(key), &why,
+                         tpm_key_info(key)->rsa ? sign_rsa(job, &why) : sign_ecdsa(job, &why));
     if (rc != TT_OK) {
         (void)error_set(err, rc, "%s", why.text);
         error_hint(err, "%s", why.hint);

@@ -87,7 +87,12 @@ tt_rc tpm_op_end(const struct tpm_op *op, struct tt_error *err)
     if (op->rc == TSS2_RC_SUCCESS)
         return TT_OK;
     op->tpm->last_failure = op->rc;
-    return tpm_fail(op, err);
+    tt_rc rc = tpm_fail(op, err);
+    if (session_is_spoilt(op->rc)) { /* else the next command would fail like this one */
+        session_close(op->tpm, TPM_SESSION_HMAC);
+        session_close(op->tpm, TPM_SESSION_POLICY);
+    }
+    return rc;
 }
 
 void tpm_flush(struct tt_tpm *tpm, ESYS_TR *handle)

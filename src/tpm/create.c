@@ -7,6 +7,7 @@
 #include "tpm/caps.h"
 #include "tpm/object.h"
 #include "tpm/public.h"
+#include "tpm/reopen.h"
 #include "tpm/session.h"
 
 /* struct new_areas: what TPM2_Create gave, marshalled for the key file. */
@@ -102,7 +103,7 @@ static tt_rc create_under_srk(struct new_areas *ret, struct keyfile *f, struct t
     return rc;
 }
 
-tt_rc tpm_create(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what, struct tt_error *err)
+static tt_rc create_once(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what, struct tt_error *err)
 {
     bool sealed = what->data.data != NULL;
     if (!sealed)
@@ -125,6 +126,11 @@ tt_rc tpm_create(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what,
     return keyfile_text(ret_pem, &f, err);
 }
 
+tt_rc tpm_create(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, create_once(ret_pem, tpm, what, err));
+}
+
 static tt_rc unsealed_take(uint8_t **ret, size_t *ret_len, const TPM2B_SENSITIVE_DATA *data,
                            struct tt_error *err)
 {
@@ -138,20 +144,14 @@ static tt_rc unsealed_take(uint8_t **ret, size_t *ret_len, const TPM2B_SENSITIVE
     return TT_OK;
 }
 
-tt_rc tpm_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
-                 const struct tpm_secret *secret, struct tt_error *err)
+static tt_rc unseal_once(uint8_t **ret, size_t *ret_len, struct tpm_object *o, struct tt_error *err)
 {
-    TT_AUTO(object_free_auto) struct tpm_object *o = NULL;
     TPM2B_SENSITIVE_DATA *data = NULL;
-    TT_TRY(object_from_file(&o, tpm, pem, secret, err));
-    if (o->file.kind != KEYFILE_SEALED)
-        return error_set(err, TT_ERR_UNSUPPORTED, "the file holds a key, not sealed data");
-    o->confident = true;
     struct object_use use = object_use_start(o, "unseal the data", TPMA_SESSION_ENCRYPT);
     do {
         TT_TRY(object_use_begin(&use, err));
         do
-            use.op.rc = Esys_Unseal(tpm->esys, o->handle, use.session, ESYS_TR_NONE, ESYS_TR_NONE, &data);
+            use.op.rc = Esys_Unseal(o->tpm->esys, o->handle, use.session, ESYS_TR_NONE, ESYS_TR_NONE, &data);
         while (tpm_op_again(&use.op));
     } while (object_use_again(&use));
     TT_TRY(object_use_end(&use, err));
@@ -159,4 +159,15 @@ tt_rc tpm_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_b
     mem_wipe(data, sizeof *data);
     Esys_Free(data);
     return rc;
+}
+
+tt_rc tpm_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
+                 const struct tpm_secret *secret, struct tt_error *err)
+{
+    TT_AUTO(object_free_auto) struct tpm_object *o = NULL;
+    TT_TRY(object_from_file(&o, tpm, pem, secret, err));
+    if (o->file.kind != KEYFILE_SEALED)
+        return error_set(err, TT_ERR_UNSUPPORTED, "the file holds a key, not sealed data");
+    o->confident = true;
+    return TPM_TWICE(tpm, err, unseal_once(ret, ret_len, o, err));
 }

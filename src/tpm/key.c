@@ -9,6 +9,7 @@
 #include "tpm/key_internal.h"
 #include "tpm/persistent.h"
 #include "tpm/public.h"
+#include "tpm/reopen.h"
 #include "tpm/srk.h"
 
 void tpm_key_free(struct tpm_key *k)
@@ -57,8 +58,8 @@ static tt_rc empty_may_be_tried(const struct tpm_object *o, struct tt_error *err
     return TT_ERR_AUTH;
 }
 
-tt_rc tpm_key_load(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                   const struct tpm_secret *secret, struct tt_error *err)
+static tt_rc load_once(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                       const struct tpm_secret *secret, struct tt_error *err)
 {
     TT_AUTO(tpm_key_free_auto) struct tpm_key *k = NULL;
     struct tpm_object *object = NULL;
@@ -70,8 +71,14 @@ tt_rc tpm_key_load(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem
     return TT_OK;
 }
 
-tt_rc tpm_key_persistent(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
-                         const struct tpm_secret *secret, struct tt_error *err)
+tt_rc tpm_key_load(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                   const struct tpm_secret *secret, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, load_once(ret, tpm, pem, secret, err));
+}
+
+static tt_rc persistent_once(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
+                             const struct tpm_secret *secret, struct tt_error *err)
 {
     TT_AUTO(tpm_key_free_auto) struct tpm_key *k = NULL;
     struct tpm_object *object = NULL;
@@ -80,6 +87,12 @@ tt_rc tpm_key_persistent(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t hand
     TT_TRY(object_prepare(object, err));
     *ret = TT_TAKE(k);
     return TT_OK;
+}
+
+tt_rc tpm_key_persistent(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
+                         const struct tpm_secret *secret, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, persistent_once(ret, tpm, handle, secret, err));
 }
 
 const struct tpm_key_info *tpm_key_info(const struct tpm_key *k)
@@ -155,7 +168,7 @@ tt_rc tpm_file_load(struct tt_tpm *tpm, struct tt_bytes pem, struct tt_error *er
 {
     TT_AUTO(object_free_auto) struct tpm_object *o = NULL;
     TT_TRY(object_from_file(&o, tpm, pem, NULL, err));
-    return object_load(o, err);
+    return TPM_TWICE(tpm, err, object_load(o, err));
 }
 
 tt_rc tpm_file_persist(struct tt_tpm *tpm, struct tt_bytes pem, uint32_t handle, struct tt_error *err)
@@ -163,7 +176,7 @@ tt_rc tpm_file_persist(struct tt_tpm *tpm, struct tt_bytes pem, uint32_t handle,
     TT_AUTO(object_free_auto) struct tpm_object *o = NULL;
     TT_TRY(persistent_check(handle, err));
     TT_TRY(object_from_file(&o, tpm, pem, NULL, err));
-    TT_TRY(object_load(o, err));
+    TT_TRY(TPM_TWICE(tpm, err, object_load(o, err)));
     return persistent_put(tpm, o->handle, handle, err);
 }
 
@@ -175,7 +188,7 @@ tt_rc tpm_file_import(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes pem, s
     TT_TRY(object_from_file(&o, tpm, pem, NULL, err));
     if (!o->to_import)
         return error_set(err, TT_ERR_USAGE, "the key file is not importable: it is in its final form");
-    TT_TRY(object_load(o, err));
+    TT_TRY(TPM_TWICE(tpm, err, object_load(o, err)));
     if (Tss2_MU_TPM2B_PRIVATE_Marshal(&o->priv, priv, sizeof priv, &priv_len) != TSS2_RC_SUCCESS)
         return error_set(err, TT_ERR_TPM, "the TPM returned a malformed key");
     struct keyfile f = o->file; /* views only: nothing of it is freed here */
@@ -185,7 +198,7 @@ tt_rc tpm_file_import(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes pem, s
     return keyfile_text(ret_pem, &f, err);
 }
 
-tt_rc tpm_storage_public(struct tpm_storage *ret, struct tt_tpm *tpm, struct tt_error *err)
+static tt_rc storage_once(struct tpm_storage *ret, struct tt_tpm *tpm, struct tt_error *err)
 {
     struct tpm_parent parent;
     TPM2B_PUBLIC *pub = NULL;
@@ -207,4 +220,9 @@ tt_rc tpm_storage_public(struct tpm_storage *ret, struct tt_tpm *tpm, struct tt_
     memcpy(s.name, parent.name.name, s.name_len);
     *ret = s;
     return TT_OK;
+}
+
+tt_rc tpm_storage_public(struct tpm_storage *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, storage_once(ret, tpm, err));
 }

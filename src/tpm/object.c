@@ -295,10 +295,13 @@ tt_rc object_use_begin(struct object_use *use, struct tt_error *err)
     return TT_OK;
 }
 
-/* The TPM was restarted, or somebody flushed what was ours. */
+/* The TPM was restarted, somebody flushed what was ours, or a session is out of step; where the TPM does not
+ * count wrong passwords that is worth another try. */
 static bool object_lost(struct tpm_object *o, TSS2_RC rc)
 {
-    bool lost = session_is_lost(rc) || (!o->persistent && tpm_rc_is(rc, TPM2_RC_REFERENCE_H0));
+    bool in_session = wants_policy(o) || wants_hmac(o);
+    bool lost = session_is_lost(rc) || (!o->persistent && tpm_rc_is(rc, TPM2_RC_REFERENCE_H0)) ||
+                (in_session && tpm_rc_is(rc, TPM2_RC_BAD_AUTH));
     if (lost)
         object_forget(o);
     return lost;

@@ -6,6 +6,7 @@
 
 #include "tpm/context.h"
 #include "tpm/key.h"
+#include "tpm/reopen.h"
 
 #define PCR_COUNT 24
 
@@ -116,7 +117,7 @@ static tt_rc values_append(struct tpm_pcrs *to, const TPML_DIGEST *values, struc
     return TT_OK;
 }
 
-tt_rc tpm_pcrs_read(struct tpm_pcrs *ret, struct tt_tpm *tpm, struct tt_error *err)
+static tt_rc read_once(struct tpm_pcrs *ret, struct tt_tpm *tpm, struct tt_error *err)
 {
     TPML_PCR_SELECTION left = {0};
     size_t at = 0;
@@ -142,4 +143,9 @@ tt_rc tpm_pcrs_read(struct tpm_pcrs *ret, struct tt_tpm *tpm, struct tt_error *e
         TT_TRY(rc);
     }
     return TT_OK;
+}
+
+tt_rc tpm_pcrs_read(struct tpm_pcrs *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, read_once(ret, tpm, err));
 }

@@ -7,6 +7,7 @@
 
 #include "tpm/key.h"
 #include "tpm/public.h"
+#include "tpm/reopen.h"
 
 #define OWNER_LAST 0x817fffffU /* above it is the platform's */
 
@@ -134,8 +135,9 @@ static tt_rc handles_read(TPML_HANDLE *ret, bool *ret_more, struct tt_tpm *tpm, 
     return right ? TT_OK : error_set(err, TT_ERR_TPM, "the TPM returned a malformed list of handles");
 }
 
-tt_rc tpm_persistent_list(struct buf *ret, struct tt_tpm *tpm, struct tt_error *err)
+static tt_rc list_once(struct buf *ret, struct tt_tpm *tpm, struct tt_error *err)
 {
+    buf_consume(ret, buf_size(ret));
     uint32_t from = 0x81000000U; /* TPM2_PERSISTENT_FIRST, whose shift overflows an int */
     TPML_HANDLE list = {0};
     bool more = true;
@@ -152,4 +154,9 @@ tt_rc tpm_persistent_list(struct buf *ret, struct tt_tpm *tpm, struct tt_error *
         more = more && list.count > 0;
     }
     return TT_OK;
+}
+
+tt_rc tpm_persistent_list(struct buf *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, list_once(ret, tpm, err));
 }

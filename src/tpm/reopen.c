@@ -103,15 +103,19 @@ tt_rc tpm_try_start(struct tpm_try *ret, struct tt_tpm *tpm, struct tt_error *er
     return TT_OK;
 }
 
+/* Where it cannot be opened again, what the TPM forgot can still be loaded again. */
+static bool recover(struct tt_tpm *tpm)
+{
+    struct tt_error unused = {0}; /* what failed first says more */
+    return tpm->meter.open != NULL ? tpm_reopen(tpm, &unused) == TT_OK : !is_broken(tpm);
+}
+
 bool tpm_try_again(struct tpm_try *t, tt_rc rc, struct tt_error *why)
 {
     struct tt_tpm *tpm = t->tpm;
-    struct tt_error again = {0};
-    if (rc == TT_OK || t->tries++ > 0 || tpm->meter.open == NULL || !tpm_is_ours(tpm) || !is_lost(tpm) ||
-        !meter_has_time(&tpm->meter))
+    if (rc == TT_OK || t->tries++ > 0 || !tpm_is_ours(tpm) || !is_lost(tpm) || !meter_has_time(&tpm->meter) ||
+        !recover(tpm))
         return false;
-    if (tpm_reopen(tpm, &again) != TT_OK)
-        return false; /* what failed first says more */
     error_clear(why);
     return true;
 }

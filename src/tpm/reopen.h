@@ -13,12 +13,7 @@
 TT_MUST_USE tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err);
 TT_MUST_USE tt_rc tpm_reopen(struct tt_tpm *tpm, struct tt_error *err);
 
-/* struct tpm_try: something that is done once more after a loss:
- *     struct tpm_try try;
- *     tt_rc rc = tpm_try_start(&try, tpm, &why);
- *     if (rc == TT_OK) do
- *         rc = sign(..., &why);
- *     while (tpm_try_again(&try, rc, &why)); */
+/* struct tpm_try: something that is done once more after a loss; TPM_TWICE is how it is used. */
 struct tpm_try {
     struct tt_tpm *tpm;
     unsigned tries;
@@ -27,5 +22,17 @@ struct tpm_try {
 TT_MUST_USE tt_rc tpm_try_start(struct tpm_try *ret, struct tt_tpm *tpm, struct tt_error *err);
 /* tpm_try_again: true: the TPM was lost, is there again, and why was cleared. */
 bool tpm_try_again(struct tpm_try *t, tt_rc rc, struct tt_error *why);
+
+/* TPM_TWICE: the value of `call`, a tt_rc, which is evaluated once more after a loss. */
+#define TPM_TWICE(tpm, err, call)                                                                            \
+    __extension__({                                                                                          \
+        struct tpm_try twice_;                                                                               \
+        tt_rc twice_rc_ = tpm_try_start(&twice_, tpm, err);                                                  \
+        if (twice_rc_ == TT_OK)                                                                              \
+            do                                                                                               \
+                twice_rc_ = (call);                                                                          \
+            while (tpm_try_again(&twice_, twice_rc_, err));                                                  \
+        twice_rc_;                                                                                           \
+    })
 
 #endif

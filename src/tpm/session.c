@@ -63,3 +63,8 @@ bool session_is_lost(TSS2_RC rc)
             return true;
     return false;
 }
+
+bool session_is_spoilt(TSS2_RC rc)
+{
+    return session_is_lost(rc) || tpm_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(rc, TPM2_RC_AUTH_FAIL);
+}

@@ -26,5 +26,8 @@ void session_forget(struct tt_tpm *tpm, enum tpm_session_kind kind);
 void session_close(struct tt_tpm *tpm, enum tpm_session_kind kind);
 /* session_is_lost: a command failed because the TPM does not have (one of) its sessions. */
 bool session_is_lost(TSS2_RC rc);
+/* session_is_spoilt: or did not accept what was sent in one, which may be the session's fault: both ends must
+ * know the same nonces. */
+bool session_is_spoilt(TSS2_RC rc);
 
 #endif

@@ -278,6 +278,52 @@ static void lost_sessions(void **state)
     tt_tpm_close(tpm);
 }
 
+static tt_rc seal_and_unseal(struct tt_tpm *tpm, bool restart_between, struct tt_error *err)
+{
+    char *pem = NULL;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    *err = (struct tt_error){0};
+    TT_TRY(tt_seal(&pem, tpm, text_bytes("sealed"), &(struct tt_key_params){.password = NULL}, err));
+    if (restart_between)
+        assert_true(temp_tpm_restart(&chip));
+    tt_rc rc = tt_unseal(&data, &len, tpm, text_bytes(pem), NULL, err);
+    if (rc == TT_OK)
+        assert_memory_equal(data, "sealed", len);
+    tt_free(pem);
+    tt_free(data);
+    return rc;
+}
+
+/* The kept session is gone with the TPM: noticed in the middle of either. */
+static void sealing_through_restarts(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(chip.tcti);
+    struct tt_error err;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(seal_and_unseal(tpm, true, &err), &err);
+        assert_true(temp_tpm_restart(&chip));
+    }
+    assert_ok(seal_and_unseal(tpm, false, &err), &err);
+    tt_tpm_close(tpm);
+}
+
+/* A TPM that cannot be opened again: the next attempt works. */
+static void sealing_without_a_second_opening(void **state)
+{
+    (void)state;
+    struct script script = {.seen = 0};
+    struct tt_tpm *tpm = open_scripted(&script);
+    struct tt_error err;
+    assert_ok(seal_and_unseal(tpm, false, &err), &err);
+    assert_true(temp_tpm_restart(&chip));
+    (void)seal_and_unseal(tpm, false, &err);
+    assert_ok(seal_and_unseal(tpm, false, &err), &err);
+    assert_ok(seal_and_unseal(tpm, true, &err), &err);
+    tt_tpm_close(tpm);
+}
+
 /* ---- wrong and missing passwords ---- */
 
 static void wrong_password_is_tried_once(void **state)
@@ -693,6 +739,8 @@ int main(void)
         cmocka_unit_test(commands_with_pcrs),
         cmocka_unit_test(sessions_are_shared),
         cmocka_unit_test(lost_sessions),
+        cmocka_unit_test(sealing_through_restarts),
+        cmocka_unit_test(sealing_without_a_second_opening),
         cmocka_unit_test(wrong_password_is_tried_once),
         cmocka_unit_test(persistent_key_that_counts),
         cmocka_unit_test(passwords_that_cannot_be),
