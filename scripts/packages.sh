@@ -48,6 +48,11 @@ interop haproxy another
 interop stunnel4 another
 interop curl a client
 interop libwolfssl-dev wolfSSL
+kernel qemu-system-x86 boots the guest with a TPM behind a real kernel
+kernel cpio makes its initramfs
+kernel kmod finds its modules
+kernel busybox-static its programs
+kernel tpm2-tools looks at the TPM from the side
 debian13 debootstrap makes the Debian 13 root
 '
 

@@ -288,6 +288,11 @@ void loaded_clean(struct tt_tpm *tpm)
     struct loaded *l = &tpm->meter.loaded;
     struct loaded_object objects[LOADED_MAX];
     size_t n = l->len;
+    if (l->where == NULL) { /* a resource manager: they ended with the connection that loaded them, and the
+                             * kernel's answers a question about them with an error of the transport */
+        l->len = 0;
+        return;
+    }
     memcpy(objects, l->objects, sizeof objects);
     for (size_t i = 0; i < n; i++)
         clean_one(tpm, &objects[i]);
