@@ -288,8 +288,7 @@ void loaded_clean(struct tt_tpm *tpm)
     struct loaded *l = &tpm->meter.loaded;
     struct loaded_object objects[LOADED_MAX];
     size_t n = l->len;
-    if (l->where == NULL) { /* a resource manager: they ended with the connection that loaded them, and the
-                             * kernel's answers a question about them with an error of the transport */
+    if (l->managed) {
         l->len = 0;
         return;
     }

@@ -35,8 +35,10 @@ struct loaded {
     size_t len;
     struct loaded_context contexts[LOADED_MAX];
     size_t contexts_next;
-    int fd;      /* of the record, locked; -1: none */
-    char *where; /* owned; NULL: nothing is recorded */
+    bool managed; /* by a resource manager: objects end with the connection that loaded them, and the kernel's
+                     answers a question about one that it does not know with an error of the transport */
+    int fd;       /* of the record, locked; -1: none */
+    char *where;  /* owned; NULL: nothing is recorded */
     char path[160];
 };
 
@@ -54,7 +56,8 @@ void loaded_close(struct loaded *l);
 bool loaded_needs_record(const char *spec);
 /* loaded_inherit: take over, into l, what processes that are gone recorded for the same `where`. */
 void loaded_inherit(struct loaded *l, const char *where);
-/* loaded_clean: flush what l lists and forget it; on a new connection, before anything is loaded. */
+/* loaded_clean: flush what l lists, unless managed, and forget it; on a new connection, before anything is
+ * loaded. */
 void loaded_clean(struct tt_tpm *tpm);
 
 #endif

@@ -26,7 +26,8 @@ tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err)
     if (tpm->meter.spec == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     tpm->meter.open = open_way;
-    if (loaded_needs_record(spec)) {
+    tpm->meter.loaded.managed = !loaded_needs_record(spec);
+    if (!tpm->meter.loaded.managed) {
         loaded_inherit(&tpm->meter.loaded, tpm->where);
         loaded_clean(tpm);
     }
