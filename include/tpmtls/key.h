@@ -127,6 +127,26 @@ TT_API TT_MUST_USE tt_rc tt_seal(char **ret_pem, struct tt_tpm *tpm, struct tt_b
 TT_API TT_MUST_USE tt_rc tt_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
                                    const char *password, struct tt_error *err);
 
+/* ---- HMAC keys: a held PSK (tt_session_hold), the root of ticket keys ---- */
+
+struct tt_hmac;
+/* tt_hmac_create: a key for HMAC-SHA-256 in the TPM, fixed to it. secret has at most 64 bytes, travels
+ * encrypted, and is the caller's to wipe; empty: the TPM draws one that nobody ever sees. *ret_pem is a key
+ * file, as from tt_key_create; of params the password, the policy and the description count. */
+TT_API TT_MUST_USE tt_rc tt_hmac_create(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes secret,
+                                        const struct tt_key_params *params, struct tt_error *err);
+/* tt_hmac_open_pem: from its file; loaded with the first use, and after that it takes turns with the other
+ * keys of the same struct tt_tpm. password may be NULL. */
+TT_API TT_MUST_USE tt_rc tt_hmac_open_pem(struct tt_hmac **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                                          const char *password, struct tt_error *err);
+/* tt_hmac_load: load it now, so that the next use finds a saved context at least. */
+TT_API TT_MUST_USE tt_rc tt_hmac_load(struct tt_hmac *k, struct tt_error *err);
+/* tt_hmac_compute: HMAC-SHA-256 of data (1 .. 1,024 bytes); one command when it is loaded. With is_secret
+ * both data and result travel encrypted (a session, which is kept). */
+TT_API TT_MUST_USE tt_rc tt_hmac_compute(struct tt_hmac *k, uint8_t ret[32], struct tt_bytes data,
+                                         bool is_secret, struct tt_error *err);
+TT_API void tt_hmac_free(struct tt_hmac *k); /* NULL is fine */
+
 /* tt_policy_sign: write a signed policy into a key file that was made with `signer`: in front of those it
  * has. The key may then be used while the PCRs have the given values (now's, read from tpm, which may be NULL
  * when there are no pcrs), and its password is given where with_password is set. */

@@ -202,6 +202,9 @@ TT_API TT_MUST_USE tt_rc tt_config_set_grease(struct tt_config *cfg, bool on);
  * missing (no verifier, no randomness, a server without an identity, a scheme that does not fit its
  * certificate, ...). */
 TT_API TT_MUST_USE tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err);
+/* tt_config_fingerprint: of a frozen configuration: whom it believes, what it offers, who it is. Sessions of
+ * one client configuration are not for another. TT_ERR_USAGE before it is frozen. */
+TT_API TT_MUST_USE tt_rc tt_config_fingerprint(const struct tt_config *cfg, uint8_t ret[32]);
 TT_API struct tt_config *tt_config_ref(struct tt_config *cfg);
 TT_API void tt_config_free(struct tt_config *cfg); /* drops one reference; NULL is fine */
 
@@ -242,8 +245,9 @@ struct tt_session_info {
 TT_API void tt_session_info(const struct tt_session *s, struct tt_session_info *ret);
 
 /* struct tt_tickets: the server's ticket keys. May be shared by configurations and threads; keys may change
- * at any time. 0-RTT is refused for tickets issued before now_ms, the time it was made (RFC 9846 section 8).
- */
+ * at any time, and several servers may have the same. 0-RTT is for tickets that this very object issued,
+ * since only it knows what was used before (RFC 9846 section 8): not for those of before a restart, or of
+ * another server; they resume without it. */
 struct tt_tickets;
 #define TT_MAX_TICKET_KEYS 4
 struct tt_ticket_key {
@@ -254,11 +258,18 @@ TT_API TT_MUST_USE tt_rc tt_tickets_new(struct tt_tickets **ret, int64_t now_ms,
 /* tt_tickets_set_keys: 1 .. TT_MAX_TICKET_KEYS; the first seals new tickets, all of them open. Copied. */
 TT_API TT_MUST_USE tt_rc tt_tickets_set_keys(struct tt_tickets *t, const struct tt_ticket_key *keys,
                                              size_t n);
+/* tt_tickets_sealed: how many tickets the first key has sealed: AES-GCM with random nonces wants a new key
+ * before 2^32 (NIST SP 800-38D section 8.3). */
+TT_API uint64_t tt_tickets_sealed(struct tt_tickets *t);
 TT_API void tt_tickets_free(struct tt_tickets *t);
 
 /* Server: issue `count` tickets (0 .. 8) after each handshake, valid for `lifetime` seconds (1 .. 604,800).
- * `scope` (at most 64 bytes) is bound into them: only a configuration with the same scope accepts them
- * (listener, client CAs, ...). Takes a reference. */
+ * They are bound to the name and the protocol that were agreed on, to the client's identity, to whom the
+ * configuration believes (its trust anchors and pins), and to `scope` (at most 64 bytes), which tells apart
+ * what the engine cannot, such as listeners: only where all of that is the same are they accepted. What was
+ * authenticated ends with the client's certificate, with a CRL that revokes it (in the trust set at the time
+ * of resumption), and 7 days after the full handshake. Everything else leads to a full handshake. Takes a
+ * reference. */
 TT_API TT_MUST_USE tt_rc tt_config_set_tickets(struct tt_config *cfg, struct tt_tickets *tickets,
                                                unsigned count, uint32_t lifetime, struct tt_bytes scope);
 /* Server: an external PSK that is accepted; may be called up to 16 times. Takes a reference. */
@@ -366,6 +377,9 @@ TT_API TT_MUST_USE tt_rc tt_conn_early_plaintext_done(struct tt_conn *c, size_t 
 /* tt_conn_take_session: client: the oldest session received and not yet taken, NULL when there is none; the
  * caller owns it. At most 8 are kept, the newest win. */
 TT_API struct tt_session *tt_conn_take_session(struct tt_conn *c);
+/* tt_conn_refuse_tickets: client, connected: take no more tickets, and forget the secret that they come from.
+ * What was taken before is then the only way to resume. TT_ERR_USAGE before the handshake is complete. */
+TT_API TT_MUST_USE tt_rc tt_conn_refuse_tickets(struct tt_conn *c);
 /* tt_conn_send_ticket: server: one more ticket now. TT_ERR_USAGE without tickets or before the handshake is
  * complete; TT_ERR_UNSUPPORTED when the client cannot use one. */
 TT_API TT_MUST_USE tt_rc tt_conn_send_ticket(struct tt_conn *c);

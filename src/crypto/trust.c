@@ -4,6 +4,8 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "crypto/trust_internal.h"
@@ -134,4 +136,48 @@ tt_rc trust_each_subject(const struct tt_trust *t, tt_rc (*fn)(void *arg, struct
     }
     (void)X509_STORE_unlock(t->store);
     return rc;
+}
+
+bool trust_has_crls(const struct tt_trust *t)
+{
+    return t->crls > 0;
+}
+
+static int compare_digests(const void *a, const void *b)
+{
+    return memcmp(a, b, PIN_SIZE);
+}
+
+/* The store's list is sorted by subject, and pins stand as they came: sorted, the order tells nothing. */
+static tt_rc digests_collect(struct buf *to, const struct tt_trust *t)
+{
+    if (X509_STORE_lock(t->store) != 1)
+        return TT_ERR_INTERNAL;
+    tt_rc rc = TT_OK;
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(t->store);
+    for (int i = 0; rc == TT_OK && i < sk_X509_OBJECT_num(objects); i++) {
+        const X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        uint8_t digest[EVP_MAX_MD_SIZE];
+        if (x == NULL)
+            continue;
+        rc = X509_digest(x, EVP_sha256(), digest, NULL) == 1 ? buf_append(to, digest, PIN_SIZE)
+                                                             : TT_ERR_INTERNAL;
+    }
+    (void)X509_STORE_unlock(t->store);
+    return rc;
+}
+
+tt_rc trust_digest(const struct tt_trust *t, const struct crypto_lib *lib, uint8_t ret[32])
+{
+    static const uint8_t pins_follow[PIN_SIZE];
+    TT_AUTO(buf_free) struct buf all = {0};
+    struct tt_bytes pins = buf_bytes(&t->pins);
+    TT_TRY(digests_collect(&all, t));
+    size_t anchors = buf_size(&all);
+    TT_TRY(buf_append(&all, pins_follow, sizeof pins_follow));
+    if (pins.len > 0)
+        TT_TRY(buf_append(&all, pins.data, pins.len));
+    qsort(buf_front(&all), anchors / PIN_SIZE, PIN_SIZE, compare_digests);
+    qsort(buf_front(&all) + anchors + PIN_SIZE, pins.len / PIN_SIZE, PIN_SIZE, compare_digests);
+    return hash_digest(lib, HASH_SHA256, buf_bytes(&all), ret);
 }

@@ -66,6 +66,11 @@ TT_MUST_USE tt_rc trust_verify_raw_key(struct trust_verdict *ret, const struct c
 tt_rc trust_each_subject(const struct tt_trust *trust, tt_rc (*fn)(void *arg, struct tt_bytes name),
                          void *arg);
 
+/* trust_digest: SHA-256 over the anchors and pins, whatever order they were added in; CRLs do not count. */
+TT_MUST_USE tt_rc trust_digest(const struct tt_trust *trust, const struct crypto_lib *lib, uint8_t ret[32]);
+/* trust_has_crls: who is trusted may change although the set did not. */
+bool trust_has_crls(const struct tt_trust *trust);
+
 /* cert_leaf_key: the public key of one DER certificate. */
 TT_MUST_USE tt_rc cert_leaf_key(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes der);
 /* cert_wants_staple: does the certificate demand that an OCSP response is stapled to it (must-staple, RFC

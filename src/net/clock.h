@@ -13,10 +13,18 @@ static inline uint64_t clock_monotonic_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* clock_wall_s: seconds since 1970-01-01 UTC, for certificates. */
+/* clock_wall_ms: milliseconds since 1970-01-01 UTC, for certificates and the ages of tickets. */
+static inline int64_t clock_wall_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* clock_wall_s: the same in seconds. */
 static inline int64_t clock_wall_s(void)
 {
-    return (int64_t)time(NULL);
+    return clock_wall_ms() / 1000;
 }
 
 #endif

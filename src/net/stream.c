@@ -65,7 +65,7 @@ static void finish_now(struct stream *s)
         return;
     s->phase = STREAM_DONE;
     (void)event_del(s->timer);
-    sign_job_cancel(TT_TAKE(s->job));
+    stream_stop_asking(s);
     close_socket(s);
     struct tt_error err = {0};
     diagnose_end(s, &err);
@@ -81,7 +81,7 @@ static void linger(struct stream *s, unsigned seconds)
         return;
     s->phase = STREAM_LINGER;
     s->linger_s = seconds;
-    sign_job_cancel(TT_TAKE(s->job));
+    stream_stop_asking(s);
     timer_set(s, seconds);
 }
 
@@ -166,7 +166,8 @@ static void event_want(struct event *ev, bool wanted)
 static void watch_socket(struct stream *s)
 {
     bool can_take = s->phase == STREAM_LINGER ||
-                    (buf_size(&s->in) == 0 && (tt_conn_wants(s->conn) & TT_WANT_PLAINTEXT) == 0 &&
+                    (buf_size(&s->in) == 0 &&
+                     (tt_conn_wants(s->conn) & (TT_WANT_PLAINTEXT | TT_WANT_EARLY_PLAINTEXT)) == 0 &&
                      tt_conn_output(s->conn).len <= UNSENT_MAX);
     event_want(s->readable, !s->got_eof && can_take);
     event_want(s->writable, has_unsent(s));
@@ -202,7 +203,7 @@ static void settle(struct stream *s)
 static void stream_destroy(struct stream *s)
 {
     close_socket(s);
-    sign_job_cancel(s->job);
+    stream_stop_asking(s);
     struct event *const events[] = {s->readable, s->writable, s->run, s->timer};
     for (size_t i = 0; i < TT_COUNT(events); i++) {
         if (events[i] != NULL)
@@ -220,6 +221,7 @@ static void step(struct stream *s)
     do {
         moved = s->phase == STREAM_OPEN && stream_feed_kept(s);
         stream_ask_signer(s);
+        stream_ask_holder(s);
         flush(s);
         if (!stream_tell(s))
             return;
@@ -301,7 +303,10 @@ static tt_rc stream_set_up(struct stream *s, struct tt_error *err)
 {
     const struct tt_conn_options conn = {
         .server_name = s->opt.server_name,
-        .now = s->opt.now != 0 ? s->opt.now : clock_wall_s(),
+        .now_ms = s->opt.now != 0 ? s->opt.now * 1000 : clock_wall_ms(),
+        .sessions = s->opt.sessions,
+        .sessions_len = s->opt.sessions_len,
+        .early_data = s->opt.early_data.len > 0,
         .trace = stream_trace_message,
         .trace_arg = s,
     };
@@ -313,7 +318,12 @@ static tt_rc stream_set_up(struct stream *s, struct tt_error *err)
     s->writable = event_new(s->opt.base, s->fd, EV_WRITE | EV_PERSIST, on_run, s);
     if (s->run == NULL || s->timer == NULL || s->readable == NULL || s->writable == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory for a connection");
-    return tt_conn_new(&s->conn, s->opt.config, &conn, err);
+    TT_TRY(tt_conn_new(&s->conn, s->opt.config, &conn, err));
+    if (tt_conn_early_status(s->conn) != TT_EARLY_OFFERED)
+        return TT_OK;
+    tt_rc rc =
+        tt_conn_write_early(s->conn, s->opt.early_data.data, s->opt.early_data.len, &s->stats.early_sent);
+    return rc == TT_OK ? TT_OK : error_set(err, rc, "no memory for the early data");
 }
 
 tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt, struct tt_error *err)
@@ -334,7 +344,9 @@ tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt, 
         stream_destroy(s);
         return rc;
     }
-    s->opt.server_name = NULL; /* was copied; the caller's text may go */
+    s->opt.server_name = NULL; /* was copied; the caller's text may go, and so may these: */
+    s->opt.sessions = NULL;
+    s->opt.early_data = (struct tt_bytes){NULL, 0};
     timer_set(s, s->opt.handshake_timeout_s);
     stream_schedule(s);
     *ret = s;
@@ -352,14 +364,18 @@ void stream_free(struct stream *s)
 
 struct tt_bytes stream_plaintext(const struct stream *s)
 {
-    return s->phase == STREAM_OPEN ? tt_conn_plaintext(s->conn) : (struct tt_bytes){0};
+    if (s->phase != STREAM_OPEN)
+        return (struct tt_bytes){0};
+    struct tt_bytes early = tt_conn_early_plaintext(s->conn);
+    return early.len > 0 ? early : tt_conn_plaintext(s->conn);
 }
 
 void stream_plaintext_done(struct stream *s, size_t n)
 {
     if (n == 0 || s->phase != STREAM_OPEN)
         return;
-    tt_rc rc = tt_conn_plaintext_done(s->conn, n);
+    bool is_early = tt_conn_early_plaintext(s->conn).len > 0;
+    tt_rc rc = is_early ? tt_conn_early_plaintext_done(s->conn, n) : tt_conn_plaintext_done(s->conn, n);
     (void)rc; /* sticky in the engine */
     s->is_plaintext_told = false;
     stream_schedule(s);
@@ -396,6 +412,12 @@ void stream_finish(struct stream *s)
     stream_close(s);
     linger(s, LINGER_FINISH_S);
     stream_schedule(s);
+}
+
+void stream_refuse_tickets(struct stream *s)
+{
+    tt_rc rc = tt_conn_refuse_tickets(s->conn);
+    (void)rc; /* before it is connected there are none */
 }
 
 const struct tt_conn *stream_conn(const struct stream *s)

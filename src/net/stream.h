@@ -27,7 +27,12 @@ struct stream_trace {
 };
 
 struct stream_handlers {
+    /* Server: 0-RTT data is in stream_plaintext, before `connected`; it may be a replay (RFC 9846 section 8).
+     * Required where the configuration accepts such data. It may be answered at once. */
+    void (*early)(void *arg, struct stream *s);
     void (*connected)(void *arg, struct stream *s); /* the handshake is complete */
+    /* Client: a ticket came; the callee owns the session. NULL: they are not taken. */
+    void (*session)(void *arg, struct stream *s, struct tt_session *session);
     void (*plaintext)(void *arg, struct stream *s); /* stream_plaintext is not empty */
     void (*writable)(void *arg,
                      struct stream *s);         /* there is room again after stream_write took too little */
@@ -48,15 +53,20 @@ struct stream_gate {
 
 struct stream_options {
     struct event_base *base;
-    struct stream_gate *gate; /* or NULL; must outlive the stream */
-    struct tt_config *config; /* frozen; a reference is taken */
-    enum tt_role role;        /* of the configuration */
-    const char *server_name;  /* see tt_conn_options */
-    const char *peer;         /* how messages call the other end: "example.org:443" */
-    struct sign_queue
-        *signer; /* must outlive the stream; may be NULL where the configuration has no identity */
-    unsigned handshake_timeout_s;    /* 0 = STREAM_HANDSHAKE_TIMEOUT_S */
-    int64_t now;                     /* 0 = the wall clock */
+    struct stream_gate *gate;  /* or NULL; must outlive the stream */
+    struct tt_config *config;  /* frozen; a reference is taken */
+    enum tt_role role;         /* of the configuration */
+    const char *server_name;   /* see tt_conn_options */
+    const char *peer;          /* how messages call the other end: "example.org:443" */
+    struct sign_queue *signer; /* must outlive the stream; may be NULL where the configuration has no identity
+                                  and no session is held */
+    struct tt_session *const
+        *sessions; /* client: see tt_conn_options; a held one's key is a struct held_psk */
+    size_t sessions_len;
+    struct tt_bytes early_data;   /* client: sent as 0-RTT as far as the first session allows it; copied. What
+                                     became of it: stream_stats.early_sent, tt_conn_early_status */
+    unsigned handshake_timeout_s; /* 0 = STREAM_HANDSHAKE_TIMEOUT_S */
+    int64_t now;                  /* 0 = the wall clock */
     struct stream_handlers handlers; /* each may be NULL */
     void *arg;
 };
@@ -67,6 +77,9 @@ TT_MUST_USE tt_rc stream_new(struct stream **ret, int fd, const struct stream_op
 /* stream_free: at once, in any state, without close_notify; no callback follows. NULL is fine. */
 void stream_free(struct stream *s);
 
+/* stream_refuse_tickets: see tt_conn_refuse_tickets. */
+void stream_refuse_tickets(struct stream *s);
+
 /* stream_plaintext: what the peer sent, valid until the next call on s or return to the loop. Acknowledge
  * what was used; `plaintext` is called again when more is there. What is left unread is not announced again
  * until some of it was acknowledged. */
@@ -74,7 +87,7 @@ struct tt_bytes stream_plaintext(const struct stream *s);
 void stream_plaintext_done(struct stream *s, size_t n);
 
 /* stream_write: returns how many bytes were taken; less than len: wait for `writable`. 0 before `connected`
- * and after stream_close. */
+ * (or `early`) and after stream_close. */
 size_t stream_write(struct stream *s, const void *data, size_t len);
 
 /* stream_close: end our side with close_notify; reading goes on until the peer ends its own (half-close). */
@@ -90,6 +103,7 @@ const struct tt_conn *stream_conn(const struct stream *s);
 struct stream_stats {
     bool connected;
     uint64_t handshake_ns; /* client: since the socket was open; server: since the first byte */
+    size_t early_sent;     /* client: bytes that went out as 0-RTT, accepted or not */
     unsigned tpm_commands; /* TPM commands run for it */
     uint64_t tpm_ns;       /* time the TPM took for them */
     uint64_t sign_wait_ns; /* time the signature waited for its turn */

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "net/diagnose.h"
+#include "net/held.h"
 #include "net/stream.h"
 
 enum stream_phase {
@@ -28,6 +29,7 @@ struct stream {
     unsigned linger_s;
     bool is_active; /* something happened since the idle timer looked */
     struct sign_job *job;
+    struct held_job *held_job;
 
     bool is_closing;     /* stream_close was called */
     bool wants_writable; /* stream_write took too little */
@@ -50,6 +52,10 @@ void stream_feed(struct stream *s, struct tt_bytes data);
 bool stream_feed_kept(struct stream *s);
 /* stream_ask_signer: when the engine wants a signature and none is being made, ask for it. */
 void stream_ask_signer(struct stream *s);
+/* stream_ask_holder: the same for a computation with a PSK that the TPM holds. */
+void stream_ask_holder(struct stream *s);
+/* stream_stop_asking: whatever is asked for is no longer wanted. */
+void stream_stop_asking(struct stream *s);
 /* stream_tell: make the callbacks that are due. False when a callback freed the stream. */
 bool stream_tell(struct stream *s);
 /* stream_trace_message: a tt_trace_fn. */

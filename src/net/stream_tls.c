@@ -39,6 +39,8 @@ void stream_feed(struct stream *s, struct tt_bytes data)
 {
     begin_clock(s);
     remember_first(s, data);
+    if (s->opt.now == 0)
+        tt_conn_set_now(s->conn, clock_wall_ms());
     size_t taken = buf_size(&s->in) == 0 ? feed_engine(s, data) : 0;
     s->is_plaintext_told = false;
     if (taken < data.len && buf_append(&s->in, data.data + taken, data.len - taken) != TT_OK)
@@ -137,6 +139,46 @@ void stream_ask_signer(struct stream *s)
         stream_schedule(s);
 }
 
+/* ---- a PSK in the TPM ---- */
+
+static void on_computed(void *arg, const struct sign_answer *answer)
+{
+    struct stream *s = arg;
+    s->stats.sign_wait_ns += answer->waited_ns;
+    trace_commands(s, answer);
+    struct tt_psk_request request;
+    if (s->phase == STREAM_OPEN && tt_conn_psk_request(s->conn, &request) == TT_OK) {
+        tt_rc rc = answer->error.rc == TT_OK
+                       ? tt_conn_psk_complete(s->conn, request.id, held_job_output(s->held_job))
+                       : tt_conn_psk_fail(s->conn, request.id, &answer->error);
+        (void)rc; /* sticky in the engine */
+    }
+    held_job_free(TT_TAKE(s->held_job));
+    stream_schedule(s);
+}
+
+void stream_ask_holder(struct stream *s)
+{
+    if (s->held_job != NULL || (tt_conn_wants(s->conn) & TT_WANT_PSK) == 0)
+        return;
+    struct tt_psk_request wanted;
+    if (tt_conn_psk_request(s->conn, &wanted) != TT_OK)
+        return;
+    const struct sign_request how = {
+        .class = SIGN_HANDSHAKE, .flow = flow_of(s), .done = on_computed, .arg = s};
+    struct tt_error why = {0};
+    tt_rc rc = s->opt.signer != NULL ? held_job_submit(&s->held_job, s->opt.signer, &wanted, &how, &why)
+                                     : error_set(&why, TT_ERR_USAGE, "nobody is there to ask for the PSK");
+    if (rc != TT_OK && tt_conn_psk_fail(s->conn, wanted.id, &why) != TT_OK)
+        stream_schedule(s);
+}
+
+void stream_stop_asking(struct stream *s)
+{
+    sign_job_cancel(TT_TAKE(s->job));
+    held_job_free(TT_TAKE(s->held_job));
+}
+
 /* ---- callbacks ---- */
 
 void stream_trace_message(void *arg, const struct tt_trace_event *event)
@@ -162,6 +204,24 @@ static bool tell_connected(struct stream *s)
     s->stats.handshake_ns = clock_monotonic_ns() - s->began_at;
     (void)event_del(s->timer); /* the handshake's; from now on it watches for idleness */
     call(s, s->opt.handlers.connected);
+    return !s->is_freed;
+}
+
+static bool tell_early(struct stream *s)
+{
+    if (s->is_plaintext_told || tt_conn_early_plaintext(s->conn).len == 0)
+        return true;
+    s->is_plaintext_told = true;
+    call(s, s->opt.handlers.early);
+    return !s->is_freed;
+}
+
+static bool tell_sessions(struct stream *s)
+{
+    if (s->opt.handlers.session == NULL)
+        return true;
+    for (struct tt_session *x; !s->is_freed && (x = tt_conn_take_session(s->conn)) != NULL;)
+        s->opt.handlers.session(s->opt.arg, s, x);
     return !s->is_freed;
 }
 
@@ -207,5 +267,6 @@ bool stream_tell(struct stream *s)
 {
     if (s->phase != STREAM_OPEN)
         return true;
-    return tell_connected(s) && tell_plaintext(s) && tell_end(s) && tell_gone(s) && tell_writable(s);
+    return tell_early(s) && tell_connected(s) && tell_sessions(s) && tell_plaintext(s) && tell_end(s) &&
+           tell_gone(s) && tell_writable(s);
 }

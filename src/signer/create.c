@@ -139,7 +139,16 @@ tt_rc tt_seal(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes data, const st
 {
     if (data.len == 0 || data.data == NULL)
         return error_set(err, TT_ERR_USAGE, "there is nothing to seal");
-    struct tpm_new what = {.data = data};
+    struct tpm_new what = {.kind = TPM_NEW_SEALED, .data = data};
+    return create(ret_pem, tpm, params, &what, err);
+}
+
+tt_rc tt_hmac_create(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes secret,
+                     const struct tt_key_params *params, struct tt_error *err)
+{
+    if (secret.len > 64) /* the hash's block */
+        return error_set(err, TT_ERR_USAGE, "the secret of an HMAC key has at most 64 bytes");
+    struct tpm_new what = {.kind = TPM_NEW_HMAC, .data = secret};
     return create(ret_pem, tpm, params, &what, err);
 }
 

@@ -469,6 +469,9 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
         if (cfg->send_authorities && verifies && !cfg->accept_any_certificate)
             TT_TRY(collect_authorities(cfg));
     }
+    tt_rc rc = config_fingerprint(cfg, cfg->fingerprint);
+    if (rc != TT_OK)
+        return error_set(err, rc, "out of memory");
     cfg->frozen = true;
     return TT_OK;
 }

@@ -59,12 +59,16 @@ struct tt_config {
     struct tt_tickets *tickets;
     unsigned tickets_count;
     uint32_t ticket_lifetime, max_early_data;
-    uint8_t ticket_scope[64];
+    uint8_t ticket_scope[64]; /* the application's */
     size_t ticket_scope_len;
+    uint8_t fingerprint[32]; /* once frozen; a server's is the scope of its tickets (fingerprint.c) */
     struct tt_session *psks[CONFIG_MAX_LIST]; /* server: external ones */
     size_t psks_len;
     struct buf authorities; /* DistinguishedName list for certificate_authorities, or empty */
     atomic_uint_fast64_t next_sign_id;
 };
+
+/* config_fingerprint: what a session or ticket made under this configuration depends on. */
+TT_MUST_USE tt_rc config_fingerprint(const struct tt_config *cfg, uint8_t ret[32]);
 
 #endif

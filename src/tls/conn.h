@@ -40,7 +40,8 @@ enum conn_state {
 };
 const char *conn_state_name(enum conn_state s);
 
-#define CONN_MAX_SESSIONS 8
+#define CONN_MAX_SESSIONS     8
+#define MAX_PEER_CERTIFICATES 16
 
 struct hs; /* the handshake's own memory, hs.h; NULL once connected, but for an open post-handshake request */
 
@@ -71,13 +72,14 @@ struct tt_conn {
     enum tt_early early;
     enum hash_id early_hash; /* of the PSK the early secrets come from */
     bool ccs_sent;
-    bool plain_is_early;      /* what stands in plain is 0-RTT data */
-    uint32_t early_left;      /* bytes of 0-RTT data that may still come or go */
-    size_t skip_left;         /* server: bytes of rejected 0-RTT records to be skipped still */
-    uint8_t tickets_sent;     /* also the next ticket_nonce */
-    int64_t authenticated_ms; /* when the peer was authenticated by a full handshake */
-    int64_t peer_not_after;
-    int64_t ticket_age_skew_ms;                     /* server: the client's age of the ticket less ours */
+    bool plain_is_early;        /* what stands in plain is 0-RTT data */
+    uint32_t early_left;        /* bytes of 0-RTT data that may still come or go */
+    size_t skip_left;           /* server: bytes of rejected 0-RTT records to be skipped still */
+    bool tickets_refused;       /* client: the application wants none */
+    uint8_t tickets_sent;       /* also the next ticket_nonce */
+    int64_t authenticated_ms;   /* when the peer was authenticated by a full handshake */
+    int64_t peer_not_after;     /* seconds */
+    int64_t ticket_age_skew_ms; /* server: the client's age of the ticket less ours */
     struct tt_session *sessions[CONN_MAX_SESSIONS]; /* client: received, oldest first */
     size_t sessions_len;
 

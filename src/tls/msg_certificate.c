@@ -3,8 +3,6 @@
 #include "crypto/compress.h"
 #include "tls/ext.h"
 
-#define MAX_PEER_CERTIFICATES 16
-
 /* The Certificate structure without the message's header. */
 static void certificate_body(struct tt_conn *c, struct writer *w)
 {

@@ -10,7 +10,8 @@ static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struc
     if (!conn_random(c, age_add, sizeof age_add))
         return TT_ERR_INTERNAL;
     struct tt_bytes chain = buf_bytes(&c->peer_chain);
-    bool fits = chain.len <= MAX_CHAIN_IN_TICKET;
+    if (chain.len > MAX_CHAIN_IN_TICKET) /* the client would resume as somebody without a certificate */
+        return TT_ERR_NOT_FOUND;
     *ret = (struct ticket_state){.suite = c->suite->id,
                                  .lifetime = c->cfg->ticket_lifetime,
                                  .max_early_data = c->cfg->max_early_data,
@@ -19,9 +20,9 @@ static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struc
                                  .peer_not_after = c->peer_not_after,
                                  .server_name = buf_bytes(&c->server_name),
                                  .alpn = buf_bytes(&c->alpn),
-                                 .scope = {c->cfg->ticket_scope, c->cfg->ticket_scope_len},
-                                 .peer_chain = fits ? chain : (struct tt_bytes){NULL, 0},
-                                 .peer_chain_len = fits ? c->peer_chain_len : 0};
+                                 .scope = {c->cfg->fingerprint, sizeof c->cfg->fingerprint},
+                                 .peer_chain = chain,
+                                 .peer_chain_len = c->peer_chain_len};
     for (size_t i = 0; i < sizeof age_add; i++)
         ret->age_add = ret->age_add << 8 | age_add[i];
     return psk_of_ticket(&ret->psk, c->cfg->lib, c->suite->hash, &c->resumption_secret, nonce);
@@ -67,7 +68,7 @@ tt_rc new_session_ticket_put(struct tt_conn *c)
         c->tickets_sent++;
     }
     buf_free(&message);
-    /* Tickets whose keys were not set are not an error of the connection. */
+    /* No keys, or a chain that fits into no ticket: not an error of the connection. */
     return rc == TT_ERR_NOT_FOUND ? TT_OK : rc;
 }
 
@@ -107,6 +108,8 @@ static tt_rc session_of(struct tt_conn *c, struct tt_bytes nonce, struct tt_byte
     }
     s->suite = c->suite->id;
     s->received_ms = c->now_ms;
+    s->authenticated_ms = c->authenticated_ms;
+    s->peer_not_after = c->peer_not_after;
     *ret = s;
     return TT_OK;
 }
@@ -151,14 +154,28 @@ tt_rc new_session_ticket_recv(struct tt_conn *c, struct tt_bytes message)
     TT_TRY(ticket_extensions(c, extensions, &max_early_data));
     /* "The value of zero indicates that the ticket should be discarded immediately. Clients MUST NOT use
      * tickets for longer than 7 days" */
-    if (lifetime == 0)
+    if (lifetime == 0 || c->tickets_refused)
+        return TT_OK;
+    /* What was authenticated ends with the server's certificate. */
+    int64_t left = c->peer_not_after == INT64_MAX ? INT64_MAX : c->peer_not_after - c->now_ms / 1000;
+    if (left <= 0)
         return TT_OK;
     struct tt_session *s = NULL;
     TT_OWN(c, session_of(c, nonce, ticket, &s));
     s->lifetime = lifetime < PSK_MAX_LIFETIME ? lifetime : PSK_MAX_LIFETIME;
+    s->lifetime = left < s->lifetime ? (uint32_t)left : s->lifetime;
     s->age_add = age_add;
     s->max_early_data = max_early_data;
     session_push(c, s);
+    return TT_OK;
+}
+
+tt_rc tt_conn_refuse_tickets(struct tt_conn *c)
+{
+    if (c->cfg->role != TT_CLIENT || !tt_conn_is_connected(c))
+        return TT_ERR_USAGE;
+    c->tickets_refused = true;
+    mem_wipe(&c->resumption_secret, sizeof c->resumption_secret);
     return TT_OK;
 }
 

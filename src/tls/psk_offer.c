@@ -96,6 +96,12 @@ tt_rc psk_offer_selected(struct tt_conn *c)
     hs->psk = s->psk;
     hs->psk_index = hs->peer.selected_psk;
     c->resumed = true;
+    if (s->psk.external) {
+        c->authenticated_ms = c->now_ms; /* by the PSK itself */
+        return TT_OK;
+    }
+    c->authenticated_ms = s->authenticated_ms;
+    c->peer_not_after = s->peer_not_after;
     struct tt_bytes chain = buf_bytes(&s->peer_chain);
     if (chain.len > 0)
         TT_OWN(c, buf_append(&c->peer_chain, chain.data, chain.len));
@@ -119,10 +125,29 @@ static bool ticket_in_scope(const struct tt_conn *c, const struct ticket_state *
     int64_t age = c->now_ms - t->issued_ms, total = c->now_ms - t->authenticated_ms;
     return t->psk.hash == c->suite->hash && age >= 0 && age < (int64_t)t->lifetime * 1000 && total >= 0 &&
            total < (int64_t)PSK_MAX_LIFETIME * 1000 && c->now_ms / 1000 <= t->peer_not_after &&
-           bytes_equal(t->scope, (struct tt_bytes){cfg->ticket_scope, cfg->ticket_scope_len}) &&
+           bytes_equal(t->scope, (struct tt_bytes){cfg->fingerprint, sizeof cfg->fingerprint}) &&
            bytes_equal(t->server_name, buf_bytes(&c->server_name)) &&
            bytes_equal(t->alpn, buf_bytes(&c->alpn)) &&
            (cfg->client_auth != TT_CLIENT_AUTH_REQUIRE || t->peer_chain_len > 0);
+}
+
+/* A CRL may have come since the full handshake: then the client's chain is judged again. */
+static bool client_still_trusted(const struct tt_conn *c, const struct ticket_state *t)
+{
+    const struct tt_config *cfg = c->cfg;
+    if (t->peer_chain_len == 0 || cfg->accept_any_certificate || cfg->trust == NULL ||
+        !trust_has_crls(cfg->trust))
+        return true;
+    struct tt_bytes chain[MAX_PEER_CERTIFICATES];
+    struct reader r = reader_of(t->peer_chain);
+    for (size_t i = 0; i < t->peer_chain_len; i++)
+        chain[i] = rd_vec24(&r, 1);
+    const struct trust_request req = {
+        .chain = chain, .chain_len = t->peer_chain_len, .now = c->now_ms / 1000};
+    struct trust_verdict verdict = {0};
+    bool trusted = trust_verify(&verdict, cfg->lib, cfg->trust, &req, NULL) == TT_OK;
+    pubkey_free(verdict.leaf_key);
+    return trusted;
 }
 
 /* Section 4.3.10: the first PSK, the same suite, fresh, never seen before. (Same ALPN: part of the scope.) */
@@ -132,7 +157,7 @@ static bool early_data_acceptable(struct tt_conn *c, const struct ticket_state *
     int64_t skew = c->ticket_age_skew_ms, apart = skew < 0 ? -skew : skew;
     return ext_seen(c, EXT_EARLY_DATA) && hs->psk_index == 0 && !c->hello_retry_request &&
            c->cfg->max_early_data > 0 && t->max_early_data > 0 && t->suite == c->suite->id &&
-           apart <= AGE_TOLERANCE_MS && ticket_first_use(c->cfg->tickets, binder, t->issued_ms, c->now_ms);
+           apart <= AGE_TOLERANCE_MS && ticket_first_use(c->cfg->tickets, binder, t, c->now_ms);
 }
 
 static tt_rc binder_check(struct tt_conn *c, const struct psk *psk, struct tt_bytes hello,
@@ -179,14 +204,16 @@ static tt_rc psk_examine(struct tt_conn *c, struct tt_bytes hello, struct tt_byt
                          struct tt_bytes binder)
 {
     const struct psk *external = external_psk(c->cfg, identity, c->suite->hash);
-    if (external != NULL)
+    if (external != NULL) {
+        c->authenticated_ms = c->now_ms;
         return binder_check(c, external, hello, binder);
+    }
     if (c->cfg->tickets == NULL)
         return TT_OK;
     struct buf plain = {0};
     struct ticket_state t;
     tt_rc rc = ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t);
-    bool usable = rc == TT_OK && ticket_in_scope(c, &t);
+    bool usable = rc == TT_OK && ticket_in_scope(c, &t) && client_still_trusted(c, &t);
     rc = usable ? binder_check(c, &t.psk, hello, binder) : TT_OK; /* all else is an unknown PSK: no oracle */
     if (rc == TT_OK && usable)
         rc = ticket_accept(c, &t, age, binder);

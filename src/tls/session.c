@@ -6,7 +6,7 @@
 #include "wire/reader.h"
 #include "wire/writer.h"
 
-#define SESSION_FORMAT 1
+#define SESSION_FORMAT 2
 
 tt_rc session_alloc(struct tt_session **ret)
 {
@@ -40,8 +40,9 @@ bool session_usable(const struct tt_session *s, int64_t now_ms)
 {
     if (s->psk.external)
         return true;
-    int64_t age = now_ms - s->received_ms;
-    return age >= 0 && age < (int64_t)s->lifetime * 1000;
+    int64_t age = now_ms - s->received_ms, total = now_ms - s->authenticated_ms;
+    return age >= 0 && age < (int64_t)s->lifetime * 1000 && total >= 0 &&
+           total < (int64_t)PSK_MAX_LIFETIME * 1000 && now_ms / 1000 <= s->peer_not_after;
 }
 
 uint32_t session_age(const struct tt_session *s, int64_t now_ms)
@@ -80,6 +81,8 @@ tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_l
     wr_u32(&w, s->lifetime);
     wr_u32(&w, s->max_early_data);
     wr_u64(&w, (uint64_t)s->received_ms);
+    wr_u64(&w, (uint64_t)s->authenticated_ms);
+    wr_u64(&w, (uint64_t)s->peer_not_after);
     wr_vec16(&w, buf_bytes(&s->identity));
     wr_vec8(&w, buf_bytes(&s->alpn));
     wr_vec8(&w, buf_bytes(&s->server_name));
@@ -115,12 +118,14 @@ tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes)
     s->lifetime = rd_u32(&r);
     s->max_early_data = rd_u32(&r);
     s->received_ms = (int64_t)rd_u64(&r);
+    s->authenticated_ms = (int64_t)rd_u64(&r);
+    s->peer_not_after = (int64_t)rd_u64(&r);
     struct tt_bytes identity = rd_vec16(&r, 1), alpn = rd_vec8(&r, 0), name = rd_vec8(&r, 0),
                     chain = rd_vec24(&r, 0);
     TT_TRY(rd_done(&r));
     const struct suite *suite = suite_of(s->suite);
     if (suite == NULL || suite->hash != s->psk.hash || key.len > PSK_MAX_SIZE ||
-        s->lifetime > PSK_MAX_LIFETIME || s->received_ms < 0)
+        s->lifetime > PSK_MAX_LIFETIME || s->received_ms < 0 || s->authenticated_ms < 0)
         return TT_ERR_DECODE;
     if (s->psk.held && (key.len > 0 || s->psk.hash != HASH_SHA256))
         return TT_ERR_DECODE;
@@ -158,6 +163,8 @@ static tt_rc session_without_psk(struct tt_session **ret, const struct tt_sessio
     copy->age_add = s->age_add;
     copy->lifetime = s->lifetime;
     copy->received_ms = s->received_ms;
+    copy->authenticated_ms = s->authenticated_ms;
+    copy->peer_not_after = s->peer_not_after;
     TT_TRY(keep(&copy->identity, buf_bytes(&s->identity)));
     TT_TRY(keep(&copy->alpn, buf_bytes(&s->alpn)));
     TT_TRY(keep(&copy->server_name, buf_bytes(&s->server_name)));

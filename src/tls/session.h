@@ -16,7 +16,9 @@ struct tt_session {
     uint16_t suite; /* of the connection that made it; external: one with the PSK's hash */
     uint32_t age_add, lifetime, max_early_data;
     int64_t received_ms;
-    struct buf identity; /* the ticket, or the external identity */
+    int64_t authenticated_ms; /* the full handshake at the root of this chain of tickets */
+    int64_t peer_not_after;   /* seconds: the server's certificate; INT64_MAX: no limit */
+    struct buf identity;      /* the ticket, or the external identity */
     struct buf alpn, server_name, peer_chain;
 };
 

@@ -6,7 +6,7 @@
 
 #include "base/lock.h"
 
-#define TICKET_FORMAT    1
+#define TICKET_FORMAT    2
 #define TICKET_NAME_SIZE 16
 #define TICKET_OVERHEAD  (TICKET_NAME_SIZE + AEAD_NONCE_SIZE + AEAD_TAG_SIZE)
 #define STRIKE_SLOTS     4096
@@ -22,8 +22,11 @@ struct tt_tickets {
     struct lock lock;
     struct tt_ticket_key keys[TT_MAX_TICKET_KEYS]; /* the first seals, all open */
     size_t keys_len;
+    uint64_t sealed; /* under keys[0] */
     int64_t born_ms;
-    struct strike *strikes; /* made with the first 0-RTT */
+    uint8_t issuer[TICKET_ISSUER_SIZE]; /* random: tells our tickets from those of before a restart, or of
+                                           others */
+    struct strike *strikes;             /* made with the first 0-RTT */
 };
 
 tt_rc tt_tickets_new(struct tt_tickets **ret, int64_t now_ms, struct tt_error *err)
@@ -31,6 +34,10 @@ tt_rc tt_tickets_new(struct tt_tickets **ret, int64_t now_ms, struct tt_error *e
     struct tt_tickets *t = mem_alloc(sizeof *t);
     if (t == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
+    if (!crypto_random(NULL, t->issuer, sizeof t->issuer)) {
+        mem_free(t);
+        return error_set(err, TT_ERR_INTERNAL, "there is no randomness");
+    }
     atomic_init(&t->refs, 1);
     lock_init(&t->lock);
     t->born_ms = now_ms;
@@ -57,11 +64,21 @@ tt_rc tt_tickets_set_keys(struct tt_tickets *t, const struct tt_ticket_key *keys
     if (n < 1 || n > TT_MAX_TICKET_KEYS)
         return TT_ERR_USAGE;
     lock_take(&t->lock);
+    if (t->keys_len == 0 || !mem_equal_ct(t->keys[0].key, keys[0].key, sizeof keys[0].key))
+        t->sealed = 0;
     mem_wipe(t->keys, sizeof t->keys);
     memcpy(t->keys, keys, n * sizeof *keys);
     t->keys_len = n;
     lock_give(&t->lock);
     return TT_OK;
+}
+
+uint64_t tt_tickets_sealed(struct tt_tickets *t)
+{
+    lock_take(&t->lock);
+    uint64_t sealed = t->sealed;
+    lock_give(&t->lock);
+    return sealed;
 }
 
 /* The key with this name; with name NULL the one that seals. */
@@ -74,14 +91,16 @@ static bool ticket_key(struct tt_tickets *t, const uint8_t *name, struct tt_tick
             *ret = t->keys[i];
             found = true;
         }
+    t->sealed += name == NULL;
     lock_give(&t->lock);
     return found;
 }
 
-static tt_rc ticket_write(const struct ticket_state *s, struct buf *out)
+static tt_rc ticket_write(const struct tt_tickets *t, const struct ticket_state *s, struct buf *out)
 {
     struct writer w = writer_to(out);
     wr_u8(&w, TICKET_FORMAT);
+    wr_bytes(&w, (struct tt_bytes){t->issuer, sizeof t->issuer});
     wr_u16(&w, s->suite);
     wr_u32(&w, s->age_add);
     wr_u32(&w, s->lifetime);
@@ -104,6 +123,7 @@ static tt_rc ticket_read(struct tt_bytes plain, struct ticket_state *ret)
     struct ticket_state s = {0};
     if (rd_u8(&r) != TICKET_FORMAT)
         return TT_ERR_NOT_FOUND;
+    struct tt_bytes issuer = rd_bytes(&r, TICKET_ISSUER_SIZE);
     s.suite = rd_u16(&r);
     s.age_add = rd_u32(&r);
     s.lifetime = rd_u32(&r);
@@ -123,6 +143,7 @@ static tt_rc ticket_read(struct tt_bytes plain, struct ticket_state *ret)
     s.psk.hash = suite->hash;
     s.psk.len = key.len;
     memcpy(s.psk.key, key.data, key.len);
+    memcpy(s.issuer, issuer.data, issuer.len);
     *ret = s;
     return TT_OK;
 }
@@ -137,7 +158,7 @@ tt_rc ticket_seal(struct tt_tickets *t, const struct crypto_lib *lib, struct kx_
     struct aead *aead = NULL;
     if (!ticket_key(t, NULL, &key))
         return TT_ERR_NOT_FOUND;
-    tt_rc rc = ticket_write(state, &plain);
+    tt_rc rc = ticket_write(t, state, &plain);
     size_t size = TICKET_OVERHEAD + buf_size(&plain) + 1;
     uint8_t *to = rc == TT_OK ? buf_reserve(out, size) : NULL;
     if (to != NULL) {
@@ -201,9 +222,11 @@ static bool strike_add(struct tt_tickets *t, const uint8_t *id, int64_t now_ms)
     return true;
 }
 
-bool ticket_first_use(struct tt_tickets *t, struct tt_bytes binder, int64_t issued_ms, int64_t now_ms)
+bool ticket_first_use(struct tt_tickets *t, struct tt_bytes binder, const struct ticket_state *ticket,
+                      int64_t now_ms)
 {
-    if (binder.len < 32 || issued_ms < t->born_ms)
+    if (binder.len < 32 || ticket->issued_ms < t->born_ms ||
+        memcmp(ticket->issuer, t->issuer, sizeof t->issuer) != 0)
         return false;
     lock_take(&t->lock);
     if (t->strikes == NULL)

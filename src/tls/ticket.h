@@ -8,8 +8,11 @@
 #include "tls/conn.h"
 #include "tls/psk.h"
 
+#define TICKET_ISSUER_SIZE 16
+
 /* struct ticket_state: the content of a ticket. */
 struct ticket_state {
+    uint8_t issuer[TICKET_ISSUER_SIZE];
     uint16_t suite;
     uint32_t age_add, lifetime, max_early_data;
     int64_t issued_ms,
@@ -29,8 +32,9 @@ TT_MUST_USE tt_rc ticket_seal(struct tt_tickets *t, const struct crypto_lib *lib
 TT_MUST_USE tt_rc ticket_open(struct tt_tickets *t, const struct crypto_lib *lib, struct tt_bytes ticket,
                               struct buf *plain, struct ticket_state *ret);
 /* ticket_first_use: single use for 0-RTT (section 8.2): true exactly once for a ClientHello (known by its
- * binder), and only for tickets issued since these tickets were made. Bounded: when the register is full,
- * false. */
-bool ticket_first_use(struct tt_tickets *t, struct tt_bytes binder, int64_t issued_ms, int64_t now_ms);
+ * binder), and only for tickets that this struct tt_tickets issued: of others it does not know whether they
+ * were used before. Bounded: when the register is full, false. */
+bool ticket_first_use(struct tt_tickets *t, struct tt_bytes binder, const struct ticket_state *ticket,
+                      int64_t now_ms);
 
 #endif

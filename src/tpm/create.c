@@ -29,7 +29,9 @@ static tt_rc areas_marshal(struct new_areas *ret, const TPM2B_PUBLIC *pub, const
 /* A policy is the only way to use the key: else its password alone would do. */
 static tt_rc new_template(TPM2B_PUBLIC *ret, const struct tpm_new *what, struct tt_error *err)
 {
-    TPM2B_PUBLIC pub = what->data.data != NULL ? public_sealed() : public_signing_key(what->type);
+    TPM2B_PUBLIC pub = what->kind == TPM_NEW_SEALED ? public_sealed()
+                       : what->kind == TPM_NEW_HMAC ? public_hmac(what->data.len == 0)
+                                                    : public_signing_key(what->type);
     TPMT_PUBLIC *a = &pub.publicArea;
     if (what->counts_failures)
         a->objectAttributes &= ~(TPMA_OBJECT)TPMA_OBJECT_NODA;
@@ -67,6 +69,18 @@ struct create_call {
     TPM2B_SENSITIVE_CREATE sensitive;
 };
 
+/* ESAPI keeps a copy of what it was given, in the clear and until it is given something else. A call that
+ * fails before it sends anything is enough. */
+static void create_forget(struct tt_tpm *tpm, const struct create_call *call)
+{
+    static const TPM2B_SENSITIVE_CREATE nothing;
+    static const TPM2B_DATA outside;
+    static const TPML_PCR_SELECTION pcrs;
+    static const ESYS_TR nobody = 0x7fffffff; /* a handle that ESAPI never gave out */
+    (void)Esys_Create_Async(tpm->esys, nobody, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &nothing,
+                            &call->template, &outside, &pcrs);
+}
+
 static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct tpm_parent *parent,
                         const struct create_call *call, struct tt_error *err)
 {
@@ -84,6 +98,7 @@ static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct 
         op.rc = Esys_Create(tpm->esys, parent->object, session, ESYS_TR_NONE, ESYS_TR_NONE, &call->sensitive,
                             &call->template, &outside, &pcrs, &priv, &pub, NULL, NULL, NULL);
     while (tpm_op_again(&op));
+    create_forget(tpm, call);
     TT_TRY(tpm_op_end(&op, err));
     tt_rc rc = areas_marshal(ret, pub, priv, err);
     Esys_Free(pub);
@@ -105,8 +120,8 @@ static tt_rc create_under_srk(struct new_areas *ret, struct keyfile *f, struct t
 
 static tt_rc create_once(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what, struct tt_error *err)
 {
-    bool sealed = what->data.data != NULL;
-    if (!sealed)
+    bool sealed = what->kind == TPM_NEW_SEALED;
+    if (what->kind == TPM_NEW_SIGNING)
         TT_TRY(caps_require(tpm, what->type, err));
     struct create_call call = {0};
     TT_TRY(new_template(&call.template, what, err));

@@ -45,9 +45,18 @@ struct tpm_secret {
 
 struct tpm_key;
 
-/* struct tpm_new: what to make. data is sealed; without it a signing key is made. */
+/* enum tpm_new_kind: a signing key, data to be sealed, or an HMAC key, whose secret is data (empty: one that
+ * the TPM draws). */
+enum tpm_new_kind {
+    TPM_NEW_SIGNING,
+    TPM_NEW_SEALED,
+    TPM_NEW_HMAC
+};
+
+/* struct tpm_new: what to make. */
 struct tpm_new {
-    enum tt_key_type type;
+    enum tpm_new_kind kind;
+    enum tt_key_type type; /* of a signing key */
     struct tt_bytes data;
     struct tpm_secret secret;
     bool counts_failures;        /* of the password */

@@ -133,6 +133,16 @@ TPM2B_PUBLIC public_sealed(void)
                                          .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL}};
 }
 
+TPM2B_PUBLIC public_hmac(bool own)
+{
+    TPM2B_PUBLIC pub = public_sealed();
+    pub.publicArea.objectAttributes |=
+        TPMA_OBJECT_SIGN_ENCRYPT | (own ? (TPMA_OBJECT)TPMA_OBJECT_SENSITIVEDATAORIGIN : 0);
+    pub.publicArea.parameters.keyedHashDetail.scheme =
+        (TPMT_KEYEDHASH_SCHEME){.scheme = TPM2_ALG_HMAC, .details.hmac.hashAlg = TPM2_ALG_SHA256};
+    return pub;
+}
+
 TPM2B_PUBLIC public_signing_key(enum tt_key_type type)
 {
     const struct curve *curve = curve_by_type(type);

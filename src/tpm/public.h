@@ -26,6 +26,8 @@ bool public_is_ek_policy(const TPM2B_PUBLIC *pub);
 TPM2B_PUBLIC public_signing_key(enum tt_key_type type);
 /* public_sealed: the template of sealed data. */
 TPM2B_PUBLIC public_sealed(void);
+/* public_hmac: of a key for HMAC-SHA-256, whose secret comes from outside or, with own, from the TPM. */
+TPM2B_PUBLIC public_hmac(bool own);
 /* public_test_parms: what TPM2_TestParms is asked for before such a key is made. */
 TPMT_PUBLIC_PARMS public_test_parms(enum tt_key_type type);
 
