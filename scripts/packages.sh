@@ -36,7 +36,8 @@ lint libcmocka-dev the tests are checked as well
 fuzz clang libFuzzer is part of it
 fuzz libclang-rt-dev the sanitizers and the fuzzer of clang
 fuzz llvm names the functions in a crash report
-interop libnss3-tools NSS: tstclnt, selfserv, certutil
+interop libnss3-tools NSS: tstclnt, certutil, pk12util
+interop libnss3-dev NSS, for a server of our own
 interop golang-go crypto/tls of Go
 interop openjdk-17-jdk-headless JSSE of Java
 interop nodejs tls of Node

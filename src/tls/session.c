@@ -45,9 +45,14 @@ bool session_usable(const struct tt_session *s, int64_t now_ms)
            total < (int64_t)PSK_MAX_LIFETIME * 1000 && now_ms / 1000 <= s->peer_not_after;
 }
 
+/* Both times are cut to milliseconds, so that their difference may be one too many: one less is never more than
+ * the true age. A server whose own view of the age is smaller than ours takes us for a replay (GnuTLS does). */
 uint32_t session_age(const struct tt_session *s, int64_t now_ms)
 {
-    return s->psk.external ? 0 : (uint32_t)(now_ms - s->received_ms) + s->age_add;
+    if (s->psk.external)
+        return 0;
+    int64_t age = now_ms - s->received_ms;
+    return (uint32_t)(age > 0 ? age - 1 : 0) + s->age_add;
 }
 
 tt_rc tt_session_new_external(struct tt_session **ret, struct tt_bytes identity, struct tt_bytes key,

@@ -78,7 +78,7 @@ def run_peer(lab, peer, only):
             cell = run_cell(lab, peer, title, options, role)
             row["cells"].append(cell)
             print("  %-6s %-20s %-7s %5.1f s  %s" % (role, title, cell["status"], cell["seconds"],
-                  cell["note"] if cell["status"] == "FAIL" else cell["note"][:110]), flush=True)
+                  cell["note"][:3000 if cell["status"] == "FAIL" else 110]), flush=True)
     return row
 
 

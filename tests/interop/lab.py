@@ -22,9 +22,12 @@ WAIT = 15  # seconds for a program to do one thing
 OPENSSL_CERTS = {
     "p256": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
     "p384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    "p521": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
     "rsa2048": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
     "rsapss": ["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"],
     "ed25519": ["-algorithm", "ED25519"],
+    "ed448": ["-algorithm", "ED448"],
+    "mldsa65": ["-algorithm", "ML-DSA-65"],
 }
 
 
@@ -128,7 +131,7 @@ class Lab:
         for name in ("SSLKEYLOGFILE", "OPENSSL_CONF", "JAVA_TOOL_OPTIONS"):
             self.env.pop(name, None)
         self.running = []
-        self.built = {}
+        self.openssl = ["openssl"]
         self._certificates()
         self._data()
 
@@ -195,6 +198,22 @@ class Lab:
             raise Absent("ML-KEM needs libcrypto 3.5: ./dev interop --debian13 builds tt_peer in the Debian 13 root")
         return self.loader() + [program]
 
+    def compile_peer(self, source, pkg, packages):
+        """Our own few lines for a library of this machine."""
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", pkg], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        if flags.returncode != 0:
+            raise Absent("%s is not installed: apt-get install %s" % (pkg, packages))
+        program = self.path("peer-" + pkg)
+        self.must("gcc", "-O1", "-D_GNU_SOURCE", os.path.join(PEERS, source), "-o", program, *flags.stdout.decode().split())
+        return [program]
+
+    def trixie_peer(self, name):
+        """The same in the Debian 13 root, where tests/interop/debian13 built it."""
+        program = os.path.join(TRIXIE, "src/interop-peers", name)
+        if not os.path.exists(program):
+            raise Absent("./dev interop --debian13 builds %s in the Debian 13 root" % name)
+        return self.loader() + [program]
+
     @staticmethod
     def tpmtls():
         return [os.path.join(BUILD, "tpmtls")]
@@ -223,9 +242,17 @@ class Lab:
     def _certificates(self):
         self.must("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
                   "-out", "ca.pem", "-days", "30", "-subj", "/CN=Interop CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self.kinds = []
         for kind, options in OPENSSL_CERTS.items():
-            self.must("openssl", "genpkey", *options, "-out", kind + ".key")
+            if kind.startswith("mldsa"):
+                try:
+                    self.openssl = self.trixie("openssl", "openssl")
+                except Absent:
+                    continue
+            self.must(*self.openssl, "genpkey", *options, "-out", kind + ".key")
             self._sign(kind, "localhost", "serverAuth,clientAuth", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+            self.kinds.append(kind)
+        self.openssl = ["openssl"]
         self.must("openssl", "genpkey", *OPENSSL_CERTS["p256"], "-out", "client.key")
         self._sign("client", "device", "clientAuth", "subjectAltName=DNS:device.example")
         for name, subject, usage in (("tpm-server", "localhost", "serverAuth"), ("tpm-client", "device", "clientAuth")):
@@ -233,8 +260,8 @@ class Lab:
             self.must(*self.tpmtls(), "csr", "--key", name + ".key", "--subject", "/CN=" + subject, "--san", "DNS:localhost", "-o", name + ".csr")
             self._sign(name, None, usage, "subjectAltName=DNS:localhost,IP:127.0.0.1")
         # What JSSE and some others read instead of PEM.
-        for kind in list(OPENSSL_CERTS) + ["client"]:
-            self.run("openssl", "pkcs12", "-export", "-in", kind + ".pem", "-inkey", kind + ".key", "-certfile", "ca.pem", "-name", kind,
+        for kind in self.kinds + ["client"]:
+            self.run(*(self.trixie("openssl", "openssl") if kind.startswith("mldsa") else ["openssl"]), "pkcs12", "-export", "-in", kind + ".pem", "-inkey", kind + ".key", "-certfile", "ca.pem", "-name", kind,
                      "-passout", "pass:interop", "-out", kind + ".p12")
         for name in os.listdir(self.dir):
             if os.path.isfile(self.path(name)):
@@ -242,11 +269,11 @@ class Lab:
 
     def _sign(self, name, subject, usage, san):
         if subject is not None:
-            self.must("openssl", "req", "-new", "-key", name + ".key", "-subj", "/CN=" + subject, "-out", name + ".csr")
+            self.must(*self.openssl, "req", "-new", "-key", name + ".key", "-subj", "/CN=" + subject, "-out", name + ".csr")
         with open(self.path(name + ".ext"), "w", encoding="ascii") as f:
             f.write("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature%s\nextendedKeyUsage=%s\n%s\n" %
                     (",keyEncipherment" if name == "rsa2048" else "", usage, san))  # NSS wants it of an RSA server, for TLS 1.3, too
-        self.must("openssl", "x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "20",
+        self.must(*self.openssl, "x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "20",
                   "-extfile", name + ".ext", "-out", name + ".pem")
 
     def _data(self):

@@ -1,6 +1,8 @@
 """tests/interop/peer.py: what a peer is, and two kinds of them: programs that connect stdin and stdout with the other
 end, and our own few lines in the peer's language (peers/), which all take the same options."""
 
+import time
+
 from interop.cases import PSK
 from interop.lab import Failed
 from interop.run import Server
@@ -50,7 +52,7 @@ def talk(lab, case, command, env=None, first=None):
     for at in range(0, len(data), piece):
         process.write(data[at:at + piece])
         if not process.wait_until(lambda: data[:at + piece] in bytes(process.out)):
-            raise Failed(process.text()[-1500:] or "no echo")
+            raise Failed(process.text() or "no echo")
     try:
         process.process.stdin.close()
     except OSError:
@@ -64,6 +66,7 @@ class ProgramPeer(Peer):
     a server "listening" when it is ready."""
 
     sets_group = True  # else only for HRR: our end decides alone
+    early_pause = 0    # seconds: a server that has just started takes no 0-RTT data (RFC 9846 section 8.2)
 
     def command(self, lab):
         raise NotImplementedError
@@ -100,6 +103,7 @@ class ProgramPeer(Peer):
             words += ["--require-client-cert"]
         process = lab.spawn(*self.command(lab), "server", "--port", port, *words, env=self.env(lab))
         lab.wait_listening(process, port, 30)
+        time.sleep(self.early_pause if case.early else 0)
         return Server(process, port)
 
     def connect(self, lab, case, port):
@@ -109,5 +113,5 @@ class ProgramPeer(Peer):
         process = lab.spawn(*self.command(lab), "client", "--port", port, *words, env=self.env(lab))
         code = process.finish(40)
         if code != 0:
-            raise Failed(process.text()[-1500:] or "exit code %s" % code)
+            raise Failed(process.text() or "exit code %s" % code)
         return process.text()

@@ -22,6 +22,15 @@ class Seen:
         self.pattern, self.note = pattern, note
 
 
+NO_KEY = Seen(r"(?i)(unable|unsupported|unknown|invalid|error|fail|cannot|could not|not supported|undefined|unimplemented|bad).*(key|cert|pem|algorithm|asn|oid|sig|sequence|parse)")
+NO_SCHEME = Seen(r"the client accepts no signature that our key can make", "its signature_algorithms have none for such a key, and our server says")
+
+
+def cannot_have_certificates(*kinds):
+    """Cells of a peer that neither loads such a key nor offers its signature scheme."""
+    return {(role, "cert " + kind): words for kind in kinds for role, words in (("server", NO_KEY), ("client", NO_SCHEME))}
+
+
 def our_options(lab, case):
     """The options of tt_peer that both roles have."""
     words = []
@@ -174,6 +183,7 @@ def serve_cell(lab, peer, case):
 def attempt(lab, peer, case):
     """None when it worked, else what went wrong, with what the peer said."""
     theirs = ""
+    lab.tt_peer(case.is_pq)  # or Absent
     try:
         if case.role == "server":
             server = peer.serve(lab, case)

@@ -66,6 +66,15 @@ static void assert_resumed(struct pump *p, bool resumed)
     pump_echo(p, p->server, p->client, 50000);
 }
 
+/* The age a client tells is never more than the true one: times are cut to milliseconds, and GnuTLS refuses the
+ * 0-RTT data of a ticket that is older than it knows. */
+static void assert_age_is_no_more_than_true(const struct pump *p, int64_t skew_ms)
+{
+    struct tt_conn_info s;
+    tt_conn_info(p->server, &s);
+    assert_int_equal(s.ticket_age_skew_ms, skew_ms);
+}
+
 static void test_resume(void **state)
 {
     (void)state;
@@ -88,6 +97,7 @@ static void test_resume(void **state)
             again(&p, &(struct again){.session = s});
             pump_run(&p);
             assert_resumed(&p, true);
+            assert_age_is_no_more_than_true(&p, 0);
             /* the peer's certificates are known on both sides, and the resumed handshake gave new tickets */
             assert_int_equal(tt_conn_peer_certificate(p.server, 0).len, p.client_key->cert_len);
             assert_int_equal(tt_conn_peer_certificate(p.client, 0).len, p.server_key->cert_len);
@@ -96,6 +106,7 @@ static void test_resume(void **state)
             again(&p, &(struct again){.session = s3, .later_s = 100});
             pump_run(&p);
             assert_resumed(&p, true);
+            assert_age_is_no_more_than_true(&p, -1);
             tt_session_free(s);
             tt_session_free(s2);
             tt_session_free(s3);
