@@ -58,6 +58,7 @@ def run_cell(lab, peer, title, options, role):
             cell.update(status="FAIL", note="expected '%s': %s" % (words.pattern, wrong))
     elif wrong is not None:
         cell.update(status="FAIL", note=wrong)
+    cell["note"] = cell["note"][:3000]
     return cell
 
 
@@ -78,7 +79,7 @@ def run_peer(lab, peer, only):
             cell = run_cell(lab, peer, title, options, role)
             row["cells"].append(cell)
             print("  %-6s %-20s %-7s %5.1f s  %s" % (role, title, cell["status"], cell["seconds"],
-                  cell["note"][:3000 if cell["status"] == "FAIL" else 110]), flush=True)
+                  cell["note"] if cell["status"] == "FAIL" else cell["note"][:110]), flush=True)
     return row
 
 

@@ -4,7 +4,7 @@ import os
 
 from interop.lab import PEERS
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen
+from interop.run import Doc, Seen, cannot_have_certificates
 
 NO_GROUP = Seen(r"(contains no supported named groups|No supported named group|IllegalArgument|named groups|No appropriate protocol|handshake_failure|key exchange group)")
 
@@ -13,7 +13,7 @@ class Java(ProgramPeer):
     key, name = "java", "Java JSSE"
     says = {"external PSK": Doc("docs.oracle.com, JSSE Reference Guide, TLS 1.3: \"pre-shared keys\" are those of session resumption; there is no API for external ones"),
             "0-RTT": Doc("JEP 332: \"This JEP does not include ... 0-RTT data\" in its list of features that are left out"),
-            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP}
+            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP, **cannot_have_certificates("mldsa65")}
 
     def command(self, lab):
         return [lab.find("java", "openjdk-17-jdk-headless"), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", lab.path("java"), "Peer"]

@@ -4,7 +4,7 @@ import os
 
 from interop.lab import PEERS
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen
+from interop.run import Doc, Seen, cannot_have_certificates
 
 NO_GROUP = Seen(r"Failed to set ECDH curve")
 
@@ -15,7 +15,7 @@ class Node(ProgramPeer):
                                 "authentication\", and \"PSK is only good for a closed network\"; \"The current implementation doesn't support asynchronous "
                                 "PSK callbacks\", nor TLS 1.3: ciphers must name a PSK suite of TLS 1.2"),
             "0-RTT": Doc("nodejs.org/api/tls.html: no function for early data"),
-            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP}
+            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP, **cannot_have_certificates("mldsa65")}
 
     def command(self, lab):
         return [lab.find("node", "nodejs"), os.path.join(PEERS, "peer.js")]

@@ -10,7 +10,7 @@ import time
 from interop.cases import PSK
 from interop.lab import Failed
 from interop.peer import Peer
-from interop.run import Doc, Seen, Server
+from interop.run import Doc, Seen, Server, cannot_have_certificates
 
 OPENSSL_GROUPS = {"x25519": "X25519", "secp256r1": "prime256v1", "secp384r1": "secp384r1", "secp521r1": "secp521r1", "x448": "X448"}
 NO_PSK = "no setting for a pre-shared key"
@@ -75,7 +75,7 @@ class Proxy(Peer):
         with open(path, "w", encoding="ascii") as f:
             f.write(text)
         # haproxy wants the key with the certificate.
-        for name in ("p256", "p384", "rsa2048", "rsapss", "ed25519", "client"):
+        for name in lab.kinds + ["client"]:
             with open(lab.path(name + "-both.pem"), "w", encoding="ascii") as f:
                 for part in (name + ".pem", name + ".key"):
                     with open(lab.path(part), encoding="ascii") as g:
@@ -124,6 +124,7 @@ class Nginx(Proxy):
     says = {
         "external PSK": Doc("nginx.org/en/docs/stream/ngx_stream_ssl_module.html: " + NO_PSK),
         ("client", "0-RTT"): Doc("nginx.org/en/docs/stream/ngx_stream_proxy_module.html: no proxy_ssl setting for early data"),
+        **cannot_have_certificates("mldsa65"),
         ("server", "X25519MLKEM768"): Seen(r'SSL_CTX_set1_curves_list\("X25519MLKEM768"\) failed'),
         ("server", "SecP256r1MLKEM768"): Seen(r'SSL_CTX_set1_curves_list\("SecP256r1MLKEM768"\) failed'),
         ("client", "X25519MLKEM768"): Seen(r'SSL_CONF_cmd\("Groups", "X25519MLKEM768"\) failed'),
@@ -187,6 +188,7 @@ class Haproxy(Proxy):
                                  "client used early data, or if the backend uses retry-on with the 0rtt-rejected keyword\": HTTP only"),
         ("server", "X25519MLKEM768"): Seen(r"unable to set SSL curves list"),
         ("server", "SecP256r1MLKEM768"): Seen(r"unable to set SSL curves list"),
+        **cannot_have_certificates("mldsa65"),
         ("client", "X25519MLKEM768"): NO_CURVES, ("client", "SecP256r1MLKEM768"): NO_CURVES,
     }
 
@@ -224,6 +226,7 @@ class Haproxy(Proxy):
 class Stunnel(Proxy):
     key, name = "stunnel", "stunnel"
     says = {
+        **cannot_have_certificates("mldsa65"),
         "0-RTT": Doc("stunnel.org/static/stunnel.html has no option for early data"),
         "X25519MLKEM768": Seen(r"(?i)curve.*(unknown|invalid|fail|error)|(invalid|unknown|error).*curve"),
         "SecP256r1MLKEM768": Seen(r"(?i)curve.*(unknown|invalid|fail|error)|(invalid|unknown|error).*curve"),

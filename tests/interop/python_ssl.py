@@ -4,7 +4,7 @@ import os
 
 from interop.lab import PEERS
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen
+from interop.run import Doc, Seen, cannot_have_certificates
 
 NO_EARLY = Doc("the ssl module has no function for early data (docs.python.org/3.11/library/ssl.html)")
 NO_PSK = Doc("docs.python.org: SSLContext.set_psk_client_callback and set_psk_server_callback are \"Added in version 3.13\"")
@@ -18,6 +18,7 @@ class Python(ProgramPeer):
         "0-RTT": NO_EARLY, "external PSK": NO_PSK,
         "X25519MLKEM768": Seen(r"NO_SUITABLE|HANDSHAKE_FAILURE|handshake failure"),
         "SecP256r1MLKEM768": Seen(r"NO_SUITABLE|HANDSHAKE_FAILURE|handshake failure"),
+        **cannot_have_certificates("mldsa65"),
     }
 
     def command(self, lab):

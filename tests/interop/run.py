@@ -22,7 +22,8 @@ class Seen:
         self.pattern, self.note = pattern, note
 
 
-NO_KEY = Seen(r"(?i)(unable|unsupported|unknown|invalid|error|fail|cannot|could not|not supported|undefined|unimplemented|bad).*(key|cert|pem|algorithm|asn|oid|sig|sequence|parse)")
+NO_KEY = Seen(r"(?i)(unable|unsupported|unknown|invalid|error|fail|cannot|could not|unimplemented|bad|no).*"
+              r"(private key|cert|pem|algorithm|signature|authentication scheme)|ee key too small")
 NO_SCHEME = Seen(r"the client accepts no signature that our key can make", "its signature_algorithms have none for such a key, and our server says")
 
 
@@ -208,4 +209,4 @@ def attempt(lab, peer, case):
 
 def said(text):
     """What a program printed, without our own data in it."""
-    return "\n".join(line for line in text.splitlines() if not re.match(r"x[0-9]{8} ", line)).strip()[-2000:]
+    return "\n".join(line for line in text.splitlines() if not re.match(r"x[0-9]{8} ", line)).strip()[-50000:]

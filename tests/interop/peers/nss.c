@@ -1,5 +1,5 @@
-/* tests/interop/peers/nss.c: a server on NSS that sends back what comes; selfserv answers HTTP only, and reads no more
- * than one buffer of a request. The certificate NAME.pem is the one of nickname NAME in the
+/* tests/interop/peers/nss.c: a server on NSS that sends back what comes; selfserv answers HTTP only, and
+ * reads no more than one buffer of a request. The certificate NAME.pem is the one of nickname NAME in the
  * database nss-NAME (see nss.py). */
 #include <nspr.h>
 #include <nss.h>
@@ -38,7 +38,8 @@ static void set_suite(PRFileDesc *fd, const char *name)
     static const char *const names[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
                                         "TLS_CHACHA20_POLY1305_SHA256"};
     for (PRInt32 i = 0; i < 3; i++)
-        must(SSL_CipherPrefSet(fd, TLS_AES_128_GCM_SHA256 + i, strcmp(names[i], name) == 0), "SSL_CipherPrefSet");
+        must(SSL_CipherPrefSet(fd, TLS_AES_128_GCM_SHA256 + i, strcmp(names[i], name) == 0),
+             "SSL_CipherPrefSet");
 }
 
 static void set_psk(PRFileDesc *fd, struct peer_options *o)
@@ -47,7 +48,8 @@ static void set_psk(PRFileDesc *fd, struct peer_options *o)
     PK11SlotInfo *slot = PK11_GetInternalSlot();
     PK11SymKey *psk = PK11_ImportSymKey(slot, CKM_HKDF_KEY_GEN, PK11_OriginUnwrap, CKA_DERIVE, &key, NULL);
     must(psk != NULL ? SECSuccess : SECFailure, "PK11_ImportSymKey");
-    must(SSL_AddExternalPsk(fd, psk, (const PRUint8 *)o->psk_identity, (unsigned)strlen(o->psk_identity), ssl_hash_sha256),
+    must(SSL_AddExternalPsk(fd, psk, (const PRUint8 *)o->psk_identity, (unsigned)strlen(o->psk_identity),
+                            ssl_hash_sha256),
          "SSL_AddExternalPsk");
     PK11_FreeSymKey(psk);
     PK11_FreeSlot(slot);

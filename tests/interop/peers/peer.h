@@ -1,6 +1,7 @@
-/* tests/interop/peers/peer.h: what the interop peers in C and C++ share: their options, plain sockets on loopback, and
- * what is said: a server sends back what comes, a client sends a file in parts and expects each back.
- *   PEER server|client --port P --ca FILE [--cert FILE --key FILE] [--group NAME] [--suite NAME] [--psk ID:HEX]
+/* tests/interop/peers/peer.h: what the interop peers in C and C++ share: their options, plain sockets on
+ * loopback, and what is said: a server sends back what comes, a client sends a file in parts and expects each
+ * back. PEER server|client --port P --ca FILE [--cert FILE --key FILE] [--group NAME] [--suite NAME] [--psk
+ * ID:HEX]
  *        [--data FILE] [--resume] [--early FILE] [--require-client-cert] */
 #ifndef PEER_H
 #define PEER_H
@@ -30,8 +31,8 @@ struct peer_file {
     size_t len;
 };
 
-/* struct peer_stream: a connection of the library under test; both return what read and write do: bytes, 0 at the end,
- * below 0 for an error. */
+/* struct peer_stream: a connection of the library under test; both return what read and write do: bytes, 0 at
+ * the end, below 0 for an error. */
 struct peer_stream {
     void *tls;
     int (*read)(void *tls, unsigned char *buf, int cap);
@@ -145,7 +146,8 @@ static inline void peer_echo(const struct peer_stream *s)
 {
     static unsigned char buf[PEER_PART];
     int n;
-    while ((n = s->read(s->tls, buf, sizeof buf)) > 0 && peer_write_all(s, buf, n)) {}
+    while ((n = s->read(s->tls, buf, sizeof buf)) > 0 && peer_write_all(s, buf, n)) {
+    }
 }
 
 /* peer_expect: read until all of it has come; ends the program when something else comes. */
