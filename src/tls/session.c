@@ -45,8 +45,9 @@ bool session_usable(const struct tt_session *s, int64_t now_ms)
            total < (int64_t)PSK_MAX_LIFETIME * 1000 && now_ms / 1000 <= s->peer_not_after;
 }
 
-/* Both times are cut to milliseconds, so that their difference may be one too many: one less is never more than
- * the true age. A server whose own view of the age is smaller than ours takes us for a replay (GnuTLS does). */
+/* Both times are cut to milliseconds, so that their difference may be one too many: one less is never more
+ * than the true age. A server whose own view of the age is smaller than ours takes us for a replay (GnuTLS
+ * does). */
 uint32_t session_age(const struct tt_session *s, int64_t now_ms)
 {
     if (s->psk.external)

@@ -66,8 +66,8 @@ static void assert_resumed(struct pump *p, bool resumed)
     pump_echo(p, p->server, p->client, 50000);
 }
 
-/* The age a client tells is never more than the true one: times are cut to milliseconds, and GnuTLS refuses the
- * 0-RTT data of a ticket that is older than it knows. */
+/* The age a client tells is never more than the true one: times are cut to milliseconds, and GnuTLS refuses
+ * the 0-RTT data of a ticket that is older than it knows. */
 static void assert_age_is_no_more_than_true(const struct pump *p, int64_t skew_ms)
 {
     struct tt_conn_info s;
