@@ -218,6 +218,18 @@ struct tt_session;
  * (psk_dhe_ke). */
 TT_API TT_MUST_USE tt_rc tt_session_new_external(struct tt_session **ret, struct tt_bytes identity,
                                                  struct tt_bytes key, bool sha384, struct tt_error *err);
+/* struct tt_psk_import: an external PSK for the importer of RFC 9258. One per target: a key for SHA-256
+ * suites and one for the SHA-384 suite have different identities and may both be used. */
+struct tt_psk_import {
+    struct tt_bytes identity; /* external_identity, 1 .. 1,024 bytes */
+    struct tt_bytes context;  /* what it was agreed on for, such as both ends' names; at most 1,024 bytes */
+    struct tt_bytes key;      /* epsk, 16 .. 256 bytes of full entropy; its hash is SHA-256 */
+    bool sha384;              /* target_kdf HKDF_SHA384; else HKDF_SHA256 */
+};
+/* tt_session_new_imported: the imported PSK; both ends must import, with the same identity and context. `key`
+ * must be used for nothing else (section 4) and is best forgotten afterwards. */
+TT_API TT_MUST_USE tt_rc tt_session_new_imported(struct tt_session **ret, const struct tt_psk_import *what,
+                                                 struct tt_error *err);
 /* tt_session_export: the session as bytes, secret key included; free with tt_free (which wipes).
  * tt_session_import: the way back; TT_ERR_DECODE for anything else. */
 TT_API TT_MUST_USE tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_len);
@@ -235,7 +247,8 @@ TT_API TT_MUST_USE tt_rc tt_session_import_held(struct tt_session **ret, struct 
 TT_API void tt_session_free(struct tt_session *s); /* drops one reference; NULL is fine */
 struct tt_session_info {
     bool external;
-    bool held; /* the PSK itself is not in it */
+    bool held;     /* the PSK itself is not in it */
+    bool imported; /* external, by tt_session_new_imported */
     uint16_t suite;
     int64_t received_ms;                         /* milliseconds since 1970 */
     uint32_t lifetime;                           /* seconds */
@@ -272,8 +285,15 @@ TT_API void tt_tickets_free(struct tt_tickets *t);
  * reference. */
 TT_API TT_MUST_USE tt_rc tt_config_set_tickets(struct tt_config *cfg, struct tt_tickets *tickets,
                                                unsigned count, uint32_t lifetime, struct tt_bytes scope);
-/* Server: an external PSK that is accepted; may be called up to 16 times. Takes a reference. */
+/* Server: an external PSK that is accepted; may be called up to 16 times. Takes a reference. A client that
+ * has it needs no certificate (but see tt_config_require_certificate_with_psk); which one a client used is
+ * told by tt_conn_info.psk_identity. No tickets are issued on such a connection: they would not tell. */
 TT_API TT_MUST_USE tt_rc tt_config_add_psk(struct tt_config *cfg, struct tt_session *psk);
+/* Certificate and external PSK together (RFC 8773): the certificates authenticate, the PSK goes into the key
+ * schedule and keeps what is said now secret from whoever breaks the key exchange later. A server that has an
+ * identity and the PSK does this with every client that offers it. Set it to demand it: a client then offers
+ * its external PSKs only in this way (and no tickets), and both ends refuse a peer that does less. */
+TT_API TT_MUST_USE tt_rc tt_config_require_certificate_with_psk(struct tt_config *cfg, bool on);
 /* Server: accept at most this many bytes of 0-RTT data with a ticket; 0 (the default): none. 0-RTT data can
  * be replayed by an attacker within limits (RFC 9846 section 8); it is handed out apart
  * (tt_conn_early_plaintext). */
@@ -480,8 +500,11 @@ struct tt_conn_info {
     bool hello_retry_request; /* one was sent or received */
     bool local_delegated;     /* ... was made by the key of a delegated credential (RFC 9345) */
     bool peer_delegated;
-    bool resumed;
-    int64_t ticket_age_skew_ms; /* server, resumed: how much older its ticket is by the client's clock */
+    bool resumed;                 /* a PSK was used: of a ticket or an external one */
+    bool certificate_with_psk;    /* an external PSK beside certificates (RFC 8773); resumed is false then */
+    struct tt_bytes psk_identity; /* of the external PSK that was used; an imported one's is the
+                                     ImportedIdentity of RFC 9258 */
+    int64_t ticket_age_skew_ms;   /* server, resumed: how much older its ticket is by the client's clock */
     struct tt_bytes alpn;
     struct tt_bytes server_name; /* server: what the client asked for */
     size_t peer_chain_len;

@@ -49,6 +49,9 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
         TT_OWN(c, add_offer(c, c->cfg->key_shares.items[i]));
     grease_draw(c);
     psk_offer_choose(c, opt);
+    if (c->cfg->certificate_with_psk && hs->psks_len == 0)
+        return conn_fail(c, TT_ERR_USAGE, TT_ALERT_NONE,
+                         "no external PSK is there to be used with a certificate");
     return client_hello_send(c);
 }
 
@@ -72,7 +75,7 @@ tt_rc client_keys(struct tt_conn *c)
     struct tt_bytes shared = {hs->shared.data, hs->shared.len};
     if (hs->psk.held) {
         TT_TRY(conn_check_boundary(c)); /* the keys change with the answer; what follows belongs to them */
-        TT_TRY(psk_pull_ask(c, TT_PSK_HANDSHAKE_SECRET, shared));
+        TT_TRY(psk_pull_ask(c, hs->psk_session, TT_PSK_HANDSHAKE_SECRET, shared));
         mem_wipe(&hs->shared, sizeof hs->shared);
         return hs_set_state(c, CLIENT_WAIT_PSK_SECRET);
     }

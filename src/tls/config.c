@@ -297,6 +297,15 @@ tt_rc tt_config_add_psk(struct tt_config *cfg, struct tt_session *psk)
     if (cfg->frozen || cfg->role != TT_SERVER || cfg->psks_len == CONFIG_MAX_LIST || !psk->psk.external)
         return TT_ERR_USAGE;
     cfg->psks[cfg->psks_len++] = session_ref(psk);
+    cfg->has_held_psk |= psk->psk.held;
+    return TT_OK;
+}
+
+tt_rc tt_config_require_certificate_with_psk(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->certificate_with_psk = on;
     return TT_OK;
 }
 
@@ -458,6 +467,10 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
         return error_set(err, TT_ERR_USAGE, "the set of trust anchors is empty");
     if (cfg->role == TT_SERVER && cfg->identities_len == 0 && cfg->psks_len == 0)
         return error_set(err, TT_ERR_USAGE, "a server needs an identity: a certificate and a key, or a PSK");
+    if (cfg->role == TT_SERVER && cfg->certificate_with_psk &&
+        (cfg->identities_len == 0 || cfg->psks_len == 0))
+        return error_set(err, TT_ERR_USAGE,
+                         "a server that demands certificate and PSK needs an identity and a PSK");
     if (cfg->suites.n == 0 || cfg->groups.n == 0 || cfg->verify_schemes.n == 0)
         return error_set(err, TT_ERR_UNSUPPORTED,
                          "libcrypto offers no usable suite, group or signature scheme");

@@ -69,6 +69,7 @@ void tt_conn_free(struct tt_conn *c)
         buf_free(bufs[i]);
     for (size_t i = 0; i < c->sessions_len; i++)
         tt_session_free(c->sessions[i]);
+    tt_session_free(c->external_psk);
     tt_config_free(c->cfg);
     mem_free(c);
 }
@@ -246,6 +247,7 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .peer_scheme = c->peer_scheme,
                                  .hello_retry_request = c->hello_retry_request,
                                  .resumed = c->resumed,
+                                 .certificate_with_psk = c->certificate_with_psk,
                                  .local_delegated = c->local_delegated,
                                  .peer_delegated = c->peer_delegated,
                                  .ticket_age_skew_ms = c->ticket_age_skew_ms,
@@ -254,6 +256,8 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .peer_chain_len = c->peer_chain_len,
                                  .handshake_bytes_in = c->handshake_bytes_in,
                                  .handshake_bytes_out = c->handshake_bytes_out};
+    if (c->external_psk != NULL)
+        ret->psk_identity = buf_bytes(&c->external_psk->identity);
 }
 
 struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c)

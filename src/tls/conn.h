@@ -27,7 +27,9 @@ enum conn_state {
     CLIENT_CONNECTED,
     CLIENT_POST_WAIT_SIGN, /* connected, and a post-handshake request awaits our signature */
     SERVER_START,
-    SERVER_WAIT_CH2, /* after our HelloRetryRequest; START again in the standard's diagram */
+    SERVER_WAIT_CH2,        /* after our HelloRetryRequest; START again in the standard's diagram */
+    SERVER_WAIT_PSK_BINDER, /* ClientHello offers a held PSK: its holder computes the binder */
+    SERVER_WAIT_PSK_SECRET, /* ServerHello is sent: it computes the Handshake Secret */
     SERVER_WAIT_SIGN,
     SERVER_WAIT_EOED,
     SERVER_WAIT_CERT,
@@ -67,8 +69,10 @@ struct tt_conn {
     bool read_closed, write_closed;
 
     /* pre-shared keys and 0-RTT */
-    bool resumed;         /* a PSK was used */
-    bool peer_can_resume; /* server: the client offered psk_dhe_ke */
+    bool resumed; /* a PSK was used (without certificates) */
+    bool certificate_with_psk;
+    struct tt_session *external_psk; /* the one that was used, or NULL */
+    bool peer_can_resume;            /* server: the client offered psk_dhe_ke */
     enum tt_early early;
     enum hash_id early_hash; /* of the PSK the early secrets come from */
     bool ccs_sent;

@@ -28,6 +28,7 @@ static const struct ext table[] = {
      compress_certificate_parse},
     {EXT_RECORD_SIZE_LIMIT, IN_CH | IN_EE, record_size_limit_wants, record_size_limit_build,
      record_size_limit_parse},
+    {EXT_CERT_WITH_EXTERN_PSK, IN_CH | IN_SH, cert_with_psk_wants, cert_with_psk_build, cert_with_psk_parse},
     {EXT_DELEGATED_CREDENTIAL, IN_CH | IN_CR | IN_CT, delegated_credential_wants, delegated_credential_build,
      delegated_credential_parse_ext},
     {EXT_EARLY_DATA, IN_CH | IN_EE | IN_NST, early_data_wants, early_data_build, early_data_parse},

@@ -93,6 +93,9 @@ tt_rc delegated_credential_parse_ext(struct tt_conn *c, enum ext_place in, struc
 bool psk_modes_wants(const struct tt_conn *c, enum ext_place in);
 void psk_modes_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc psk_modes_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool cert_with_psk_wants(const struct tt_conn *c, enum ext_place in);
+void cert_with_psk_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc cert_with_psk_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
 bool pre_shared_key_wants(const struct tt_conn *c, enum ext_place in);
 void pre_shared_key_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc pre_shared_key_parse(struct tt_conn *c, enum ext_place in, struct reader *r);

@@ -1,5 +1,5 @@
-/* tls/ext_psk.c: psk_key_exchange_modes, pre_shared_key, early_data. Layer: tls.
- * RFC 9846 sections 4.3.9, 4.3.10, 4.3.11. */
+/* tls/ext_psk.c: psk_key_exchange_modes, tls_cert_with_extern_psk, pre_shared_key, early_data. Layer: tls.
+ * RFC 9846 sections 4.3.9, 4.3.10, 4.3.11; RFC 8773. */
 #include "tls/ext.h"
 
 enum {
@@ -28,6 +28,26 @@ tt_rc psk_modes_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
     c->peer_can_resume = false;
     for (size_t i = 0; i < modes.len; i++)
         c->peer_can_resume = c->peer_can_resume || modes.data[i] == PSK_DHE_KE;
+    return TT_OK;
+}
+
+bool cert_with_psk_wants(const struct tt_conn *c, enum ext_place in)
+{
+    return in == IN_CH ? c->cfg->certificate_with_psk && c->hs->psks_len > 0 : c->certificate_with_psk;
+}
+
+void cert_with_psk_build(struct tt_conn *c, enum ext_place in, struct writer *w)
+{
+    (void)c;
+    (void)in;
+    (void)w; /* a flag: "case client_hello: Empty; case server_hello: Empty;" */
+}
+
+tt_rc cert_with_psk_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
+{
+    (void)c;
+    (void)in;
+    (void)r; /* the loop refuses bytes in it */
     return TT_OK;
 }
 

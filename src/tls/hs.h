@@ -7,6 +7,7 @@
 #include "tls/conn.h"
 
 #define HS_MAX_SHARES  4
+#define HS_MAX_NEXT    5
 #define HS_RANDOM_SIZE 32
 #define HS_MAX_COOKIE  1024 /* ours is 32 bytes; a server's is echoed up to this */
 
@@ -48,6 +49,8 @@ struct psk_pull {
     void *key;
     uint8_t input[KX_MAX_SECRET];
     size_t input_len;
+    uint8_t binder[HASH_MAX_SIZE]; /* server: what the client says it is */
+    size_t binder_len;
 };
 
 struct hs {
@@ -71,11 +74,14 @@ struct hs {
 
     struct tt_session *psks[PSK_MAX_OFFERED]; /* client: offered */
     size_t psks_len;
-    bool offer_early;                       /* client: ClientHello carries early_data */
-    struct psk psk;                         /* chosen; len 0: none */
-    uint16_t psk_index;                     /* which of the client's identities */
-    bool accept_early;                      /* server */
-    struct ks_secret early_traffic;         /* client_early_traffic_secret */
+    bool offer_early;               /* client: ClientHello carries early_data */
+    struct psk psk;                 /* chosen; len 0: none */
+    uint16_t psk_index;             /* which of the client's identities */
+    struct tt_session *psk_session; /* the chosen one's, NULL for a ticket on a server; borrowed */
+    struct buf hello;               /* server with a held PSK: ClientHello, while its holder is asked */
+    struct tt_bytes hello_share;    /* the share in it that is to be answered */
+    bool accept_early;              /* server */
+    struct ks_secret early_traffic; /* client_early_traffic_secret */
     struct kx_offer *offers[HS_MAX_SHARES]; /* client */
     size_t offers_len;
     struct kx_secret shared; /* between ClientHello and ServerHello on a server */
@@ -177,10 +183,17 @@ void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt);
 void psk_offer_drop_other_hashes(struct tt_conn *c); /* after a HelloRetryRequest */
 TT_MUST_USE tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello);
 TT_MUST_USE tt_rc psk_offer_selected(struct tt_conn *c); /* from ServerHello */
+TT_MUST_USE tt_rc psk_offer_both(struct tt_conn *c);     /* from ServerHello: certificate with PSK */
+bool psk_external_offered(const struct tt_conn *c, enum hash_id hash); /* one that we have */
+/* psk_accept: a PSK of the ClientHello, or none; the holder of a held one may then be asked. */
 TT_MUST_USE tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello);
+TT_MUST_USE tt_rc psk_accept_answered(struct tt_conn *c, struct tt_bytes binder);
+/* client_hello_accepted: the rest, when it is known which PSK it is, if any. */
+TT_MUST_USE tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes message);
 
 /* psk_pull.c: ask the holder of a PSK, and wait in the given state. */
-TT_MUST_USE tt_rc psk_pull_ask(struct tt_conn *c, enum tt_psk_operation operation, struct tt_bytes input);
+TT_MUST_USE tt_rc psk_pull_ask(struct tt_conn *c, const struct tt_session *held,
+                               enum tt_psk_operation operation, struct tt_bytes input);
 static inline bool hs_awaits_answer(const struct tt_conn *c)
 {
     return c->hs != NULL && (c->hs->sign.open || c->hs->pull.open);
@@ -209,8 +222,9 @@ TT_MUST_USE tt_rc client_keys_known(struct tt_conn *c);    /* after that, with t
 TT_MUST_USE tt_rc client_second_flight(struct tt_conn *c); /* after the server's Finished */
 TT_MUST_USE tt_rc client_finish(struct tt_conn *c); /* after Certificate and CertificateVerify, if any */
 TT_MUST_USE tt_rc server_retry(struct tt_conn *c);
-TT_MUST_USE tt_rc server_flight(struct tt_conn *c); /* ServerHello ... Certificate */
-TT_MUST_USE tt_rc server_finish(struct tt_conn *c); /* after CertificateVerify */
+TT_MUST_USE tt_rc server_flight(struct tt_conn *c);     /* ServerHello ... Certificate */
+TT_MUST_USE tt_rc server_keys_known(struct tt_conn *c); /* the rest, with the Handshake Secret */
+TT_MUST_USE tt_rc server_finish(struct tt_conn *c);     /* after CertificateVerify */
 TT_MUST_USE tt_rc server_connected(struct tt_conn *c);
 
 /* post_auth.c: post-handshake client authentication (section 4.7.2) */
@@ -224,7 +238,7 @@ struct hs_edge {
     enum conn_state state;
     uint8_t message;
     tt_rc (*recv)(struct tt_conn *c, struct tt_bytes message);
-    enum conn_state next[4]; /* where it may lead; CONN_STATE_COUNT = no more */
+    enum conn_state next[HS_MAX_NEXT]; /* where it may lead; CONN_STATE_COUNT = no more */
 };
 const struct hs_edge *hs_edges(size_t *ret_n);
 

@@ -111,6 +111,16 @@ static tt_rc client_hello_check(struct tt_conn *c, const struct client_hello *ch
      * (4.3.9) */
     if (psk && !ext_seen(c, EXT_PSK_KEY_EXCHANGE_MODES))
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent pre_shared_key without its modes");
+    /* RFC 8773 section 4: "MUST be accompanied by the "key_share", "psk_key_exchange_modes", and
+     * "pre_shared_key" extensions"; "If the client includes both ... and the "early_data" extension, then the
+     * server MUST terminate the connection with an "illegal_parameter" alert." */
+    if (ext_seen(c, EXT_CERT_WITH_EXTERN_PSK) && (!psk || !ext_seen(c, EXT_KEY_SHARE)))
+        return conn_refuse(
+            c, TT_ALERT_MISSING_EXTENSION,
+            "the client sent tls_cert_with_extern_psk without pre_shared_key, or without key_share");
+    if (ext_seen(c, EXT_CERT_WITH_EXTERN_PSK) && ext_seen(c, EXT_EARLY_DATA))
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                           "the client sent tls_cert_with_extern_psk with early_data");
     return TT_OK;
 }
 
@@ -142,8 +152,16 @@ static tt_rc client_hello_check_second(struct tt_conn *c, const struct client_he
     return TT_OK;
 }
 
+/* Our most wanted common suite; before that, one for which there is an external PSK. */
 static tt_rc choose_suite(struct tt_conn *c, struct tt_bytes suites)
 {
+    for (size_t i = 0; c->cfg->psks_len > 0 && i < c->cfg->suites.n; i++) {
+        const struct suite *s = suite_of(c->cfg->suites.items[i]);
+        if (list_has(suites, s->id) && psk_external_offered(c, s->hash)) {
+            c->suite = s;
+            return TT_OK;
+        }
+    }
     for (size_t i = 0; i < c->cfg->suites.n; i++)
         if (list_has(suites, c->cfg->suites.items[i])) {
             c->suite = suite_of(c->cfg->suites.items[i]);
@@ -236,8 +254,30 @@ static tt_rc client_hello_answer(struct tt_conn *c, struct tt_bytes message, str
     if (share.len == 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the second ClientHello has no share of a group of ours");
+    hs->hello_share = share;
     TT_TRY(psk_accept(c, message));
-    if (hs->psk.len == 0)
+    return hs->pull.open ? hs_set_state(c, SERVER_WAIT_PSK_BINDER) : client_hello_accepted(c, message);
+}
+
+/* RFC 8773: both, where the client offers it and we can; or only both. */
+static tt_rc choose_both(struct tt_conn *c)
+{
+    c->certificate_with_psk =
+        c->external_psk != NULL && ext_seen(c, EXT_CERT_WITH_EXTERN_PSK) && c->cfg->identities_len > 0;
+    c->resumed = c->resumed && !c->certificate_with_psk;
+    if (c->cfg->certificate_with_psk && !c->certificate_with_psk)
+        return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
+                           "the client does not want to use both a certificate and a PSK of ours");
+    return TT_OK;
+}
+
+tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes message)
+{
+    struct hs *hs = c->hs;
+    bool early = ext_seen(c, EXT_EARLY_DATA);
+    struct tt_bytes share = hs->hello_share;
+    TT_TRY(choose_both(c));
+    if (hs->psk.len == 0 || c->certificate_with_psk)
         TT_TRY(choose_identity(c));
     TT_TRY(client_hello_add(c, message));
     if (early && !hs->accept_early)
@@ -257,6 +297,11 @@ tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message)
 {
     struct hs *hs = c->hs;
     struct client_hello ch;
+    if (c->cfg->has_held_psk) { /* it has to outlive this call */
+        buf_free(&hs->hello);
+        TT_OWN(c, buf_append(&hs->hello, message.data, message.len));
+        message = buf_bytes(&hs->hello);
+    }
     if (client_hello_parse(&ch, message) != TT_OK)
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "the ClientHello is malformed");
     c->ccs_allowed = true;

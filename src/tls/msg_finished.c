@@ -35,7 +35,7 @@ tt_rc finished_recv(struct tt_conn *c, struct tt_bytes message)
                            "Finished is wrong: the two ends saw different handshakes");
     TT_OWN(c, transcript_add(&c->hs->transcript, message));
     /* Who made this Finished knows the PSK: it authenticates both sides (section 2.2). */
-    if (c->hs->psk.len > 0)
+    if (c->hs->psk.len > 0 && !c->certificate_with_psk) /* there it is the certificate that does */
         c->hs->peer_auth = PEER_PSK;
     if (c->state == SERVER_POST_WAIT_FINISHED)
         return post_auth_done(c);

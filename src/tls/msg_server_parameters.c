@@ -21,7 +21,8 @@ tt_rc encrypted_extensions_recv(struct tt_conn *c, struct tt_bytes message)
     TT_TRY(ext_parse_block(c, IN_EE, extensions));
     TT_OWN(c, transcript_add(&c->hs->transcript, message));
     TT_TRY(client_early_answer(c, ext_seen(c, EXT_EARLY_DATA)));
-    return hs_set_state(c, c->hs->psk.len > 0 ? CLIENT_WAIT_FINISHED : CLIENT_WAIT_CERT_CR);
+    return hs_set_state(c, c->hs->psk.len > 0 && !c->certificate_with_psk ? CLIENT_WAIT_FINISHED
+                                                                          : CLIENT_WAIT_CERT_CR);
 }
 
 tt_rc certificate_request_put(struct tt_conn *c)

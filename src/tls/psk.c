@@ -14,8 +14,9 @@ tt_rc psk_split(const struct crypto_lib *lib, const struct psk *psk, struct ks_s
     TT_TRY(hash_digest(lib, psk->hash, (struct tt_bytes){(const uint8_t *)"", 0}, empty_hash));
     ks_init(&ks, lib, psk->hash);
     tt_rc rc = ks_early(&ks, (struct tt_bytes){psk->key, psk->len});
+    const char *label = psk->imported ? "imp binder" : psk->external ? "ext binder" : "res binder";
     if (rc == TT_OK)
-        rc = ks_derive(&ks, KS_EARLY, psk->external ? "ext binder" : "res binder", empty_hash, &binder_key);
+        rc = ks_derive(&ks, KS_EARLY, label, empty_hash, &binder_key);
     if (rc == TT_OK)
         rc = ks_expand_label(lib, psk->hash, binder_key.data, (struct ks_label){"finished", {NULL, 0}},
                              ret_k1->data, hash_size(psk->hash));
@@ -35,6 +36,28 @@ tt_rc psk_binder(const struct crypto_lib *lib, const struct psk *psk, const uint
     tt_rc rc = hmac(lib, psk->hash, (struct tt_bytes){k1.data, hash_size(psk->hash)}, &data, 1, ret);
     mem_wipe(&k1, sizeof k1);
     mem_wipe(&k2, sizeof k2);
+    return rc;
+}
+
+/* "epskx = HKDF-Extract(0, epsk); ipskx = HKDF-Expand-Label(epskx, "derived psk", Hash(ImportedIdentity),
+ * L)", with the hash of the external PSK, which is SHA-256 unless something else was said: "it is not the
+ * hash function associated with ImportedIdentity.target_kdf". */
+tt_rc psk_import(struct psk *ret, const struct crypto_lib *lib, enum hash_id target, struct tt_bytes epsk,
+                 struct tt_bytes imported_identity)
+{
+    static const uint8_t zeros[HASH_MAX_SIZE];
+    const size_t n = hash_size(HASH_SHA256);
+    uint8_t epskx[HASH_MAX_SIZE], hash[HASH_MAX_SIZE];
+    struct psk psk = {.hash = target, .external = true, .imported = true, .len = hash_size(target)};
+    TT_TRY(hash_digest(lib, HASH_SHA256, imported_identity, hash));
+    tt_rc rc = hkdf_extract(lib, HASH_SHA256, (struct tt_bytes){zeros, n}, epsk, epskx);
+    if (rc == TT_OK)
+        rc = ks_expand_label(lib, HASH_SHA256, epskx, (struct ks_label){"derived psk", {hash, n}}, psk.key,
+                             psk.len);
+    if (rc == TT_OK)
+        *ret = psk;
+    mem_wipe(epskx, sizeof epskx);
+    mem_wipe(&psk, sizeof psk);
     return rc;
 }
 

@@ -6,6 +6,8 @@
 #include "tls/key_schedule.h"
 
 #define PSK_MAX_SIZE     64
+#define PSK_MIN_EXTERNAL 16      /* 128 bits (RFC 9257 section 6) */
+#define PSK_MAX_IMPORTED 256     /* of an external PSK that is imported */
 #define PSK_MAX_OFFERED  4       /* a client offers no more */
 #define PSK_MAX_EXAMINED 8       /* a server looks at no more */
 #define PSK_MAX_LIFETIME 604800U /* seconds: 7 days (section 4.7.1) */
@@ -13,7 +15,8 @@
 /* struct psk: a key and what its binder depends on. */
 struct psk {
     enum hash_id hash;
-    bool external; /* "ext binder", else "res binder" */
+    bool external; /* "ext binder" or "imp binder", else "res binder" */
+    bool imported; /* external, through the importer of RFC 9258 */
     bool held;     /* key is not here but with whoever answers tt_psk_request; len is that of the hash */
     uint8_t key[PSK_MAX_SIZE];
     size_t len;
@@ -26,6 +29,11 @@ TT_MUST_USE tt_rc psk_binder(const struct crypto_lib *lib, const struct psk *psk
 /* psk_split: the two constants of a PSK that its use needs (see tt_session_hold); hash_size bytes each. */
 TT_MUST_USE tt_rc psk_split(const struct crypto_lib *lib, const struct psk *psk, struct ks_secret *ret_k1,
                             struct ks_secret *ret_k2);
+
+/* psk_import: RFC 9258 section 5.1: the imported PSK for one hash, from an external one (epsk, whose own hash
+ * is SHA-256) and the serialised ImportedIdentity. */
+TT_MUST_USE tt_rc psk_import(struct psk *ret, const struct crypto_lib *lib, enum hash_id target,
+                             struct tt_bytes epsk, struct tt_bytes imported_identity);
 
 /* psk_of_ticket: HKDF-Expand-Label(resumption_secret, "resumption", ticket_nonce, Hash.length). */
 TT_MUST_USE tt_rc psk_of_ticket(struct psk *ret, const struct crypto_lib *lib, enum hash_id hash,

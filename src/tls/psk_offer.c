@@ -19,7 +19,9 @@ void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt)
         bool hash_offered = false;
         for (size_t j = 0; j < c->cfg->suites.n; j++)
             hash_offered = hash_offered || suite_of(c->cfg->suites.items[j])->hash == s->psk.hash;
-        if (!hash_offered || !session_usable(s, c->now_ms))
+        /* "All of the listed PSKs MUST be external PSKs." (RFC 8773 section 5.1) */
+        if (!hash_offered || !session_usable(s, c->now_ms) ||
+            (c->cfg->certificate_with_psk && !s->psk.external))
             continue;
         /* A held PSK goes alone: its binder is one request to its holder. */
         if (s->psk.held && hs->psks_len > 0)
@@ -72,7 +74,7 @@ tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello)
         uint8_t hash[HASH_MAX_SIZE];
         TT_OWN(c, transcript_hash_with(&hs->transcript, c->cfg->lib, psk->hash, truncated, hash));
         if (psk->held)
-            return psk_pull_ask(c, TT_PSK_BINDER, (struct tt_bytes){hash, hash_size(psk->hash)});
+            return psk_pull_ask(c, hs->psks[i], TT_PSK_BINDER, (struct tt_bytes){hash, hash_size(psk->hash)});
         TT_OWN(c, psk_binder(c->cfg->lib, psk, hash, at + 1));
         at += 1 + hash_size(psk->hash);
     }
@@ -95,6 +97,9 @@ tt_rc psk_offer_selected(struct tt_conn *c)
                            "the server chose a PSK and a suite of different hashes");
     hs->psk = s->psk;
     hs->psk_index = hs->peer.selected_psk;
+    hs->psk_session = hs->psks[hs->psk_index];
+    if (s->psk.external)
+        c->external_psk = session_ref(hs->psk_session);
     c->resumed = true;
     if (s->psk.external) {
         c->authenticated_ms = c->now_ms; /* by the PSK itself */
@@ -107,6 +112,22 @@ tt_rc psk_offer_selected(struct tt_conn *c)
         TT_OWN(c, buf_append(&c->peer_chain, chain.data, chain.len));
     for (struct reader r = reader_of(chain); rd_left(&r) > 0; c->peer_chain_len++)
         (void)rd_vec24(&r, 0);
+    return TT_OK;
+}
+
+/* "The "tls_cert_with_extern_psk" extension MUST be accompanied by the "key_share" and "pre_shared_key"
+ * extensions." (RFC 8773 section 4; key_share is demanded of every ServerHello) */
+tt_rc psk_offer_both(struct tt_conn *c)
+{
+    bool both = ext_seen(c, EXT_CERT_WITH_EXTERN_PSK);
+    if (both && c->hs->psk.len == 0)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                           "the server wants to use a certificate with a PSK, and chose no PSK");
+    if (!both && c->cfg->certificate_with_psk)
+        return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
+                           "the server does not use both its certificate and our PSK");
+    c->certificate_with_psk = both;
+    c->resumed = c->resumed && !both;
     return TT_OK;
 }
 
@@ -160,6 +181,25 @@ static bool early_data_acceptable(struct tt_conn *c, const struct ticket_state *
            apart <= AGE_TOLERANCE_MS && ticket_first_use(c->cfg->tickets, binder, t, c->now_ms);
 }
 
+static tt_rc binder_compare(struct tt_conn *c, const struct psk *psk, struct tt_bytes binder,
+                            const uint8_t *expected)
+{
+    struct hs *hs = c->hs;
+    /* "If this value is not present or does not validate, the server MUST abort the handshake."; "with an
+     * "illegal_parameter" alert" where it comes with a certificate (RFC 8773 section 5.1). */
+    if (binder.len != hash_size(psk->hash) || !mem_equal_ct(binder.data, expected, binder.len))
+        return conn_refuse(
+            c, ext_seen(c, EXT_CERT_WITH_EXTERN_PSK) ? TT_ALERT_ILLEGAL_PARAMETER : TT_ALERT_DECRYPT_ERROR,
+            "the binder of the client's PSK is wrong");
+    hs->psk = *psk;
+    c->resumed = true;
+    if (hs->psk_session != NULL) {
+        c->external_psk = session_ref(hs->psk_session);
+        c->authenticated_ms = c->now_ms;
+    }
+    return TT_OK;
+}
+
 static tt_rc binder_check(struct tt_conn *c, const struct psk *psk, struct tt_bytes hello,
                           struct tt_bytes binder)
 {
@@ -167,13 +207,21 @@ static tt_rc binder_check(struct tt_conn *c, const struct psk *psk, struct tt_by
     uint8_t hash[HASH_MAX_SIZE], expected[HASH_MAX_SIZE];
     struct tt_bytes truncated = {hello.data, hello.len - hs->peer.psk_binders.len - 2};
     TT_OWN(c, transcript_hash_with(&hs->transcript, c->cfg->lib, psk->hash, truncated, hash));
+    if (psk->held) {
+        hs->pull.binder_len = binder.len < sizeof hs->pull.binder ? binder.len : sizeof hs->pull.binder;
+        memcpy(hs->pull.binder, binder.data, hs->pull.binder_len);
+        return psk_pull_ask(c, hs->psk_session, TT_PSK_BINDER, (struct tt_bytes){hash, hash_size(psk->hash)});
+    }
     TT_OWN(c, psk_binder(c->cfg->lib, psk, hash, expected));
-    /* "If this value is not present or does not validate, the server MUST abort the handshake." */
-    if (binder.len != hash_size(psk->hash) || !mem_equal_ct(binder.data, expected, binder.len))
-        return conn_refuse(c, TT_ALERT_DECRYPT_ERROR, "the binder of the client's PSK is wrong");
-    hs->psk = *psk;
-    c->resumed = true;
-    return TT_OK;
+    return binder_compare(c, psk, binder, expected);
+}
+
+tt_rc psk_accept_answered(struct tt_conn *c, struct tt_bytes expected)
+{
+    struct hs *hs = c->hs;
+    TT_TRY(binder_compare(c, &hs->psk_session->psk, (struct tt_bytes){hs->pull.binder, hs->pull.binder_len},
+                          expected.data));
+    return client_hello_accepted(c, buf_bytes(&hs->hello));
 }
 
 static tt_rc ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint32_t age,
@@ -189,13 +237,24 @@ static tt_rc ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint
     return TT_OK;
 }
 
-static const struct psk *external_psk(const struct tt_config *cfg, struct tt_bytes identity,
-                                      enum hash_id hash)
+static struct tt_session *external_psk(const struct tt_config *cfg, struct tt_bytes identity,
+                                       enum hash_id hash)
 {
     for (size_t i = 0; i < cfg->psks_len; i++)
         if (cfg->psks[i]->psk.hash == hash && bytes_equal(buf_bytes(&cfg->psks[i]->identity), identity))
-            return &cfg->psks[i]->psk;
+            return cfg->psks[i];
     return NULL;
+}
+
+bool psk_external_offered(const struct tt_conn *c, enum hash_id hash)
+{
+    struct reader r = reader_of(c->hs->peer.psk_identities);
+    for (size_t i = 0; i < PSK_MAX_EXAMINED && rd_left(&r) > 0; i++) {
+        if (external_psk(c->cfg, rd_vec16(&r, 1), hash) != NULL)
+            return true;
+        (void)rd_u32(&r);
+    }
+    return false;
 }
 
 /* One offered identity: accepted (hs->psk is set), unknown (TT_OK, nothing set), or a wrong binder. "Servers
@@ -203,11 +262,9 @@ static const struct psk *external_psk(const struct tt_config *cfg, struct tt_byt
 static tt_rc psk_examine(struct tt_conn *c, struct tt_bytes hello, struct tt_bytes identity, uint32_t age,
                          struct tt_bytes binder)
 {
-    const struct psk *external = external_psk(c->cfg, identity, c->suite->hash);
-    if (external != NULL) {
-        c->authenticated_ms = c->now_ms;
-        return binder_check(c, external, hello, binder);
-    }
+    c->hs->psk_session = external_psk(c->cfg, identity, c->suite->hash);
+    if (c->hs->psk_session != NULL)
+        return binder_check(c, &c->hs->psk_session->psk, hello, binder);
     if (c->cfg->tickets == NULL)
         return TT_OK;
     struct buf plain = {0};
@@ -222,13 +279,35 @@ static tt_rc psk_examine(struct tt_conn *c, struct tt_bytes hello, struct tt_byt
     return rc;
 }
 
+/* "If a resumption PSK is listed along with the "tls_cert_with_extern_psk" extension, the server MUST abort
+ * the handshake with an "illegal_parameter" alert." (RFC 8773 section 5.1) */
+static tt_rc refuse_listed_tickets(struct tt_conn *c)
+{
+    struct reader r = reader_of(c->hs->peer.psk_identities);
+    for (size_t i = 0; c->cfg->tickets != NULL && i < PSK_MAX_EXAMINED && rd_left(&r) > 0; i++) {
+        struct buf plain = {0};
+        struct ticket_state t;
+        tt_rc rc = ticket_open(c->cfg->tickets, c->cfg->lib, rd_vec16(&r, 1), &plain, &t);
+        (void)rd_u32(&r);
+        buf_free(&plain);
+        mem_wipe(&t, sizeof t);
+        if (rc == TT_OK)
+            return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                               "the client lists a ticket for use with a certificate");
+    }
+    return TT_OK;
+}
+
 tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello)
 {
     struct hs *hs = c->hs;
     if (!ext_seen(c, EXT_PRE_SHARED_KEY) || !c->peer_can_resume)
         return TT_OK;
+    if (ext_seen(c, EXT_CERT_WITH_EXTERN_PSK))
+        TT_TRY(refuse_listed_tickets(c));
     struct reader identities = reader_of(hs->peer.psk_identities), binders = reader_of(hs->peer.psk_binders);
-    for (size_t i = 0; i < PSK_MAX_EXAMINED && rd_left(&identities) > 0 && hs->psk.len == 0; i++) {
+    for (size_t i = 0; i < PSK_MAX_EXAMINED && rd_left(&identities) > 0 && hs->psk.len == 0 && !hs->pull.open;
+         i++) {
         struct tt_bytes identity = rd_vec16(&identities, 1);
         uint32_t age = rd_u32(&identities);
         struct tt_bytes binder = rd_vec8(&binders, 32);

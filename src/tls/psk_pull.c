@@ -6,7 +6,8 @@
 
 #include "tls/hs.h"
 
-tt_rc psk_pull_ask(struct tt_conn *c, enum tt_psk_operation operation, struct tt_bytes input)
+tt_rc psk_pull_ask(struct tt_conn *c, const struct tt_session *held, enum tt_psk_operation operation,
+                   struct tt_bytes input)
 {
     struct psk_pull *p = &c->hs->pull;
     if (p->open || input.len == 0 || input.len > sizeof p->input)
@@ -14,7 +15,7 @@ tt_rc psk_pull_ask(struct tt_conn *c, enum tt_psk_operation operation, struct tt
     memcpy(p->input, input.data, input.len);
     p->input_len = input.len;
     p->operation = operation;
-    p->key = c->hs->psks[c->hs->psk_index]->held_key;
+    p->key = held->held_key;
     p->id = atomic_fetch_add_explicit(&c->cfg->next_sign_id, 1, memory_order_relaxed);
     p->open = true;
     return TT_OK;
@@ -42,8 +43,10 @@ static tt_rc pull_answered(struct tt_conn *c, struct tt_bytes output)
         memcpy(buf_front(&hs->flight) + buf_size(&hs->flight) - output.len, output.data, output.len);
         return client_hello_sent(c);
     }
+    if (c->state == SERVER_WAIT_PSK_BINDER)
+        return psk_accept_answered(c, output);
     TT_OWN(c, hs_agree_given(c, output));
-    return client_keys_known(c);
+    return c->cfg->role == TT_CLIENT ? client_keys_known(c) : server_keys_known(c);
 }
 
 tt_rc tt_conn_psk_complete(struct tt_conn *c, uint64_t id, struct tt_bytes output)

@@ -21,12 +21,30 @@ tt_rc server_retry(struct tt_conn *c)
 static tt_rc server_keys(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
-    TT_OWN(c, hs_agree(c, (struct tt_bytes){hs->response->secret.data, hs->response->secret.len}));
-    mem_free(hs->response);
-    hs->response = NULL;
+    struct tt_bytes shared = {hs->response->secret.data, hs->response->secret.len};
+    if (hs->psk.held) {
+        TT_TRY(conn_check_boundary(c));
+        TT_TRY(psk_pull_ask(c, hs->psk_session, TT_PSK_HANDSHAKE_SECRET, shared));
+        TT_TRY(hs_set_state(c, SERVER_WAIT_PSK_SECRET));
+    } else {
+        TT_OWN(c, hs_agree(c, shared));
+    }
+    mem_free(TT_TAKE(hs->response));
+    return hs->psk.held ? TT_OK : server_keys_known(c);
+}
+
+tt_rc server_keys_known(struct tt_conn *c)
+{
+    struct hs *hs = c->hs;
     TT_TRY(conn_set_read_secret(c, hs->accept_early ? &hs->early_traffic : &hs->client_hs));
     TT_OWN(c, conn_set_write_secret(c, &hs->server_hs));
-    return TT_OK;
+    TT_TRY(encrypted_extensions_put(c));
+    if (hs->psk.len > 0 && !c->certificate_with_psk)
+        return server_finish(c);
+    if (c->cfg->client_auth != TT_CLIENT_AUTH_NONE)
+        TT_TRY(certificate_request_put(c));
+    TT_TRY(certificate_put(c));
+    return hs_ask_signature(c, SERVER_WAIT_SIGN);
 }
 
 /* The early secrets depend on ClientHello alone, so they are made before ServerHello is in the transcript. */
@@ -50,14 +68,7 @@ tt_rc server_flight(struct tt_conn *c)
     /* Appendix E.4: "after its first handshake message. This may either be after a ServerHello or a
      * HelloRetryRequest." */
     TT_TRY(conn_send_ccs(c));
-    TT_TRY(server_keys(c));
-    TT_TRY(encrypted_extensions_put(c));
-    if (c->hs->psk.len > 0)
-        return server_finish(c);
-    if (c->cfg->client_auth != TT_CLIENT_AUTH_NONE)
-        TT_TRY(certificate_request_put(c));
-    TT_TRY(certificate_put(c));
-    return hs_ask_signature(c, SERVER_WAIT_SIGN);
+    return server_keys(c);
 }
 
 tt_rc server_finish(struct tt_conn *c)
@@ -81,7 +92,8 @@ tt_rc server_connected(struct tt_conn *c)
     if (!c->resumed)
         c->authenticated_ms = c->now_ms;
     TT_TRY(hs_connected(c, SERVER_CONNECTED));
-    bool tickets = c->cfg->tickets != NULL && c->peer_can_resume;
+    /* A ticket would not tell which external PSK it came from. */
+    bool tickets = c->cfg->tickets != NULL && c->peer_can_resume && c->external_psk == NULL;
     for (unsigned i = 0; tickets && i < c->cfg->tickets_count; i++)
         TT_OWN(c, new_session_ticket_put(c));
     return TT_OK;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "wire/iana.h"
 #include "wire/reader.h"
 #include "wire/writer.h"
 
@@ -62,8 +63,9 @@ tt_rc tt_session_new_external(struct tt_session **ret, struct tt_bytes identity,
     if (identity.len < 1 || identity.len > 1024)
         return error_set(err, TT_ERR_USAGE, "a PSK identity has 1 to 1,024 bytes");
     /* RFC 9257 section 6: at least 128 bits of entropy. */
-    if (key.len < 16 || key.len > PSK_MAX_SIZE)
-        return error_set(err, TT_ERR_USAGE, "an external PSK has 16 to %d bytes", PSK_MAX_SIZE);
+    if (key.len < PSK_MIN_EXTERNAL || key.len > PSK_MAX_SIZE)
+        return error_set(err, TT_ERR_USAGE, "an external PSK has %d to %d bytes", PSK_MIN_EXTERNAL,
+                         PSK_MAX_SIZE);
     TT_AUTO(tt_session_free_auto) struct tt_session *s = NULL;
     if (session_alloc(&s) != TT_OK || buf_append(&s->identity, identity.data, identity.len) != TT_OK)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
@@ -74,12 +76,56 @@ tt_rc tt_session_new_external(struct tt_session **ret, struct tt_bytes identity,
     return TT_OK;
 }
 
+/* struct { opaque external_identity<1...2^16-1>; opaque context<0..2^16-1>; uint16 target_protocol; uint16
+ * target_kdf; } ImportedIdentity; */
+static tt_rc imported_identity_put(struct buf *to, const struct tt_psk_import *what)
+{
+    enum {
+        HKDF_SHA256 = 1,
+        HKDF_SHA384 = 2
+    };
+    struct writer w = writer_to(to);
+    wr_vec16(&w, what->identity);
+    wr_vec16(&w, what->context);
+    wr_u16(&w, TLS_VERSION_1_3);
+    wr_u16(&w, what->sha384 ? HKDF_SHA384 : HKDF_SHA256);
+    return wr_status(&w);
+}
+
+static tt_rc session_import_psk(struct tt_session *s, const struct tt_psk_import *what)
+{
+    TT_AUTO(crypto_lib_free_auto) struct crypto_lib *lib = NULL;
+    TT_TRY(imported_identity_put(&s->identity, what));
+    TT_TRY(crypto_lib_new(&lib, NULL));
+    return psk_import(&s->psk, lib, what->sha384 ? HASH_SHA384 : HASH_SHA256, what->key,
+                      buf_bytes(&s->identity));
+}
+
+tt_rc tt_session_new_imported(struct tt_session **ret, const struct tt_psk_import *what, struct tt_error *err)
+{
+    if (what->identity.len < 1 || what->identity.len > 1024 || what->context.len > 1024)
+        return error_set(err, TT_ERR_USAGE,
+                         "the identity of a PSK has 1 to 1,024 bytes, its context has at most 1,024");
+    if (what->key.len < PSK_MIN_EXTERNAL || what->key.len > PSK_MAX_IMPORTED)
+        return error_set(err, TT_ERR_USAGE, "an external PSK has %d to %d bytes", PSK_MIN_EXTERNAL,
+                         PSK_MAX_IMPORTED);
+    TT_AUTO(tt_session_free_auto) struct tt_session *s = NULL;
+    tt_rc rc = session_alloc(&s);
+    if (rc == TT_OK)
+        rc = session_import_psk(s, what);
+    if (rc != TT_OK)
+        return error_set(err, rc, "out of memory");
+    s->suite = what->sha384 ? TT_SUITE_AES_256_GCM_SHA384 : TT_SUITE_AES_128_GCM_SHA256;
+    *ret = TT_TAKE(s);
+    return TT_OK;
+}
+
 tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_len)
 {
     struct buf out = {0};
     struct writer w = writer_to(&out);
     wr_u8(&w, SESSION_FORMAT);
-    wr_u8(&w, (uint8_t)(s->psk.external ? 1 : 0) | (s->psk.held ? 2 : 0));
+    wr_u8(&w, (uint8_t)((s->psk.external ? 1 : 0) | (s->psk.held ? 2 : 0) | (s->psk.imported ? 4 : 0)));
     wr_u16(&w, s->suite);
     wr_u8(&w, (uint8_t)s->psk.hash);
     wr_vec8(&w, (struct tt_bytes){s->psk.key, s->psk.held ? 0 : s->psk.len});
@@ -117,6 +163,7 @@ tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes)
     uint8_t kind = rd_u8(&r);
     s->psk.external = (kind & 1) != 0;
     s->psk.held = (kind & 2) != 0;
+    s->psk.imported = (kind & 4) != 0;
     s->suite = rd_u16(&r);
     s->psk.hash = rd_u8(&r);
     struct tt_bytes key = rd_vec8(&r, s->psk.held ? 0 : 16);
@@ -162,8 +209,11 @@ static tt_rc session_without_psk(struct tt_session **ret, const struct tt_sessio
 {
     TT_AUTO(tt_session_free_auto) struct tt_session *copy = NULL;
     TT_TRY(session_alloc(&copy));
-    copy->psk = (struct psk){
-        .hash = s->psk.hash, .external = s->psk.external, .held = true, .len = hash_size(s->psk.hash)};
+    copy->psk = (struct psk){.hash = s->psk.hash,
+                             .external = s->psk.external,
+                             .imported = s->psk.imported,
+                             .held = true,
+                             .len = hash_size(s->psk.hash)};
     copy->held_key = key;
     copy->suite = s->suite;
     copy->age_add = s->age_add;
@@ -207,6 +257,7 @@ void tt_session_info(const struct tt_session *s, struct tt_session_info *ret)
 {
     *ret = (struct tt_session_info){.external = s->psk.external,
                                     .held = s->psk.held,
+                                    .imported = s->psk.imported,
                                     .suite = s->suite,
                                     .received_ms = s->received_ms,
                                     .lifetime = s->lifetime,
