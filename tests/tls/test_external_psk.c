@@ -21,8 +21,8 @@ static struct tt_bytes text(const char *s)
 static struct tt_bytes epsk(void)
 {
     static uint8_t key[32];
-    for (uint8_t i = 0; i < sizeof key; i++)
-        key[i] = i;
+    for (size_t i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)i;
     return (struct tt_bytes){key, sizeof key};
 }
 
