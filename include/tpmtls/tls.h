@@ -287,7 +287,8 @@ TT_API TT_MUST_USE tt_rc tt_config_set_tickets(struct tt_config *cfg, struct tt_
                                                unsigned count, uint32_t lifetime, struct tt_bytes scope);
 /* Server: an external PSK that is accepted; may be called up to 16 times. Takes a reference. A client that
  * has it needs no certificate (but see tt_config_require_certificate_with_psk); which one a client used is
- * told by tt_conn_info.psk_identity. No tickets are issued on such a connection: they would not tell. */
+ * told by tt_conn_info.psk_identity, also when it comes back with a ticket. A ticket is worth nothing once
+ * its PSK is not among these any more. */
 TT_API TT_MUST_USE tt_rc tt_config_add_psk(struct tt_config *cfg, struct tt_session *psk);
 /* Certificate and external PSK together (RFC 8773): the certificates authenticate, the PSK goes into the key
  * schedule and keeps what is said now secret from whoever breaks the key exchange later. A server that has an

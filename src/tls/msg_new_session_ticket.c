@@ -23,6 +23,8 @@ static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struc
                                  .scope = {c->cfg->fingerprint, sizeof c->cfg->fingerprint},
                                  .peer_chain = chain,
                                  .peer_chain_len = c->peer_chain_len};
+    if (c->external_psk != NULL)
+        ret->external_identity = buf_bytes(&c->external_psk->identity);
     for (size_t i = 0; i < sizeof age_add; i++)
         ret->age_add = ret->age_add << 8 | age_add[i];
     return psk_of_ticket(&ret->psk, c->cfg->lib, c->suite->hash, &c->resumption_secret, nonce);

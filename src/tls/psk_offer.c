@@ -138,6 +138,15 @@ static bool bytes_equal(struct tt_bytes a, struct tt_bytes b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+static struct tt_session *external_psk(const struct tt_config *cfg, struct tt_bytes identity,
+                                       enum hash_id hash)
+{
+    for (size_t i = 0; i < cfg->psks_len; i++)
+        if (cfg->psks[i]->psk.hash == hash && bytes_equal(buf_bytes(&cfg->psks[i]->identity), identity))
+            return cfg->psks[i];
+    return NULL;
+}
+
 /* May this ticket stand for the handshake it came from: same scope, same names, and nothing has run out
  * since. */
 static bool ticket_in_scope(const struct tt_conn *c, const struct ticket_state *t)
@@ -149,7 +158,9 @@ static bool ticket_in_scope(const struct tt_conn *c, const struct ticket_state *
            bytes_equal(t->scope, (struct tt_bytes){cfg->fingerprint, sizeof cfg->fingerprint}) &&
            bytes_equal(t->server_name, buf_bytes(&c->server_name)) &&
            bytes_equal(t->alpn, buf_bytes(&c->alpn)) &&
-           (cfg->client_auth != TT_CLIENT_AUTH_REQUIRE || t->peer_chain_len > 0);
+           (cfg->client_auth != TT_CLIENT_AUTH_REQUIRE || t->peer_chain_len > 0 ||
+            t->external_identity.len > 0) &&
+           (t->external_identity.len == 0 || external_psk(cfg, t->external_identity, t->psk.hash) != NULL);
 }
 
 /* A CRL may have come since the full handshake: then the client's chain is judged again. */
@@ -229,21 +240,14 @@ static tt_rc ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint
 {
     c->authenticated_ms = t->authenticated_ms;
     c->peer_not_after = t->peer_not_after;
+    if (t->external_identity.len > 0) /* still known: ticket_in_scope looked */
+        c->external_psk = session_ref(external_psk(c->cfg, t->external_identity, t->psk.hash));
     if (t->peer_chain.len > 0)
         TT_OWN(c, buf_append(&c->peer_chain, t->peer_chain.data, t->peer_chain.len));
     c->peer_chain_len = t->peer_chain_len;
     c->ticket_age_skew_ms = (int64_t)(uint32_t)(age - t->age_add) - (c->now_ms - t->issued_ms);
     c->hs->accept_early = early_data_acceptable(c, t, binder);
     return TT_OK;
-}
-
-static struct tt_session *external_psk(const struct tt_config *cfg, struct tt_bytes identity,
-                                       enum hash_id hash)
-{
-    for (size_t i = 0; i < cfg->psks_len; i++)
-        if (cfg->psks[i]->psk.hash == hash && bytes_equal(buf_bytes(&cfg->psks[i]->identity), identity))
-            return cfg->psks[i];
-    return NULL;
 }
 
 bool psk_external_offered(const struct tt_conn *c, enum hash_id hash)

@@ -92,8 +92,8 @@ tt_rc server_connected(struct tt_conn *c)
     if (!c->resumed)
         c->authenticated_ms = c->now_ms;
     TT_TRY(hs_connected(c, SERVER_CONNECTED));
-    /* A ticket would not tell which external PSK it came from. */
-    bool tickets = c->cfg->tickets != NULL && c->peer_can_resume && c->external_psk == NULL;
+    /* A ticket could not stand for both. */
+    bool tickets = c->cfg->tickets != NULL && c->peer_can_resume && !c->certificate_with_psk;
     for (unsigned i = 0; tickets && i < c->cfg->tickets_count; i++)
         TT_OWN(c, new_session_ticket_put(c));
     return TT_OK;

@@ -6,7 +6,7 @@
 
 #include "base/lock.h"
 
-#define TICKET_FORMAT    2
+#define TICKET_FORMAT    3
 #define TICKET_NAME_SIZE 16
 #define TICKET_OVERHEAD  (TICKET_NAME_SIZE + AEAD_NONCE_SIZE + AEAD_TAG_SIZE)
 #define STRIKE_SLOTS     4096
@@ -114,6 +114,7 @@ static tt_rc ticket_write(const struct tt_tickets *t, const struct ticket_state 
     wr_vec8(&w, s->scope);
     wr_u8(&w, (uint8_t)s->peer_chain_len);
     wr_vec16(&w, s->peer_chain);
+    wr_vec16(&w, s->external_identity);
     return wr_status(&w);
 }
 
@@ -137,6 +138,7 @@ static tt_rc ticket_read(struct tt_bytes plain, struct ticket_state *ret)
     s.scope = rd_vec8(&r, 0);
     s.peer_chain_len = rd_u8(&r);
     s.peer_chain = rd_vec16(&r, 0);
+    s.external_identity = rd_vec16(&r, 0);
     const struct suite *suite = suite_of(s.suite);
     if (rd_done(&r) != TT_OK || suite == NULL || key.len != hash_size(suite->hash))
         return TT_ERR_NOT_FOUND;

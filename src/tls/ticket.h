@@ -20,6 +20,7 @@ struct ticket_state {
     int64_t peer_not_after; /* seconds; INT64_MAX without a client certificate */
     struct psk psk;
     struct tt_bytes server_name, alpn, scope, peer_chain; /* views */
+    struct tt_bytes external_identity; /* of the external PSK that it all began with, or empty; a view */
     size_t peer_chain_len;
 };
 

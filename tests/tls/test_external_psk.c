@@ -365,20 +365,37 @@ static void test_a_holder_that_fails(void **state)
     end_run(&p, &e);
 }
 
-/* A ticket would not tell which PSK it came from. */
-static void test_no_tickets(void **state)
+/* A ticket tells which PSK it came from, and is worth nothing where that is no longer known. */
+static void test_tickets(void **state)
 {
     (void)state;
     static const struct tt_ticket_key key = {.name = {1}, .key = {2}};
     struct ends e = {.client = {plain_psk("d", false)}, .server = {plain_psk("d", false)}};
-    struct pump p = {.tickets_count = 2};
-    assert_int_equal(tt_tickets_new(&p.tickets, TEST_NOW * 1000, NULL), TT_OK);
-    assert_int_equal(tt_tickets_set_keys(p.tickets, &key, 1), TT_OK);
-    struct tt_tickets *tickets = p.tickets;
+    struct pump p = {.tickets_count = 2, .client_auth = TT_CLIENT_AUTH_REQUIRE};
+    struct tt_tickets *tickets = NULL;
+    assert_int_equal(tt_tickets_new(&tickets, TEST_NOW * 1000, NULL), TT_OK);
+    assert_int_equal(tt_tickets_set_keys(tickets, &key, 1), TT_OK);
+    p.tickets = tickets;
     run(&p, &e);
     assert_psk(&p, e.client[0], false);
-    assert_null(tt_conn_take_session(p.client));
+    struct tt_session *ticket = tt_conn_take_session(p.client), *psk = in_use[0];
+    assert_non_null(ticket);
+    in_use[0] = ticket;
+    open_again(&p);
+    finish(&p);
+    struct tt_conn_info info;
+    tt_conn_info(p.server, &info);
+    assert_true(tt_conn_is_connected(p.server) && info.resumed);
+    assert_int_equal(info.psk_identity.len, 1);
+    assert_int_equal(info.psk_identity.data[0], 'd');
+    p.server_cfg->psks_len = 0; /* as in a configuration without it */
+    open_again(&p);
+    finish(&p);
+    assert_int_equal(tt_conn_error(p.server)->alert_sent, TT_ALERT_CERTIFICATE_REQUIRED);
+    p.server_cfg->psks_len = 1;
+    in_use[0] = psk;
     end_run(&p, &e);
+    tt_session_free(ticket);
     tt_tickets_free(tickets);
 }
 
@@ -396,6 +413,7 @@ static void test_certificate_with_psk(void **state)
         run(&p, &e);
         assert_psk(&p, e.client[0], true);
         assert_int_equal(tt_conn_peer_certificate(p.server, 0).len, p.client_key->cert_len);
+        assert_null(tt_conn_take_session(p.client)); /* a ticket could not stand for both */
         end_run(&p, &e);
     }
 }
@@ -524,7 +542,7 @@ int main(void)
         cmocka_unit_test(test_imported_and_plain_do_not_mix),
         cmocka_unit_test(test_held_at_either_end),
         cmocka_unit_test(test_a_holder_that_fails),
-        cmocka_unit_test(test_no_tickets),
+        cmocka_unit_test(test_tickets),
         cmocka_unit_test(test_certificate_with_psk),
         cmocka_unit_test(test_both_or_nothing),
         cmocka_unit_test(test_a_wrong_binder_beside_certificates),
