@@ -223,8 +223,9 @@ TT_API TT_MUST_USE tt_rc tt_session_new_external(struct tt_session **ret, struct
 struct tt_psk_import {
     struct tt_bytes identity; /* external_identity, 1 .. 1,024 bytes */
     struct tt_bytes context;  /* what it was agreed on for, such as both ends' names; at most 1,024 bytes */
-    struct tt_bytes key;      /* epsk, 16 .. 256 bytes of full entropy; its hash is SHA-256 */
+    struct tt_bytes key;      /* epsk, 16 .. 256 bytes of full entropy */
     bool sha384;              /* target_kdf HKDF_SHA384; else HKDF_SHA256 */
+    bool key_sha384;          /* the hash that belongs to epsk is SHA-384; else SHA-256 */
 };
 /* tt_session_new_imported: the imported PSK; both ends must import, with the same identity and context. `key`
  * must be used for nothing else (section 4) and is best forgotten afterwards. */

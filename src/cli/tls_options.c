@@ -109,9 +109,9 @@ struct choice {
 };
 
 static const struct choice groups[] = {
-    {TT_GROUP_X25519, "X25519"},      {TT_GROUP_SECP256R1, "P-256"}, {TT_GROUP_SECP384R1, "P-384"},
-    {TT_GROUP_SECP521R1, "P-521"},    {TT_GROUP_X448, "X448"},       {TT_GROUP_X25519MLKEM768, ""},
-    {TT_GROUP_SECP256R1MLKEM768, ""},
+    {TT_GROUP_X25519, "X25519"},      {TT_GROUP_SECP256R1, "P-256"},     {TT_GROUP_SECP384R1, "P-384"},
+    {TT_GROUP_SECP521R1, "P-521"},    {TT_GROUP_X448, "X448"},           {TT_GROUP_X25519MLKEM768, ""},
+    {TT_GROUP_SECP256R1MLKEM768, ""}, {TT_GROUP_SECP384R1MLKEM1024, ""}, {TT_GROUP_MLKEM1024, ""},
 };
 static const struct choice suites[] = {
     {TT_SUITE_AES_128_GCM_SHA256, "AES128-GCM"},

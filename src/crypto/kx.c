@@ -1,5 +1,6 @@
-/* crypto/kx.c: X25519, X448, the NIST curves, and ML-KEM-768 joined with one of them. Layer: crypto.
- * RFC 9846 section 7.4.2, RFC 7748, SP 800-56A, FIPS 203; the hybrids: draft-ietf-tls-ecdhe-mlkem.
+/* crypto/kx.c: X25519, X448, the NIST curves, ML-KEM joined with one of them, and ML-KEM-1024 alone.
+ * Layer: crypto. RFC 9846 section 7.4.2, RFC 7748, SP 800-56A, FIPS 203; the hybrids:
+ * draft-ietf-tls-ecdhe-mlkem, ML-KEM alone (which CNSA 2.0 asks for): draft-ietf-tls-mlkem.
  *
  * A group is one or two parts; shares and secrets of the parts stand one behind the other, in the order of
  * the table. */
@@ -35,6 +36,7 @@ static const struct kx_part p256 = {PART_EC, NULL, CURVE_P256, 65, 65, 32};
 static const struct kx_part p384 = {PART_EC, NULL, CURVE_P384, 97, 97, 48};
 static const struct kx_part p521 = {PART_EC, NULL, CURVE_P521, 133, 133, 66};
 static const struct kx_part mlkem768 = {PART_KEM, "ML-KEM-768", CURVE_COUNT, 1184, 1088, 64};
+static const struct kx_part mlkem1024 = {PART_KEM, "ML-KEM-1024", CURVE_COUNT, 1568, 1568, 64};
 
 #define KX_PARTS 2
 
@@ -51,6 +53,8 @@ static const struct kx_group groups[] = {
     {TT_GROUP_X448, {&x448, NULL}},
     {TT_GROUP_X25519MLKEM768, {&mlkem768, &x25519}},
     {TT_GROUP_SECP256R1MLKEM768, {&p256, &mlkem768}},
+    {TT_GROUP_SECP384R1MLKEM1024, {&p384, &mlkem1024}},
+    {TT_GROUP_MLKEM1024, {&mlkem1024, NULL}},
 };
 
 struct kx_offer {
@@ -63,7 +67,7 @@ struct kx_offer {
 static bool part_available(const struct crypto_lib *lib, const struct kx_part *p)
 {
     return p == NULL || p->kind == PART_EC || (p == &x25519 && lib->has_x25519) ||
-           (p == &x448 && lib->has_x448) || (p == &mlkem768 && lib->has_mlkem768);
+           (p == &x448 && lib->has_x448) || (p->kind == PART_KEM && lib->has_mlkem);
 }
 
 static const struct kx_group *group_of(const struct crypto_lib *lib, uint16_t group)
@@ -78,7 +82,8 @@ static const struct kx_group *group_of(const struct crypto_lib *lib, uint16_t gr
 
 bool kx_is_hybrid(uint16_t group)
 {
-    return group == TT_GROUP_X25519MLKEM768 || group == TT_GROUP_SECP256R1MLKEM768;
+    return group == TT_GROUP_X25519MLKEM768 || group == TT_GROUP_SECP256R1MLKEM768 ||
+           group == TT_GROUP_SECP384R1MLKEM1024;
 }
 
 bool kx_available(const struct crypto_lib *lib, uint16_t group)

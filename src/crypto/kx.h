@@ -9,7 +9,7 @@
 #include "crypto/lib.h"
 #include "tpmtls/tls.h"
 
-#define KX_MAX_SHARE  1280
+#define KX_MAX_SHARE  1665 /* SecP384r1MLKEM1024 */
 #define KX_MAX_SECRET 96
 
 struct kx_random {

@@ -60,7 +60,7 @@ static bool lib_fetch(struct crypto_lib *lib)
     lib->has_x448 = lib_has_keytype("X448");
     lib->has_ed25519 = lib_has_keytype("ED25519");
     lib->has_ed448 = lib_has_keytype("ED448");
-    lib->has_mlkem768 = lib_has_keytype("ML-KEM-768"); /* libcrypto >= 3.5 */
+    lib->has_mlkem = lib_has_keytype("ML-KEM-768") && lib_has_keytype("ML-KEM-1024"); /* libcrypto >= 3.5 */
     static const char *const mldsa[] = {"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"};
     for (size_t i = 0; i < TT_COUNT(mldsa); i++)
         lib->has_mldsa[i] = lib_has_keytype(mldsa[i]);

@@ -131,7 +131,9 @@ tt_rc tt_config_set_suites(struct tt_config *cfg, const uint16_t *suites, size_t
         if (s == NULL || !aead_available(cfg->lib, s->aead))
             return TT_ERR_UNSUPPORTED;
     }
-    return list_set(cfg, &cfg->suites, suites, n);
+    TT_TRY(list_set(cfg, &cfg->suites, suites, n));
+    cfg->suites_are_chosen = true;
+    return TT_OK;
 }
 
 tt_rc tt_config_set_groups(struct tt_config *cfg, const uint16_t *groups, size_t n)

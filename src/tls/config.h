@@ -39,6 +39,7 @@ struct tt_config {
     enum tt_role role;
     struct crypto_lib *lib;
     struct kx_random random;
+    bool suites_are_chosen; /* by the application; else the default list, whose order is a proposal */
     struct u16_list suites, groups, key_shares, verify_schemes;
     struct u16_list delegated_schemes; /* empty: no delegated credential is accepted */
     uint8_t *alpn; /* ProtocolName list as on the wire (RFC 7301), without its outer length */

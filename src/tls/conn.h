@@ -43,7 +43,7 @@ enum conn_state {
 const char *conn_state_name(enum conn_state s);
 
 #define CONN_MAX_SESSIONS     8
-#define MAX_PEER_CERTIFICATES 16
+#define MAX_PEER_CERTIFICATES 64 /* the limit for messages is most often met before */
 
 struct hs; /* the handshake's own memory, hs.h; NULL once connected, but for an open post-handshake request */
 

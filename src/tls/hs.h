@@ -31,6 +31,13 @@ struct peer_hello {
     uint64_t seen; /* bit i: extension i of the table was in the last block */
 };
 
+/* What a ClientHello offers of PSKs that are ours. */
+enum psk_offered {
+    PSK_OFFERED_NONE,
+    PSK_OFFERED_TICKET,
+    PSK_OFFERED_EXTERNAL
+};
+
 struct sign_state {
     uint64_t id;
     bool open;
@@ -86,9 +93,10 @@ struct hs {
     size_t offers_len;
     struct kx_secret shared; /* between ClientHello and ServerHello on a server */
     struct kx_response *response;
-    uint16_t retry_group;          /* HelloRetryRequest: the group asked for, or 0 */
-    struct buf cookie;             /* HelloRetryRequest: the cookie to echo, or the one we sent */
-    uint8_t hello_fingerprint[32]; /* server: what a second ClientHello must not change */
+    uint16_t retry_group;              /* HelloRetryRequest: the group asked for, or 0 */
+    struct buf cookie;                 /* HelloRetryRequest: the cookie to echo, or the one we sent */
+    uint8_t hello_fingerprint[32];     /* server: what a second ClientHello must not change */
+    enum psk_offered psk_before_retry; /* server: by the first ClientHello */
 
     enum peer_auth peer_auth;
     struct pubkey *peer_key;
@@ -187,6 +195,7 @@ TT_MUST_USE tt_rc psk_offer_both(struct tt_conn *c);     /* from ServerHello: ce
 bool psk_external_offered(const struct tt_conn *c, enum hash_id hash); /* one that we have */
 /* psk_accept: a PSK of the ClientHello, or none; the holder of a held one may then be asked. */
 TT_MUST_USE tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello);
+enum psk_offered psk_offered(const struct tt_conn *c);
 TT_MUST_USE tt_rc psk_accept_answered(struct tt_conn *c, struct tt_bytes binder);
 /* client_hello_accepted: the rest, when it is known which PSK it is, if any. */
 TT_MUST_USE tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes message);

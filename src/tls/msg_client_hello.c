@@ -134,6 +134,13 @@ static tt_rc client_hello_check_second(struct tt_conn *c, const struct client_he
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the second ClientHello changed what it must not");
     if (ext_seen(c, EXT_EARLY_DATA))
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "early_data stands in the second ClientHello");
+    /* "Updating the "pre_shared_key" extension if present by recomputing the "obfuscated_ticket_age" and
+     * binder values and (optionally) removing any PSKs which are incompatible with the server's indicated
+     * cipher suite": one that fits the suite stays. (A ticket may have run out in between.) */
+    if (hs->psk_before_retry != PSK_OFFERED_NONE && !ext_seen(c, EXT_PRE_SHARED_KEY))
+        return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the second ClientHello has lost its PSK");
+    if (hs->psk_before_retry == PSK_OFFERED_EXTERNAL && psk_offered(c) != PSK_OFFERED_EXTERNAL)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the second ClientHello has another PSK");
     struct tt_bytes sent = buf_bytes(&hs->cookie);
     if (sent.len > 0 && !ext_seen(c, EXT_COOKIE))
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the second ClientHello carries no cookie");
@@ -152,6 +159,18 @@ static tt_rc client_hello_check_second(struct tt_conn *c, const struct client_he
     return TT_OK;
 }
 
+/* A client that puts ChaCha20 first has no AES in its hardware; it counts more than our default order. */
+static bool wants_chacha20(const struct tt_conn *c, struct tt_bytes suites)
+{
+    struct reader r = reader_of(suites);
+    uint16_t first = 0;
+    while (first == 0 && rd_left(&r) > 0) {
+        uint16_t suite = rd_u16(&r);
+        first = u16_list_has(&c->cfg->suites, suite) ? suite : 0;
+    }
+    return !c->cfg->suites_are_chosen && first == TT_SUITE_CHACHA20_POLY1305_SHA256;
+}
+
 /* Our most wanted common suite; before that, one for which there is an external PSK. */
 static tt_rc choose_suite(struct tt_conn *c, struct tt_bytes suites)
 {
@@ -161,6 +180,10 @@ static tt_rc choose_suite(struct tt_conn *c, struct tt_bytes suites)
             c->suite = s;
             return TT_OK;
         }
+    }
+    if (wants_chacha20(c, suites)) {
+        c->suite = suite_of(TT_SUITE_CHACHA20_POLY1305_SHA256);
+        return TT_OK;
     }
     for (size_t i = 0; i < c->cfg->suites.n; i++)
         if (list_has(suites, c->cfg->suites.items[i])) {
@@ -246,6 +269,7 @@ static tt_rc client_hello_answer(struct tt_conn *c, struct tt_bytes message, str
     bool second = c->state == SERVER_WAIT_CH2, early = ext_seen(c, EXT_EARLY_DATA);
     if (!second && (share.len == 0 || c->cfg->force_retry)) {
         hs->retry_group = share.len == 0 ? c->group : 0;
+        hs->psk_before_retry = psk_offered(c);
         TT_TRY(client_hello_add(c, message));
         if (early)
             early_data_reject(c);

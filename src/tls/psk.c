@@ -42,17 +42,17 @@ tt_rc psk_binder(const struct crypto_lib *lib, const struct psk *psk, const uint
 /* "epskx = HKDF-Extract(0, epsk); ipskx = HKDF-Expand-Label(epskx, "derived psk", Hash(ImportedIdentity),
  * L)", with the hash of the external PSK, which is SHA-256 unless something else was said: "it is not the
  * hash function associated with ImportedIdentity.target_kdf". */
-tt_rc psk_import(struct psk *ret, const struct crypto_lib *lib, enum hash_id target, struct tt_bytes epsk,
-                 struct tt_bytes imported_identity)
+tt_rc psk_import(struct psk *ret, const struct crypto_lib *lib, const struct psk_import *from)
 {
     static const uint8_t zeros[HASH_MAX_SIZE];
-    const size_t n = hash_size(HASH_SHA256);
+    const size_t n = hash_size(from->hash);
     uint8_t epskx[HASH_MAX_SIZE], hash[HASH_MAX_SIZE];
-    struct psk psk = {.hash = target, .external = true, .imported = true, .len = hash_size(target)};
-    TT_TRY(hash_digest(lib, HASH_SHA256, imported_identity, hash));
-    tt_rc rc = hkdf_extract(lib, HASH_SHA256, (struct tt_bytes){zeros, n}, epsk, epskx);
+    struct psk psk = {
+        .hash = from->target, .external = true, .imported = true, .len = hash_size(from->target)};
+    TT_TRY(hash_digest(lib, from->hash, from->imported_identity, hash));
+    tt_rc rc = hkdf_extract(lib, from->hash, (struct tt_bytes){zeros, n}, from->epsk, epskx);
     if (rc == TT_OK)
-        rc = ks_expand_label(lib, HASH_SHA256, epskx, (struct ks_label){"derived psk", {hash, n}}, psk.key,
+        rc = ks_expand_label(lib, from->hash, epskx, (struct ks_label){"derived psk", {hash, n}}, psk.key,
                              psk.len);
     if (rc == TT_OK)
         *ret = psk;

@@ -30,10 +30,13 @@ TT_MUST_USE tt_rc psk_binder(const struct crypto_lib *lib, const struct psk *psk
 TT_MUST_USE tt_rc psk_split(const struct crypto_lib *lib, const struct psk *psk, struct ks_secret *ret_k1,
                             struct ks_secret *ret_k2);
 
-/* psk_import: RFC 9258 section 5.1: the imported PSK for one hash, from an external one (epsk, whose own hash
- * is SHA-256) and the serialised ImportedIdentity. */
-TT_MUST_USE tt_rc psk_import(struct psk *ret, const struct crypto_lib *lib, enum hash_id target,
-                             struct tt_bytes epsk, struct tt_bytes imported_identity);
+/* struct psk_import: what the importer of RFC 9258 takes: an external PSK with the hash that belongs to it,
+ * the serialised ImportedIdentity, and the hash of the suites that the imported PSK is for. */
+struct psk_import {
+    enum hash_id hash, target;
+    struct tt_bytes epsk, imported_identity;
+};
+TT_MUST_USE tt_rc psk_import(struct psk *ret, const struct crypto_lib *lib, const struct psk_import *from);
 
 /* psk_of_ticket: HKDF-Expand-Label(resumption_secret, "resumption", ticket_nonce, Hash.length). */
 TT_MUST_USE tt_rc psk_of_ticket(struct psk *ret, const struct crypto_lib *lib, enum hash_id hash,

@@ -261,6 +261,33 @@ bool psk_external_offered(const struct tt_conn *c, enum hash_id hash)
     return false;
 }
 
+/* Is it a ticket that could be accepted; its binder is not looked at. */
+static bool ticket_is_ours(const struct tt_conn *c, struct tt_bytes identity)
+{
+    struct buf plain = {0};
+    struct ticket_state t;
+    bool ours =
+        ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t) == TT_OK && ticket_in_scope(c, &t);
+    buf_free(&plain);
+    mem_wipe(&t, sizeof t);
+    return ours;
+}
+
+enum psk_offered psk_offered(const struct tt_conn *c)
+{
+    if (!ext_seen(c, EXT_PRE_SHARED_KEY) || !c->peer_can_resume)
+        return PSK_OFFERED_NONE;
+    if (psk_external_offered(c, c->suite->hash))
+        return PSK_OFFERED_EXTERNAL;
+    struct reader r = reader_of(c->hs->peer.psk_identities);
+    for (size_t i = 0; c->cfg->tickets != NULL && i < PSK_MAX_EXAMINED && rd_left(&r) > 0; i++) {
+        if (ticket_is_ours(c, rd_vec16(&r, 1)))
+            return PSK_OFFERED_TICKET;
+        (void)rd_u32(&r); /* obfuscated_ticket_age */
+    }
+    return PSK_OFFERED_NONE;
+}
+
 /* One offered identity: accepted (hs->psk is set), unknown (TT_OK, nothing set), or a wrong binder. "Servers
  * SHOULD NOT attempt to validate multiple binders": the first identity that is ours decides. */
 static tt_rc psk_examine(struct tt_conn *c, struct tt_bytes hello, struct tt_bytes identity, uint32_t age,

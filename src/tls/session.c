@@ -97,8 +97,11 @@ static tt_rc session_import_psk(struct tt_session *s, const struct tt_psk_import
     TT_AUTO(crypto_lib_free_auto) struct crypto_lib *lib = NULL;
     TT_TRY(imported_identity_put(&s->identity, what));
     TT_TRY(crypto_lib_new(&lib, NULL));
-    return psk_import(&s->psk, lib, what->sha384 ? HASH_SHA384 : HASH_SHA256, what->key,
-                      buf_bytes(&s->identity));
+    const struct psk_import from = {.hash = what->key_sha384 ? HASH_SHA384 : HASH_SHA256,
+                                    .epsk = what->key,
+                                    .imported_identity = buf_bytes(&s->identity),
+                                    .target = what->sha384 ? HASH_SHA384 : HASH_SHA256};
+    return psk_import(&s->psk, lib, &from);
 }
 
 tt_rc tt_session_new_imported(struct tt_session **ret, const struct tt_psk_import *what, struct tt_error *err)

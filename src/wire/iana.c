@@ -90,6 +90,8 @@ const char *tt_group_name(unsigned group)
         {TT_GROUP_X448, "x448"},
         {TT_GROUP_SECP256R1MLKEM768, "SecP256r1MLKEM768"},
         {TT_GROUP_X25519MLKEM768, "X25519MLKEM768"},
+        {TT_GROUP_SECP384R1MLKEM1024, "SecP384r1MLKEM1024"},
+        {TT_GROUP_MLKEM1024, "MLKEM1024"},
     };
     return name_of(names, TT_COUNT(names), group);
 }

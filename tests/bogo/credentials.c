@@ -75,6 +75,30 @@ static size_t schemes_of(const struct shim_options *o, const struct tt_key *key,
     return n;
 }
 
+/* Imported for both hashes; a server accepts them, a client offers them (shim_connection). */
+static int add_psk(struct tt_config *cfg, struct shim_keys *keys, const struct shim_credential *cred,
+                   const struct shim_options *o)
+{
+    struct tt_psk_import from = {.identity = {cred->psk_identity.data, cred->psk_identity.len},
+                                 .key = {cred->psk_key.data, cred->psk_key.len},
+                                 .context = {cred->psk_context.data, cred->psk_context.len},
+                                 .key_sha384 = cred->psk_sha384};
+    for (int sha384 = 0; sha384 < 2; sha384++) {
+        struct shim_psk *psk = &keys->psks[keys->psks_len];
+        struct tt_error err = {0};
+        from.sha384 = sha384 == 1;
+        if (tt_session_new_imported(&psk->session, &from, &err) != TT_OK) {
+            shim_say("unusable PSK: %s", err.text);
+            return SHIM_EXIT_FAILED;
+        }
+        psk->number = (int)(cred - o->credentials) - 1;
+        keys->psks_len++;
+        if (o->server && tt_config_add_psk(cfg, psk->session) != TT_OK)
+            return SHIM_EXIT_FAILED;
+    }
+    return 0;
+}
+
 static int add_identity(struct tt_config *cfg, struct shim_keys *keys, const struct shim_credential *cred,
                         const struct shim_options *o)
 {
@@ -120,9 +144,9 @@ int shim_add_identities(struct tt_config *cfg, struct shim_keys *keys, const str
         /* New ones come first, in their order; the default one is the last resort. */
         size_t at = i < o->credentials_len ? i + 1 : 0;
         const struct shim_credential *cred = &o->credentials[at];
-        if (cred->cert_file == NULL || cred->key_file == NULL)
+        if (!cred->is_psk && (cred->cert_file == NULL || cred->key_file == NULL))
             continue;
-        int code = add_identity(cfg, keys, cred, o);
+        int code = cred->is_psk ? add_psk(cfg, keys, cred, o) : add_identity(cfg, keys, cred, o);
         if (code != 0)
             return code;
     }
@@ -133,5 +157,18 @@ void shim_keys_free(struct shim_keys *keys)
 {
     for (size_t i = 0; i < keys->n; i++)
         tt_key_free(keys->keys[i].key);
-    keys->n = 0;
+    for (size_t i = 0; i < keys->psks_len; i++)
+        tt_session_free(keys->psks[i].session);
+    keys->n = keys->psks_len = 0;
+}
+
+int shim_psk_number(const struct shim_keys *keys, struct tt_bytes identity)
+{
+    struct tt_session_info info;
+    for (size_t i = 0; i < keys->psks_len; i++) {
+        tt_session_info(keys->psks[i].session, &info);
+        if (info.identity.len == identity.len && memcmp(info.identity.data, identity.data, identity.len) == 0)
+            return keys->psks[i].number;
+    }
+    return -1;
 }

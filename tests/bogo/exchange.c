@@ -236,11 +236,23 @@ static bool start(struct shim_link *l, struct shim_state *state, struct tt_confi
     struct tt_error err = {0};
     l->state = state;
     l->offered = offer != NULL;
-    struct tt_session *const offers[] = {offer};
-    const struct tt_conn_options opt = {.server_name = l->o->host_name,
+    if (offer != NULL) {
+        struct tt_session_info info;
+        tt_session_info(offer, &info);
+        l->offered_early = info.max_early_data > 0;
+    }
+    struct tt_session *offers[1 + TT_COUNT(l->keys->psks)];
+    size_t offers_len = 0;
+    if (offer != NULL)
+        offers[offers_len++] = offer;
+    for (size_t i = 0; !l->o->server && i < l->keys->psks_len; i++)
+        offers[offers_len++] = l->keys->psks[i].session;
+    /* A client that trusts somebody must say whom it wants; here it trusts nobody, and has PSKs. */
+    const char *name = l->o->host_name == NULL && l->keys->psks_len > 0 ? "psk.test" : l->o->host_name;
+    const struct tt_conn_options opt = {.server_name = name,
                                         .now_ms = shim_now_ms(state),
                                         .sessions = offers,
-                                        .sessions_len = offer != NULL ? 1 : 0,
+                                        .sessions_len = offers_len,
                                         .early_data = l->o->enable_early_data,
                                         .trace = seen,
                                         .trace_arg = l,
@@ -272,6 +284,7 @@ int shim_connection(struct shim_state *state, const struct shim_options *o, cons
     struct shim_keys keys = {.n = 0};
     memset(&l, 0, sizeof l);
     l.fd = -1;
+    l.keys = &keys;
     int code = shim_config(&cfg, &keys, state, o);
     struct tt_session *offer = state->session;
     state->session = NULL;

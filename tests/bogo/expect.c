@@ -30,7 +30,8 @@ static bool expect_peer(const struct shim_link *l, const struct tt_conn_info *in
     const struct shim_options *o = l->o;
     if (o->expect_no_peer_cert && info->peer_chain_len > 0)
         return fail("the peer sent a certificate");
-    bool wanted = !o->expect_no_peer_cert && (!o->server || o->require_client_certificate);
+    bool wanted = !o->expect_no_peer_cert && info->psk_identity.len == 0 &&
+                  (!o->server || o->require_client_certificate);
     if (wanted && info->peer_chain_len == 0)
         return fail("the peer sent no certificate");
     if (o->expect_peer_cert_file == NULL)
@@ -63,7 +64,8 @@ static bool expect_numbers(const struct shim_link *l, const struct tt_conn_info 
     return expect_number("version", o->expect_version, TLS_VERSION_1_3) &&
            expect_number("group", o->expect_curve, info->group) &&
            (info->resumed || expect_number("peer's scheme", o->expect_peer_scheme, info->peer_scheme)) &&
-           expect_number("ticket age skew", o->expect_skew, (unsigned)(info->ticket_age_skew_ms / 1000)) &&
+           (!info->resumed ||
+            expect_number("ticket age skew", o->expect_skew, (unsigned)(info->ticket_age_skew_ms / 1000))) &&
            expect_number("suite", o->expect_cipher, info->suite) &&
            expect_number("suite", suite, info->suite);
 }
@@ -95,7 +97,7 @@ static const char *early_reason(const struct shim_link *l, const struct tt_conn_
     if (!l->o->server && !l->offered)
         return "no_session_offered";
     if (!l->o->server && early == TT_EARLY_NONE)
-        return "unsupported_for_session";
+        return l->offered_early ? "alpn_mismatch" : "unsupported_for_session";
     if (l->o->server && !info->resumed && l->state->first)
         return "no_session_offered";
     if (l->o->server && !info->resumed)
@@ -143,13 +145,15 @@ bool expect_handshake(const struct shim_link *l, bool resume)
         return fail("early data was offered");
     if (!tt_conn_is_connected(l->conn))
         return true; /* in early data: the rest is looked at when the handshake is done */
-    if (info.resumed != (resume && !o->expect_session_miss))
-        return fail(info.resumed ? "the session was resumed" : "the session was not resumed");
+    bool resumed = info.resumed && info.psk_identity.len == 0;
+    if (resumed != (resume && !o->expect_session_miss))
+        return fail(resumed ? "the session was resumed" : "the session was not resumed");
     if (o->expect_hrr && !info.hello_retry_request)
         return fail("no HelloRetryRequest");
     if (o->expect_no_hrr && info.hello_retry_request)
         return fail("a HelloRetryRequest");
-    if (o->expect_selected_credential != INT64_MIN && o->expect_selected_credential != l->signed_with)
+    int selected = info.psk_identity.len > 0 ? shim_psk_number(l->keys, info.psk_identity) : l->signed_with;
+    if (o->expect_selected_credential != INT64_MIN && o->expect_selected_credential != selected)
         return fail("another credential");
     return expect_numbers(l, &info) && expect_names(l, &info) && expect_peer(l, &info) &&
            expect_blob("OCSP response", &o->expect_ocsp, info.resumed, tt_conn_peer_ocsp(l->conn)) &&

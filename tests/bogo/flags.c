@@ -14,6 +14,7 @@ enum flag_kind {
     FLAG_STRING,
     FLAG_BLOB,
     FLAG_NEW_CREDENTIAL,
+    FLAG_NEW_PSK,
     FLAG_CREDENTIAL_STRING, /* of the credential that was begun last */
     FLAG_CREDENTIAL_LIST,
     FLAG_CREDENTIAL_BLOB,
@@ -39,6 +40,12 @@ static const struct flag flags[] = {
     {"is-handshaker-supported", FLAG_BOOL, AT(is_handshaker_supported)},
     /* credentials */
     {"new-x509-credential", FLAG_NEW_CREDENTIAL, 0},
+    {"new-psk-credential", FLAG_NEW_PSK, 0},
+    {"psk-importer-key", FLAG_CREDENTIAL_BLOB, OF(psk_key)},
+    {"psk-importer-identity", FLAG_CREDENTIAL_BLOB, OF(psk_identity)},
+    {"psk-importer-context", FLAG_CREDENTIAL_BLOB, OF(psk_context)},
+    {"psk-importer-sha256", FLAG_IGNORED, 0},
+    {"psk-importer-sha384", FLAG_CREDENTIAL_BOOL, OF(psk_sha384)},
     {"cert-file", FLAG_CREDENTIAL_STRING, OF(cert_file)},
     {"key-file", FLAG_CREDENTIAL_STRING, OF(key_file)},
     {"signing-prefs", FLAG_CREDENTIAL_LIST, OF(signing_prefs)},
@@ -99,6 +106,7 @@ static const struct flag flags[] = {
     {"async", FLAG_BOOL, AT(async)},
     {"implicit-handshake", FLAG_BOOL, AT(implicit_handshake)},
     {"no-op-extra-handshake", FLAG_IGNORED, 0},
+    {"allow-hint-mismatch", FLAG_IGNORED, 0},
     {"send-alert", FLAG_BOOL, AT(send_alert)},
     {"export-traffic-secrets", FLAG_BOOL, AT(export_traffic_secrets)},
     {"shim-writes-first", FLAG_BOOL, AT(shim_writes_first)},
@@ -191,8 +199,8 @@ static bool list_append(struct shim_list *list, const char *text)
 
 static bool takes_value(enum flag_kind kind)
 {
-    return kind != FLAG_BOOL && kind != FLAG_NEW_CREDENTIAL && kind != FLAG_CREDENTIAL_BOOL &&
-           kind != FLAG_IGNORED;
+    return kind != FLAG_BOOL && kind != FLAG_NEW_CREDENTIAL && kind != FLAG_NEW_PSK &&
+           kind != FLAG_CREDENTIAL_BOOL && kind != FLAG_IGNORED;
 }
 
 static bool flag_set(struct shim_options *o, const struct flag *f, const char *value)
@@ -223,7 +231,11 @@ static bool flag_set(struct shim_options *o, const struct flag *f, const char *v
     case FLAG_CREDENTIAL_BLOB:
         return base64(value, of_credential);
     case FLAG_NEW_CREDENTIAL:
-        return ++o->credentials_len < SHIM_MAX_CREDENTIALS;
+    case FLAG_NEW_PSK:
+        if (++o->credentials_len == SHIM_MAX_CREDENTIALS)
+            return false;
+        o->credentials[o->credentials_len].is_psk = f->kind == FLAG_NEW_PSK;
+        return true;
     case FLAG_IGNORED:
         return true;
     }
@@ -273,8 +285,9 @@ int shim_flags_parse(struct shim_flags *ret, int argc, char **argv)
     defaults(&ret->resume);
     defaults(&ret->retry);
     for (int i = 1; i < argc; i++) {
-        bool had = false;
-        const char *whole = without(argv[i], "-on-shim", &had); /* there is no second process here */
+        /* There is no second process (a "handshaker") here: what is meant for that one concerns nobody. */
+        bool had = false, elsewhere = false;
+        const char *whole = without(without(argv[i], "-on-shim", &had), "-on-handshaker", &elsewhere);
         const char *name = whole;
         had = false;
         for (size_t p = 0; p < TT_COUNT(prefixes) && !had; p++)
@@ -287,7 +300,7 @@ int shim_flags_parse(struct shim_flags *ret, int argc, char **argv)
         const char *value = NULL;
         if (takes_value(f->kind) && ++i < argc)
             value = argv[i];
-        if ((takes_value(f->kind) && value == NULL) || !flag_apply(ret, whole, f, value)) {
+        if ((takes_value(f->kind) && value == NULL) || (!elsewhere && !flag_apply(ret, whole, f, value))) {
             shim_say("bad value of flag %s", argv[i]);
             return SHIM_EXIT_FAILED;
         }

@@ -32,6 +32,27 @@ static tt_rc set_alpn(struct tt_config *cfg, const struct shim_options *o)
     return n == 0 ? TT_OK : tt_config_set_alpn(cfg, names, n);
 }
 
+/* A client that knows PSKs and is not told to verify a certificate wants none: no key has this pin. */
+static tt_rc trust_nobody(struct tt_config *cfg)
+{
+    static const uint8_t pin[32];
+    struct tt_trust *trust = NULL;
+    TT_TRY(tt_trust_new(&trust, NULL));
+    tt_rc rc = tt_trust_add_pin(trust, pin, NULL);
+    if (rc == TT_OK)
+        rc = tt_config_set_trust(cfg, trust);
+    tt_trust_free(trust);
+    return rc;
+}
+
+static bool has_psk(const struct shim_options *o)
+{
+    for (size_t i = 1; i <= o->credentials_len; i++)
+        if (o->credentials[i].is_psk)
+            return true;
+    return false;
+}
+
 /* Any certificate will do: as in BoringSSL's own shim it is not a path that is judged. Where the flags refuse
  * the peer, the application does (link_judge). */
 static tt_rc set_verifier(struct tt_config *cfg, const struct shim_options *o)
@@ -40,6 +61,8 @@ static tt_rc set_verifier(struct tt_config *cfg, const struct shim_options *o)
     if (o->server && asks)
         TT_TRY(tt_config_set_client_auth(cfg, o->require_client_certificate ? TT_CLIENT_AUTH_REQUIRE
                                                                             : TT_CLIENT_AUTH_REQUEST));
+    if (!o->server && has_psk(o) && !o->verify_peer)
+        return trust_nobody(cfg);
     return tt_config_insecure_accept_any_certificate(cfg);
 }
 

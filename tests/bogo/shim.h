@@ -30,7 +30,10 @@ struct shim_blob {
 
 /* struct shim_credential: certificate and key of one end, as flags name them. */
 struct shim_credential {
+    bool is_psk; /* else a certificate */
     const char *cert_file, *key_file;
+    struct shim_blob psk_key, psk_identity, psk_context;
+    bool psk_sha384;
     struct shim_list signing_prefs;
     struct shim_blob ocsp_response, signed_cert_timestamps;
     bool must_match_issuer;
@@ -98,13 +101,22 @@ struct shim_key {
     struct tt_key *key;
     int number; /* -1: the default credential */
 };
+/* struct shim_psk: a PSK credential imported for one hash. */
+struct shim_psk {
+    struct tt_session *session;
+    int number;
+};
 struct shim_keys {
     struct shim_key keys[SHIM_MAX_CREDENTIALS];
     size_t n;
+    struct shim_psk psks[2 * SHIM_MAX_CREDENTIALS];
+    size_t psks_len;
 };
 /* shim_add_identities: an exit code. Credentials whose preferences fit nothing are left out. */
 int shim_add_identities(struct tt_config *cfg, struct shim_keys *keys, const struct shim_options *o);
 void shim_keys_free(struct shim_keys *keys);
+/* shim_psk_number: of the credential with this identity, -1. */
+int shim_psk_number(const struct shim_keys *keys, struct tt_bytes identity);
 
 /* ---- policy.c: lists of suites, groups and schemes; an exit code ---- */
 int shim_set_lists(struct tt_config *cfg, const struct shim_options *o);
@@ -132,12 +144,13 @@ struct shim_link {
     struct tt_conn *conn;
     const struct shim_options *o;
     const struct shim_state *state;
+    const struct shim_keys *keys;
     uint8_t in[65536];
     size_t in_at, in_len;
     bool eof, broken;
     size_t hold_after; /* let only this many bytes of output through; SIZE_MAX: all */
     unsigned last_message;
-    bool offered;                                  /* a session was */
+    bool offered, offered_early;                   /* a session was; its ticket allows 0-RTT */
     bool judged;                                   /* the application has looked at the peer */
     int signed_with;                               /* number of the credential that signed, -1 */
     struct buf traffic_secrets[SHIM_SECRET_LINES]; /* client's, server's */

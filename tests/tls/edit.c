@@ -200,6 +200,7 @@ struct scene *scene_of(enum scene_kind kind)
                              .key_kind = "RSA",
                              .scheme = TT_SCHEME_RSA_PSS_RSAE_SHA256},
         [KIND_RESUME] = {.resume = true},
+        [KIND_RESUME_RETRY] = {.resume = true, .force_retry = true},
         [KIND_EARLY] = {.resume = true, .early_data = true},
     };
     if (scenes[kind].cfg[TT_CLIENT] == NULL)

@@ -59,9 +59,10 @@ enum scene_kind {
     KIND_RSA,    /* certificates with RSA keys, both ends */
     KIND_SHA384, /* TLS_AES_256_GCM_SHA384 */
     KIND_NO_COMPAT,
-    KIND_ONE_SCHEME, /* like KIND_RSA, and rsa_pss_rsae_sha256 is all that is accepted */
-    KIND_RESUME,     /* with a ticket */
-    KIND_EARLY,      /* with a ticket and 0-RTT */
+    KIND_ONE_SCHEME,   /* like KIND_RSA, and rsa_pss_rsae_sha256 is all that is accepted */
+    KIND_RESUME,       /* with a ticket */
+    KIND_EARLY,        /* with a ticket and 0-RTT */
+    KIND_RESUME_RETRY, /* with a ticket and a HelloRetryRequest */
     KIND_COUNT
 };
 /* scene_of: the configurations of a kind, made when first asked for; scenes_free: all of them. */

@@ -101,10 +101,10 @@ static void certificates(enum scene_kind kind, enum conn_state at, size_t n, uns
 static void too_many_certificates(void **state)
 {
     (void)state;
-    certificates(KIND_PLAIN, CLIENT_WAIT_CERT_CR, 16, TT_ALERT_NONE);
-    certificates(KIND_PLAIN, CLIENT_WAIT_CERT_CR, 17, TT_ALERT_BAD_CERTIFICATE);
-    certificates(KIND_AUTH, SERVER_WAIT_CERT, 16, TT_ALERT_NONE);
-    certificates(KIND_AUTH, SERVER_WAIT_CERT, 17, TT_ALERT_BAD_CERTIFICATE);
+    certificates(KIND_PLAIN, CLIENT_WAIT_CERT_CR, 64, TT_ALERT_NONE);
+    certificates(KIND_PLAIN, CLIENT_WAIT_CERT_CR, 65, TT_ALERT_BAD_CERTIFICATE);
+    certificates(KIND_AUTH, SERVER_WAIT_CERT, 64, TT_ALERT_NONE);
+    certificates(KIND_AUTH, SERVER_WAIT_CERT, 65, TT_ALERT_BAD_CERTIFICATE);
 }
 
 /* ---- signatures ---- */

@@ -39,6 +39,14 @@ static const struct row client_hello[] = {
     CH("early_data is not empty", DECODE_ERROR, {OP_FIRST, EXT_EARLY_DATA, "00", 0}),
 };
 
+/* The second ClientHello may leave out PSKs that do not fit the suite, no others (section 4.2.2). */
+static const struct row second_client_hello[] = {
+    ROW("the second unchanged", RESUME_RETRY, SERVER_WAIT_CH2, NONE, {0}),
+    ROW("the second without its PSK", RESUME_RETRY, SERVER_WAIT_CH2, MISSING_EXTENSION,
+        DROP(EXT_PRE_SHARED_KEY)),
+    ROW("the second with a wrong binder", RESUME_RETRY, SERVER_WAIT_CH2, DECRYPT_ERROR, XOR_END(1)),
+};
+
 static const struct row server_hello[] = {
     SH("unchanged", NONE, {0}),
     SH("the second of one identity", ILLEGAL_PARAMETER, PUT(EXT_PRE_SHARED_KEY, "0001")),
@@ -71,6 +79,7 @@ static const struct row early_data[] = {
 int main(void)
 {
     const struct row_table tables[] = {{client_hello, TT_COUNT(client_hello)},
+                                       {second_client_hello, TT_COUNT(second_client_hello)},
                                        {server_hello, TT_COUNT(server_hello)},
                                        {early_data, TT_COUNT(early_data)}};
     return rows_main("tls/alerts_psk", tables, TT_COUNT(tables));

@@ -77,6 +77,26 @@ static void test_import_against_a_second_implementation(void **state)
     }
 }
 
+/* The same for a key whose own hash is SHA-384. */
+static void test_import_with_another_hash(void **state)
+{
+    (void)state;
+    static const char *const known[] = {
+        "b81c0e53d046a80580e91f3881954e3f79d9cb48fca0131bc1dfc502ddb8fc5f",
+        "4a580d661e2a10673878ef0b6eaa6aa70c67fb38953eef5f7009f5e552ef02a80eefca27e1cb3e8bd2b899510fbb2ce6"};
+    for (size_t i = 0; i < TT_COUNT(known); i++) {
+        uint8_t psk[48];
+        struct tt_session *s = NULL;
+        const struct tt_psk_import what = {text("device-1"), text("client->server"), epsk(), .sha384 = i == 1,
+                                           .key_sha384 = true};
+        assert_int_equal(tt_session_new_imported(&s, &what, NULL), TT_OK);
+        size_t n = hex_bytes(psk, sizeof psk, known[i]);
+        assert_int_equal(s->psk.len, n);
+        assert_memory_equal(s->psk.key, psk, n);
+        tt_session_free(s);
+    }
+}
+
 static void test_what_is_not_imported(void **state)
 {
     (void)state;
@@ -536,6 +556,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_import_against_a_second_implementation),
+        cmocka_unit_test(test_import_with_another_hash),
         cmocka_unit_test(test_what_is_not_imported),
         cmocka_unit_test(test_imported_handshakes),
         cmocka_unit_test(test_another_context_is_another_psk),

@@ -280,6 +280,33 @@ static void test_keylog(void **state)
     pump_free(&p);
 }
 
+static bool server_has_a_list;
+
+static void chacha20_first(struct pump *p, struct tt_config *client, struct tt_config *server)
+{
+    (void)p;
+    static const uint16_t wanted[] = {TT_SUITE_CHACHA20_POLY1305_SHA256, TT_SUITE_AES_128_GCM_SHA256},
+                          list[] = {TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_CHACHA20_POLY1305_SHA256};
+    assert_int_equal(tt_config_set_suites(client, wanted, 2), TT_OK);
+    if (server_has_a_list)
+        assert_int_equal(tt_config_set_suites(server, list, 2), TT_OK);
+}
+
+static void test_a_client_without_aes(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        server_has_a_list = i == 1;
+        struct pump p = {.configure = chacha20_first};
+        run(&p);
+        struct tt_conn_info info;
+        tt_conn_info(p.server, &info);
+        assert_int_equal(info.suite,
+                         i == 0 ? TT_SUITE_CHACHA20_POLY1305_SHA256 : TT_SUITE_AES_128_GCM_SHA256);
+        pump_free(&p);
+    }
+}
+
 static uint16_t group;
 
 static void one_group(struct pump *p, struct tt_config *client, struct tt_config *server)
@@ -292,9 +319,10 @@ static void one_group(struct pump *p, struct tt_config *client, struct tt_config
 static void test_every_group(void **state)
 {
     (void)state;
-    static const uint16_t all[] = {TT_GROUP_X25519,           TT_GROUP_SECP256R1, TT_GROUP_SECP384R1,
-                                   TT_GROUP_SECP521R1,        TT_GROUP_X448,      TT_GROUP_X25519MLKEM768,
-                                   TT_GROUP_SECP256R1MLKEM768};
+    static const uint16_t all[] = {
+        TT_GROUP_X25519,   TT_GROUP_SECP256R1,      TT_GROUP_SECP384R1,         TT_GROUP_SECP521R1,
+        TT_GROUP_X448,     TT_GROUP_X25519MLKEM768, TT_GROUP_SECP256R1MLKEM768, TT_GROUP_SECP384R1MLKEM1024,
+        TT_GROUP_MLKEM1024};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct tt_config *probe = NULL;
         assert_int_equal(tt_config_new(&probe, TT_CLIENT, NULL), TT_OK);
@@ -326,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_identity_by_ca),
         cmocka_unit_test(test_grease_varies),
         cmocka_unit_test(test_keylog),
+        cmocka_unit_test(test_a_client_without_aes),
         cmocka_unit_test(test_every_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
