@@ -99,6 +99,12 @@ enum tt_scheme {
     TT_SCHEME_MLDSA87 = 0x0906
 };
 
+/* CertificateType, RFC 7250. */
+enum tt_certificate_type {
+    TT_CERTIFICATE_X509 = 0,
+    TT_CERTIFICATE_RAW_PUBLIC_KEY = 2
+};
+
 /* CertificateCompressionAlgorithm, RFC 8879 section 7.3. */
 enum tt_compression {
     TT_COMPRESSION_ZLIB = 1,

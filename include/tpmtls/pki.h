@@ -57,7 +57,9 @@ struct tt_cert_info {
     char not_after_text[24];
     char sha256[65]; /* fingerprint of the DER, lower-case hexadecimal */
     int64_t not_before, not_after;
+    char spki_sha256[65]; /* of its SubjectPublicKeyInfo: what a pin names */
     bool is_ca;
+    bool must_staple; /* it demands a stapled OCSP response (RFC 7633) */
 };
 
 /* tt_cert_describe: TT_ERR_DECODE when der is not exactly one certificate. Says nothing about trust. */
@@ -70,6 +72,9 @@ TT_API void tt_cert_info_free(struct tt_cert_info *info);
  * TT_ERR_VERIFY when not. */
 TT_API TT_MUST_USE tt_rc tt_cert_leads_to(struct tt_bytes der, const struct tt_cert_list *roots, int64_t now,
                                           struct tt_error *err);
+
+/* tt_spki_sha256: the SHA-256 of a SubjectPublicKeyInfo in lower-case hexadecimal: what a pin names. */
+TT_API void tt_spki_sha256(char ret[65], struct tt_bytes spki);
 
 /* tt_cert_matches_key: is this SubjectPublicKeyInfo the key the certificate was issued for. False also when
  * one of them cannot be read. */

@@ -68,16 +68,19 @@ TT_API void tt_trust_free(struct tt_trust *trust);
 
 /* ---- identity: a certificate chain and somebody who can sign ---- */
 
-/* struct tt_identity: what tt_config_add_identity copies. */
+/* struct tt_identity: what tt_config_add_identity copies: a chain, or a raw public key, or both (of one key).
+ */
 struct tt_identity {
     const struct tt_bytes *chain;  /* DER certificates, leaf first; copied */
-    size_t chain_len;              /* 1 .. 16 */
+    size_t chain_len;              /* 0 .. 16; 0 only with a raw public key */
     void *key;                     /* handed back in tt_sign_request.key; never looked at */
     const uint16_t *schemes;       /* what the signer can do, most wanted first (enum tt_scheme); copied */
     size_t schemes_len;            /* 1 .. 16 */
     struct tt_bytes ocsp_response; /* DER OCSPResponse to staple, or empty; copied */
     struct tt_bytes sct_list; /* SignedCertificateTimestampList (RFC 6962) to pass on, or empty; copied */
     struct tt_delegation *delegation; /* where its delegated credentials come from, or NULL; a reference */
+    struct tt_bytes raw_public_key; /* DER SubjectPublicKeyInfo, shown to a peer that wants it (RFC 7250), or
+                                       empty; copied */
 };
 
 /* ---- delegated credentials (RFC 9345) ----
@@ -186,6 +189,11 @@ enum tt_ocsp {
     TT_OCSP_REQUIRE
 };
 TT_API TT_MUST_USE tt_rc tt_config_set_ocsp(struct tt_config *cfg, enum tt_ocsp mode);
+/* What the peer may show (RFC 7250), most wanted first; default: X.509 certificates alone. Raw public keys
+ * are judged by pins alone (see tt_trust), and bring no OCSP response: tt_config_freeze refuses them beside
+ * anchors or TT_OCSP_REQUIRE. */
+TT_API TT_MUST_USE tt_rc tt_config_set_peer_certificate_types(struct tt_config *cfg, const uint16_t *types,
+                                                              size_t n);
 /* Client: ask for signed certificate timestamps (RFC 6962); they are passed through: tt_conn_peer_scts. */
 TT_API TT_MUST_USE tt_rc tt_config_set_request_scts(struct tt_config *cfg, bool on);
 /* Tell the peer our trust anchors' names (certificate_authorities), so that it can choose. Servers do by
@@ -254,6 +262,7 @@ struct tt_session_info {
     int64_t received_ms;                         /* milliseconds since 1970 */
     uint32_t lifetime;                           /* seconds */
     uint32_t max_early_data;                     /* bytes; 0: no 0-RTT with it */
+    uint16_t group;                              /* of the connection it came from; 0: unknown */
     struct tt_bytes identity, alpn, server_name; /* views */
 };
 TT_API void tt_session_info(const struct tt_session *s, struct tt_session_info *ret);
@@ -329,7 +338,10 @@ struct tt_conn_options {
     struct tt_session *const
         *sessions; /* client: PSKs to offer, most wanted first; the first 4 usable ones are */
     size_t sessions_len;
-    bool early_data; /* client: offer 0-RTT with the first of them, when its ticket allows it */
+    bool early_data;      /* client: offer 0-RTT with the first of them, when its ticket allows it */
+    uint16_t known_group; /* client: the group this server chose before (tt_conn_info.group), or 0: a share
+                             for it goes along, so that no HelloRetryRequest is needed. A session knows the
+                             group of its connection. One that is not configured is not looked at. */
     tt_trace_fn trace;
     void *trace_arg;
     tt_keylog_fn insecure_keylog; /* hands out the connection's secrets: whoever has them reads everything */
@@ -510,13 +522,16 @@ struct tt_conn_info {
     struct tt_bytes alpn;
     struct tt_bytes server_name; /* server: what the client asked for */
     size_t peer_chain_len;
+    uint16_t local_certificate_type, peer_certificate_type; /* enum tt_certificate_type */
+    bool peer_ocsp_good; /* a stapled OCSP response says that the peer's certificate is good */
     uint64_t handshake_bytes_in, handshake_bytes_out;
 };
 TT_API void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret);
 /* tt_conn_peer_ocsp, tt_conn_peer_scts: what the peer stapled to its leaf, empty when nothing. */
 TT_API struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c);
 TT_API struct tt_bytes tt_conn_peer_scts(const struct tt_conn *c);
-/* tt_conn_peer_certificate: the i-th DER certificate the peer sent (0 = leaf), empty when there is none. */
+/* tt_conn_peer_certificate: the i-th DER certificate the peer sent (0 = leaf), empty when there is none.
+ * Where tt_conn_info.peer_certificate_type says so, the only one is a DER SubjectPublicKeyInfo. */
 TT_API struct tt_bytes tt_conn_peer_certificate(const struct tt_conn *c, size_t i);
 
 #ifdef __cplusplus

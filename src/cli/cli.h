@@ -86,6 +86,9 @@ struct cli_key {
  * when it is a software key. */
 TT_MUST_USE tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec,
                                struct tt_error *err);
+/* cli_open_key_beside: another key next to one that is open: on the same TPM, which stays the other's. */
+TT_MUST_USE tt_rc cli_open_key_beside(struct cli_key *ret, const struct cli *cli, const char *spec,
+                                      struct tt_tpm *tpm, struct tt_error *err);
 void cli_close_key(struct cli_key *k);
 /* cli_name_key: put the key's name in front of an error that lacks it. */
 void cli_name_key(struct tt_error *err, const char *spec);

@@ -12,6 +12,7 @@
 
 #include "base/rc.h"
 #include "cli/delegate.h"
+#include "cli/keylog.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
 #include "cli/trust_options.h"
@@ -32,6 +33,11 @@ static const char help[] =
     "  --key FILE            our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)\n"
     "  --cert FILE           our certificate and its chain (PEM), the leaf first\n"
     "  --servername NAME     the name that is asked for, and that the certificate must have; default: HOST\n"
+    "  --ocsp MODE           the stapled OCSP response of the server: off, request (the default: it is "
+    "checked "
+    "when it\n                        comes, and has to come where the certificate says so), or require\n"
+    "  --post-handshake-auth let the server ask for our certificate later\n"
+    "  --send-authorities    tell the server which CAs we trust\n"
     "  --connect-timeout S   seconds until an answer must be there (30)\n" TLS_OPTIONS_USAGE;
 
 struct connect {
@@ -43,8 +49,12 @@ struct connect {
     struct address address;
     struct trace trace;
 
-    struct tls_identity id;
+    const char *ocsp;
+    bool post_handshake_auth, send_authorities;
+
     struct cli_delegate delegate;
+    struct tls_identities identities;
+    struct keylog keylog;
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;
@@ -179,17 +189,31 @@ static int open_stdout(void)
     return again >= 0 ? again : STDOUT_FILENO;
 }
 
+/* Asked for by default: it costs nine bytes, and makes must-staple certificates worth something. */
+static tt_rc set_up_ocsp(struct connect *x, struct tt_error *err)
+{
+    static const char *const modes[] = {
+        [TT_OCSP_NONE] = "off", [TT_OCSP_REQUEST] = "request", [TT_OCSP_REQUIRE] = "require"};
+    if (x->ocsp == NULL)
+        return tt_config_set_ocsp(x->config, x->tls.peer_raw_public_key ? TT_OCSP_NONE : TT_OCSP_REQUEST);
+    for (unsigned i = 0; i < TT_COUNT(modes); i++)
+        if (strcmp(x->ocsp, modes[i]) == 0)
+            return tt_config_set_ocsp(x->config, (enum tt_ocsp)i);
+    return error_set(err, TT_ERR_USAGE, "--ocsp is off, request or require, not '%s'", x->ocsp);
+}
+
 static tt_rc set_up_config(struct connect *x, struct tt_error *err)
 {
     TT_TRY(tt_config_new(&x->config, TT_CLIENT, err));
-    TT_TRY(tls_config_lists(x->config, &x->tls, err));
+    TT_TRY(tls_config_values(x->config, &x->tls, err));
+    TT_TRY(set_up_ocsp(x, err));
+    TT_TRY(tt_config_set_post_handshake_auth(x->config, x->post_handshake_auth));
+    TT_TRY(tt_config_set_send_authorities(x->config, x->send_authorities));
     TT_TRY(trust_config(x->config, &x->trust, err));
-    if (x->tls.key != NULL) {
-        struct cli traced = *x->cli;
-        traced.tpm_trace = trace_load;
-        traced.tpm_trace_arg = &x->trace;
-        TT_TRY(tls_config_identity(x->config, &x->id, TT_CLIENT, &traced, &x->tls, err));
-    }
+    struct cli traced = *x->cli;
+    traced.tpm_trace = trace_load;
+    traced.tpm_trace_arg = &x->trace;
+    TT_TRY(tls_config_identities(x->config, &x->identities, TT_CLIENT, &traced, &x->tls, err));
     return tt_config_freeze(x->config, err);
 }
 
@@ -211,6 +235,8 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
         .role = TT_CLIENT,
         .server_name = x->server_name,
         .signer = x->signer,
+        .insecure_keylog = x->keylog.fd >= 0 ? keylog_line : NULL,
+        .keylog_arg = &x->keylog,
         .handlers = handlers,
         .arg = x,
     };
@@ -234,22 +260,23 @@ static tt_rc start_delegate(struct connect *x, struct tt_error *err)
 {
     x->delegate = (struct cli_delegate){
         .trace = &x->trace, .verbose = x->cli->verbose, .ready = on_delegated, .arg = x};
-    return cli_delegate_start(&x->delegate, x->base, x->signer, &x->id, &x->tls, err);
+    return cli_delegate_start(&x->delegate, x->base, x->signer, &x->identities, &x->tls, err);
 }
 
 static tt_rc set_up(struct connect *x, struct tt_error *err)
 {
     TT_TRY(address_parse(&x->address, x->target, err));
     TT_TRY(set_up_config(x, err));
+    TT_TRY(keylog_open(&x->keylog, x->tls.keylog, err));
     TT_TRY(loop_new(&x->base, true, err));
-    if (x->id.key.key != NULL) {
-        struct sign_queue_options opt = {.base = x->base, .tpm = x->id.key.tpm};
+    if (x->identities.len > 0) {
+        struct sign_queue_options opt = {.base = x->base, .tpm = x->identities.tpm};
         TT_TRY(tls_sign_deadline(&opt.deadline_ms, &x->tls, err));
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
     }
     TT_TRY(watch_signals(x, err));
     x->out_fd = open_stdout();
-    return x->id.delegation != NULL ? start_delegate(x, err) : start_dial(x, err);
+    return x->identities.delegation != NULL ? start_delegate(x, err) : start_dial(x, err);
 }
 
 static void tear_down(struct connect *x)
@@ -260,7 +287,8 @@ static void tear_down(struct connect *x)
     delegate_free(x->delegate.delegator);
     sign_queue_free(x->signer);
     tt_config_free(x->config);
-    tls_identity_close(&x->id);
+    tls_identities_close(&x->identities);
+    keylog_close(&x->keylog);
     for (size_t i = 0; i < TT_COUNT(x->signals); i++) {
         if (x->signals[i] != NULL)
             event_free(x->signals[i]);
@@ -280,8 +308,34 @@ static int run(struct connect *x)
 enum {
     OPT_SERVERNAME = CLI_OPT,
     OPT_CONNECT_TIMEOUT,
+    OPT_OCSP,
+    OPT_POST_AUTH,
+    OPT_AUTHORITIES,
     OPT_HELP
 };
+
+static bool take_option(struct connect *x, int c, const char *value)
+{
+    switch (c) {
+    case OPT_SERVERNAME:
+        x->server_name = value;
+        return true;
+    case OPT_CONNECT_TIMEOUT:
+        x->connect_timeout = value;
+        return true;
+    case OPT_OCSP:
+        x->ocsp = value;
+        return true;
+    case OPT_POST_AUTH:
+        x->post_handshake_auth = true;
+        return true;
+    case OPT_AUTHORITIES:
+        x->send_authorities = true;
+        return true;
+    default:
+        return trust_option_take(&x->trust, c, value) || tls_option_take(&x->tls, c, value);
+    }
+}
 
 /* -1: go on; else the exit code. */
 static int parse(struct connect *x, int argc, char **argv)
@@ -289,30 +343,28 @@ static int parse(struct connect *x, int argc, char **argv)
     static const struct option options[] = {
         {"servername", required_argument, NULL, OPT_SERVERNAME},
         {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
+        {"ocsp", required_argument, NULL, OPT_OCSP},
+        {"post-handshake-auth", no_argument, NULL, OPT_POST_AUTH},
+        {"send-authorities", no_argument, NULL, OPT_AUTHORITIES},
         {"help", no_argument, NULL, OPT_HELP},
         TRUST_OPTIONS("ca"),
         TLS_OPTIONS,
         {0},
     };
     for (int c; (c = cli_getopt(argc, argv, "", options)) != -1;) {
-        if (c == OPT_SERVERNAME) {
-            x->server_name = optarg;
-        } else if (c == OPT_CONNECT_TIMEOUT) {
-            x->connect_timeout = optarg;
-        } else if (c == OPT_HELP) {
+        if (c == OPT_HELP) {
             printf("%s%s", usage, help);
             return CLI_OK;
-        } else if (!trust_option_take(&x->trust, c, optarg) && !tls_option_take(&x->tls, c, optarg)) {
-            return cli_bad_option(usage, argv, c);
         }
+        if (!take_option(x, c, optarg))
+            return cli_bad_option(usage, argv, c);
     }
     if (argc - optind != 1)
         return cli_usage(usage,
                          argc == optind ? "connect to where? HOST:PORT" : "connect to one HOST:PORT only");
-    if ((x->tls.key != NULL) != (x->tls.cert != NULL))
-        return cli_usage(usage, "--key and --cert go together");
-    if (x->tls.delegate != NULL && x->tls.key == NULL)
-        return cli_usage(usage, "--delegate needs --key and --cert: whose key is to delegate?");
+    const char *conflict = tls_identities_conflict(&x->tls);
+    if (conflict != NULL)
+        return cli_usage(usage, "%s", conflict);
     x->target = argv[optind];
     if (!trust_is_given(&x->trust))
         (void)trust_option_take(&x->trust, TRUST_OPT_CA, "system");
@@ -321,7 +373,7 @@ static int parse(struct connect *x, int argc, char **argv)
 
 int cmd_connect(const struct cli *cli, int argc, char **argv)
 {
-    struct connect x = {.cli = cli, .trust.ca_option = "--ca", .out_fd = STDOUT_FILENO};
+    struct connect x = {.cli = cli, .keylog.fd = -1, .trust.ca_option = "--ca", .out_fd = STDOUT_FILENO};
     int code = parse(&x, argc, argv);
     if (code != -1)
         return code;

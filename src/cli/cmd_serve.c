@@ -20,16 +20,17 @@ static const char help[] =
     "gets a line on stderr and stops nobody else.\n"
     "\n"
     "  --key FILE            our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)\n"
-    "  --cert FILE           our certificate and its chain (PEM), the leaf first\n"
+    "  --cert FILE           our certificate and its chain (PEM), the leaf first. Several pairs may be "
+    "given: "
+    "the\n                        server name, what the client can verify and its CAs choose\n"
     "  --client-ca FILE|DIR  ask clients for a certificate, which must come from these CAs (PEM or "
     "DER)\n" TRUST_OPTIONS_USAGE "  --require-client-cert turn away clients that have none\n"
     "  --echo                send back what comes (the default)\n"
     "  --www                 answer a request line with a page that describes the connection\n"
     "  --exec CMD            run `sh -c CMD` for each connection; its stdin and stdout are the connection; "
     "in its\n"
-    "                        environment: TPMTLS_PEER_SUBJECT, _PEER_SHA256, _PEER_ADDRESS, _SERVER_NAME, "
-    "_ALPN,\n"
-    "                        _SUITE, _GROUP\n"
+    "                        environment: TPMTLS_PEER_SUBJECT, _PEER_SHA256, _PEER_KEY_SHA256,\n"
+    "                        _PEER_ADDRESS, _SERVER_NAME, _ALPN, _SUITE, _GROUP\n"
     "  --accept N            end after N connections\n"
     "  --max-connections N   how many at once (1024); more wait\n"
     "  --force-retry         answer each first ClientHello with a HelloRetryRequest\n" TLS_OPTIONS_USAGE;
@@ -81,14 +82,14 @@ static tt_rc set_up_config(struct serve *serve, struct tt_error *err)
     traced.tpm_trace = trace_load;
     traced.tpm_trace_arg = &serve->trace;
     TT_TRY(tt_config_new(&serve->config, TT_SERVER, err));
-    TT_TRY(tls_config_lists(serve->config, &serve->tls, err));
+    TT_TRY(tls_config_values(serve->config, &serve->tls, err));
     if (trust_is_given(&serve->trust)) {
         TT_TRY(trust_config(serve->config, &serve->trust, err));
         TT_TRY(tt_config_set_client_auth(serve->config, serve->require_client_cert ? TT_CLIENT_AUTH_REQUIRE
                                                                                    : TT_CLIENT_AUTH_REQUEST));
     }
     TT_TRY(tt_config_set_force_retry(serve->config, serve->force_retry));
-    TT_TRY(tls_config_identity(serve->config, &serve->id, TT_SERVER, &traced, &serve->tls, err));
+    TT_TRY(tls_config_identities(serve->config, &serve->identities, TT_SERVER, &traced, &serve->tls, err));
     return tt_config_freeze(serve->config, err);
 }
 
@@ -109,7 +110,12 @@ static tt_rc start_server(struct serve *serve, struct tt_error *err)
 {
     struct address at;
     struct server_options opt = {
-        .stream = {.base = serve->base, .config = serve->config, .role = TT_SERVER, .signer = serve->signer},
+        .stream = {.base = serve->base,
+                   .config = serve->config,
+                   .role = TT_SERVER,
+                   .signer = serve->signer,
+                   .insecure_keylog = serve->keylog.fd >= 0 ? keylog_line : NULL,
+                   .keylog_arg = &serve->keylog},
         .accepted = session_accepted,
         .opened = session_opened,
         .failed = on_failed,
@@ -140,15 +146,16 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
 {
     TT_TRY(loop_new(&serve->base, false, err));
     TT_TRY(set_up_config(serve, err));
-    struct sign_queue_options opt = {.base = serve->base, .tpm = serve->id.key.tpm};
+    TT_TRY(keylog_open(&serve->keylog, serve->tls.keylog, err));
+    struct sign_queue_options opt = {.base = serve->base, .tpm = serve->identities.tpm};
     TT_TRY(tls_sign_deadline(&opt.deadline_ms, &serve->tls, err));
     TT_TRY(sign_queue_new(&serve->signer, &opt, err));
     TT_TRY(watch_signals(serve, err));
     TT_TRY(start_server(serve, err));
     serve->delegate = (struct cli_delegate){.trace = &serve->trace, .verbose = serve->cli->verbose};
-    if (serve->id.delegation != NULL)
-        TT_TRY(
-            cli_delegate_start(&serve->delegate, serve->base, serve->signer, &serve->id, &serve->tls, err));
+    if (serve->identities.delegation != NULL)
+        TT_TRY(cli_delegate_start(&serve->delegate, serve->base, serve->signer, &serve->identities,
+                                  &serve->tls, err));
     announce(serve);
     return TT_OK;
 }
@@ -168,7 +175,8 @@ static void tear_down(struct serve *serve)
     delegate_free(serve->delegate.delegator);
     sign_queue_free(serve->signer);
     tt_config_free(serve->config);
-    tls_identity_close(&serve->id);
+    tls_identities_close(&serve->identities);
+    keylog_close(&serve->keylog);
     struct event *const all[] = {serve->signals[0], serve->signals[1], serve->child_exit};
     for (size_t i = 0; i < TT_COUNT(all); i++) {
         if (all[i] != NULL)
@@ -242,8 +250,11 @@ static int check_options(struct serve *serve, int argc, char **argv)
 {
     if (argc - optind != 1)
         return cli_usage(usage, argc == optind ? "serve where? ADDR:PORT" : "serve at one ADDR:PORT only");
-    if (serve->tls.key == NULL || serve->tls.cert == NULL)
+    if (serve->tls.keys_len == 0 || (serve->tls.certs_len == 0 && !serve->tls.raw_public_key))
         return cli_usage(usage, "a server needs --key and --cert");
+    const char *conflict = tls_identities_conflict(&serve->tls);
+    if (conflict != NULL)
+        return cli_usage(usage, "%s", conflict);
     if (serve->require_client_cert && !trust_is_given(&serve->trust))
         return cli_usage(usage, "--require-client-cert needs --client-ca or --pin, to know whom to believe");
     if (serve->trust.crls.len > 0 && serve->trust.ca.len == 0)
@@ -286,7 +297,7 @@ static int parse(struct serve *serve, int argc, char **argv)
 
 int cmd_serve(const struct cli *cli, int argc, char **argv)
 {
-    struct serve serve = {.cli = cli, .trust.ca_option = "--client-ca"};
+    struct serve serve = {.cli = cli, .keylog.fd = -1, .trust.ca_option = "--client-ca"};
     int code = parse(&serve, argc, argv);
     if (code != -1)
         return code;

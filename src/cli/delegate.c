@@ -38,12 +38,12 @@ static void on_told(void *arg, const struct delegate_report *report)
 }
 
 tt_rc cli_delegate_start(struct cli_delegate *d, struct event_base *base, struct sign_queue *queue,
-                         const struct tls_identity *id, const struct tls_options *o, struct tt_error *err)
+                         const struct tls_identities *ids, const struct tls_options *o, struct tt_error *err)
 {
     struct delegate_options opt = {.base = base,
                                    .queue = queue,
-                                   .key = id->key.key,
-                                   .delegation = id->delegation,
+                                   .key = ids->keys[0].key,
+                                   .delegation = ids->delegation,
                                    .told = on_told,
                                    .arg = d};
     TT_TRY(tls_delegate_seconds(&opt.lifetime_s, o, err));

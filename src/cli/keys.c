@@ -129,7 +129,8 @@ static tt_rc open_tss2(struct cli_key *k, const struct cli *cli, struct tt_bytes
     TT_TRY(tt_keyfile_inspect(&info, pem, err));
     want.ask = info.needs_password && cli_has_terminal();
     TT_TRY(cli_auth_password(&password, cli, &want, err));
-    TT_TRY(cli_open_tpm(&k->tpm, cli, err));
+    if (k->tpm == NULL)
+        TT_TRY(cli_open_tpm(&k->tpm, cli, err));
     return tt_key_open_pem_with(&k->key, k->tpm, pem, password, err);
 }
 
@@ -163,11 +164,18 @@ void cli_name_key(struct tt_error *err, const char *spec)
 
 tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec, struct tt_error *err)
 {
+    return cli_open_key_beside(ret, cli, spec, NULL, err);
+}
+
+tt_rc cli_open_key_beside(struct cli_key *ret, const struct cli *cli, const char *spec, struct tt_tpm *tpm,
+                          struct tt_error *err)
+{
     static const char prefix[] = "handle:";
-    struct cli_key k = {0};
-    tt_rc rc;
+    struct cli_key k = {.tpm = tpm};
+    tt_rc rc = TT_OK;
     if (strncmp(spec, prefix, sizeof prefix - 1) == 0) {
-        rc = cli_open_tpm(&k.tpm, cli, err);
+        if (tpm == NULL)
+            rc = cli_open_tpm(&k.tpm, cli, err);
         if (rc == TT_OK)
             rc = open_handle(&k, cli, spec + sizeof prefix - 1, err);
     } else {
@@ -176,6 +184,8 @@ tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec,
     if (rc != TT_OK) {
         if (k.tpm != NULL || rc == TT_ERR_DECODE || rc == TT_ERR_AUTH)
             cli_name_key(err, spec);
+        if (k.tpm == tpm)
+            k.tpm = NULL;
         cli_close_key(&k);
         return rc;
     }

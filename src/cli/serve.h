@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/delegate.h"
+#include "cli/keylog.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
 #include "cli/trust_options.h"
@@ -33,8 +34,9 @@ struct serve {
     const struct serve_mode *mode;
     struct trace trace;
 
-    struct tls_identity id;
     struct cli_delegate delegate;
+    struct tls_identities identities;
+    struct keylog keylog;
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;

@@ -60,6 +60,11 @@ static tt_rc environment_fill(struct environment *env, const struct session *x, 
     if (tt_cert_describe(&peer, tt_conn_peer_certificate(conn, 0), NULL) == TT_OK) {
         environment_add_text(env, "PEER_SUBJECT", peer->subject);
         environment_add_text(env, "PEER_SHA256", peer->sha256);
+        environment_add_text(env, "PEER_KEY_SHA256", peer->spki_sha256);
+    } else if (info.peer_certificate_type == TT_CERTIFICATE_RAW_PUBLIC_KEY) {
+        char pin[65];
+        tt_spki_sha256(pin, tt_conn_peer_certificate(conn, 0));
+        environment_add_text(env, "PEER_KEY_SHA256", pin);
     }
     environment_add_text(env, "PEER_ADDRESS", x->peer);
     environment_add_text(env, "SUITE", tt_suite_name(info.suite));

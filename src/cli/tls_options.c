@@ -62,38 +62,76 @@ tt_rc tls_delegate_seconds(unsigned *ret, const struct tls_options *o, struct tt
     return TT_OK;
 }
 
-bool tls_option_take(struct tls_options *o, int c, const char *value)
+/* Where the value of an option that may be given once goes. */
+static const char **option_value(struct tls_options *o, int c)
 {
     switch (c) {
+    case TLS_OPT_ALPN:
+        return &o->alpn;
+    case TLS_OPT_GROUPS:
+        return &o->groups;
+    case TLS_OPT_KEY_SHARES:
+        return &o->key_shares;
+    case TLS_OPT_SUITES:
+        return &o->suites;
+    case TLS_OPT_SCHEMES:
+        return &o->schemes;
+    case TLS_OPT_COMPRESSION:
+        return &o->compression;
+    case TLS_OPT_RECORD_SIZE:
+        return &o->record_size_limit;
+    case TLS_OPT_PADDING:
+        return &o->padding;
+    case TLS_OPT_MAX_MESSAGE:
+        return &o->max_handshake_message;
+    case TLS_OPT_KEYLOG:
+        return &o->keylog;
+    case TLS_OPT_SIGN_DEADLINE:
+        return &o->sign_deadline;
+    case TLS_OPT_TIMEOUT:
+        return &o->handshake_timeout;
+    default:
+        return NULL;
+    }
+}
+
+bool tls_option_take(struct tls_options *o, int c, const char *value)
+{
+    const char **single = option_value(o, c);
+    if (single != NULL) {
+        *single = value;
+        return true;
+    }
+    switch (c) {
     case TLS_OPT_KEY:
-        o->key = value;
+        if (o->keys_len < TLS_IDENTITIES)
+            o->keys[o->keys_len] = value;
+        o->keys_len++;
         return true;
     case TLS_OPT_CERT:
-        o->cert = value;
-        return true;
-    case TLS_OPT_ALPN:
-        o->alpn = value;
-        return true;
-    case TLS_OPT_GROUPS:
-        o->groups = value;
-        return true;
-    case TLS_OPT_SUITES:
-        o->suites = value;
-        return true;
-    case TLS_OPT_TRACE:
-        o->trace = true;
-        return true;
-    case TLS_OPT_SIGN_DEADLINE:
-        o->sign_deadline = value;
+        if (o->certs_len < TLS_IDENTITIES)
+            o->certs[o->certs_len] = value;
+        o->certs_len++;
         return true;
     case TLS_OPT_DELEGATE:
         o->delegate = value != NULL ? value : "1";
         return true;
+    case TLS_OPT_STAPLE:
+        o->stray_staple = o->stray_staple || o->certs_len == 0;
+        if (o->certs_len >= 1 && o->certs_len <= TLS_IDENTITIES)
+            o->staples[o->certs_len - 1] = value;
+        return true;
+    case TLS_OPT_RAW:
+        o->raw_public_key = true;
+        return true;
+    case TLS_OPT_PEER_RAW:
+        o->peer_raw_public_key = true;
+        return true;
     case TLS_OPT_REFUSE_DELEGATED:
         o->refuse_delegated = true;
         return true;
-    case TLS_OPT_TIMEOUT:
-        o->handshake_timeout = value;
+    case TLS_OPT_TRACE:
+        o->trace = true;
         return true;
     default:
         return false;
@@ -119,18 +157,42 @@ static const struct choice suites[] = {
     {TT_SUITE_CHACHA20_POLY1305_SHA256, "CHACHA20-POLY1305"},
 };
 
+static const struct choice schemes[] = {
+    {TT_SCHEME_ECDSA_SECP256R1_SHA256, ""},
+    {TT_SCHEME_ECDSA_SECP384R1_SHA384, ""},
+    {TT_SCHEME_ECDSA_SECP521R1_SHA512, ""},
+    {TT_SCHEME_ED25519, ""},
+    {TT_SCHEME_ED448, ""},
+    {TT_SCHEME_RSA_PSS_RSAE_SHA256, ""},
+    {TT_SCHEME_RSA_PSS_RSAE_SHA384, ""},
+    {TT_SCHEME_RSA_PSS_RSAE_SHA512, ""},
+    {TT_SCHEME_RSA_PSS_PSS_SHA256, ""},
+    {TT_SCHEME_RSA_PSS_PSS_SHA384, ""},
+    {TT_SCHEME_RSA_PSS_PSS_SHA512, ""},
+    {TT_SCHEME_MLDSA44, ""},
+    {TT_SCHEME_MLDSA65, ""},
+    {TT_SCHEME_MLDSA87, ""},
+};
+static const struct choice compressions[] = {
+    {TT_COMPRESSION_ZLIB, "zlib"}, {TT_COMPRESSION_BROTLI, "brotli"}, {TT_COMPRESSION_ZSTD, "zstd"}};
+
 struct list_kind {
     const char *option;
     const struct choice *choices;
     size_t choices_len;
-    const char *(*name)(unsigned number);
+    const char *(*name)(unsigned number); /* NULL: they have the other names only */
 };
+
+static const char *choice_name(const struct list_kind *kind, const struct choice *c)
+{
+    return kind->name != NULL ? kind->name(c->number) : c->alias;
+}
 
 static bool choice_find(uint16_t *ret, const struct list_kind *kind, const char *word)
 {
     for (size_t i = 0; i < kind->choices_len; i++) {
         const struct choice *c = &kind->choices[i];
-        if (strcasecmp(word, kind->name(c->number)) == 0 || strcasecmp(word, c->alias) == 0) {
+        if (strcasecmp(word, choice_name(kind, c)) == 0 || strcasecmp(word, c->alias) == 0) {
             *ret = c->number;
             return true;
         }
@@ -152,8 +214,8 @@ static tt_rc parse_list(uint16_t ret[LIST_MAX], size_t *ret_len, const struct li
             continue;
         }
         (void)error_set(err, TT_ERR_USAGE, "--%s: '%s' is not known", kind->option, word);
-        error_hint(err, "names as in RFC 9846, separated by commas, such as %s",
-                   kind->name(kind->choices[0].number));
+        error_hint(err, "names as in the standard, separated by commas, such as %s",
+                   choice_name(kind, &kind->choices[0]));
         return TT_ERR_USAGE;
     }
     return TT_OK;
@@ -187,46 +249,43 @@ static tt_rc apply_alpn(struct tt_config *cfg, const char *text, struct tt_error
     return rc == TT_OK ? rc : error_set(err, rc, "--alpn '%s': each name has 1 to 255 bytes", text);
 }
 
-tt_rc tls_config_lists(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
+static tt_rc apply_lists(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
 {
     static const struct list_kind group_kind = {"groups", groups, TT_COUNT(groups), tt_group_name};
+    static const struct list_kind share_kind = {"key-shares", groups, TT_COUNT(groups), tt_group_name};
     static const struct list_kind suite_kind = {"suites", suites, TT_COUNT(suites), tt_suite_name};
+    static const struct list_kind scheme_kind = {"schemes", schemes, TT_COUNT(schemes), tt_scheme_name};
+    static const struct list_kind compression_kind = {"compress-certificates", compressions,
+                                                      TT_COUNT(compressions), NULL};
     TT_TRY(apply_numbers(cfg, &group_kind, o->groups, tt_config_set_groups, err));
+    TT_TRY(apply_numbers(cfg, &share_kind, o->key_shares, tt_config_set_key_shares, err));
     TT_TRY(apply_numbers(cfg, &suite_kind, o->suites, tt_config_set_suites, err));
+    TT_TRY(apply_numbers(cfg, &scheme_kind, o->schemes, tt_config_set_verify_schemes, err));
+    return apply_numbers(cfg, &compression_kind, o->compression, tt_config_set_certificate_compression, err);
+}
+
+static tt_rc apply_sizes(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
+{
+    unsigned long limit = 0, padding = 0, message = 65536;
+    TT_TRY(
+        cli_number(&limit, o->record_size_limit, &(struct cli_range){"--record-size-limit", 64, 16385}, err));
+    TT_TRY(cli_number(&padding, o->padding, &(struct cli_range){"--padding", 0, 16384}, err));
+    TT_TRY(cli_number(&message, o->max_handshake_message,
+                      &(struct cli_range){"--max-handshake-message", 1024, 1048576}, err));
+    if (limit > 0)
+        TT_TRY(tt_config_set_record_size_limit(cfg, (uint16_t)limit));
+    TT_TRY(tt_config_set_padding(cfg, (uint16_t)padding));
+    return tt_config_set_max_handshake_message(cfg, message);
+}
+
+tt_rc tls_config_values(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
+{
+    static const uint16_t raw = TT_CERTIFICATE_RAW_PUBLIC_KEY;
+    TT_TRY(apply_lists(cfg, o, err));
+    TT_TRY(apply_sizes(cfg, o, err));
+    if (o->peer_raw_public_key)
+        TT_TRY(tt_config_set_peer_certificate_types(cfg, &raw, 1));
     if (!o->refuse_delegated)
         TT_TRY(tt_config_accept_delegated(cfg, NULL, 0));
     return apply_alpn(cfg, o->alpn, err);
-}
-
-/* ---- files ---- */
-
-void tls_identity_close(struct tls_identity *id)
-{
-    tt_delegation_free(TT_TAKE(id->delegation));
-    cli_close_key(&id->key);
-}
-
-tt_rc tls_config_identity(struct tt_config *cfg, struct tls_identity *ret, enum tt_role role,
-                          const struct cli *cli, const struct tls_options *o, struct tt_error *err)
-{
-    TT_AUTO(mem_free_auto) char *pem = NULL;
-    struct tls_identity id = {0};
-    size_t len = 0;
-    TT_TRY(cli_read_file(&pem, &len, o->cert, err));
-    TT_TRY(cli_open_key(&id.key, cli, o->key, err));
-    const struct identity_source source = {
-        .key = id.key.key,
-        .chain_pem = {(const uint8_t *)pem, len},
-        .key_name = o->key,
-        .chain_name = o->cert,
-        .role = role,
-        .ret_delegation = o->delegate != NULL ? &id.delegation : NULL,
-    };
-    tt_rc rc = identity_add(cfg, &source, err);
-    if (rc != TT_OK) {
-        tls_identity_close(&id);
-        return rc;
-    }
-    *ret = id;
-    return TT_OK;
 }

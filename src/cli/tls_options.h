@@ -8,12 +8,20 @@
 #include "cli/cli.h"
 #include "tpmtls/tls.h"
 
+#define TLS_IDENTITIES 8
+
 struct tls_options {
-    const char *key, *cert;
-    const char *alpn, *groups, *suites; /* comma separated */
-    const char *handshake_timeout;      /* seconds */
-    const char *sign_deadline;          /* milliseconds */
-    const char *delegate;               /* hours, or a number with s, m or h; NULL: no delegation */
+    /* The n-th --key goes with the n-th --cert, and an --ocsp-response with the --cert before it. */
+    const char *keys[TLS_IDENTITIES], *certs[TLS_IDENTITIES], *staples[TLS_IDENTITIES];
+    size_t keys_len, certs_len; /* more than fit are counted, and refused */
+    bool stray_staple;          /* one that no --cert goes before */
+    bool raw_public_key, peer_raw_public_key;
+    const char *alpn, *groups, *key_shares, *suites, *schemes, *compression; /* comma separated */
+    const char *record_size_limit, *padding, *max_handshake_message;         /* bytes */
+    const char *handshake_timeout;                                           /* seconds */
+    const char *sign_deadline;                                               /* milliseconds */
+    const char *keylog;                                                      /* a file */
+    const char *delegate; /* hours, or a number with s, m or h; NULL: no delegation */
     bool refuse_delegated;
     bool trace;
 };
@@ -25,6 +33,16 @@ enum tls_option {
     TLS_OPT_ALPN,
     TLS_OPT_GROUPS,
     TLS_OPT_SUITES,
+    TLS_OPT_KEY_SHARES,
+    TLS_OPT_SCHEMES,
+    TLS_OPT_COMPRESSION,
+    TLS_OPT_RECORD_SIZE,
+    TLS_OPT_PADDING,
+    TLS_OPT_MAX_MESSAGE,
+    TLS_OPT_STAPLE,
+    TLS_OPT_RAW,
+    TLS_OPT_PEER_RAW,
+    TLS_OPT_KEYLOG,
     TLS_OPT_TRACE,
     TLS_OPT_TIMEOUT,
     TLS_OPT_SIGN_DEADLINE,
@@ -35,7 +53,18 @@ enum tls_option {
     {"key", required_argument, NULL, TLS_OPT_KEY}, {"cert", required_argument, NULL, TLS_OPT_CERT},          \
         {"alpn", required_argument, NULL, TLS_OPT_ALPN},                                                     \
         {"groups", required_argument, NULL, TLS_OPT_GROUPS},                                                 \
-        {"suites", required_argument, NULL, TLS_OPT_SUITES}, {"trace", no_argument, NULL, TLS_OPT_TRACE},    \
+        {"key-shares", required_argument, NULL, TLS_OPT_KEY_SHARES},                                         \
+        {"suites", required_argument, NULL, TLS_OPT_SUITES},                                                 \
+        {"schemes", required_argument, NULL, TLS_OPT_SCHEMES},                                               \
+        {"compress-certificates", required_argument, NULL, TLS_OPT_COMPRESSION},                             \
+        {"record-size-limit", required_argument, NULL, TLS_OPT_RECORD_SIZE},                                 \
+        {"padding", required_argument, NULL, TLS_OPT_PADDING},                                               \
+        {"max-handshake-message", required_argument, NULL, TLS_OPT_MAX_MESSAGE},                             \
+        {"ocsp-response", required_argument, NULL, TLS_OPT_STAPLE},                                          \
+        {"raw-public-key", no_argument, NULL, TLS_OPT_RAW},                                                  \
+        {"peer-raw-public-key", no_argument, NULL, TLS_OPT_PEER_RAW},                                        \
+        {"insecure-keylog", required_argument, NULL, TLS_OPT_KEYLOG},                                        \
+        {"trace", no_argument, NULL, TLS_OPT_TRACE},                                                         \
         {"sign-deadline", required_argument, NULL, TLS_OPT_SIGN_DEADLINE},                                   \
         {"delegate", optional_argument, NULL, TLS_OPT_DELEGATE},                                             \
         {"refuse-delegated", no_argument, NULL, TLS_OPT_REFUSE_DELEGATED},                                   \
@@ -43,9 +72,22 @@ enum tls_option {
         "handshake-timeout", required_argument, NULL, TLS_OPT_TIMEOUT                                        \
     }
 #define TLS_OPTIONS_USAGE                                                                                    \
+    "  --ocsp-response FILE  an OCSP response (DER) that goes with the --cert before it\n"                   \
+    "  --raw-public-key      show the key alone to a peer that wants that (RFC 7250); --cert is not "        \
+    "needed\n"                                                                                               \
+    "  --peer-raw-public-key take the peer's key alone, which --pin must name; no certificate\n"             \
     "  --alpn A,B            application protocols, most wanted first\n"                                     \
-    "  --groups A,B          x25519, secp256r1, secp384r1\n"                                                 \
+    "  --groups A,B          X25519MLKEM768, SecP256r1MLKEM768 (libcrypto 3.5), x25519, x448, secp256r1,\n"  \
+    "                        secp384r1, secp521r1\n"                                                         \
     "  --suites A,B          TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256\n" \
+    "  --schemes A,B         what the peer may sign with: ecdsa_secp256r1_sha256, rsa_pss_rsae_sha256, "     \
+    "...\n"                                                                                                  \
+    "  --compress-certificates A,B\n"                                                                        \
+    "                        zlib, brotli, zstd (RFC 8879); default: none\n"                                 \
+    "  --record-size-limit N the largest record we take (RFC 8449), 64 to 16385 bytes\n"                     \
+    "  --padding N           pad what is sent to multiples of N bytes\n"                                     \
+    "  --max-handshake-message N\n"                                                                          \
+    "                        refuse longer messages of the peer (65536), 1024 to 1048576 bytes\n"            \
     "  --handshake-timeout S seconds a handshake may take (30)\n"                                            \
     "  --sign-deadline MS    milliseconds until our signature must be made (5000); one that would come "     \
     "later "                                                                                                 \
@@ -54,22 +96,30 @@ enum tls_option {
     "HOURS (1,\n                        at most 168; or 30m, 90s), and with that the handshakes of peers "   \
     "that accept it\n"                                                                                       \
     "  --refuse-delegated    do not accept delegated credentials of peers\n"                                 \
+    "  --insecure-keylog F   append the connections' secrets to F, for Wireshark: whoever reads it reads\n"  \
+    "                        everything. The environment's SSLKEYLOGFILE does the same\n"                    \
     "  --trace               show each handshake message and what the TPM did, on stderr\n"
 
 /* tls_option_take: true when c was one of them. Values are looked at later. */
 bool tls_option_take(struct tls_options *o, int c, const char *value);
 
-/* tls_config_lists: put --alpn, --groups and --suites into cfg. */
-TT_MUST_USE tt_rc tls_config_lists(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err);
-/* struct tls_identity: --key, --cert and --delegate; must live as long as the configuration. */
-struct tls_identity {
-    struct cli_key key;
-    struct tt_delegation *delegation; /* --delegate */
+/* tls_config_values: put everything but identities and trust into cfg. */
+TT_MUST_USE tt_rc tls_config_values(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err);
+
+/* struct tls_identities: the keys behind --key; they must live as long as the configuration. */
+struct tls_identities {
+    struct cli_key keys[TLS_IDENTITIES];
+    size_t len;
+    struct tt_tpm *tpm;               /* that all TPM keys among them are on, or NULL */
+    struct tt_delegation *delegation; /* --delegate: of the first, which is then the only one */
 };
-TT_MUST_USE tt_rc tls_config_identity(struct tt_config *cfg, struct tls_identity *ret, enum tt_role role,
-                                      const struct cli *cli, const struct tls_options *o,
-                                      struct tt_error *err);
-void tls_identity_close(struct tls_identity *id);
+/* tls_config_identities: --key, --cert, --ocsp-response, --raw-public-key and --delegate. */
+TT_MUST_USE tt_rc tls_config_identities(struct tt_config *cfg, struct tls_identities *ret, enum tt_role role,
+                                        const struct cli *cli, const struct tls_options *o,
+                                        struct tt_error *err);
+void tls_identities_close(struct tls_identities *ids);
+/* tls_identities_conflict: what is wrong with how these options stand together; NULL: nothing. */
+const char *tls_identities_conflict(const struct tls_options *o);
 /* tls_delegate_seconds: --delegate; 0: not given. */
 TT_MUST_USE tt_rc tls_delegate_seconds(unsigned *ret, const struct tls_options *o, struct tt_error *err);
 

@@ -108,6 +108,14 @@ void trace_peer_subject(char *ret, size_t cap, const struct tt_conn *conn)
 {
     ret[0] = '\0';
     struct tt_bytes leaf = tt_conn_peer_certificate(conn, 0);
+    struct tt_conn_info about;
+    tt_conn_info(conn, &about);
+    if (leaf.len > 0 && about.peer_certificate_type == TT_CERTIFICATE_RAW_PUBLIC_KEY) {
+        char pin[65];
+        tt_spki_sha256(pin, leaf);
+        (void)snprintf(ret, cap, "raw public key sha256:%s", pin);
+        return;
+    }
     TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *info = NULL;
     if (leaf.len > 0 && tt_cert_describe(&info, leaf, NULL) == TT_OK)
         (void)snprintf(ret, cap, "%s", info->subject);
@@ -134,6 +142,7 @@ static void print_summary_json(const struct trace *t, const struct tt_conn_info 
     (void)json_object_set_new(o, "delegated", json_boolean(info->local_delegated));
     (void)json_object_set_new(o, "peer_delegated", json_boolean(info->peer_delegated));
     (void)json_object_set_new(o, "hello_retry_request", json_boolean(info->hello_retry_request));
+    (void)json_object_set_new(o, "ocsp_good", json_boolean(info->peer_ocsp_good));
     (void)json_object_set_new(o, "bytes_in", json_integer((json_int_t)info->handshake_bytes_in));
     (void)json_object_set_new(o, "bytes_out", json_integer((json_int_t)info->handshake_bytes_out));
     (void)json_object_set_new(o, "alpn",

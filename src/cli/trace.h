@@ -21,8 +21,8 @@ void trace_event(const struct trace *t, const struct stream_trace *event);
 /* trace_handshake: the summary, once the handshake is complete. */
 void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role role, const char *peer);
 
-/* trace_peer_subject: the subject of the peer's certificate, escaped for a terminal, into ret; "" without
- * one. */
+/* trace_peer_subject: the subject of the peer's certificate, escaped for a terminal, into ret, or "raw public
+ * key sha256:..."; "" without one. */
 void trace_peer_subject(char *ret, size_t cap, const struct tt_conn *conn);
 
 /* cli_event: print a JSON object as one line on stderr; takes the reference. */

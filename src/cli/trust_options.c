@@ -185,8 +185,11 @@ tt_rc trust_config(struct tt_config *cfg, const struct trust_options *o, struct 
 
 static const char *option_for(unsigned alert, const struct trust_options *o)
 {
+    bool pins_alone = o->ca.len == 0 && o->pins.len > 0;
+    if (pins_alone && (alert == TT_ALERT_UNKNOWN_CA || alert == TT_ALERT_CERTIFICATE_UNKNOWN))
+        return "--pin sha256:KEY";
     if (alert == TT_ALERT_UNKNOWN_CA)
-        return o->ca.len == 0 && o->pins.len > 0 ? "--pin sha256:KEY" : o->ca_option;
+        return o->ca_option;
     return alert == TT_ALERT_CERTIFICATE_UNKNOWN && o->crls.len > 0 ? "--crl FILE" : NULL;
 }
 

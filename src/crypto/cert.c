@@ -107,3 +107,16 @@ tt_rc cert_leaf_key(struct pubkey **ret, const struct crypto_lib *lib, struct tt
     X509_free(x);
     return rc;
 }
+
+bool cert_has_spki(struct tt_bytes der, struct tt_bytes spki)
+{
+    const uint8_t *at = der.data;
+    X509 *x = der.len <= INT32_MAX ? d2i_X509(NULL, &at, (long)der.len) : NULL;
+    uint8_t *own = NULL;
+    int len = x != NULL ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &own) : -1;
+    bool same = len > 0 && (size_t)len == spki.len && memcmp(own, spki.data, spki.len) == 0;
+    OPENSSL_free(own);
+    X509_free(x);
+    ERR_clear_error();
+    return same;
+}

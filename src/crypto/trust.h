@@ -73,6 +73,8 @@ bool trust_has_crls(const struct tt_trust *trust);
 
 /* cert_leaf_key: the public key of one DER certificate. */
 TT_MUST_USE tt_rc cert_leaf_key(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes der);
+/* cert_has_spki: is this the SubjectPublicKeyInfo of the certificate? */
+bool cert_has_spki(struct tt_bytes der, struct tt_bytes spki);
 /* cert_wants_staple: does the certificate demand that an OCSP response is stapled to it (must-staple, RFC
  * 7633)? False for what is no certificate. */
 bool cert_wants_staple(struct tt_bytes der);

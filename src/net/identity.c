@@ -7,6 +7,7 @@
 #include "tpmtls/pki.h"
 
 TT_DEFINE_AUTO(struct tt_cert_list, tt_cert_list_free)
+TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
 
 static tt_rc read_chain(struct tt_cert_list **ret, const struct identity_source *src, struct tt_error *err)
 {
@@ -37,20 +38,35 @@ static tt_rc refuse_pair(const struct tt_cert_list *chain, const struct identity
     return TT_ERR_USAGE;
 }
 
-tt_rc identity_add(struct tt_config *cfg, const struct identity_source *src, struct tt_error *err)
+static tt_rc open_chain(struct tt_cert_list **ret, bool *ret_wants_staple, const struct identity_source *src,
+                        struct tt_error *err)
 {
     TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *chain = NULL;
     TT_TRY(read_chain(&chain, src, err));
     if (!tt_cert_matches_key(chain->certs[0], tt_key_spki(src->key)))
         return refuse_pair(chain, src, err);
+    TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *info = NULL;
+    *ret_wants_staple = tt_cert_describe(&info, chain->certs[0], NULL) == TT_OK && info->must_staple;
+    *ret = TT_TAKE(chain);
+    return TT_OK;
+}
+
+tt_rc identity_add(struct tt_config *cfg, const struct identity_source *src, bool *ret_wants_staple,
+                   struct tt_error *err)
+{
+    TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *chain = NULL;
+    if (src->chain_pem.len > 0)
+        TT_TRY(open_chain(&chain, ret_wants_staple, src, err));
     uint16_t schemes[16];
     size_t n = tt_key_schemes(src->key, schemes, TT_COUNT(schemes));
     struct tt_identity id = {
-        .chain = chain->certs,
-        .chain_len = chain->len,
+        .chain = chain != NULL ? chain->certs : NULL,
+        .chain_len = chain != NULL ? chain->len : 0,
         .key = src->key,
         .schemes = schemes,
         .schemes_len = n < TT_COUNT(schemes) ? n : TT_COUNT(schemes),
+        .ocsp_response = src->ocsp_response,
+        .raw_public_key = src->raw_public_key ? tt_key_spki(src->key) : (struct tt_bytes){NULL, 0},
     };
     if (n == 0) {
         (void)error_set(err, TT_ERR_UNSUPPORTED, "the key %s can sign under no TLS 1.3 scheme",
@@ -58,7 +74,7 @@ tt_rc identity_add(struct tt_config *cfg, const struct identity_source *src, str
         error_hint(err, "`tpmtls key create --type p256` makes one that can");
         return TT_ERR_UNSUPPORTED;
     }
-    if (src->ret_delegation == NULL)
+    if (src->ret_delegation == NULL || chain == NULL)
         return tt_config_add_identity(cfg, &id, err);
     TT_TRY(tt_delegation_new(&id.delegation, src->role, chain->certs[0], err));
     tt_rc rc = tt_config_add_identity(cfg, &id, err);

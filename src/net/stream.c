@@ -309,6 +309,8 @@ static tt_rc stream_set_up(struct stream *s, struct tt_error *err)
         .early_data = s->opt.early_data.len > 0,
         .trace = stream_trace_message,
         .trace_arg = s,
+        .insecure_keylog = s->opt.insecure_keylog,
+        .keylog_arg = s->opt.keylog_arg,
     };
     if (s->opt.role == TT_CLIENT)
         s->began_at = clock_monotonic_ns();

@@ -67,6 +67,8 @@ struct stream_options {
                                      became of it: stream_stats.early_sent, tt_conn_early_status */
     unsigned handshake_timeout_s; /* 0 = STREAM_HANDSHAKE_TIMEOUT_S */
     int64_t now;                  /* 0 = the wall clock */
+    tt_keylog_fn insecure_keylog; /* see tt_conn_options */
+    void *keylog_arg;
     struct stream_handlers handlers; /* each may be NULL */
     void *arg;
 };

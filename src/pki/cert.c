@@ -172,6 +172,35 @@ static tt_rc info_sans(char **ret, const X509 *x)
     return text_take(ret, &b);
 }
 
+void tt_spki_sha256(char ret[65], struct tt_bytes spki)
+{
+    uint8_t digest[32] = {0};
+    (void)EVP_Digest(spki.data, spki.len, digest, NULL, EVP_sha256(), NULL);
+    text_hex(ret, (struct tt_bytes){digest, sizeof digest});
+}
+
+static tt_rc info_key_pin(char ret[65], X509 *x)
+{
+    uint8_t *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
+    if (len <= 0)
+        return TT_ERR_INTERNAL;
+    tt_spki_sha256(ret, (struct tt_bytes){spki, (size_t)len});
+    OPENSSL_free(spki);
+    return TT_OK;
+}
+
+/* RFC 7633: the TLS extension status_request, number 5, among its features. */
+static bool demands_staple(const X509 *x)
+{
+    TLS_FEATURE *features = X509_get_ext_d2i(x, NID_tlsfeature, NULL, NULL);
+    bool demands = false;
+    for (int i = 0; i < sk_ASN1_INTEGER_num(features); i++)
+        demands = demands || ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) == 5;
+    sk_ASN1_INTEGER_pop_free(features, ASN1_INTEGER_free);
+    return demands;
+}
+
 static tt_rc info_fill(struct tt_cert_info *info, X509 *x, struct tt_bytes der)
 {
     TT_TRY(text_name(&info->subject, X509_get_subject_name(x)));
@@ -190,7 +219,8 @@ static tt_rc info_fill(struct tt_cert_info *info, X509 *x, struct tt_bytes der)
     TT_AUTO(BASIC_CONSTRAINTS_free_auto)
     BASIC_CONSTRAINTS *bc = X509_get_ext_d2i(x, NID_basic_constraints, NULL, NULL);
     info->is_ca = bc != NULL && bc->ca != 0;
-    return TT_OK;
+    info->must_staple = demands_staple(x);
+    return info_key_pin(info->spki_sha256, x);
 }
 
 tt_rc tt_cert_describe(struct tt_cert_info **ret, struct tt_bytes der, struct tt_error *err)

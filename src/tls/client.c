@@ -35,6 +35,19 @@ tt_rc client_hello_sent(struct tt_conn *c)
     return client_go(c, CLIENT_WAIT_SH);
 }
 
+/* Which shares ClientHello carries: those of the configuration; where the server is known, the most wanted
+ * one and the one that it chose before, so that it never has to ask for another. */
+static tt_rc add_offers(struct tt_conn *c, uint16_t known)
+{
+    const struct u16_list *shares = &c->cfg->key_shares;
+    if (!u16_list_has(&c->cfg->groups, known))
+        known = 0;
+    size_t n = known != 0 ? 1 : shares->n < HS_MAX_SHARES ? shares->n : HS_MAX_SHARES;
+    for (size_t i = 0; i < n; i++)
+        TT_TRY(add_offer(c, shares->items[i]));
+    return known != 0 && known != shares->items[0] ? add_offer(c, known) : TT_OK;
+}
+
 tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
 {
     struct hs *hs = c->hs;
@@ -45,13 +58,13 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
     hs->session_id_len = c->cfg->middlebox_compat ? sizeof hs->session_id : 0;
     if (!conn_random(c, hs->session_id, hs->session_id_len))
         return conn_broken(c, TT_ERR_INTERNAL);
-    for (size_t i = 0; i < c->cfg->key_shares.n && i < HS_MAX_SHARES; i++)
-        TT_OWN(c, add_offer(c, c->cfg->key_shares.items[i]));
-    grease_draw(c);
     psk_offer_choose(c, opt);
     if (c->cfg->certificate_with_psk && hs->psks_len == 0)
         return conn_fail(c, TT_ERR_USAGE, TT_ALERT_NONE,
                          "no external PSK is there to be used with a certificate");
+    TT_OWN(c,
+           add_offers(c, opt->known_group != 0 || hs->psks_len == 0 ? opt->known_group : hs->psks[0]->group));
+    grease_draw(c);
     return client_hello_send(c);
 }
 

@@ -51,6 +51,7 @@ static void config_defaults(struct tt_config *cfg)
         list_add(&cfg->groups, groups[i], kx_available(cfg->lib, groups[i]));
     for (size_t i = 0; i < TT_COUNT(schemes); i++)
         list_add(&cfg->verify_schemes, schemes[i], scheme_available(cfg->lib, schemes[i]));
+    list_add(&cfg->peer_types, TT_CERTIFICATE_X509, true);
     cfg->random = (struct kx_random){crypto_random, NULL};
     cfg->middlebox_compat = true;
     cfg->max_message = 65536;
@@ -217,26 +218,28 @@ tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id
         return error_set(err, TT_ERR_USAGE, "the configuration takes no more identities");
     if (!sct_list_is_well_formed(id->sct_list))
         return error_set(err, TT_ERR_USAGE, "the list of signed certificate timestamps is malformed");
-    if (id->delegation != NULL && id->chain_len > 0 &&
-        !delegation_fits(id->delegation, cfg->role, id->chain[0]))
+    if (id->delegation != NULL &&
+        (id->chain_len == 0 || !delegation_fits(id->delegation, cfg->role, id->chain[0])))
         return error_set(err, TT_ERR_USAGE,
                          "the delegation is for another certificate, or for the other end of a connection");
-    if (id->chain_len < 1 || id->chain_len > CONFIG_MAX_LIST)
-        return error_set(err, TT_ERR_USAGE, "an identity needs 1 to %d certificates", CONFIG_MAX_LIST);
+    if (id->chain_len > CONFIG_MAX_LIST || (id->chain_len == 0 && id->raw_public_key.len == 0))
+        return error_set(err, TT_ERR_USAGE, "an identity needs 1 to %d certificates, or a raw public key",
+                         CONFIG_MAX_LIST);
     struct identity copy = {.chain_len = id->chain_len, .key = id->key};
     TT_TRY(list_set(cfg, &copy.schemes, id->schemes, id->schemes_len));
-    size_t total = id->chain_len * sizeof *copy.chain + id->ocsp_response.len + id->sct_list.len;
+    size_t total = id->chain_len * sizeof *copy.chain + id->ocsp_response.len + id->sct_list.len +
+                   id->raw_public_key.len;
     for (size_t i = 0; i < id->chain_len; i++)
         total += id->chain[i].len;
     copy.chain = mem_alloc(total);
     if (copy.chain == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     uint8_t *at = (uint8_t *)(copy.chain + id->chain_len);
-    for (size_t i = 0; i < id->chain_len; i++) {
+    for (size_t i = 0; i < id->chain_len; i++)
         copy.chain[i] = bytes_put(&at, id->chain[i]);
-    }
     copy.ocsp_response = bytes_put(&at, id->ocsp_response);
     copy.sct_list = bytes_put(&at, id->sct_list);
+    copy.raw_public_key = bytes_put(&at, id->raw_public_key);
     if (id->delegation != NULL)
         copy.delegation = delegation_ref(id->delegation);
     cfg->identities[cfg->identities_len++] = copy;
@@ -343,6 +346,14 @@ tt_rc tt_config_set_certificate_compression(struct tt_config *cfg, const uint16_
     return list_set(cfg, &cfg->compression, algorithms, n);
 }
 
+tt_rc tt_config_set_peer_certificate_types(struct tt_config *cfg, const uint16_t *types, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (types[i] != TT_CERTIFICATE_X509 && types[i] != TT_CERTIFICATE_RAW_PUBLIC_KEY)
+            return TT_ERR_UNSUPPORTED;
+    return list_set(cfg, &cfg->peer_types, types, n);
+}
+
 tt_rc tt_config_set_ocsp(struct tt_config *cfg, enum tt_ocsp mode)
 {
     if (cfg->frozen || cfg->role != TT_CLIENT)
@@ -401,7 +412,33 @@ tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on)
 
 /* Keep only the schemes this end would ever use: what the certificate's key can do (never a failure in
  * mid-handshake that was knowable before). */
-static tt_rc check_identity(struct tt_config *cfg, struct identity *id, struct tt_error *err)
+static tt_rc check_key(const struct identity *id, const struct pubkey *key, const char *where,
+                       struct tt_error *err)
+{
+    for (size_t i = 0; i < id->schemes.n; i++)
+        if (!pubkey_fits(key, id->schemes.items[i]))
+            return error_set(err, TT_ERR_USAGE, "the key in our %s cannot sign with %s", where,
+                             tt_scheme_name(id->schemes.items[i]));
+    return TT_OK;
+}
+
+/* RFC 7250. Beside a certificate it has to be of the same key: one signer signs for both. */
+static tt_rc check_raw_public_key(const struct tt_config *cfg, const struct identity *id,
+                                  struct tt_error *err)
+{
+    TT_AUTO(pubkey_free_auto) struct pubkey *key = NULL;
+    tt_rc rc = pubkey_from_spki(&key, cfg->lib, id->raw_public_key);
+    if (rc == TT_ERR_MEMORY)
+        return error_set(err, rc, "out of memory");
+    if (rc != TT_OK)
+        return error_set(err, TT_ERR_USAGE, "the raw public key of our identity cannot be read");
+    if (id->chain_len > 0 && !cert_has_spki(id->chain[0], id->raw_public_key))
+        return error_set(err, TT_ERR_USAGE,
+                         "the raw public key of our identity is not the one in its certificate");
+    return check_key(id, key, "identity", err);
+}
+
+static tt_rc check_chain(struct tt_config *cfg, struct identity *id, struct tt_error *err)
 {
     TT_AUTO(pubkey_free_auto) struct pubkey *key = NULL;
     tt_rc rc = cert_leaf_key(&key, cfg->lib, id->chain[0]);
@@ -409,16 +446,40 @@ static tt_rc check_identity(struct tt_config *cfg, struct identity *id, struct t
         return error_set(err, rc, "out of memory");
     if (rc != TT_OK)
         return error_set(err, TT_ERR_USAGE, "the certificate of our identity cannot be read");
-    for (size_t i = 0; i < id->schemes.n; i++)
-        if (!pubkey_fits(key, id->schemes.items[i]))
-            return error_set(err, TT_ERR_USAGE, "the key in our certificate cannot sign with %s",
-                             tt_scheme_name(id->schemes.items[i]));
+    TT_TRY(check_key(id, key, "certificate", err));
     rc = cert_names_read(&id->leaf, id->chain[0]);
     if (rc == TT_OK)
         rc = cert_names_read(&id->top, id->chain[id->chain_len - 1]);
     if (rc == TT_ERR_DECODE)
         return error_set(err, TT_ERR_USAGE, "a certificate of our identity cannot be read");
     return rc == TT_OK ? TT_OK : error_set(err, rc, "out of memory");
+}
+
+static tt_rc check_identity(struct tt_config *cfg, struct identity *id, struct tt_error *err)
+{
+    const bool chain = id->chain_len > 0, raw = id->raw_public_key.len > 0;
+    if (chain)
+        TT_TRY(check_chain(cfg, id, err));
+    if (raw)
+        TT_TRY(check_raw_public_key(cfg, id, err));
+    list_add(&cfg->own_types, TT_CERTIFICATE_X509,
+             chain && !u16_list_has(&cfg->own_types, TT_CERTIFICATE_X509));
+    list_add(&cfg->own_types, TT_CERTIFICATE_RAW_PUBLIC_KEY,
+             raw && !u16_list_has(&cfg->own_types, TT_CERTIFICATE_RAW_PUBLIC_KEY));
+    return TT_OK;
+}
+
+/* A bare key has no names, dates or issuer: only a pin can vouch for it. */
+static tt_rc check_peer_types(const struct tt_config *cfg, struct tt_error *err)
+{
+    if (!u16_list_has(&cfg->peer_types, TT_CERTIFICATE_RAW_PUBLIC_KEY))
+        return TT_OK;
+    if (cfg->trust != NULL && !cfg->accept_any_certificate && !trust_takes_raw_keys(cfg->trust))
+        return error_set(err, TT_ERR_USAGE,
+                         "raw public keys of the peer are judged by pins alone, and there are trust anchors");
+    if (cfg->ocsp == TT_OCSP_REQUIRE)
+        return error_set(err, TT_ERR_USAGE, "an OCSP response is required, and a raw public key has none");
+    return TT_OK;
 }
 
 static tt_rc check_key_shares(struct tt_config *cfg, struct tt_error *err)
@@ -479,6 +540,7 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
     for (size_t i = 0; i < cfg->identities_len; i++)
         TT_TRY(check_identity(cfg, &cfg->identities[i], err));
     TT_TRY(check_key_shares(cfg, err));
+    TT_TRY(check_peer_types(cfg, err));
     if (cfg->trust != NULL) {
         trust_freeze(cfg->trust);
         if (cfg->send_authorities && verifies && !cfg->accept_any_certificate)

@@ -28,9 +28,9 @@ struct identity {
     size_t chain_len;
     void *key;
     struct u16_list schemes;
-    struct tt_delegation *delegation;        /* or NULL */
-    struct tt_bytes ocsp_response, sct_list; /* in the same block */
-    struct cert_names *leaf, *top;           /* parsed when frozen: the leaf, and the last of the chain */
+    struct tt_delegation *delegation;                        /* or NULL */
+    struct tt_bytes ocsp_response, sct_list, raw_public_key; /* in the same block */
+    struct cert_names *leaf, *top; /* parsed when frozen: the leaf, and the last of the chain; NULL without */
 };
 
 struct tt_config {
@@ -55,6 +55,7 @@ struct tt_config {
     uint16_t record_size_limit; /* 0: the protocol's own */
     uint16_t padding;
     struct u16_list compression;
+    struct u16_list peer_types, own_types; /* enum tt_certificate_type; what our identities can show */
     enum tt_ocsp ocsp;
     bool request_scts, send_authorities, grease, post_handshake_auth;
     struct tt_tickets *tickets;

@@ -254,6 +254,9 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .alpn = buf_bytes(&c->alpn),
                                  .server_name = buf_bytes(&c->server_name),
                                  .peer_chain_len = c->peer_chain_len,
+                                 .local_certificate_type = c->own_type,
+                                 .peer_certificate_type = c->peer_type,
+                                 .peer_ocsp_good = c->peer_ocsp_good,
                                  .handshake_bytes_in = c->handshake_bytes_in,
                                  .handshake_bytes_out = c->handshake_bytes_out};
     if (c->external_psk != NULL)

@@ -99,8 +99,10 @@ struct tt_conn {
     struct buf peer_chain;  /* vec24 each, leaf first */
     size_t peer_chain_len;
     struct buf peer_ocsp, peer_scts; /* stapled to the leaf */
-    size_t send_limit;               /* content bytes in one protected record, with its padding */
-    size_t read_limit;               /* TLSInnerPlaintext bytes we accept */
+    uint16_t own_type, peer_type;    /* enum tt_certificate_type: of both ends' Certificate messages */
+    bool peer_ocsp_good;
+    size_t send_limit; /* content bytes in one protected record, with its padding */
+    size_t read_limit; /* TLSInnerPlaintext bytes we accept */
     int64_t now_ms;
     tt_trace_fn trace;
     void *trace_arg;

@@ -88,6 +88,16 @@ tt_rc record_size_limit_parse(struct tt_conn *c, enum ext_place in, struct reade
 bool delegated_credential_wants(const struct tt_conn *c, enum ext_place in);
 void delegated_credential_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc delegated_credential_parse_ext(struct tt_conn *c, enum ext_place in, struct reader *r);
+/* ext_certificate_type.c */
+bool client_certificate_type_wants(const struct tt_conn *c, enum ext_place in);
+void client_certificate_type_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc client_certificate_type_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool server_certificate_type_wants(const struct tt_conn *c, enum ext_place in);
+void server_certificate_type_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc server_certificate_type_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+/* certificate_types_choose: server: what the client will show if it is asked; its own answer is chosen with
+ * the identity. */
+TT_MUST_USE tt_rc certificate_types_choose(struct tt_conn *c);
 
 /* ext_psk.c */
 bool psk_modes_wants(const struct tt_conn *c, enum ext_place in);

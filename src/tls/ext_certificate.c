@@ -12,7 +12,8 @@ bool status_request_wants(const struct tt_conn *c, enum ext_place in)
     const struct hs *hs = c->hs;
     if (in == IN_CH)
         return c->cfg->ocsp != TT_OCSP_NONE;
-    return in == IN_CT && hs->staple_ocsp && hs->entry == 0 && hs->identity->ocsp_response.len > 0;
+    return in == IN_CT && hs->staple_ocsp && hs->entry == 0 && hs->identity->ocsp_response.len > 0 &&
+           c->own_type == TT_CERTIFICATE_X509;
 }
 
 void status_request_build(struct tt_conn *c, enum ext_place in, struct writer *w)
@@ -51,7 +52,8 @@ bool sct_wants(const struct tt_conn *c, enum ext_place in)
     const struct hs *hs = c->hs;
     if (in == IN_CH)
         return c->cfg->request_scts;
-    return in == IN_CT && hs->staple_scts && hs->entry == 0 && hs->identity->sct_list.len > 0;
+    return in == IN_CT && hs->staple_scts && hs->entry == 0 && hs->identity->sct_list.len > 0 &&
+           c->own_type == TT_CERTIFICATE_X509;
 }
 
 void sct_build(struct tt_conn *c, enum ext_place in, struct writer *w)

@@ -55,7 +55,8 @@ void credential_choose(struct tt_conn *c)
     const struct peer_hello *p = &hs->peer;
     tt_credential_free(hs->credential);
     hs->credential = NULL;
-    if (hs->identity->delegation == NULL || p->delegated_schemes.len == 0)
+    if (hs->identity->delegation == NULL || p->delegated_schemes.len == 0 ||
+        c->own_type != TT_CERTIFICATE_X509)
         return;
     struct tt_credential *ours = delegation_current(hs->identity->delegation, c->now_ms / 1000);
     if (ours == NULL || !list_has(p->delegated_schemes, ours->key_scheme) ||

@@ -22,6 +22,7 @@ static tt_rc put_trust(struct writer *w, const struct tt_config *cfg)
     wr_u8(w, (uint8_t)cfg->client_auth);
     wr_u8(w, (uint8_t)cfg->ocsp);
     wr_bytes(w, (struct tt_bytes){trust, sizeof trust});
+    put_list(w, &cfg->peer_types);
     return TT_OK;
 }
 
@@ -39,7 +40,8 @@ tt_rc config_fingerprint(const struct tt_config *cfg, uint8_t ret[32])
         put_list(&w, &cfg->verify_schemes);
         wr_vec16(&w, (struct tt_bytes){cfg->alpn, cfg->alpn_len});
         for (size_t i = 0; i < cfg->identities_len; i++)
-            wr_vec24(&w, cfg->identities[i].chain[0]);
+            wr_vec24(&w, cfg->identities[i].chain_len > 0 ? cfg->identities[i].chain[0]
+                                                          : cfg->identities[i].raw_public_key);
     }
     TT_TRY(wr_status(&w));
     return hash_digest(cfg->lib, HASH_SHA256, buf_bytes(&all), ret);

@@ -26,6 +26,7 @@ struct peer_hello {
     uint16_t selected_version, selected_group; /* ServerHello, HelloRetryRequest */
     struct tt_bytes selected_share;
     struct tt_bytes compression, delegated_schemes;
+    struct tt_bytes client_types, server_types; /* CertificateType lists of a ClientHello */
     struct tt_bytes psk_identities, psk_binders, psk_modes;
     uint16_t selected_psk;
     uint64_t seen; /* bit i: extension i of the table was in the last block */
@@ -210,6 +211,8 @@ static inline bool hs_awaits_answer(const struct tt_conn *c)
 
 /* identity.c: which of our identities answers this peer; false when none can. */
 bool identity_choose(struct tt_conn *c);
+/* identity_type_possible: is there an identity of a certificate type that the peer takes. */
+bool identity_type_possible(const struct tt_conn *c);
 
 /* ext_delegated.c: does our identity's delegated credential serve this peer; is the peer's a valid one. */
 void credential_choose(struct tt_conn *c);

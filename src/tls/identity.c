@@ -13,9 +13,37 @@ static uint16_t scheme_for(const struct tt_conn *c, const struct identity *id)
     return 0;
 }
 
+/* Can this identity be shown as the peer wants it; *ret_type says how. A server goes by the order of the
+ * client's list; a client by what the server chose (c->own_type). */
+static bool type_for(const struct tt_conn *c, const struct identity *id, uint16_t *ret_type)
+{
+    const uint8_t settled = (uint8_t)c->own_type;
+    struct tt_bytes wanted = c->hs->peer.server_types;
+    if (wanted.len == 0)
+        wanted = (struct tt_bytes){&settled, 1};
+    for (size_t i = 0; i < wanted.len; i++) {
+        *ret_type = wanted.data[i];
+        if ((*ret_type == TT_CERTIFICATE_X509 && id->chain_len > 0) ||
+            (*ret_type == TT_CERTIFICATE_RAW_PUBLIC_KEY && id->raw_public_key.len > 0))
+            return true;
+    }
+    return false;
+}
+
+bool identity_type_possible(const struct tt_conn *c)
+{
+    uint16_t type;
+    for (size_t i = 0; i < c->cfg->identities_len; i++)
+        if (type_for(c, &c->cfg->identities[i], &type))
+            return true;
+    return false;
+}
+
 /* Is the issuer of the end of our chain among the names the peer sent. */
 static bool peer_knows_issuer(const struct tt_conn *c, const struct identity *id)
 {
+    if (id->top == NULL)
+        return false;
     struct tt_bytes issuer = cert_names_issuer(id->top), leaf_issuer = cert_names_issuer(id->leaf);
     for (struct reader r = reader_of(c->hs->peer.authorities); rd_left(&r) > 0;) {
         struct tt_bytes name = rd_vec16(&r, 1);
@@ -30,7 +58,8 @@ static bool peer_knows_issuer(const struct tt_conn *c, const struct identity *id
  * fits in neither way is still better than none: the peer decides. */
 static unsigned rank(const struct tt_conn *c, const struct identity *id)
 {
-    bool name = c->cfg->role == TT_SERVER && cert_names_cover(id->leaf, buf_bytes(&c->server_name));
+    bool name = c->cfg->role == TT_SERVER && id->leaf != NULL &&
+                cert_names_cover(id->leaf, buf_bytes(&c->server_name));
     bool ca = c->hs->peer.authorities.len > 0 && peer_knows_issuer(c, id);
     return 1U + (name ? 2U : 0U) + (ca ? 1U : 0U);
 }
@@ -40,16 +69,20 @@ bool identity_choose(struct tt_conn *c)
     struct hs *hs = c->hs;
     bool one = c->cfg->identities_len == 1;
     unsigned best = 0;
+    uint16_t best_type = c->own_type;
     for (size_t i = 0; i < c->cfg->identities_len; i++) {
         const struct identity *id = &c->cfg->identities[i];
-        uint16_t scheme = scheme_for(c, id);
-        unsigned r = scheme == 0 ? 0 : one ? 1 : rank(c, id);
+        uint16_t scheme = scheme_for(c, id), type = 0;
+        bool fits = scheme != 0 && type_for(c, id, &type);
+        unsigned r = !fits ? 0 : one ? 1 : rank(c, id);
         if (r > best) {
             best = r;
+            best_type = type;
             hs->identity = id;
             hs->scheme = scheme;
         }
     }
+    c->own_type = best_type;
     if (best > 0)
         credential_choose(c);
     return best > 0;

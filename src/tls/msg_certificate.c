@@ -9,9 +9,11 @@ static void certificate_body(struct tt_conn *c, struct writer *w)
     const struct identity *id = c->hs->identity;
     wr_vec8(w, (struct tt_bytes){c->hs->context, c->hs->context_len}); /* certificate_request_context */
     struct wr_mark list = wr_open24(w);
-    for (size_t i = 0; id != NULL && i < id->chain_len; i++) {
+    bool raw = c->own_type == TT_CERTIFICATE_RAW_PUBLIC_KEY;
+    size_t n = id == NULL ? 0 : raw ? 1 : id->chain_len;
+    for (size_t i = 0; i < n; i++) {
         c->hs->entry = i;
-        wr_vec24(w, id->chain[i]);
+        wr_vec24(w, raw ? id->raw_public_key : id->chain[i]);
         ext_build_block(c, IN_CT, w);
     }
     wr_close(w, list);
@@ -64,11 +66,40 @@ static tt_rc certificate_list_keep(struct tt_conn *c, struct tt_bytes list)
         TT_OWN(c, wr_status(&w));
         c->peer_chain_len++;
     }
+    /* "If the RawPublicKey certificate type was negotiated, then the certificate_list MUST contain no more
+     * than one CertificateEntry" (section 4.5.1) */
+    if (c->peer_type == TT_CERTIFICATE_RAW_PUBLIC_KEY && c->peer_chain_len > 1)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the peer sent more than one raw public key");
     return TT_OK;
 }
 
-/* Hand the chain to the verifier. Only here does a peer get PEER_CHAIN_JUDGED. */
-static tt_rc certificate_judge(struct tt_conn *c)
+/* What the verifier said about the peer. */
+static tt_rc certificate_verdict(struct tt_conn *c, tt_rc rc, const struct trust_verdict *verdict,
+                                 const struct tt_error *why)
+{
+    if (rc != TT_OK) {
+        error_hint(&c->status.error, "%s", why->hint);
+        return conn_fail(c, rc == TT_ERR_DECODE ? TT_ERR_VERIFY : rc, verdict->alert, "%s", why->text);
+    }
+    pubkey_free(c->hs->peer_key);
+    c->hs->peer_key = verdict->leaf_key;
+    c->peer_not_after = verdict->not_after;
+    c->peer_ocsp_good = verdict->ocsp_good;
+    c->authenticated_ms = c->now_ms;
+    return TT_OK;
+}
+
+static tt_rc raw_public_key_judge(struct tt_conn *c)
+{
+    struct reader r = reader_of(buf_bytes(&c->peer_chain));
+    const struct tt_trust *trust = c->cfg->accept_any_certificate ? NULL : c->cfg->trust;
+    struct trust_verdict verdict = {0};
+    struct tt_error why = {0};
+    tt_rc rc = trust_verify_raw_key(&verdict, c->cfg->lib, trust, rd_vec24(&r, 1), &why);
+    return certificate_verdict(c, rc, &verdict, &why);
+}
+
+static tt_rc chain_judge(struct tt_conn *c)
 {
     struct tt_bytes chain[MAX_PEER_CERTIFICATES];
     struct reader r = reader_of(buf_bytes(&c->peer_chain));
@@ -92,15 +123,18 @@ static tt_rc certificate_judge(struct tt_conn *c)
     const struct tt_trust *trust = cfg->accept_any_certificate ? NULL : cfg->trust;
     struct tt_error why = {0};
     tt_rc rc = trust_verify(&verdict, cfg->lib, trust, &req, &why);
-    if (rc != TT_OK) {
-        error_hint(&c->status.error, "%s", why.hint);
-        return conn_fail(c, rc == TT_ERR_DECODE ? TT_ERR_VERIFY : rc, verdict.alert, "%s", why.text);
-    }
-    pubkey_free(c->hs->peer_key);
-    c->hs->peer_key = verdict.leaf_key;
-    c->peer_not_after = verdict.not_after;
-    c->authenticated_ms = c->now_ms;
-    TT_TRY(credential_judge(c, chain[0]));
+    TT_TRY(certificate_verdict(c, rc, &verdict, &why));
+    return credential_judge(c, chain[0]);
+}
+
+/* Hand what the peer showed to the verifier. Only here does it get PEER_CHAIN_JUDGED. */
+static tt_rc certificate_judge(struct tt_conn *c)
+{
+    /* A peer that does not know the extension shows X.509, be it taken here or not. */
+    if (!u16_list_has(&c->cfg->peer_types, c->peer_type))
+        return conn_fail(c, TT_ERR_VERIFY, TT_ALERT_UNSUPPORTED_CERTIFICATE,
+                         "the peer showed an X.509 certificate, and only raw public keys are taken here");
+    TT_TRY(c->peer_type == TT_CERTIFICATE_RAW_PUBLIC_KEY ? raw_public_key_judge(c) : chain_judge(c));
     c->hs->peer_auth = PEER_CHAIN_JUDGED;
     return TT_OK;
 }

@@ -240,6 +240,9 @@ static tt_rc choose_identity(struct tt_conn *c)
 {
     if (c->hs->peer.schemes.len == 0)
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent no signature_algorithms");
+    if (!identity_type_possible(c))
+        return conn_refuse(c, TT_ALERT_UNSUPPORTED_CERTIFICATE,
+                           "the client takes no certificate of a type that we have");
     if (!identity_choose(c))
         return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
                            "the client accepts no signature that our key can make");
@@ -303,6 +306,7 @@ tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes message)
     TT_TRY(choose_both(c));
     if (hs->psk.len == 0 || c->certificate_with_psk)
         TT_TRY(choose_identity(c));
+    TT_TRY(certificate_types_choose(c));
     TT_TRY(client_hello_add(c, message));
     if (early && !hs->accept_early)
         early_data_reject(c);

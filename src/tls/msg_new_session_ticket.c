@@ -21,6 +21,7 @@ static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struc
                                  .server_name = buf_bytes(&c->server_name),
                                  .alpn = buf_bytes(&c->alpn),
                                  .scope = {c->cfg->fingerprint, sizeof c->cfg->fingerprint},
+                                 .peer_type = (uint8_t)c->peer_type,
                                  .peer_chain = chain,
                                  .peer_chain_len = c->peer_chain_len};
     if (c->external_psk != NULL)
@@ -109,6 +110,8 @@ static tt_rc session_of(struct tt_conn *c, struct tt_bytes nonce, struct tt_byte
         return rc;
     }
     s->suite = c->suite->id;
+    s->group = c->group;
+    s->peer_type = (uint8_t)c->peer_type;
     s->received_ms = c->now_ms;
     s->authenticated_ms = c->authenticated_ms;
     s->peer_not_after = c->peer_not_after;

@@ -107,6 +107,7 @@ tt_rc psk_offer_selected(struct tt_conn *c)
     }
     c->authenticated_ms = s->authenticated_ms;
     c->peer_not_after = s->peer_not_after;
+    c->peer_type = s->peer_type;
     struct tt_bytes chain = buf_bytes(&s->peer_chain);
     if (chain.len > 0)
         TT_OWN(c, buf_append(&c->peer_chain, chain.data, chain.len));
@@ -245,6 +246,7 @@ static tt_rc ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint
     if (t->peer_chain.len > 0)
         TT_OWN(c, buf_append(&c->peer_chain, t->peer_chain.data, t->peer_chain.len));
     c->peer_chain_len = t->peer_chain_len;
+    c->peer_type = t->peer_type;
     c->ticket_age_skew_ms = (int64_t)(uint32_t)(age - t->age_add) - (c->now_ms - t->issued_ms);
     c->hs->accept_early = early_data_acceptable(c, t, binder);
     return TT_OK;

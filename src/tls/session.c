@@ -7,7 +7,7 @@
 #include "wire/reader.h"
 #include "wire/writer.h"
 
-#define SESSION_FORMAT 2
+#define SESSION_FORMAT 3
 
 tt_rc session_alloc(struct tt_session **ret)
 {
@@ -130,6 +130,8 @@ tt_rc tt_session_export(const struct tt_session *s, uint8_t **ret, size_t *ret_l
     wr_u8(&w, SESSION_FORMAT);
     wr_u8(&w, (uint8_t)((s->psk.external ? 1 : 0) | (s->psk.held ? 2 : 0) | (s->psk.imported ? 4 : 0)));
     wr_u16(&w, s->suite);
+    wr_u16(&w, s->group);
+    wr_u8(&w, s->peer_type);
     wr_u8(&w, (uint8_t)s->psk.hash);
     wr_vec8(&w, (struct tt_bytes){s->psk.key, s->psk.held ? 0 : s->psk.len});
     wr_u32(&w, s->age_add);
@@ -168,6 +170,8 @@ tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes)
     s->psk.held = (kind & 2) != 0;
     s->psk.imported = (kind & 4) != 0;
     s->suite = rd_u16(&r);
+    s->group = rd_u16(&r);
+    s->peer_type = rd_u8(&r);
     s->psk.hash = rd_u8(&r);
     struct tt_bytes key = rd_vec8(&r, s->psk.held ? 0 : 16);
     s->age_add = rd_u32(&r);
@@ -219,6 +223,8 @@ static tt_rc session_without_psk(struct tt_session **ret, const struct tt_sessio
                              .len = hash_size(s->psk.hash)};
     copy->held_key = key;
     copy->suite = s->suite;
+    copy->group = s->group;
+    copy->peer_type = s->peer_type;
     copy->age_add = s->age_add;
     copy->lifetime = s->lifetime;
     copy->received_ms = s->received_ms;
@@ -262,6 +268,7 @@ void tt_session_info(const struct tt_session *s, struct tt_session_info *ret)
                                     .held = s->psk.held,
                                     .imported = s->psk.imported,
                                     .suite = s->suite,
+                                    .group = s->group,
                                     .received_ms = s->received_ms,
                                     .lifetime = s->lifetime,
                                     .max_early_data = s->max_early_data,

@@ -12,8 +12,10 @@
 struct tt_session {
     atomic_uint refs;
     struct psk psk;
-    void *held_key; /* of a held PSK */
-    uint16_t suite; /* of the connection that made it; external: one with the PSK's hash */
+    void *held_key;    /* of a held PSK */
+    uint16_t suite;    /* of the connection that made it; external: one with the PSK's hash */
+    uint16_t group;    /* of that connection; 0: unknown */
+    uint8_t peer_type; /* enum tt_certificate_type: what peer_chain holds */
     uint32_t age_add, lifetime, max_early_data;
     int64_t received_ms;
     int64_t authenticated_ms; /* the full handshake at the root of this chain of tickets */

@@ -112,6 +112,7 @@ static tt_rc ticket_write(const struct tt_tickets *t, const struct ticket_state 
     wr_vec8(&w, s->server_name);
     wr_vec8(&w, s->alpn);
     wr_vec8(&w, s->scope);
+    wr_u8(&w, s->peer_type);
     wr_u8(&w, (uint8_t)s->peer_chain_len);
     wr_vec16(&w, s->peer_chain);
     wr_vec16(&w, s->external_identity);
@@ -136,6 +137,7 @@ static tt_rc ticket_read(struct tt_bytes plain, struct ticket_state *ret)
     s.server_name = rd_vec8(&r, 0);
     s.alpn = rd_vec8(&r, 0);
     s.scope = rd_vec8(&r, 0);
+    s.peer_type = rd_u8(&r);
     s.peer_chain_len = rd_u8(&r);
     s.peer_chain = rd_vec16(&r, 0);
     s.external_identity = rd_vec16(&r, 0);

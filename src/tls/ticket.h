@@ -22,6 +22,7 @@ struct ticket_state {
     struct tt_bytes server_name, alpn, scope, peer_chain; /* views */
     struct tt_bytes external_identity; /* of the external PSK that it all began with, or empty; a view */
     size_t peer_chain_len;
+    uint8_t peer_type; /* enum tt_certificate_type: what peer_chain holds */
 };
 
 void tickets_ref(struct tt_tickets *t);

@@ -143,6 +143,7 @@ void test_key_free(struct test_key *k)
         return;
     EVP_PKEY_free(k->pkey);
     OPENSSL_free(k->cert);
+    OPENSSL_free(k->spki);
     free(k->cert_pem);
     free(k);
 }
@@ -167,6 +168,22 @@ size_t test_sign(const struct test_key *k, uint16_t scheme, struct tt_bytes mess
     must(EVP_DigestSign(ctx, sig, &len, message.data, message.len) == 1, "sign");
     EVP_MD_CTX_free(ctx);
     return len;
+}
+
+struct tt_bytes test_key_spki(struct test_key *k)
+{
+    if (k->spki == NULL) {
+        int len = i2d_PUBKEY(k->pkey, &k->spki);
+        must(len > 0, "SubjectPublicKeyInfo");
+        k->spki_len = (size_t)len;
+    }
+    return (struct tt_bytes){k->spki, k->spki_len};
+}
+
+void test_key_pin(struct test_key *k, uint8_t ret[32])
+{
+    struct tt_bytes spki = test_key_spki(k);
+    must(EVP_Digest(spki.data, spki.len, ret, NULL, EVP_sha256(), NULL) == 1, "SHA-256");
 }
 
 char *test_key_pem(const struct test_key *k)

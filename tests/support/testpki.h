@@ -13,6 +13,8 @@ struct test_key {
     uint8_t *cert;   /* DER */
     size_t cert_len;
     char *cert_pem;
+    uint8_t *spki; /* made when first asked for */
+    size_t spki_len;
 };
 
 /* 2026-06-01 00:00:00 UTC: the tests' present. */
@@ -33,6 +35,10 @@ struct test_cert {
  * failure. */
 struct test_key *test_key_new(const char *kind, const struct test_cert *cert);
 void test_key_free(struct test_key *k);
+/* test_key_spki: its DER SubjectPublicKeyInfo, as a view that lives as long as k; test_key_pin: the SHA-256
+ * of it. */
+struct tt_bytes test_key_spki(struct test_key *k);
+void test_key_pin(struct test_key *k, uint8_t ret[32]);
 /* test_sign: sign as the scheme demands; returns the length. */
 size_t test_sign(const struct test_key *k, uint16_t scheme, struct tt_bytes message, uint8_t *sig,
                  size_t cap);

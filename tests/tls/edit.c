@@ -199,6 +199,7 @@ struct scene *scene_of(enum scene_kind kind)
                              .client_identity = true,
                              .key_kind = "RSA",
                              .scheme = TT_SCHEME_RSA_PSS_RSAE_SHA256},
+        [KIND_RAW] = {.client_auth = TT_CLIENT_AUTH_REQUIRE, .raw_keys = true},
         [KIND_RESUME] = {.resume = true},
         [KIND_RESUME_RETRY] = {.resume = true, .force_retry = true},
         [KIND_EARLY] = {.resume = true, .early_data = true},

@@ -63,6 +63,7 @@ enum scene_kind {
     KIND_RESUME,       /* with a ticket */
     KIND_EARLY,        /* with a ticket and 0-RTT */
     KIND_RESUME_RETRY, /* with a ticket and a HelloRetryRequest */
+    KIND_RAW,          /* raw public keys, both ends */
     KIND_COUNT
 };
 /* scene_of: the configurations of a kind, made when first asked for; scenes_free: all of them. */

@@ -26,6 +26,24 @@ static void add_identity(struct tt_config *cfg, const struct test_key *k)
     must(tt_config_add_identity(cfg, &id, &err), "identity", &err);
 }
 
+/* The key alone (RFC 7250), and the other end's pinned. */
+static void add_raw_key(struct tt_config *cfg, struct test_key *own, struct test_key *peer)
+{
+    static const uint16_t raw = TT_CERTIFICATE_RAW_PUBLIC_KEY;
+    const struct tt_identity id = {
+        .key = own, .schemes = &own->scheme, .schemes_len = 1, .raw_public_key = test_key_spki(own)};
+    struct tt_trust *trust = NULL;
+    struct tt_error err = {0};
+    uint8_t pin[32];
+    test_key_pin(peer, pin);
+    must(tt_config_add_identity(cfg, &id, &err), "identity", &err);
+    must(tt_trust_new(&trust, &err), "trust", &err);
+    must(tt_trust_add_pin(trust, pin, &err), "pin", &err);
+    must(tt_config_set_trust(cfg, trust), "trust", NULL);
+    tt_trust_free(trust);
+    must(tt_config_set_peer_certificate_types(cfg, &raw, 1), "types", NULL);
+}
+
 static void add_trust(struct tt_config *cfg, const struct test_key *ca)
 {
     struct tt_trust *trust = NULL;
@@ -91,8 +109,11 @@ void scene_configs(struct scene *s, struct scene_options options)
         set_lists(s->cfg[r], options.suite, r == TT_CLIENT ? options.client_group : options.server_group,
                   options.alpn, options.max_message);
     }
-    add_identity(s->cfg[TT_SERVER], s->key[TT_SERVER]);
-    if (options.client_identity)
+    for (enum tt_role r = TT_CLIENT; options.raw_keys && r <= TT_SERVER; r++)
+        add_raw_key(s->cfg[r], s->key[r], s->key[scene_other(r)]);
+    if (!options.raw_keys)
+        add_identity(s->cfg[TT_SERVER], s->key[TT_SERVER]);
+    if (options.client_identity && !options.raw_keys)
         add_identity(s->cfg[TT_CLIENT], s->key[TT_CLIENT]);
     must(tt_config_set_grease(s->cfg[TT_CLIENT], false), "grease",
          NULL); /* the tests know where things stand */

@@ -22,6 +22,7 @@ struct scene_options {
     const struct test_cert *server_cert, *client_cert; /* NULL: sensible ones; issuer NULL: the scene's CA */
     size_t max_message;                                /* 0: the default; of both ends */
     bool post_auth;                                    /* post-handshake authentication on both ends */
+    bool raw_keys;                                     /* raw public keys on both ends, trusted by pins */
     bool resume;                                       /* tickets, and every handshake offers one */
     bool early_data; /* tickets that allow 0-RTT; once there is one it is offered, with 0-RTT */
 };

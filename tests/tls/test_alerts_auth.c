@@ -89,6 +89,51 @@ static const struct row certificate[] = {
     CT_CLIENT("a byte behind the list", DECODE_ERROR, APPEND("00")),
 };
 
+/* Raw public keys (RFC 7250), both ends. The types stand in EncryptedExtensions. */
+#define RAW_EE(text, alert, ...) ROW(text, RAW, CLIENT_WAIT_EE, alert, __VA_ARGS__)
+#define RAW_CT(text, alert, ...) ROW(text, RAW, CLIENT_WAIT_CERT, alert, __VA_ARGS__)
+#define RAW_CV(text, alert, ...) ROW(text, RAW, CLIENT_WAIT_CV, alert, __VA_ARGS__)
+#define RAW_CH(text, alert, ...) ROW(text, RAW, SERVER_START, alert, __VA_ARGS__)
+#define ED25519_SPKI             "302a300506032b6570032100"
+
+static const struct row raw_public_keys[] = {
+    RAW_CH("types", NONE, {0}),
+    RAW_CH("no server_certificate_type", UNSUPPORTED_CERTIFICATE, DROP(EXT_SERVER_CERTIFICATE_TYPE)),
+    RAW_CH("an empty server_certificate_type", DECODE_ERROR, PUT(EXT_SERVER_CERTIFICATE_TYPE, "00")),
+    RAW_CH("an empty client_certificate_type", DECODE_ERROR, PUT(EXT_CLIENT_CERTIFICATE_TYPE, "00")),
+    RAW_CH("a byte behind the types", DECODE_ERROR, PUT(EXT_CLIENT_CERTIFICATE_TYPE, "010200")),
+    RAW_CH("OpenPGP alone", UNSUPPORTED_CERTIFICATE, PUT(EXT_SERVER_CERTIFICATE_TYPE, "0101")),
+    RAW_CH("OpenPGP alone for the client", UNSUPPORTED_CERTIFICATE, PUT(EXT_CLIENT_CERTIFICATE_TYPE, "0101")),
+    RAW_CH("unknown types beside it", NONE, PUT(EXT_SERVER_CERTIFICATE_TYPE, "03ff0702")),
+    RAW_EE("unchanged", NONE, {0}),
+    RAW_EE("X.509 for the server, which was not offered", ILLEGAL_PARAMETER,
+           PUT(EXT_SERVER_CERTIFICATE_TYPE, "00")),
+    RAW_EE("X.509 for the client, which was not offered", ILLEGAL_PARAMETER,
+           PUT(EXT_CLIENT_CERTIFICATE_TYPE, "00")),
+    RAW_EE("OpenPGP", ILLEGAL_PARAMETER, PUT(EXT_SERVER_CERTIFICATE_TYPE, "01")),
+    RAW_EE("a list, as in a ClientHello", DECODE_ERROR, PUT(EXT_SERVER_CERTIFICATE_TYPE, "0202")),
+    RAW_EE("nothing", DECODE_ERROR, PUT(EXT_SERVER_CERTIFICATE_TYPE, "")),
+    RAW_CT("a key", NONE, {0}),
+    RAW_CT("no key", DECODE_ERROR, BODY("00 000000")),
+    RAW_CT("an empty key", DECODE_ERROR, BODY("00 000005 000000 0000")),
+    RAW_CT("another key", CERTIFICATE_UNKNOWN,
+           BODY("00 000031 00002c" ED25519_SPKI "07*32 "
+                "0000")),
+    RAW_CT("two keys", ILLEGAL_PARAMETER,
+           BODY("00 000062 00002c" ED25519_SPKI "07*32 "
+                "0000"
+                "00002c" ED25519_SPKI "07*32 "
+                "0000")),
+    RAW_CT("status_request, not asked for", UNSUPPORTED_EXTENSION, ADD(EXT_STATUS_REQUEST, "01 000001 30")),
+    RAW_CV("a bit of the signature changed", DECRYPT_ERROR, XOR(20)),
+    RAW_CV("a scheme that does not fit the key", ILLEGAL_PARAMETER, SET(4, "0807")),
+    ROW("a key of the client", RAW, SERVER_WAIT_CERT, NONE, {0}),
+    ROW("no key of the client", RAW, SERVER_WAIT_CERT, CERTIFICATE_REQUIRED, BODY("00 000000")),
+    ROW("another key of the client", RAW, SERVER_WAIT_CERT, CERTIFICATE_UNKNOWN,
+        BODY("00 000031 00002c" ED25519_SPKI "07*32 "
+             "0000")),
+};
+
 static const struct row certificate_verify[] = {
     CV("unchanged", NONE, {0}),
     CV("PKCS#1, which is for certificates only", ILLEGAL_PARAMETER, SET(4, "0401")),
@@ -144,6 +189,7 @@ int main(void)
     const struct row_table tables[] = {{encrypted_extensions, TT_COUNT(encrypted_extensions)},
                                        {certificate_request, TT_COUNT(certificate_request)},
                                        {certificate, TT_COUNT(certificate)},
+                                       {raw_public_keys, TT_COUNT(raw_public_keys)},
                                        {certificate_verify, TT_COUNT(certificate_verify)},
                                        {finished, TT_COUNT(finished)}};
     return rows_main("tls/alerts_auth", tables, TT_COUNT(tables));

@@ -172,7 +172,7 @@ static void test_wrong_psk_is_refused(void **state)
     uint8_t *bytes = NULL;
     size_t len = 0;
     assert_int_equal(tt_session_export(s, &bytes, &len), TT_OK);
-    bytes[6] ^= 1; /* format, external, suite (2), hash, length, key */
+    bytes[9] ^= 1; /* format, external, suite (2), group (2), certificate type, hash, length, key */
     assert_int_equal(tt_session_import(&wrong, (struct tt_bytes){bytes, len}), TT_OK);
     again(&p, &(struct again){.session = wrong});
     pump_run(&p);
