@@ -13,8 +13,10 @@ const char *tls_identities_conflict(const struct tls_options *o)
         return "--key and --cert go together";
     if (o->raw_public_key && o->keys_len == 0)
         return "--raw-public-key needs a --key";
-    if (o->delegate != NULL && (o->keys_len != 1 || o->certs_len != 1))
-        return "--delegate needs one --key and --cert: whose key is to delegate?";
+    if (o->delegate != NULL && o->certs_len == 0)
+        return "--delegate needs --key and --cert: whose key is to delegate?";
+    if (o->delegate != NULL && o->keys_len > 1)
+        return "--delegate goes with one --key and --cert only";
     return o->stray_staple ? "--ocsp-response goes behind the --cert it belongs to" : NULL;
 }
 
