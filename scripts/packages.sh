@@ -25,6 +25,8 @@ test tpm2-tools makes keys the way others do, for the tests
 test tpm2-openssl the OpenSSL provider that our key files must work with
 test iproute2 ip, to give a test a network of its own
 test ca-certificates the system store of CAs, whom connect trusts by default
+test g++ compiles our headers as C++
+test mosquitto the broker that the MQTT example is tested with
 test procps ps, to see that no helper process is left behind
 lint git lists the files of the project
 lint clang the second compiler

@@ -507,6 +507,7 @@ TT_API const struct tt_conn_status *tt_conn_error(const struct tt_conn *c);
 
 /* struct tt_conn_info: what was negotiated; fields are 0 or empty until known. Views live as long as c. */
 struct tt_conn_info {
+    enum tt_role role;
     const char *state; /* the state's name in RFC 9846 appendix A, e.g. "CLIENT_WAIT_SH" */
     uint16_t suite, group;
     uint16_t local_scheme;    /* of our CertificateVerify */

@@ -10,9 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
-
-#define FILE_MAX ((size_t)16 << 20)
+#include "net/files.h"
 
 static void fd_close_auto(int *fd)
 {
@@ -20,33 +18,11 @@ static void fd_close_auto(int *fd)
         (void)close(*fd);
 }
 
-static tt_rc read_all(struct buf *b, int fd, const char *path, struct tt_error *err)
-{
-    for (;;) {
-        uint8_t *room = buf_reserve(b, 65536);
-        if (room == NULL)
-            return error_set(err, TT_ERR_IO, "%s is larger than %zu MiB, which no key or certificate file is",
-                             path, FILE_MAX >> 20);
-        ssize_t n = read(fd, room, 65536);
-        if (n == 0)
-            return TT_OK;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_set(err, TT_ERR_IO, "cannot read %s: %s", path, strerror(errno));
-        buf_commit(b, (size_t)n);
-    }
-}
-
 tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, struct tt_error *err)
 {
-    bool is_stdin = strcmp(path, "-") == 0;
-    TT_AUTO(fd_close_auto) int opened = is_stdin ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (!is_stdin && opened < 0)
-        return error_set(err, errno == ENOENT ? TT_ERR_NOT_FOUND : TT_ERR_IO, "cannot open %s: %s", path,
-                         strerror(errno));
-    TT_AUTO(buf_free) struct buf b = {.max = FILE_MAX + 65536};
-    TT_TRY(read_all(&b, is_stdin ? STDIN_FILENO : opened, is_stdin ? "standard input" : path, err));
+    TT_AUTO(buf_free) struct buf b = {0};
+    TT_TRY(strcmp(path, "-") == 0 ? file_read_fd(&b, STDIN_FILENO, "standard input", err)
+                                  : file_read(&b, path, err));
     char *text = mem_dup(buf_front(&b), buf_size(&b));
     if (text == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory for %s", path);

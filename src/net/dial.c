@@ -3,21 +3,20 @@
 #include "net/dial.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "net/clock.h"
+#include "net/tcp.h"
 
 #define TRY_NEXT_AFTER_S 5
 
 struct dial {
     struct dial_options opt;
     char host[256];
-    char peer[sizeof(((struct address *)0)->host) + 8]; /* HOST:PORT as it was typed */
+    char peer[TCP_PEER_MAX]; /* HOST:PORT as it was typed */
     struct addrinfo *addresses, *next;
     struct event *attempt; /* the connecting socket, or only a timer to get onto the loop */
     int fd;
@@ -54,15 +53,7 @@ static void fail(struct dial *c, const struct tt_error *err)
 static void fail_with_errno(struct dial *c)
 {
     struct tt_error err = {0};
-    if (c->last_errno == ETIMEDOUT) {
-        (void)error_set(&err, TT_ERR_DEADLINE, "cannot connect to %s: no answer", c->peer);
-        error_hint(&err, "a firewall may drop the packets, or the machine is down");
-    } else {
-        (void)error_set(&err, TT_ERR_IO, "cannot connect to %s: %s", c->peer,
-                        c->last_errno == ECONNREFUSED ? "connection refused" : strerror(c->last_errno));
-        if (c->last_errno == ECONNREFUSED)
-            error_hint(&err, "nothing listens on that port");
-    }
+    (void)tcp_explain(&err, c->peer, c->last_errno);
     fail(c, &err);
 }
 
@@ -140,31 +131,12 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
     try_next(arg);
 }
 
-static tt_rc look_up(struct dial *c, const struct address *to, struct tt_error *err)
-{
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
-    const struct addrinfo any = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    int rc = getaddrinfo(to->host, to->port, &hints, &c->addresses);
-    if (rc != 0) /* AI_ADDRCONFIG hides the loopback on a machine with no other address */
-        rc = getaddrinfo(to->host, to->port, &any, &c->addresses);
-    if (rc == 0) {
-        c->next = c->addresses;
-        return TT_OK;
-    }
-    (void)error_set(err, TT_ERR_NOT_FOUND, "cannot find the host '%s': %s", to->host,
-                    rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
-    error_hint(err, "check the spelling, or the resolver of this machine");
-    return TT_ERR_NOT_FOUND;
-}
-
 static tt_rc dial_set_up(struct dial *c, const struct address *to, struct tt_error *err)
 {
-    bool is_ipv6 = strchr(to->host, ':') != NULL;
-    if (to->host[0] == '\0')
-        return error_set(err, TT_ERR_USAGE, "the host is missing in ':%s'", to->port);
     (void)snprintf(c->host, sizeof c->host, "%s", to->host);
-    (void)snprintf(c->peer, sizeof c->peer, is_ipv6 ? "[%.240s]:%.5s" : "%.240s:%.5s", to->host, to->port);
-    TT_TRY(look_up(c, to, err));
+    tcp_peer_name(c->peer, to);
+    TT_TRY(tcp_look_up(&c->addresses, to, err));
+    c->next = c->addresses;
     c->attempt = evtimer_new(c->opt.stream.base, on_start, c);
     const struct timeval now = {0};
     if (c->attempt == NULL || event_add(c->attempt, &now) != 0)

@@ -5,6 +5,7 @@
 
 #include "base/rc.h"
 #include "tpmtls/pki.h"
+#include "tpmtls/stream.h"
 
 TT_DEFINE_AUTO(struct tt_cert_list, tt_cert_list_free)
 TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
@@ -83,4 +84,12 @@ tt_rc identity_add(struct tt_config *cfg, const struct identity_source *src, boo
     else
         tt_delegation_free(id.delegation);
     return rc;
+}
+
+tt_rc tt_config_add_key(struct tt_config *cfg, struct tt_key *key, struct tt_bytes chain_pem,
+                        struct tt_error *err)
+{
+    const struct identity_source source = {
+        .key = key, .chain_pem = chain_pem, .key_name = "FILE", .chain_name = "the chain"};
+    return identity_add(cfg, &source, err);
 }

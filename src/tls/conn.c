@@ -240,7 +240,8 @@ const struct tt_conn_status *tt_conn_error(const struct tt_conn *c)
 
 void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
 {
-    *ret = (struct tt_conn_info){.state = conn_state_name(c->state),
+    *ret = (struct tt_conn_info){.role = c->cfg->role,
+                                 .state = conn_state_name(c->state),
                                  .suite = c->suite != NULL ? c->suite->id : 0,
                                  .group = c->group,
                                  .local_scheme = c->local_scheme,
