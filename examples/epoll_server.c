@@ -6,6 +6,7 @@
  *
  *     cc epoll_server.c $(pkg-config --cflags --libs tpmtls) -o epoll_server
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -40,13 +41,14 @@ static void must(tt_rc rc)
         die(err.text);
 }
 
+/* A small file, whole; the view is valid until the next call. */
 static struct tt_bytes file(const char *path)
 {
+    static uint8_t data[1 << 16];
     FILE *f = fopen(path, "rb");
-    uint8_t *data = malloc(1 << 16);
-    if (f == NULL || data == NULL)
+    if (f == NULL)
         die(path);
-    size_t n = fread(data, 1, 1 << 16, f);
+    size_t n = fread(data, 1, sizeof data, f);
     fclose(f);
     return (struct tt_bytes){data, n};
 }
@@ -194,7 +196,7 @@ int main(int argc, char **argv)
     int left = argc > 4 ? atoi(argv[4]) : -1;
     must(tt_key_open_software(&key, file(argv[2]), NULL, &err));
     must(tt_config_new(&cfg, TT_SERVER, &err));
-    must(tt_config_add_key(cfg, key, file(argv[3]), &err));
+    must(tt_config_add_key_file(cfg, key, argv[3], &err));
     must(tt_config_freeze(cfg, &err));
     loop = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_at(atoi(argv[1]));

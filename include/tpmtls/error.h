@@ -1,7 +1,9 @@
 /* tpmtls/error.h: result codes, error text, and the byte view used by every public header.
  *
- * Invariants: a function that returns tt_rc leaves its ret_ outputs untouched on failure. The library never
- * prints and never exits. Text for a person is written to the caller's struct tt_error and nowhere else. */
+ * Invariants
+ *  - A function that returns tt_rc leaves its ret_ outputs untouched on failure.
+ *  - The library never prints and never exits. Text for a person is written to the caller's struct tt_error
+ * and nowhere else. */
 #ifndef TPMTLS_ERROR_H
 #define TPMTLS_ERROR_H
 

@@ -44,7 +44,7 @@ struct tt_stream_options {
     const char *peer; /* how messages call the other end; default: server_name, or "the peer"; copied */
     unsigned handshake_timeout_ms;      /* for the whole handshake; 0: 30,000 */
     unsigned timeout_ms;                /* a later call waits at most so long for the peer; 0: for ever */
-    struct tt_session *const *sessions; /* client: as in tt_conn_options */
+    struct tt_session *const *sessions; /* client: as in tt_conn_options; none that is held */
     size_t sessions_len;
 };
 

@@ -204,7 +204,7 @@ static tt_rc run_until(struct tt_stream *s, bool (*done)(const struct tt_stream 
             (void)error_set(&s->error, rc, "%s: %s", s->peer, tt_rc_name(rc));
     }
     if (s->error.rc != TT_OK) {
-        short unused;
+        short unused = 0;
         (void)send_output(s, &unused);
     }
     return s->error.rc;
