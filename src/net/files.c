@@ -73,5 +73,6 @@ tt_rc tt_config_add_key_file(struct tt_config *cfg, struct tt_key *key, const ch
     TT_TRY(file_read(&pem, path, err));
     const struct identity_source source = {
         .key = key, .chain_pem = buf_bytes(&pem), .key_name = "FILE", .chain_name = path};
-    return identity_add(cfg, &source, err);
+    bool wants_staple = false;
+    return identity_add(cfg, &source, &wants_staple, err);
 }

@@ -91,5 +91,6 @@ tt_rc tt_config_add_key(struct tt_config *cfg, struct tt_key *key, struct tt_byt
 {
     const struct identity_source source = {
         .key = key, .chain_pem = chain_pem, .key_name = "FILE", .chain_name = "the chain"};
-    return identity_add(cfg, &source, err);
+    bool wants_staple = false;
+    return identity_add(cfg, &source, &wants_staple, err);
 }
