@@ -20,7 +20,10 @@ const char key_usage[] =
     "       tpmtls key import FILE -o FILE [--description TEXT] [--no-lockout] [--auth-file F ...]\n"
     "       tpmtls key wrap --for PUBLIC [--parent HANDLE] FILE -o FILE [--description TEXT] [--no-lockout]\n"
     "                       [--auth-file F ...]\n"
-    "       tpmtls key srk -o FILE\n";
+    "       tpmtls key srk -o FILE\n"
+    "       tpmtls key seal [FILE] -o FILE [--pcr PCRS] [--policy-key PUBLIC] [--policy-secret WHO]\n"
+    "                       [--description TEXT] [--no-lockout] [--auth-file F ...]\n"
+    "       tpmtls key unseal FILE [-o FILE] [--auth-file F ...]\n";
 
 static const char help[] =
     "\n"
@@ -43,7 +46,10 @@ static const char help[] =
     "that create made. wrap does the first half of it on another machine, which needs no TPM: PUBLIC is the\n"
     "target's storage root key (`tpmtls key srk` there, a TPM2B_PUBLIC, or a PEM PUBLIC KEY). A key that "
     "was\n"
-    "ever outside of a TPM may have been copied: neither can undo that.\n";
+    "ever outside of a TPM may have been copied: neither can undo that.\n"
+    "seal encrypts up to 128 bytes (standard input, or a file) so that only this TPM gives them back, under "
+    "the\n"
+    "same conditions as a key; unseal does that (to standard output, or a file).\n";
 
 int key_help(void)
 {
@@ -102,9 +108,11 @@ int cmd_key(const struct cli *cli, int argc, char **argv)
         int (*run)(const struct cli *cli, int argc, char **argv);
     } commands[] = {{"create", cmd_key_create},   {"show", cmd_key_show},   {"list", cmd_key_list},
                     {"persist", cmd_key_persist}, {"evict", cmd_key_evict}, {"import", cmd_key_import},
-                    {"wrap", cmd_key_wrap},       {"srk", cmd_key_srk}};
+                    {"wrap", cmd_key_wrap},       {"srk", cmd_key_srk},     {"seal", cmd_key_seal},
+                    {"unseal", cmd_key_unseal}};
     if (argc < 2)
-        return cli_usage(key_usage, "key: create, show, list, persist, evict, import, wrap or srk?");
+        return cli_usage(key_usage,
+                         "key: create, show, list, persist, evict, import, wrap, srk, seal or unseal?");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return key_help();
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)

@@ -12,6 +12,8 @@ int cmd_key_evict(const struct cli *cli, int argc, char **argv);
 int cmd_key_import(const struct cli *cli, int argc, char **argv);
 int cmd_key_wrap(const struct cli *cli, int argc, char **argv);
 int cmd_key_srk(const struct cli *cli, int argc, char **argv);
+int cmd_key_seal(const struct cli *cli, int argc, char **argv);
+int cmd_key_unseal(const struct cli *cli, int argc, char **argv);
 
 extern const char key_usage[];
 

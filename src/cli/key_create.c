@@ -1,4 +1,5 @@
-/* cli/key_create.c: `tpmtls key create`. Layer: cli. */
+/* cli/key_create.c: `tpmtls key create` and `tpmtls key seal`: what is made in the TPM, and its protection.
+ * Layer: cli. */
 #include "cli/cmd_key.h"
 
 #include <getopt.h>
@@ -12,6 +13,8 @@ struct create_options {
     const char *path, *persist, *policy_key;
     uint32_t handle;
     bool no_lockout;
+    bool seal; /* data, not a new key */
+    struct tt_bytes data;
     struct tt_key_params params;
 };
 
@@ -28,6 +31,8 @@ static void tell(const struct cli *cli, const struct create_options *o, struct t
 {
     const char *type = tt_key_type_name(o->params.type);
     const char *path = o->path != NULL ? o->path : "";
+    if (o->seal)
+        return;
     if (cli->json && strcmp(path, "-") != 0) {
         json_t *root = json_pack("{s:s, s:s*}", "type", type, "file", o->path);
         if (o->persist != NULL)
@@ -47,7 +52,8 @@ static void tell(const struct cli *cli, const struct create_options *o, struct t
 static tt_rc create(const struct cli *cli, struct create_options *o, struct tt_tpm *tpm, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *pem = NULL;
-    TT_TRY(tt_key_create_with(&pem, tpm, &o->params, err));
+    TT_TRY(o->seal ? tt_seal(&pem, tpm, o->data, &o->params, err)
+                   : tt_key_create_with(&pem, tpm, &o->params, err));
     struct tt_bytes text = {(const uint8_t *)pem, strlen(pem)};
     if (o->persist != NULL)
         TT_TRY(tt_key_persist(tpm, text, o->handle, err));
@@ -96,8 +102,9 @@ static tt_rc run(const struct cli *cli, struct create_options *o, struct tt_erro
         TT_TRY(cli_read_file(&signer, &signer_len, o->policy_key, err));
         o->params.signer = (struct tt_bytes){(const uint8_t *)signer, signer_len};
     }
-    TT_TRY(cli_auth_password(&password, cli, &(struct cli_auth_want){.what = "the new key", .is_new = true},
-                             err));
+    TT_TRY(cli_auth_password(
+        &password, cli,
+        &(struct cli_auth_want){.what = o->seal ? "the sealed data" : "the new key", .is_new = true}, err));
     o->params.password = password;
     o->params.count_failures = !o->no_lockout;
     return run_with_tpm(cli, o, err);
@@ -139,7 +146,8 @@ static int take_option(struct create_options *o, char **argv, int c)
     }
 }
 
-int cmd_key_create(const struct cli *cli, int argc, char **argv)
+/* -1: go on; else how the command ends. */
+static int parse(struct create_options *o, int argc, char **argv)
 {
     static const struct option options[] = {
         {"out", required_argument, NULL, 'o'},
@@ -153,12 +161,20 @@ int cmd_key_create(const struct cli *cli, int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct create_options o = {.params.type = TT_KEY_P256};
     for (int c; (c = cli_getopt(argc, argv, "o:t:h", options)) != -1;) {
-        int end = take_option(&o, argv, c);
+        int end = take_option(o, argv, c);
         if (end >= 0)
             return end;
     }
+    return -1;
+}
+
+int cmd_key_create(const struct cli *cli, int argc, char **argv)
+{
+    struct create_options o = {.params.type = TT_KEY_P256};
+    int end = parse(&o, argc, argv);
+    if (end >= 0)
+        return end;
     if (optind < argc)
         return cli_usage(key_usage, "'%s' is one word too many", argv[optind]);
     bool policy = o.params.pcrs != NULL || o.policy_key != NULL || o.params.secret_of != NULL;
@@ -167,4 +183,23 @@ int cmd_key_create(const struct cli *cli, int argc, char **argv)
                                            : "where should the key go? -o FILE");
     struct tt_error err = {0};
     return run(cli, &o, &err) == TT_OK ? CLI_OK : cli_fail(&err);
+}
+
+int cmd_key_seal(const struct cli *cli, int argc, char **argv)
+{
+    struct create_options o = {.params.type = TT_KEY_OTHER, .seal = true};
+    struct tt_error err = {0};
+    TT_AUTO(mem_free_auto) char *data = NULL;
+    int end = parse(&o, argc, argv);
+    if (end >= 0)
+        return end;
+    if (o.params.type != TT_KEY_OTHER || o.persist != NULL)
+        return cli_usage(key_usage, "data that is sealed has no --type and is kept in a file only");
+    if (argc - optind > 1 || o.path == NULL)
+        return cli_usage(key_usage, "what is to be sealed, and where does it go? [FILE] -o FILE");
+    tt_rc rc = cli_read_file(&data, &o.data.len, optind < argc ? argv[optind] : "-", &err);
+    o.data.data = (const uint8_t *)data;
+    if (rc == TT_OK)
+        rc = run(cli, &o, &err);
+    return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }

@@ -145,16 +145,80 @@ static json_t *describe_file(const struct tt_keyfile_info *info)
     return root;
 }
 
+/* What it can do in TLS 1.3, or why nothing; the key ends here. */
+static void describe_use(json_t *root, struct tt_key *key, const struct tt_error *why)
+{
+    struct cli_key k = {.key = key};
+    if (key == NULL) {
+        put(root, "refused", json_string(why->text));
+        return;
+    }
+    json_t *all = describe_key(&k);
+    put(root, "schemes", json_incref(json_object_get(all, "schemes")));
+    json_decref(all);
+    tt_key_free(key);
+}
+
+/* Without its password nothing is done with a key; loading it has been tried. */
 static void describe_schemes(json_t *root, struct tt_tpm *tpm, struct tt_bytes pem, bool needs_password)
 {
-    struct cli_key k = {.tpm = tpm};
+    struct tt_key *key = NULL;
     struct tt_error err = {0};
-    if (needs_password || tt_key_open_pem(&k.key, tpm, pem, &err) != TT_OK)
-        return; /* without its password nothing is done with the key; loading it has been tried */
-    json_t *key = describe_key(&k);
-    put(root, "schemes", json_incref(json_object_get(key, "schemes")));
-    json_decref(key);
-    tt_key_free(k.key);
+    if (needs_password)
+        return;
+    if (tt_key_open_pem(&key, tpm, pem, &err) != TT_OK)
+        key = NULL;
+    describe_use(root, key, &err);
+}
+
+/* ---- a key at a handle ---- */
+
+static enum tt_exportable exportable(uint32_t attributes)
+{
+    return (attributes & 0x02) != 0   ? TT_EXPORT_NEVER
+           : (attributes & 0x10) != 0 ? TT_EXPORT_WITH_PARENT
+                                      : TT_EXPORT_BY_POLICY; /* which policy it has is not told */
+}
+
+static void describe_entry(json_t *root, const struct tt_persistent *e)
+{
+    char attributes[256];
+    tt_attributes_text(attributes, sizeof attributes, e->attributes);
+    put(root, "handle", json_sprintf("0x%08x", e->handle));
+    put(root, "type", json_string(e->type));
+    put(root, "where", json_string("tpm"));
+    put(root, "attributes", json_string(attributes));
+    put_name(root, (struct tt_bytes){e->name, e->name_len});
+    put(root, "exportable", json_string(exportable_text(exportable(e->attributes))));
+}
+
+static tt_rc show_handle(json_t **ret, const struct cli *cli, const char *spec, struct tt_error *err)
+{
+    uint32_t handle = 0;
+    size_t n = 0;
+    struct tt_tpm *tpm = NULL;
+    struct tt_key *key = NULL;
+    struct tt_error why = {0};
+    TT_AUTO(mem_free_auto) struct tt_persistent *list = NULL;
+    TT_TRY(key_parse_handle(&handle, spec, err));
+    TT_TRY(cli_open_tpm(&tpm, cli, err));
+    tt_rc rc = tt_persistent_list(&list, &n, tpm, err);
+    for (size_t i = 0; rc == TT_OK && *ret == NULL && i < n; i++)
+        if (list[i].handle == handle) {
+            *ret = json_object();
+            describe_entry(*ret, &list[i]);
+        }
+    if (*ret != NULL) {
+        put(*ret, "tpm", json_string(tt_tpm_describe(tpm)));
+        put(*ret, "emulated", json_boolean(tt_tpm_is_emulated(tpm)));
+        if (tt_key_open_handle(&key, tpm, handle, &why) != TT_OK)
+            key = NULL;
+        describe_use(*ret, key, &why);
+    } else if (rc == TT_OK) {
+        rc = error_set(err, TT_ERR_NOT_FOUND, "there is no key at 0x%08x in this TPM", handle);
+    }
+    tt_tpm_close(tpm);
+    return rc;
 }
 
 /* Whether this TPM can load it; where it cannot, or there is none, that is how the command ends, after all
@@ -215,6 +279,7 @@ static void print_value(const char *label, const json_t *value)
 static void print_text(const json_t *root)
 {
     static const char *const labels[][2] = {{"file", "file:"},
+                                            {"handle", "handle:"},
                                             {"type", "type:"},
                                             {"description", "description:"},
                                             {"password", "needs password:"},
@@ -232,7 +297,8 @@ static void print_text(const json_t *root)
                                             {"exportable", "exportable:"},
                                             {"tpm", "TPM:"},
                                             {"loadable_here", "loads here:"},
-                                            {"schemes", "schemes:"}};
+                                            {"schemes", "schemes:"},
+                                            {"refused", "cannot be used:"}};
     if (strcmp(json_string_value(json_object_get(root, "where")), "software") == 0)
         printf("%-16s %s\n", "lives in:", "software: whoever reads the file has the key");
     for (size_t i = 0; i < TT_COUNT(labels); i++) {
@@ -269,9 +335,10 @@ static tt_rc show(json_t **ret, const struct cli *cli, const char *spec, struct 
 {
     bool is_file = false;
     struct cli_key k;
-    tt_rc rc = TT_OK;
-    if (strncmp(spec, "handle:", 7) != 0)
-        rc = show_file(ret, &is_file, cli, spec, err);
+    tt_rc rc;
+    if (strncmp(spec, "handle:", 7) == 0)
+        return show_handle(ret, cli, spec, err);
+    rc = show_file(ret, &is_file, cli, spec, err);
     if (rc != TT_OK && is_file)
         cli_name_key(err, spec);
     TT_TRY(rc);

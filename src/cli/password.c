@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,14 @@ static void fd_close_auto(int *fd)
         (void)close(*fd);
 }
 
+/* Set while the terminal is asked: it must be given back as it was. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    interrupted = number;
+}
+
 /* The first line, without its end. */
 static tt_rc read_line(char **ret, int fd, const char *where, struct tt_error *err)
 {
@@ -29,7 +38,7 @@ static tt_rc read_line(char **ret, int fd, const char *where, struct tt_error *e
     size_t n = 0;
     while (n < sizeof line - 1) {
         ssize_t got = read(fd, line + n, 1);
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && errno == EINTR && !interrupted)
             continue;
         if (got < 0)
             return error_set(err, TT_ERR_IO, "cannot read the password from %s: %s", where, strerror(errno));
@@ -75,13 +84,19 @@ static tt_rc from_terminal(char **ret, const struct question *q, struct tt_error
         error_hint(err, "%s", q->hint);
         return TT_ERR_AUTH;
     }
-    dprintf(tty, "password of %s: ", q->what);
+    struct sigaction ours = {.sa_handler = on_interrupt}, theirs;
+    interrupted = 0;
+    (void)sigaction(SIGINT, &ours, &theirs);
     silent = before;
     silent.c_lflag &= (tcflag_t) ~(unsigned)ECHO;
     (void)tcsetattr(tty, TCSAFLUSH, &silent);
+    dprintf(tty, "password of %s: ", q->what);
     tt_rc rc = read_line(ret, tty, "the terminal", err);
     (void)tcsetattr(tty, TCSAFLUSH, &before);
     dprintf(tty, "\n");
+    (void)sigaction(SIGINT, &theirs, NULL);
+    if (interrupted)
+        (void)raise(SIGINT);
     return rc;
 }
 

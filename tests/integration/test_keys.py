@@ -1,9 +1,13 @@
 """tests/integration/test_keys.py: `tpmtls key` and `tpmtls policy` as a user runs them: what they write, say, refuse,
 and how they end."""
 
+import glob
 import json
 import os
+import shutil
+import signal
 import subprocess
+import termios
 import unittest
 
 import harness
@@ -120,6 +124,110 @@ class Passwords(Case):
             self.assertEqual(result.out, b"hello\n")
 
 
+def at_terminal(answers, *args):
+    """The program with a terminal of its own, which answers each question: wait status, text, echo in the end."""
+    fd, tty = os.openpty()  # ours stays open when the program is gone
+    pid = os.fork()
+    if pid == 0:
+        os.login_tty(tty)
+        os.chdir(LAB.dir)
+        os.execve(harness.PROGRAM, [harness.PROGRAM, *args], LAB.env)
+    text, asked, status = b"", 0, None
+    os.set_blocking(fd, False)
+    while status is None:
+        done, code = os.waitpid(pid, os.WNOHANG)
+        status = code if done else None
+        try:
+            text += os.read(fd, 4096)
+        except BlockingIOError:
+            signal.sigtimedwait([], 0.02)
+        if asked < len(answers) and text.count(b"password of") > asked:
+            os.write(fd, answers[asked])
+            asked += 1
+    echo = termios.tcgetattr(tty)[3] & termios.ECHO
+    os.close(tty)
+    os.close(fd)
+    return status, text.decode(), bool(echo)
+
+
+class Terminal(Case):
+    def test_asked_twice_for_a_new_one(self):
+        status, text, echo = at_terminal([b"open sesame\n"] * 2, "key", "create", "-o", "tty.key", "--auth-ask", "--no-lockout")
+        self.assertEqual((status, echo), (0, True), text)
+        self.assertNotIn("sesame", text)
+        self.csr("tty.key", "--auth-file", "pw")
+        status, text, _ = at_terminal([b"open sesame\n"], "csr", "--key", "tty.key", "--subject", "/CN=x", "-o", "tty.csr")
+        self.assertEqual(status, 0, text)
+        status, text, _ = at_terminal([b"a\n", b"b\n"], "key", "create", "-o", "tty2.key", "--auth-ask")
+        self.assertEqual(os.waitstatus_to_exitcode(status), 1)
+        self.assertIn("not the same", text)
+
+    def test_interrupted(self):
+        status, text, echo = at_terminal([b"half\x03"], "key", "create", "-o", "tty3.key", "--auth-ask")
+        self.assertEqual(os.waitstatus_to_exitcode(status), -signal.SIGINT, text)
+        self.assertTrue(echo)
+
+    def test_real_credential(self):
+        if not shutil.which("systemd-creds"):
+            self.skipTest("systemd-creds is needed")
+        if LAB.run("systemd-creds", "encrypt", "--name=key", "pw", "key.cred").code != 0:
+            self.skipTest("systemd-creds has no key here to encrypt with")
+        os.mkdir(LAB.path("real"))
+        LAB.must("systemd-creds", "decrypt", "--name=key", "key.cred", "real/key")
+        self.ok("key", "create", "-o", "cred.key", "--auth-credential", "key", "--no-lockout",
+                env={"CREDENTIALS_DIRECTORY": LAB.path("real")})
+        self.csr("cred.key", "--auth-file", "pw")
+
+
+class Types(Case):
+    def test_handshake_of_each(self):
+        """The other end is openssl's."""
+        self.ok("ca", "init", "--dir", "types", "--subject", "/CN=Types")
+        for kind, said in (("p384", "ECDSA"), ("p521", "ECDSA"), ("rsa3072", "RSA-PSS")):
+            self.ok("key", "create", "-o", kind + ".key", "--type", kind)
+            self.ok("csr", "--key", kind + ".key", "--subject", "/CN=localhost", "--san", "DNS:localhost", "-o", kind + ".csr")
+            self.ok("ca", "sign", "--dir", "types", kind + ".csr", "--profile", "server", "-o", kind + ".pem")
+            with LAB.serve("--echo", key=kind) as server:
+                done = LAB.run("openssl", "s_client", "-connect", "127.0.0.1:" + server.port, "-CAfile", "types/ca.pem",
+                               "-servername", "localhost", "-verify_return_error", "-brief")
+                self.assertIn("Verification: OK", done.err)
+                self.assertIn("Signature type: " + said, done.err)
+
+    def test_refused_before_it_is_made(self):
+        self.fails(1, "this TPM cannot make a key of type rsa4096; it has p256, p384, p521, rsa2048", "key", "create", "-o",
+                   "big.key", "--type", "rsa4096", hint="choose one of these")
+
+    def test_in_process_tpm(self):
+        if not glob.glob("/usr/lib/*/libtss2-tcti-libtpms.so*"):
+            self.skipTest("the TCTI of libtpms is needed (Debian 13)")
+        tpm = ("--tpm", "libtpms:" + LAB.path("in-process"))
+        self.ok(*tpm, "key", "create", "-o", "in.key")
+        self.ok(*tpm, "csr", "--key", "in.key", "--subject", "/CN=x", "-o", "in.csr")
+        LAB.must("openssl", "req", "-in", "in.csr", "-verify", "-noout")
+        page = json.loads(self.ok(*tpm, "--json", "doctor", "--quick").out)
+        self.assertTrue(page["tls13_possible"] and page["emulated"])
+
+
+class Sealed(Case):
+    def test_there_and_back(self):
+        self.ok("key", "seal", "-o", "plain.sealed", stdin=b"some data\x00\xff")
+        self.assertEqual(self.ok("key", "unseal", "plain.sealed").out, b"some data\x00\xff")
+        LAB.write("word", "a word")
+        self.ok("key", "seal", "word", "-o", "word.sealed", "--pcr", "sha256:7", "--auth-file", "pw", "--no-lockout")
+        self.ok("key", "unseal", "word.sealed", "-o", "word.again", "--auth-file", "pw")
+        self.assertEqual(LAB.read("word.again"), b"a word")
+        self.assertEqual(os.stat(LAB.path("word.again")).st_mode & 0o777, 0o600)
+        self.assertEqual(self.show("word.sealed")["policy"], ["PCRs sha256:7", "the key's password"])
+        self.fails(1, "word.sealed: the key's policy demands its password", "key", "unseal", "word.sealed")
+        self.fails(1, "sealed data, not a key", "csr", "--key", "plain.sealed", "--subject", "/CN=x")
+        self.fails(2, "at most 128 bytes", "key", "seal", "-o", "x", stdin=b"x" * 129)
+        self.fails(2, "nothing to seal", "key", "seal", "-o", "x")
+        self.fails(2, "is kept in a file only", "key", "seal", "-o", "x", "--persist", "0x81000010")
+        result = LAB.tpmtls("--tpm", "embedded:" + LAB.path("third"), "key", "unseal", "plain.sealed")
+        self.assertEqual(result.code, 4)
+        self.assertIn("belongs to another TPM", result.err)
+
+
 class Policies(Case):
     def test_pcrs(self):
         self.ok("key", "create", "-o", "pcr.key", "--pcr", "sha256:0,2,7")
@@ -192,12 +300,24 @@ class Show(Case):
         self.assertEqual(result.code, 4)
         self.assertIn(b"loads here:      no", result.out)
 
+    def test_at_a_handle(self):
+        """Whoever has no password may look, too."""
+        self.ok("key", "create", "-o", "at.key", "--persist", "0x81000030", "--auth-file", "pw")
+        shown = self.show("handle:0x81000030")
+        self.assertEqual((shown["type"], shown["handle"]), ("p256", "0x81000030"))
+        self.assertEqual(shown["tpm_name"], self.show("at.key")["tpm_name"])
+        self.assertIn("fixedtpm", shown["attributes"])
+        self.assertIn("fixedTPM", shown["exportable"])
+        self.assertIn("not tried unasked", shown["refused"])
+        self.ok("key", "evict", "0x81000030")
+        self.fails(1, "no key at 0x81000030", "key", "show", "handle:0x81000030")
+
     def test_help_names_every_command(self):
         text = self.ok("key", "--help").out.decode()
-        for word in ("create", "show", "list", "persist", "evict", "import", "wrap", "srk", "--pcr", "--policy-key",
+        for word in ("create", "show", "list", "persist", "evict", "import", "wrap", "srk", "unseal", "--pcr", "--policy-key",
                      "--policy-secret", "--auth-file", "--auth-fd", "--auth-credential", "--no-lockout"):
             self.assertIn(word, text)
-        for command in ("create", "show", "list", "persist", "evict", "import", "wrap", "srk"):
+        for command in ("create", "show", "list", "persist", "evict", "import", "wrap", "srk", "seal", "unseal"):
             self.ok("key", command, "--help")
         self.assertIn("--with-password", self.ok("policy", "--help").out.decode())
 
