@@ -1,6 +1,7 @@
 /* bench/tpm.c: bench-tpm: what a handshake asks of the TPM: commands counted, TPM2_Sign against the whole
  * handshake. On the embedded TPM in a directory of its own, or on the one that TPMTLS_TPM names. Layer:
  * bench. */
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,91 @@ static void loaded_key(struct report *r, struct tt_tpm *tpm, const struct identi
     ends_free(&e);
 }
 
+/* ---- passwords and policies ---- */
+
+static struct tt_key *policy_signer(void)
+{
+    struct tt_error err = {0};
+    struct tt_key *key = NULL;
+    char *text = NULL;
+    EVP_PKEY *pkey = EVP_EC_gen("P-256");
+    BIO *bio = BIO_new(BIO_s_mem());
+    if (pkey == NULL || PEM_write_bio_PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) != 1)
+        die("the policy's key");
+    long len = BIO_get_mem_data(bio, &text);
+    must(tt_key_open_software(&key, (struct tt_bytes){(const uint8_t *)text, (size_t)len}, NULL, &err), &err);
+    BIO_free(bio);
+    EVP_PKEY_free(pkey);
+    return key;
+}
+
+/* The key of params, and where there is a signer with PCRs under a policy that it signed. */
+static char *guarded_file(struct tt_tpm *tpm, const struct tt_key_params *params, struct tt_key *signer)
+{
+    struct tt_error err = {0};
+    char *pem = NULL, *more = NULL;
+    must(tt_key_create_with(&pem, tpm, params, &err), &err);
+    if (params->signer.len == 0)
+        return pem;
+    const struct tt_policy_params policy = {
+        .pem = {(const uint8_t *)pem, strlen(pem)}, .signer = signer, .pcrs = "sha256:0,7"};
+    must(tt_policy_sign(&more, &policy, tpm, &err), &err);
+    tt_free(pem);
+    return more;
+}
+
+/* TPM commands a signature, after the first one; in sessions that are kept and encrypt. */
+static double commands_a_signature(struct tt_tpm *tpm, const char *pem, const char *password)
+{
+    struct tt_error err = {0};
+    struct tt_key *key = NULL;
+    uint8_t sig[1024];
+    size_t len;
+    uint64_t first = 0;
+    must(
+        tt_key_open_pem_with(&key, tpm, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, password, &err),
+        &err);
+    for (int i = 0; i <= HANDSHAKES; i++) {
+        must(tt_key_sign(key, TT_SCHEME_ECDSA_SECP256R1_SHA256, (struct tt_bytes){(const uint8_t *)"m", 1},
+                         sig, sizeof sig, &len, &err),
+             &err);
+        if (i == 0)
+            first = tt_tpm_command_count(tpm);
+    }
+    double commands = (double)(tt_tpm_command_count(tpm) - first) / HANDSHAKES;
+    tt_key_free(key);
+    return commands;
+}
+
+static void guarded_keys(struct report *r, const char *spec)
+{
+    struct tt_error err = {0};
+    struct tt_tpm *tpm = NULL;
+    struct tt_key *signer = policy_signer();
+    const struct {
+        const char *name, *text;
+        double limit;
+        struct tt_key_params params;
+    } kinds[] = {
+        {"commands_password", "password", 2, {.password = "secret"}},
+        {"commands_pcr", "PCRs", 2, {.pcrs = "sha256:0,7"}},
+        {"commands_owner", "the owner's password (PolicySecret)", 2, {.secret_of = "owner"}},
+        {"commands_pcr_password", "PCRs and password", 0, {.pcrs = "sha256:0,7", .password = "secret"}},
+        {"commands_signed_pcr", "PCRs of a signed policy", 0, {.signer = tt_key_spki(signer)}},
+    };
+    must(tt_tpm_open(&tpm, spec, &err), &err);
+    report_section(r, "TPM commands a signature under a password or policy, after the first");
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char *pem = guarded_file(tpm, &kinds[i].params, signer);
+        double commands = commands_a_signature(tpm, pem, kinds[i].params.password);
+        report_figure(
+            r, &(struct figure){kinds[i].name, kinds[i].text, "commands", commands, kinds[i].limit, 0});
+        tt_free(pem);
+    }
+    tt_tpm_close(tpm);
+    tt_key_free(signer);
+}
+
 /* ---- the whole ---- */
 
 static void from_key_file(struct report *r, const char *spec, struct identities *ids)
@@ -172,6 +258,7 @@ int main(int argc, char **argv)
     report_section(r, "TPM commands, from the opening of the TPM on");
     from_handle(r, &ids);
     from_key_file(r, named != NULL ? named : spec, &ids);
+    guarded_keys(r, named != NULL ? named : spec);
     identities_free(&ids);
     if (named == NULL)
         bench_dir_remove(dir);

@@ -1,6 +1,7 @@
 /* tests/fuzz/fuzz_tpm_response.c: a TPM whose answers come from the input: making a key, opening one from a
- * file or a handle, signing, describing. Whatever it says, nothing is read out of bounds, nothing leaks, each
- * failure has its sentence, and no signature comes out, since no input can sign for this key.
+ * file or a handle, signing, describing; in sessions: sealing, unsealing, keys under a signed policy;
+ * listing, importing. Whatever it says, nothing is read out of bounds, nothing leaks, each failure has its
+ * sentence, and no signature comes out, since no input can sign for these keys.
  *
  * Input: what to do, then answers, each a length (2 bytes), how to make its header (1), and its bytes. Linked
  * with
@@ -28,6 +29,35 @@ static const char key_file[] = "-----BEGIN TSS2 PRIVATE KEY-----\n"
                                "7gYQ40RZ6By4DPc35vJkep/heQpTxJdkxv3MRIwtlh5eJzVsFXtLUDTpJmpez4cg\n"
                                "Pccq\n"
                                "-----END TSS2 PRIVATE KEY-----\n";
+
+/* Under a policy that is signed (PCRs) and PolicySecret of the owner; under PCRs and a password. */
+static const char policy_file[] = "-----BEGIN TSS2 PRIVATE KEY-----\n"
+                                  "MIIC1AYGZ4EFCgEDoAMBAQChgaQwgaEwgYagBAICAWqhfgR8AFYAIwALAAQEQAAA\n"
+                                  "ABAAEAADABAAIAsvz1prL3xFZxTEEgZUCuFxnoCYiBWVMisYvYZgOSzdACCt6Fkn\n"
+                                  "A0Jcx522rYTvsVZwbsikNi4rgOaMk0ykPX6E8wAghbHmz5T85R8j5+O0cDHLTx4O\n"
+                                  "PbuqEsa0vw18rnOIpRwAEDAWoAQCAgFRoQ4EDEAAAAEABEAAAAEAAKOCARkwggEV\n"
+                                  "MIIBEaGCAQ0wggEJMDagBAICAX+hLgQsACBmaHqt+GK9d2yPwYuOn44gCJcUhW7i\n"
+                                  "M7OQKlkdDV8pJQAAAAEACwMBAAAwgc6gBAICAWqhgcUEgcIAVgAjAAsABARAAAAA\n"
+                                  "EAAQAAMAEAAgCy/PWmsvfEVnFMQSBlQK4XGegJiIFZUyKxi9hmA5LN0AIK3oWScD\n"
+                                  "QlzHnbathO+xVnBuyKQ2LiuA5oyTTKQ9foTzACCFsebPlPzlHyPn47RwMctPHg49\n"
+                                  "u6oSxrS/DXyuc4ilHAAYAAsAIKiTRik46MgdbsCABUk2IX8L+Oj3GygxPcrtgOjc\n"
+                                  "OAW3ACDQYH9Y/tCpsjsGUBlwc2vKNw2zhE0CjM5k6PPnAtvmrAIEQAAAAQR4AHYA\n"
+                                  "IwALAAQEMgAgl6MIa8qCrPhdL4K41BIVJdQNMAWXXtw5j9Ldi9b9zVIAEAAQAAMA\n"
+                                  "EAAgZS6JDexdOsaY5sKui2ZXyH7J3nkmB7haEGZJ9EcIOecAIBfzELETsyOyZI5G\n"
+                                  "pFWDc3qVlbWTEemnuENMmLqMF+oMBIGAAH4AIJOKwGaxXVYOcJB1zUkHLfDyxACQ\n"
+                                  "zHw2dmMei3l+XbRFABAiG4t526fUAonCZY3F7LiOTQIn6Rekey9pHLwQXwAztqaL\n"
+                                  "BXmaKS0cjMW3vAbZcCxBdDEj+Mm58gHBg4rEu+SOxwiF5fSXC0bTnu7GEOF8Tn4y\n"
+                                  "aGkT2Pa5Nlg=\n"
+                                  "-----END TSS2 PRIVATE KEY-----\n";
+static const char sealed_file[] = "-----BEGIN TSS2 PRIVATE KEY-----\n"
+                                  "MIIBMQYGZ4EFCgEFoAMBAQChRjBEMDagBAICAX+hLgQsACBmaHqt+GK9d2yPwYuO\n"
+                                  "n44gCJcUhW7iM7OQKlkdDV8pJQAAAAEACwOAAAAwCqAEAgIBa6ECBAACBEAAAAEE\n"
+                                  "UABOAAgACwAABBIAILjbkvrnweDFiOc1LS/BDyfHs4TjL3BqUgyxC/f/7olwABAA\n"
+                                  "IB7eGszi5DCdBsAISkjGehAKXIuHh336Mi+X3KPW6CLnBIGBAH8AIB6IpU2hksiR\n"
+                                  "pJb2yvG7pg8qVZyoEWdp2pHdVi/XFELhABBDXhAav73PX+dq4C2cipEYmvTce92j\n"
+                                  "YhJPO3ART7jH0W93ijLtu6zyRvM8QcF1IT1XXObbJ0RT7JA+dPb0CKdJ7VyWXcFh\n"
+                                  "VDcfeG7bZS2FsB8Bbd7EEM+H0UGo\n"
+                                  "-----END TSS2 PRIVATE KEY-----\n";
 
 static struct reader answers;
 
@@ -85,6 +115,78 @@ static void use_key(struct tt_tpm *tpm, unsigned what)
     tt_key_free(key);
 }
 
+static struct tt_bytes text(const char *s)
+{
+    return (struct tt_bytes){(const uint8_t *)s, strlen(s)};
+}
+
+static void sign_under_policy(struct tt_tpm *tpm)
+{
+    struct tt_key *key = NULL;
+    struct tt_error err = {0};
+    uint8_t sig[1024];
+    size_t len;
+    tt_rc rc = tt_key_open_pem_with(&key, tpm, text(policy_file), "owner's", &err);
+    must_explain(rc, &err);
+    if (rc != TT_OK)
+        return;
+    rc = tt_key_sign(key, TT_SCHEME_ECDSA_SECP256R1_SHA256, text("m"), sig, sizeof sig, &len, &err);
+    must_explain(rc, &err);
+    FUZZ_CHECK(rc != TT_OK);
+    tt_key_free(key);
+}
+
+static tt_rc unseal(struct tt_tpm *tpm, struct tt_error *err)
+{
+    uint8_t *data = NULL;
+    size_t len = 0;
+    tt_rc rc = tt_unseal(&data, &len, tpm, text(sealed_file), "secret", err);
+    tt_free(data);
+    return rc;
+}
+
+static tt_rc list(struct tt_tpm *tpm, struct tt_error *err)
+{
+    struct tt_persistent *all = NULL;
+    size_t n = 0;
+    tt_rc rc = tt_persistent_list(&all, &n, tpm, err);
+    tt_free(all);
+    return rc;
+}
+
+static void in_sessions_and_more(struct tt_tpm *tpm, unsigned what)
+{
+    static const struct tt_key_params guarded = {.password = "secret", .pcrs = "sha256:0,7"};
+    struct tt_error err = {0};
+    char *pem = NULL;
+    uint8_t *pub = NULL;
+    size_t len = 0;
+    switch (what % 7) {
+    case 0:
+        must_explain(tt_key_create_with(&pem, tpm, &guarded, &err), &err);
+        break;
+    case 1:
+        must_explain(tt_seal(&pem, tpm, text("data"), &guarded, &err), &err);
+        break;
+    case 2:
+        must_explain(unseal(tpm, &err), &err);
+        break;
+    case 3:
+        must_explain(list(tpm, &err), &err);
+        break;
+    case 4:
+        must_explain(tt_storage_public(&pub, &len, tpm, &err), &err);
+        break;
+    case 5:
+        must_explain(tt_key_evict(tpm, 0x81000010, &err), &err);
+        break;
+    default:
+        sign_under_policy(tpm);
+    }
+    tt_free(pem);
+    tt_free(pub);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     answers = reader_of((struct tt_bytes){data, size});
@@ -97,7 +199,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(tpm_open_tcti(&tpm, tcti, script_tcti_close, "fuzz", &err) == TT_OK);
     if ((what & 2) != 0)
         (void)tt_tpm_describe(tpm);
-    if ((what & 0x80) != 0) {
+    if ((what & 0xc0) == 0xc0) {
+        in_sessions_and_more(tpm, what & 0x3f);
+    } else if ((what & 0x80) != 0) {
         char *pem = NULL;
         must_explain(tt_key_create(&pem, tpm, what / 4 % TT_KEY_OTHER, &err), &err);
         tt_free(pem);

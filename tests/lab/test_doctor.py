@@ -1,5 +1,6 @@
 """tests/lab/test_doctor.py: `tpmtls doctor` against a swtpm in several states, chips the lab plays, and no TPM at all."""
 
+import concurrent.futures
 import json
 import os
 import re
@@ -230,6 +231,36 @@ class Chips(Case):
         for fault in ("drop#3-", "garble.5#2-", "lockout#6-", "shorten.10#4-", "failure@Sign#1-", "garble.9@NV_ReadPublic"):
             page = json.loads(self.lab.tpmtls("--tpm", "lab:fault=%s:%s" % (fault, self.tpm), "--json", "doctor", "--quick").out)
             self.assertIn("hints", page)
+
+
+class Profiles(unittest.TestCase):
+    """What the page says of each chip the lab plays; microseconds of its ECDSA P-256 signature, as published."""
+
+    SIGN = {"ns350": 16816, "slb9670": 68865, "slb9672": 35621, "st33ktpm": 25251, "npct650": 190149, "npct750": 56399,
+            "qvault": 72781, "jetson": 45139, "pc": 200000}
+
+    def page(self, name):
+        lab = test_tools.ToolLab()
+        try:
+            tpm = "lab:profile=%s,jitter=off:swtpm:path=%s" % (name, lab.path("s"))
+            result = lab.tpmtls("--tpm", tpm, "--json", "doctor", "--quick", timeout=120)
+            return result.code, json.loads(result.out)
+        finally:
+            lab.close()
+
+    def test_each(self):
+        with concurrent.futures.ThreadPoolExecutor(len(self.SIGN)) as pool:
+            pages = dict(zip(self.SIGN, pool.map(self.page, self.SIGN)))
+        for name, (code, page) in pages.items():
+            keys = {key["type"]: key for key in page["keys"]}
+            self.assertEqual((code, keys["p256"]["works"]), (0, True), name)
+            self.assertGreaterEqual(keys["p256"]["sign_us"], self.SIGN[name], name)
+            self.assertGreaterEqual(keys["p256"]["load_us"], self.SIGN[name] // 4, name)
+            has_sha384 = name not in ("slb9670", "npct650")
+            self.assertEqual("sha384" in page["hashes"], has_sha384, name)
+            self.assertEqual(keys["p384"]["works"], has_sha384, name)
+            if not has_sha384:
+                self.assertIn("cannot make a key of type p384", keys["p384"]["why"])
 
 
 class Nothing(unittest.TestCase):
