@@ -445,8 +445,9 @@ TT_API bool tt_conn_received_close_notify(const struct tt_conn *c);
 TT_API TT_MUST_USE tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer);
 
 /* tt_conn_request_certificate: server, connected: ask the client for a certificate now. TT_ERR_UNSUPPORTED
- * when the client did not offer it; TT_ERR_BUSY while an earlier request is open. The answer is complete when
- * tt_conn_certificate_requested is false again; a client may decline: then tt_conn_info.peer_chain_len is 0.
+ * when the client did not offer it, or was authenticated by an external PSK; TT_ERR_BUSY while an earlier
+ * request is open. The answer is complete when tt_conn_certificate_requested is false again; a client may
+ * decline: then tt_conn_info.peer_chain_len is 0.
  */
 TT_API TT_MUST_USE tt_rc tt_conn_request_certificate(struct tt_conn *c);
 TT_API bool tt_conn_certificate_requested(const struct tt_conn *c);

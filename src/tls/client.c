@@ -36,16 +36,20 @@ tt_rc client_hello_sent(struct tt_conn *c)
 }
 
 /* Which shares ClientHello carries: those of the configuration; where the server is known, the most wanted
- * one and the one that it chose before, so that it never has to ask for another. */
+ * one and the one that it chose before, so that it never has to ask for another. "Each KeyShareEntry value
+ * MUST correspond to a group offered in the "supported_groups" extension and MUST appear in the same order."
+ * (section 4.3.8) */
 static tt_rc add_offers(struct tt_conn *c, uint16_t known)
 {
-    const struct u16_list *shares = &c->cfg->key_shares;
-    if (!u16_list_has(&c->cfg->groups, known))
-        known = 0;
-    size_t n = known != 0 ? 1 : shares->n < HS_MAX_SHARES ? shares->n : HS_MAX_SHARES;
-    for (size_t i = 0; i < n; i++)
-        TT_TRY(add_offer(c, shares->items[i]));
-    return known != 0 && known != shares->items[0] ? add_offer(c, known) : TT_OK;
+    const struct u16_list *groups = &c->cfg->groups, *shares = &c->cfg->key_shares;
+    bool is_known = u16_list_has(groups, known);
+    for (size_t i = 0; i < groups->n && c->hs->offers_len < HS_MAX_SHARES; i++) {
+        uint16_t group = groups->items[i];
+        bool wanted = is_known ? group == known || group == shares->items[0] : u16_list_has(shares, group);
+        if (wanted)
+            TT_TRY(add_offer(c, group));
+    }
+    return TT_OK;
 }
 
 tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)

@@ -43,6 +43,7 @@ enum conn_state {
 const char *conn_state_name(enum conn_state s);
 
 #define CONN_MAX_SESSIONS     8
+#define CONN_MAX_UNSENT       ((size_t)256 * 1024)
 #define MAX_PEER_CERTIFICATES 64 /* the limit for messages is most often met before */
 
 struct hs; /* the handshake's own memory, hs.h; NULL once connected, but for an open post-handshake request */
@@ -64,6 +65,7 @@ struct tt_conn {
     size_t quiet_messages;  /* and KeyUpdates, tickets */
     bool ccs_allowed;       /* a ChangeCipherSpec is dropped, not refused (section 5) */
     bool first_record_done; /* something was read with the present read key */
+    uint64_t write_epoch;   /* KeyUpdates sent */
     bool key_update_owed;   /* the peer asked for one */
     bool key_update_asked;  /* we asked, and the peer has not yet answered */
     bool read_closed, write_closed;

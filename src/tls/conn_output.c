@@ -2,7 +2,9 @@
  * 6, 7.2. */
 #include "tls/hs.h"
 
-#define MAX_UNSENT ((size_t)256 * 1024)
+/* "sending implementations MUST NOT allow the epoch -- and hence the number of key updates -- to exceed
+ * 2^48-1" (section 4.7.3) */
+#define MAX_EPOCH (((uint64_t)1 << 48) - 1)
 
 tt_rc conn_set_write_secret(struct tt_conn *c, const struct ks_secret *secret)
 {
@@ -88,6 +90,7 @@ tt_rc conn_send_key_update(struct tt_conn *c, bool request_peer)
     TT_OWN(c, output_record(c, CT_HANDSHAKE, (struct tt_bytes){message, sizeof message}));
     TT_OWN(c, ks_next_traffic(c->cfg->lib, c->suite->hash, &c->write_secret));
     TT_OWN(c, conn_set_write_secret(c, &c->write_secret));
+    c->write_epoch++;
     c->key_update_owed = false;
     c->key_update_asked = c->key_update_asked || request_peer;
     return TT_OK;
@@ -95,7 +98,7 @@ tt_rc conn_send_key_update(struct tt_conn *c, bool request_peer)
 
 tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer)
 {
-    if (!tt_conn_can_write(c) || !tt_conn_is_connected(c))
+    if (!tt_conn_can_write(c) || !tt_conn_is_connected(c) || c->write_epoch == MAX_EPOCH)
         return TT_ERR_USAGE;
     /* "Until receiving a subsequent KeyUpdate from the peer, the sender MUST NOT send another KeyUpdate with
      * request_update set to "update_requested"." (section 4.7.3) */
@@ -116,12 +119,13 @@ bool tt_conn_can_write(const struct tt_conn *c)
 }
 
 /* Section 5.5: change keys before the AEAD's limit; section 4.7.3: answer before the next data. No KeyUpdate
- * may be sent before the handshake's end; the limit is then the end of what may be written. */
+ * may be sent before the handshake's end; the limit is then the end of what may be written. The last epoch is
+ * left by nobody: a request in it is ignored (section 4.7.3), and its limit is the end of the connection. */
 static tt_rc write_update_keys(struct tt_conn *c, bool *ret_may_go_on)
 {
-    bool full = c->write_key.seq >= c->suite->record_limit;
-    *ret_may_go_on = !full || tt_conn_is_connected(c);
-    return *ret_may_go_on && (full || c->key_update_owed) ? conn_send_key_update(c, false) : TT_OK;
+    bool full = c->write_key.seq >= c->suite->record_limit, last = c->write_epoch == MAX_EPOCH;
+    *ret_may_go_on = !full || (tt_conn_is_connected(c) && !last);
+    return *ret_may_go_on && !last && (full || c->key_update_owed) ? conn_send_key_update(c, false) : TT_OK;
 }
 
 tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *ret_n)
@@ -132,7 +136,7 @@ tt_rc tt_conn_write(struct tt_conn *c, const uint8_t *data, size_t len, size_t *
         return TT_ERR_USAGE;
     size_t done = 0;
     bool go_on = true;
-    while (done < len && buf_size(&c->out) < MAX_UNSENT) {
+    while (done < len && buf_size(&c->out) < CONN_MAX_UNSENT) {
         TT_TRY(write_update_keys(c, &go_on));
         if (!go_on)
             break;

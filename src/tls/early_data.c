@@ -81,7 +81,11 @@ tt_rc tt_conn_write_early(struct tt_conn *c, const uint8_t *data, size_t len, si
         return TT_ERR_USAGE;
     size_t done = 0;
     bool open = c->hs != NULL && c->early != TT_EARLY_REJECTED && !tt_conn_is_connected(c);
-    while (open && done < len && c->early_left > 0) {
+    /* "it is not possible to perform a KeyUpdate for early data; therefore, implementations MUST NOT exceed
+     * the limits when sending early data" (section 5.5) */
+    const uint64_t limit = open ? suite_of(c->hs->psks[0]->suite)->record_limit : 0;
+    while (open && done < len && c->early_left > 0 && c->write_key.seq < limit &&
+           buf_size(&c->out) < CONN_MAX_UNSENT) {
         size_t part = len - done < REC_MAX_PLAINTEXT ? len - done : REC_MAX_PLAINTEXT;
         part = part < c->early_left ? part : c->early_left;
         const struct rec_content content = {.type = CT_APPLICATION_DATA, .data = {data + done, part}};

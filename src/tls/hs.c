@@ -280,7 +280,11 @@ tt_rc hs_connected(struct tt_conn *c, enum conn_state state)
         return conn_broken(c, TT_ERR_INTERNAL);
     TT_TRY(hs_set_state(c, state));
     c->quiet_records = 0;
-    bool post_auth = c->cfg->post_handshake_auth && (c->cfg->role == TT_CLIENT || c->peer_post_auth);
+    /* "servers which are authenticating with an external PSK MUST NOT send the CertificateRequest message in
+     * the main handshake or request post-handshake authentication" (section 4.4.2) */
+    bool external = c->hs->psk.external && !c->certificate_with_psk;
+    bool post_auth =
+        c->cfg->post_handshake_auth && !external && (c->cfg->role == TT_CLIENT || c->peer_post_auth);
     if (post_auth) { /* its handshake context goes on from here (section 4.5) */
         c->post_hash = c->hs->transcript.hash;
         c->hs->transcript.hash = NULL;

@@ -50,7 +50,7 @@ tt_rc tt_conn_request_certificate(struct tt_conn *c)
     if (c->cfg->role != TT_SERVER || !tt_conn_can_write(c))
         return TT_ERR_USAGE;
     if (c->post_hash == NULL)
-        return c->peer_post_auth ? TT_ERR_USAGE : TT_ERR_UNSUPPORTED;
+        return c->peer_post_auth && c->external_psk == NULL ? TT_ERR_USAGE : TT_ERR_UNSUPPORTED;
     if (c->hs != NULL)
         return TT_ERR_BUSY;
     TT_OWN(c, post_auth_begin(c));

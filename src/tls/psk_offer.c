@@ -11,6 +11,16 @@
 
 /* ---- client ---- */
 
+/* "Clients MUST only resume if the new SNI value is valid for the server certificate presented in the
+ * original session, and SHOULD only resume if the SNI value matches the one used in the original session."
+ * (section 4.7.1) */
+static bool session_is_for(const struct tt_conn *c, const struct tt_session *s)
+{
+    struct tt_bytes now = buf_bytes(&c->server_name), then = buf_bytes(&s->server_name);
+    return s->psk.external ||
+           (now.len == then.len && (now.len == 0 || memcmp(now.data, then.data, now.len) == 0));
+}
+
 void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt)
 {
     struct hs *hs = c->hs;
@@ -20,7 +30,7 @@ void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt)
         for (size_t j = 0; j < c->cfg->suites.n; j++)
             hash_offered = hash_offered || suite_of(c->cfg->suites.items[j])->hash == s->psk.hash;
         /* "All of the listed PSKs MUST be external PSKs." (RFC 8773 section 5.1) */
-        if (!hash_offered || !session_usable(s, c->now_ms) ||
+        if (!hash_offered || !session_usable(s, c->now_ms) || !session_is_for(c, s) ||
             (c->cfg->certificate_with_psk && !s->psk.external))
             continue;
         /* A held PSK goes alone: its binder is one request to its holder. */

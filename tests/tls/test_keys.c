@@ -203,6 +203,35 @@ static void keys_change_at_the_limit(void **state)
     assert_int_equal(c->write_key.seq, 1);
 }
 
+/* "sending implementations MUST NOT allow the epoch -- and hence the number of key updates -- to exceed
+ * 2^48-1. ... receiving implementations MUST NOT enforce this rule. If a sending implementation receives a
+ * KeyUpdate with request_update set to "update_requested", it MUST NOT send its own KeyUpdate if that would
+ * cause it to exceed these limits" (section 4.7.3) */
+static void the_last_epoch(void **state)
+{
+    (void)state;
+    struct scene *s = connected();
+    struct tt_conn *c = s->conn[TT_SERVER];
+    size_t n = 0;
+    c->write_epoch = ((uint64_t)1 << 48) - 2;
+    assert_int_equal(tt_conn_key_update(c, false), TT_OK);
+    scene_collect(s);
+    expect_inbox(s, TT_CLIENT, not_requested, sizeof not_requested);
+    while (scene_tick(s))
+        ;
+    assert_int_equal(tt_conn_key_update(c, false), TT_ERR_USAGE);
+    assert_int_equal(tt_conn_key_update(s->conn[TT_CLIENT], true), TT_OK);
+    scene_collect(s);
+    while (scene_tick(s))
+        ;
+    scene_expect_well(s, TT_SERVER, "a request in the last epoch");
+    write_data(s, TT_SERVER, "without an answer");
+    expect_inbox(s, TT_CLIENT, NULL, 0);
+    c->write_key.seq = c->suite->record_limit;
+    assert_int_equal(tt_conn_write(c, (const uint8_t *)"x", 1, &n), TT_OK);
+    assert_int_equal(n, 0); /* this is the end of what it may write */
+}
+
 static int tear_down(void **state)
 {
     (void)state;
@@ -223,6 +252,7 @@ int main(void)
         cmocka_unit_test(the_order_of_records),
         cmocka_unit_test(every_bit_of_a_record_is_authenticated),
         cmocka_unit_test(keys_change_at_the_limit),
+        cmocka_unit_test(the_last_epoch),
     };
     return cmocka_run_group_tests_name("tls/keys", tests, NULL, tear_down);
 }

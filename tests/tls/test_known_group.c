@@ -88,12 +88,68 @@ static void a_session_remembers(void **state)
     pump_free(&p);
 }
 
+static uint16_t at16(struct tt_bytes b, size_t at)
+{
+    return (uint16_t)(b.data[at] << 8 | b.data[at + 1]);
+}
+
+/* The groups of the shares in a ClientHello that waits to be sent; returns how many. */
+static size_t shares_of(const struct tt_conn *client, uint16_t groups[8])
+{
+    struct tt_bytes hello = tt_conn_output(client);
+    size_t at = 5 + 38, n = 0;
+    at += 1 + (size_t)hello.data[at];
+    at += 2 + (size_t)at16(hello, at);
+    at += 2 + 2; /* legacy_compression_methods, the length of all extensions */
+    while (at16(hello, at) != 51)
+        at += 4 + (size_t)at16(hello, at + 2);
+    size_t end = at + 4 + at16(hello, at + 2);
+    for (at += 6; at < end; at += 4 + (size_t)at16(hello, at + 2))
+        groups[n++] = at16(hello, at);
+    return n;
+}
+
+static void p384_first(struct pump *p, struct tt_config *client, struct tt_config *server)
+{
+    (void)p;
+    (void)server;
+    static const uint16_t shares[] = {TT_GROUP_SECP384R1, TT_GROUP_SECP256R1};
+    assert_int_equal(tt_config_set_key_shares(client, shares, 2), TT_OK);
+    assert_int_equal(tt_config_set_grease(client, false), TT_OK);
+}
+
+/* "Each KeyShareEntry value MUST correspond to a group offered in the "supported_groups" extension and MUST
+ * appear in the same order." (section 4.3.8), whatever the configuration and the memory say. */
+static void shares_stand_in_the_order_of_the_groups(void **state)
+{
+    (void)state;
+    struct pump p = {.configure = p384_first};
+    pump_configs(&p);
+    static const uint16_t known[] = {0, TT_GROUP_X25519, TT_GROUP_SECP384R1};
+    static const uint16_t expected[][2] = {{TT_GROUP_SECP256R1, TT_GROUP_SECP384R1},
+                                           {TT_GROUP_X25519, TT_GROUP_SECP384R1},
+                                           {TT_GROUP_SECP384R1, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        uint16_t groups[8] = {0};
+        const struct tt_conn_options co = {
+            .server_name = "localhost", .now = TEST_NOW, .known_group = known[i]};
+        struct tt_conn *client = NULL;
+        assert_int_equal(tt_conn_new(&client, p.client_cfg, &co, NULL), TT_OK);
+        assert_int_equal(shares_of(client, groups), i == 2 ? 1 : 2);
+        assert_int_equal(groups[0], expected[i][0]);
+        assert_int_equal(groups[1], expected[i][1]);
+        tt_conn_free(client);
+    }
+    pump_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_second_time_no_retry),
         cmocka_unit_test(a_stale_memory_does_no_harm),
         cmocka_unit_test(a_session_remembers),
+        cmocka_unit_test(shares_stand_in_the_order_of_the_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,6 +102,35 @@ static void test_not_offered(void **state)
     pump_free(&p);
 }
 
+/* "servers which are authenticating with an external PSK MUST NOT send the CertificateRequest message in the
+ * main handshake or request post-handshake authentication" (section 4.4.2) */
+static void test_not_beside_an_external_psk(void **state)
+{
+    (void)state;
+    static const uint8_t key[32] = {1};
+    struct tt_session *psk = NULL;
+    assert_int_equal(tt_session_new_external(&psk, (struct tt_bytes){(const uint8_t *)"device", 6},
+                                             (struct tt_bytes){key, sizeof key}, false, NULL),
+                     TT_OK);
+    client_offers = true;
+    struct pump p = {.client_has_identity = true, .external_psk = psk, .client_auth = TT_CLIENT_AUTH_REQUEST};
+    p.configure = post_auth_on;
+    pump_configs(&p);
+    const struct tt_conn_options co = {
+        .server_name = "localhost", .now = TEST_NOW, .sessions = &psk, .sessions_len = 1};
+    assert_int_equal(tt_conn_new(&p.client, p.client_cfg, &co, NULL), TT_OK);
+    assert_int_equal(tt_conn_new(&p.server, p.server_cfg, &(struct tt_conn_options){.now = TEST_NOW}, NULL),
+                     TT_OK);
+    pump_run(&p);
+    struct tt_conn_info info;
+    tt_conn_info(p.server, &info);
+    assert_true(tt_conn_is_connected(p.server) && info.resumed && info.peer_chain_len == 0);
+    assert_int_equal(tt_conn_request_certificate(p.server), TT_ERR_UNSUPPORTED);
+    assert_well(&p);
+    tt_session_free(psk);
+    pump_free(&p);
+}
+
 static void test_signature_fails(void **state)
 {
     (void)state;
@@ -119,11 +148,9 @@ static void test_signature_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_asked_twice_with_key_updates),
-        cmocka_unit_test(test_client_declines),
-        cmocka_unit_test(test_data_may_come_before_the_answer),
-        cmocka_unit_test(test_not_offered),
-        cmocka_unit_test(test_signature_fails),
+        cmocka_unit_test(test_asked_twice_with_key_updates),    cmocka_unit_test(test_client_declines),
+        cmocka_unit_test(test_data_may_come_before_the_answer), cmocka_unit_test(test_not_offered),
+        cmocka_unit_test(test_not_beside_an_external_psk),      cmocka_unit_test(test_signature_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

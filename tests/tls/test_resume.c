@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "support/pump.h"
+#include "tls/conn.h"
 #include "tpmtls/key.h"
 
 #define NOW_MS (TEST_NOW * 1000)
@@ -113,6 +114,46 @@ static void test_resume(void **state)
             tt_tickets_free(t);
             pump_free(&p);
         }
+}
+
+/* "Clients MUST only resume if the new SNI value is valid for the server certificate presented in the
+ * original session, and SHOULD only resume if the SNI value matches the one used in the original session."
+ * (section 4.7.1): a ticket for one name is not offered under another. */
+static void test_only_for_the_same_name(void **state)
+{
+    (void)state;
+    struct pump p = {0};
+    struct tt_tickets *t = start_with_tickets(&p);
+    struct tt_session *s = tt_conn_take_session(p.client);
+    size_t sizes[2];
+    for (int i = 0; i < 2; i++) {
+        again(&p, &(struct again){.session = i == 0 ? s : NULL, .server_name = "localhosu"});
+        sizes[i] = tt_conn_output(p.client).len;
+    }
+    assert_int_equal(sizes[0], sizes[1]); /* no identity, no binder */
+    tt_session_free(s);
+    tt_tickets_free(t);
+    pump_free(&p);
+}
+
+/* "it is not possible to perform a KeyUpdate for early data; therefore, implementations MUST NOT exceed the
+ * limits when sending early data" (section 5.5) */
+static void test_early_data_ends_at_the_limit(void **state)
+{
+    (void)state;
+    struct pump p = {.max_early_data = 100000};
+    struct tt_tickets *t = start_with_tickets(&p);
+    struct tt_session *s = tt_conn_take_session(p.client);
+    again(&p, &(struct again){.session = s, .early = true});
+    size_t n = 0;
+    p.client->write_key.seq = suite_of(TT_SUITE_AES_128_GCM_SHA256)->record_limit - 1;
+    assert_int_equal(tt_conn_write_early(p.client, (const uint8_t *)"a", 1, &n), TT_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(tt_conn_write_early(p.client, (const uint8_t *)"b", 1, &n), TT_OK);
+    assert_int_equal(n, 0);
+    tt_session_free(s);
+    tt_tickets_free(t);
+    pump_free(&p);
 }
 
 static void test_falls_back(void **state)
@@ -429,6 +470,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_falls_back),
+        cmocka_unit_test(test_only_for_the_same_name),
+        cmocka_unit_test(test_early_data_ends_at_the_limit),
         cmocka_unit_test(test_wrong_psk_is_refused),
         cmocka_unit_test(test_early_data),
         cmocka_unit_test(test_early_data_after_retry),
