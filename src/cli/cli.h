@@ -77,6 +77,9 @@ TT_MUST_USE tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigne
  * choices. Says on stderr, once, that an emulated TPM protects nothing that file permissions do not. */
 TT_MUST_USE tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err);
 
+/* cli_tpm_choice: the TPM it would open, or NULL. */
+const char *cli_tpm_choice(const struct cli *cli);
+
 /* struct cli_key: a key with the TPM it may need. */
 struct cli_key {
     struct tt_key *key;
@@ -118,6 +121,7 @@ TT_MUST_USE tt_rc cli_auth_password(char **ret, const struct cli *cli, const str
 bool cli_has_terminal(void);
 
 int cmd_key(const struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
+int cmd_bench(const struct cli *cli, int argc, char **argv);
 int cmd_doctor(const struct cli *cli, int argc, char **argv);
 int cmd_policy(const struct cli *cli, int argc, char **argv);
 int cmd_csr(const struct cli *cli, int argc, char **argv);

@@ -12,7 +12,7 @@
 
 #define TPM_DEVICE "/dev/tpmrm0"
 
-static const char *tpm_choice(const struct cli *cli)
+const char *cli_tpm_choice(const struct cli *cli)
 {
     const char *from_environment = getenv("TPMTLS_TPM");
     if (cli->tpm != NULL)
@@ -36,7 +36,7 @@ static bool is_emulator(const char *spec)
 
 tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err)
 {
-    const char *spec = tpm_choice(cli);
+    const char *spec = cli_tpm_choice(cli);
     if (spec == NULL) {
         (void)error_set(err, TT_ERR_TPM, "no TPM: there is no " TPM_DEVICE ", and none was named");
         error_hint(err,

@@ -20,6 +20,7 @@ static const struct command {
 } commands[] = {
     {"key", cmd_key, "make and look at keys in the TPM"},
     {"doctor", cmd_doctor, "look at a TPM: can TLS 1.3 have its keys there, and what stands in the way"},
+    {"bench", cmd_bench, "measure a TPM: each command TLS needs, and whole handshakes"},
     {"policy", cmd_policy, "sign policies for keys that take signed ones"},
     {"csr", cmd_csr, "write a certificate request signed by the TPM"},
     {"ca", cmd_ca, "a small CA: issue certificates"},

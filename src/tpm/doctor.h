@@ -10,6 +10,8 @@
  * nothing. */
 void doctor_places(struct tt_doctor *d, const char *spec);
 
+/* doctor_identify: only who made it, which firmware, which kind: one or two commands. */
+void doctor_identify(struct tt_doctor *d, struct tt_tpm *tpm);
 /* doctor_chip: all that is read with TPM2_GetCapability, TPM2_ReadClock, TPM2_ReadPublic, TPM2_NV_Read; and
  * the storage root key, which is derived for comparison. What cannot be read stays zero. */
 void doctor_chip(struct tt_doctor *d, struct tt_tpm *tpm);

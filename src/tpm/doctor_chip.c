@@ -239,15 +239,20 @@ static void storage_root_key(struct tt_doctor *d, struct tt_tpm *tpm)
     (void)Esys_TR_Close(tpm->esys, &object);
 }
 
-void doctor_chip(struct tt_doctor *d, struct tt_tpm *tpm)
+void doctor_identify(struct tt_doctor *d, struct tt_tpm *tpm)
 {
     ask(d, tpm, TPM2_CAP_TPM_PROPERTIES, TPM2_PT_FIXED, fixed_properties);
+    d->emulated = tt_tpm_is_emulated(tpm);
+    d->kind = kind_of(d);
+}
+
+void doctor_chip(struct tt_doctor *d, struct tt_tpm *tpm)
+{
+    doctor_identify(d, tpm);
     ask(d, tpm, TPM2_CAP_TPM_PROPERTIES, TPM2_PT_VAR, variable_properties);
     ask(d, tpm, TPM2_CAP_ALGS, 0, algorithms);
     ask(d, tpm, TPM2_CAP_ECC_CURVES, 0, curves);
     rsa_sizes(d, tpm);
-    d->emulated = tt_tpm_is_emulated(tpm);
-    d->kind = kind_of(d);
     read_clock(d, tpm);
     storage_root_key(d, tpm);
 }
