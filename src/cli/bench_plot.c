@@ -109,7 +109,7 @@ static void put_script(FILE *to, const struct bench_pages *all, const char *path
     (void)fprintf(to, "set terminal svg size 1200,%zu background 'white' font 'sans,12'\nset output ",
                   700 * n);
     put_quoted(to, path);
-    (void)fputs("\nset logscale y\nset grid y\nset bmargin 15\nset key outside top right vertical\nset "
+    (void)fputs("\nset logscale y\nset grid y\nset bmargin 15\nset key above left\nset "
                 "format y '%g'\n"
                 "set ylabel 'milliseconds'\n",
                 to);

@@ -241,6 +241,20 @@ doctor_owner_password() {
     tpmtls doctor --quick >page
 }
 
+# ---- the benchmark ----
+
+bench() {
+    tpmtls bench --seconds 0.5 --json /out/bench.json >/out/bench.txt
+    has 'Sign p256  *[0-9]' /out/bench.txt
+    has 'RSA_Decrypt rsa2048  *[0-9]' /out/bench.txt
+    has 'full p256  *[0-9]' /out/bench.txt
+    has 'resumed rsa2048  *[0-9]' /out/bench.txt
+    has '^at: .*device' /out/bench.txt
+    lacks ' -  ' /out/bench.txt # every row has its figures
+    [ -z "$(objects)" ]
+    no_sessions
+}
+
 check 'the driver is the one that is meant' driver
 check 'doctor: a healthy TPM' doctor_healthy
 check 'keys are made, requests signed, certificates issued' identities
@@ -259,6 +273,7 @@ check '/dev/tpm0 is busy' raw_device_busy
 check 'doctor: the storage root key is kept' doctor_srk
 check 'doctor: locked out' doctor_locked
 check 'doctor: the owner has a password' doctor_owner_password
+check 'bench through the kernel' bench
 [ "$GUEST_TPM" != vtpm ] || lost_cases
 cp p256.key p256.pem rsa2048.key rsa2048.pem ca/ca.pem soft.key soft.pem /out/
 plan
