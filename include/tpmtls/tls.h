@@ -267,6 +267,18 @@ struct tt_session_info {
 };
 TT_API void tt_session_info(const struct tt_session *s, struct tt_session_info *ret);
 
+/* tt_psk_to_pem: an external PSK as text (a block "TPMTLS PSK"), with the end of the connection it is for:
+ * one PSK is for one client and one server, which never switch roles (RFC 9257). Its secret is in it unless
+ * it is held. NUL-terminated, to be freed with tt_free; TT_ERR_USAGE for a session that came from a ticket.
+ * tt_psk_from_pem: the way back; a held one then needs its key: tt_session_export, tt_session_import_held. */
+TT_API TT_MUST_USE tt_rc tt_psk_to_pem(char **ret, const struct tt_session *s, enum tt_role role);
+TT_API TT_MUST_USE tt_rc tt_psk_from_pem(struct tt_session **ret, enum tt_role *ret_role,
+                                         struct tt_bytes pem);
+/* tt_psk_identity_read: the parts of an imported PSK's identity (the ImportedIdentity of RFC 9258); views.
+ * TT_ERR_DECODE for what is none. */
+TT_API TT_MUST_USE tt_rc tt_psk_identity_read(struct tt_bytes identity, struct tt_bytes *ret_external,
+                                              struct tt_bytes *ret_context);
+
 /* struct tt_tickets: the server's ticket keys. May be shared by configurations and threads; keys may change
  * at any time, and several servers may have the same. 0-RTT is for tickets that this very object issued,
  * since only it knows what was used before (RFC 9846 section 8): not for those of before a restart, or of
@@ -296,15 +308,22 @@ TT_API void tt_tickets_free(struct tt_tickets *t);
 TT_API TT_MUST_USE tt_rc tt_config_set_tickets(struct tt_config *cfg, struct tt_tickets *tickets,
                                                unsigned count, uint32_t lifetime, struct tt_bytes scope);
 /* Server: an external PSK that is accepted; may be called up to 16 times. Takes a reference. A client that
- * has it needs no certificate (but see tt_config_require_certificate_with_psk); which one a client used is
+ * has it needs no certificate (but see tt_config_set_psk_policy); which one a client used is
  * told by tt_conn_info.psk_identity, also when it comes back with a ticket. A ticket is worth nothing once
  * its PSK is not among these any more. */
 TT_API TT_MUST_USE tt_rc tt_config_add_psk(struct tt_config *cfg, struct tt_session *psk);
-/* Certificate and external PSK together (RFC 8773): the certificates authenticate, the PSK goes into the key
- * schedule and keeps what is said now secret from whoever breaks the key exchange later. A server that has an
- * identity and the PSK does this with every client that offers it. Set it to demand it: a client then offers
- * its external PSKs only in this way (and no tickets), and both ends refuse a peer that does less. */
-TT_API TT_MUST_USE tt_rc tt_config_require_certificate_with_psk(struct tt_config *cfg, bool on);
+/* What is demanded of PSKs. */
+enum tt_psk_policy {
+    TT_PSK_OPTIONAL, /* a PSK where both ends have it, else certificates (the default) */
+    TT_PSK_REQUIRE,  /* a PSK, of a ticket or an external one, or no connection; a client then needs no trust
+                      */
+    /* Certificate and external PSK together (RFC 8773), or no connection: the certificates authenticate, the
+     * PSK goes into the key schedule and keeps what is said now secret from whoever breaks the key exchange
+     * later. A client then offers no tickets. (With TT_PSK_OPTIONAL a server that has an identity and the PSK
+     * does this with each client that wants it.) */
+    TT_PSK_WITH_CERTIFICATE
+};
+TT_API TT_MUST_USE tt_rc tt_config_set_psk_policy(struct tt_config *cfg, enum tt_psk_policy policy);
 /* Server: accept at most this many bytes of 0-RTT data with a ticket; 0 (the default): none. 0-RTT data can
  * be replayed by an attacker within limits (RFC 9846 section 8); it is handed out apart
  * (tt_conn_early_plaintext). */
@@ -518,6 +537,7 @@ struct tt_conn_info {
     bool peer_delegated;
     bool resumed;                 /* a PSK was used: of a ticket or an external one */
     bool certificate_with_psk;    /* an external PSK beside certificates (RFC 8773); resumed is false then */
+    bool psk_imported;            /* by the importer of RFC 9258 */
     struct tt_bytes psk_identity; /* of the external PSK that was used; an imported one's is the
                                      ImportedIdentity of RFC 9258 */
     int64_t ticket_age_skew_ms;   /* server, resumed: how much older its ticket is by the client's clock */

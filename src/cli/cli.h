@@ -124,6 +124,7 @@ int cmd_key(const struct cli *cli, int argc, char **argv); /* argv[0] is the com
 int cmd_bench(const struct cli *cli, int argc, char **argv);
 int cmd_doctor(const struct cli *cli, int argc, char **argv);
 int cmd_policy(const struct cli *cli, int argc, char **argv);
+int cmd_psk(const struct cli *cli, int argc, char **argv);
 int cmd_csr(const struct cli *cli, int argc, char **argv);
 int cmd_ca(const struct cli *cli, int argc, char **argv);
 int cmd_connect(const struct cli *cli, int argc, char **argv);

@@ -20,8 +20,9 @@
 #include "net/loop.h"
 #include "net/relay.h"
 
-static const char usage[] = "usage: tpmtls connect HOST:PORT [--ca FILE|DIR] [--key FILE --cert FILE] "
-                            "[--servername NAME] [--alpn A,B] [--trace]\n";
+static const char usage[] =
+    "usage: tpmtls connect HOST:PORT [--ca FILE|DIR] [--key FILE --cert FILE] [--psk FILE] "
+    "[--servername NAME] [--alpn A,B] [--trace]\n";
 static const char help[] =
     "\n"
     "Opens a TLS 1.3 connection; stdin goes to the peer, what the peer sends goes to stdout. An IPv6 address "
@@ -54,6 +55,7 @@ struct connect {
 
     struct cli_delegate delegate;
     struct tls_identities identities;
+    struct tls_psks psks;
     struct keylog keylog;
     struct tt_config *config;
     struct event_base *base;
@@ -209,11 +211,15 @@ static tt_rc set_up_config(struct connect *x, struct tt_error *err)
     TT_TRY(set_up_ocsp(x, err));
     TT_TRY(tt_config_set_post_handshake_auth(x->config, x->post_handshake_auth));
     TT_TRY(tt_config_set_send_authorities(x->config, x->send_authorities));
-    TT_TRY(trust_config(x->config, &x->trust, err));
+    bool has_trust = trust_is_given(&x->trust);
+    if (has_trust)
+        TT_TRY(trust_config(x->config, &x->trust, err));
     struct cli traced = *x->cli;
     traced.tpm_trace = trace_load;
     traced.tpm_trace_arg = &x->trace;
     TT_TRY(tls_config_identities(x->config, &x->identities, TT_CLIENT, &traced, &x->tls, err));
+    struct tls_psks_where where = {x->config, TT_CLIENT, &x->identities.tpm, &traced, has_trust};
+    TT_TRY(tls_config_psks(&x->psks, &where, &x->tls, err));
     return tt_config_freeze(x->config, err);
 }
 
@@ -237,6 +243,8 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
         .signer = x->signer,
         .insecure_keylog = x->keylog.fd >= 0 ? keylog_line : NULL,
         .keylog_arg = &x->keylog,
+        .sessions = x->psks.sessions,
+        .sessions_len = x->psks.len,
         .handlers = handlers,
         .arg = x,
     };
@@ -269,7 +277,7 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
     TT_TRY(set_up_config(x, err));
     TT_TRY(keylog_open(&x->keylog, x->tls.keylog, err));
     TT_TRY(loop_new(&x->base, true, err));
-    if (x->identities.len > 0) {
+    if (x->identities.len > 0 || x->identities.tpm != NULL) {
         struct sign_queue_options opt = {.base = x->base, .tpm = x->identities.tpm};
         TT_TRY(tls_sign_deadline(&opt.deadline_ms, &x->tls, err));
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
@@ -287,6 +295,7 @@ static void tear_down(struct connect *x)
     delegate_free(x->delegate.delegator);
     sign_queue_free(x->signer);
     tt_config_free(x->config);
+    tls_psks_close(&x->psks); /* before the TPM */
     tls_identities_close(&x->identities);
     keylog_close(&x->keylog);
     for (size_t i = 0; i < TT_COUNT(x->signals); i++) {
@@ -366,7 +375,10 @@ static int parse(struct connect *x, int argc, char **argv)
     if (conflict != NULL)
         return cli_usage(usage, "%s", conflict);
     x->target = argv[optind];
-    if (!trust_is_given(&x->trust))
+    if (x->tls.psk_and_certificate && x->tls.psks_len == 0)
+        return cli_usage(usage, "--psk-and-certificate needs --psk: which one?");
+    bool psk_alone = x->tls.psks_len > 0 && !x->tls.psk_and_certificate;
+    if (!trust_is_given(&x->trust) && !psk_alone)
         (void)trust_option_take(&x->trust, TRUST_OPT_CA, "system");
     return -1;
 }

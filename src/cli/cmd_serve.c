@@ -10,7 +10,8 @@
 #include "net/loop.h"
 
 static const char usage[] =
-    "usage: tpmtls serve ADDR:PORT --key FILE --cert FILE [--client-ca FILE|DIR [--require-client-cert]]\n"
+    "usage: tpmtls serve ADDR:PORT [--key FILE --cert FILE] [--psk FILE]... [--client-ca FILE|DIR "
+    "[--require-client-cert]]\n"
     "                    [--echo | --www | --exec CMD] [--accept N] [--alpn A,B] [--sign-deadline MS] "
     "[--trace]\n";
 static const char help[] =
@@ -29,7 +30,7 @@ static const char help[] =
     "  --www                 answer a request line with a page that describes the connection\n"
     "  --exec CMD            run `sh -c CMD` for each connection; its stdin and stdout are the connection; "
     "in its\n"
-    "                        environment: TPMTLS_PEER_SUBJECT, _PEER_SHA256, _PEER_KEY_SHA256,\n"
+    "                        environment: TPMTLS_PEER_SUBJECT, _PEER_SHA256, _PEER_KEY_SHA256, _PEER_PSK,\n"
     "                        _PEER_ADDRESS, _SERVER_NAME, _ALPN, _SUITE, _GROUP\n"
     "  --accept N            end after N connections\n"
     "  --max-connections N   how many at once (1024); more wait\n"
@@ -90,6 +91,9 @@ static tt_rc set_up_config(struct serve *serve, struct tt_error *err)
     }
     TT_TRY(tt_config_set_force_retry(serve->config, serve->force_retry));
     TT_TRY(tls_config_identities(serve->config, &serve->identities, TT_SERVER, &traced, &serve->tls, err));
+    struct tls_psks_where where = {serve->config, TT_SERVER, &serve->identities.tpm, &traced,
+                                   serve->identities.len > 0};
+    TT_TRY(tls_config_psks(&serve->psks, &where, &serve->tls, err));
     return tt_config_freeze(serve->config, err);
 }
 
@@ -175,6 +179,7 @@ static void tear_down(struct serve *serve)
     delegate_free(serve->delegate.delegator);
     sign_queue_free(serve->signer);
     tt_config_free(serve->config);
+    tls_psks_close(&serve->psks); /* before the TPM */
     tls_identities_close(&serve->identities);
     keylog_close(&serve->keylog);
     struct event *const all[] = {serve->signals[0], serve->signals[1], serve->child_exit};
@@ -250,11 +255,15 @@ static int check_options(struct serve *serve, int argc, char **argv)
 {
     if (argc - optind != 1)
         return cli_usage(usage, argc == optind ? "serve where? ADDR:PORT" : "serve at one ADDR:PORT only");
-    if (serve->tls.keys_len == 0 || (serve->tls.certs_len == 0 && !serve->tls.raw_public_key))
-        return cli_usage(usage, "a server needs --key and --cert");
+    bool has_identity = serve->tls.keys_len > 0 && (serve->tls.certs_len > 0 || serve->tls.raw_public_key);
+    bool half = serve->tls.keys_len + serve->tls.certs_len > 0 && !has_identity;
+    if (half || (!has_identity && serve->tls.psks_len == 0))
+        return cli_usage(usage, "a server needs --key and --cert, or --psk");
     const char *conflict = tls_identities_conflict(&serve->tls);
     if (conflict != NULL)
         return cli_usage(usage, "%s", conflict);
+    if (serve->tls.psk_and_certificate && (!has_identity || serve->tls.psks_len == 0))
+        return cli_usage(usage, "--psk-and-certificate needs --psk, --key and --cert");
     if (serve->require_client_cert && !trust_is_given(&serve->trust))
         return cli_usage(usage, "--require-client-cert needs --client-ca or --pin, to know whom to believe");
     if (serve->trust.crls.len > 0 && serve->trust.ca.len == 0)

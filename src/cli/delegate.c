@@ -2,7 +2,6 @@
 #include "cli/delegate.h"
 
 #include <jansson.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #include "base/rc.h"
@@ -47,7 +46,5 @@ tt_rc cli_delegate_start(struct cli_delegate *d, struct event_base *base, struct
                                    .told = on_told,
                                    .arg = d};
     TT_TRY(tls_delegate_seconds(&opt.lifetime_s, o, err));
-    if (prctl(PR_SET_DUMPABLE, 0) != 0)
-        return error_set(err, TT_ERR_INTERNAL, "cannot keep this process out of core dumps");
     return delegate_start(&d->delegator, &opt, err);
 }

@@ -16,7 +16,7 @@ struct cli_delegate {
     struct delegator *delegator;
 };
 
-/* cli_delegate_start: the other fields are set. The software key is kept out of core dumps. */
+/* cli_delegate_start: the other fields are set. */
 TT_MUST_USE tt_rc cli_delegate_start(struct cli_delegate *d, struct event_base *base,
                                      struct sign_queue *queue, const struct tls_identities *ids,
                                      const struct tls_options *o, struct tt_error *err);

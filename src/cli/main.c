@@ -22,6 +22,7 @@ static const struct command {
     {"doctor", cmd_doctor, "look at a TPM: can TLS 1.3 have its keys there, and what stands in the way"},
     {"bench", cmd_bench, "measure a TPM: each command TLS needs, and whole handshakes"},
     {"policy", cmd_policy, "sign policies for keys that take signed ones"},
+    {"psk", cmd_psk, "put pre-shared keys into the TPM"},
     {"csr", cmd_csr, "write a certificate request signed by the TPM"},
     {"ca", cmd_ca, "a small CA: issue certificates"},
     {"connect", cmd_connect, "open a TLS 1.3 connection; stdin and stdout are the connection"},

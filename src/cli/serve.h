@@ -36,6 +36,7 @@ struct serve {
 
     struct cli_delegate delegate;
     struct tls_identities identities;
+    struct tls_psks psks;
     struct keylog keylog;
     struct tt_config *config;
     struct event_base *base;

@@ -20,7 +20,7 @@ TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
 
 extern char **environ;
 
-#define OWN_VARIABLES 8
+#define OWN_VARIABLES 9
 #define VARIABLE_MAX  640
 
 struct exec {
@@ -66,6 +66,10 @@ static tt_rc environment_fill(struct environment *env, const struct session *x, 
         tt_spki_sha256(pin, tt_conn_peer_certificate(conn, 0));
         environment_add_text(env, "PEER_KEY_SHA256", pin);
     }
+    char psk[512];
+    trace_peer_psk(psk, sizeof psk, conn);
+    if (psk[0] != '\0')
+        environment_add_text(env, "PEER_PSK", psk);
     environment_add_text(env, "PEER_ADDRESS", x->peer);
     environment_add_text(env, "SUITE", tt_suite_name(info.suite));
     environment_add_text(env, "GROUP", tt_group_name(info.group));

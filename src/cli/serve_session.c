@@ -53,9 +53,11 @@ static void on_connected(void *arg, struct stream *s)
     struct tt_error err = {0};
     trace_handshake(&x->trace, s, TT_SERVER, x->peer);
     if (x->serve->cli->verbose > 0) {
-        char subject[512];
+        char subject[512], psk[512];
+        trace_peer_psk(psk, sizeof psk, stream_conn(s));
         trace_peer_subject(subject, sizeof subject, stream_conn(s));
-        cli_note("%s: connected%s%s", x->peer, subject[0] != '\0' ? " as " : ", no certificate", subject);
+        cli_note("%s: connected%s%s%s%s", x->peer, subject[0] != '\0' ? " as " : ", no certificate", subject,
+                 psk[0] != '\0' ? ", PSK " : "", psk);
     }
     if (x->serve->mode->connected != NULL && x->serve->mode->connected(x, &err) != TT_OK) {
         (void)cli_fail(&err);

@@ -127,6 +127,15 @@ bool tls_option_take(struct tls_options *o, int c, const char *value)
     case TLS_OPT_PEER_RAW:
         o->peer_raw_public_key = true;
         return true;
+    case TLS_OPT_PSK:
+        if (o->psks_len == TLS_MAX_PSKS)
+            o->too_many_psks = true;
+        else
+            o->psks[o->psks_len++] = value;
+        return true;
+    case TLS_OPT_PSK_AND_CERTIFICATE:
+        o->psk_and_certificate = true;
+        return true;
     case TLS_OPT_REFUSE_DELEGATED:
         o->refuse_delegated = true;
         return true;

@@ -6,9 +6,11 @@
 #include <getopt.h>
 
 #include "cli/cli.h"
+#include "cli/psk_file.h"
 #include "tpmtls/tls.h"
 
 #define TLS_IDENTITIES 8
+#define TLS_MAX_PSKS   16
 
 struct tls_options {
     /* The n-th --key goes with the n-th --cert, and an --ocsp-response with the --cert before it. */
@@ -20,7 +22,10 @@ struct tls_options {
     const char *record_size_limit, *padding, *max_handshake_message;         /* bytes */
     const char *handshake_timeout;                                           /* seconds */
     const char *sign_deadline;                                               /* milliseconds */
-    const char *keylog;                                                      /* a file */
+    const char *psks[TLS_MAX_PSKS];                                          /* files */
+    size_t psks_len;
+    bool too_many_psks, psk_and_certificate;
+    const char *keylog;   /* a file */
     const char *delegate; /* hours, or a number with s, m or h; NULL: no delegation */
     bool refuse_delegated;
     bool trace;
@@ -47,7 +52,9 @@ enum tls_option {
     TLS_OPT_TIMEOUT,
     TLS_OPT_SIGN_DEADLINE,
     TLS_OPT_DELEGATE,
-    TLS_OPT_REFUSE_DELEGATED
+    TLS_OPT_REFUSE_DELEGATED,
+    TLS_OPT_PSK,
+    TLS_OPT_PSK_AND_CERTIFICATE
 };
 #define TLS_OPTIONS                                                                                          \
     {"key", required_argument, NULL, TLS_OPT_KEY}, {"cert", required_argument, NULL, TLS_OPT_CERT},          \
@@ -68,6 +75,8 @@ enum tls_option {
         {"sign-deadline", required_argument, NULL, TLS_OPT_SIGN_DEADLINE},                                   \
         {"delegate", optional_argument, NULL, TLS_OPT_DELEGATE},                                             \
         {"refuse-delegated", no_argument, NULL, TLS_OPT_REFUSE_DELEGATED},                                   \
+        {"psk", required_argument, NULL, TLS_OPT_PSK},                                                       \
+        {"psk-and-certificate", no_argument, NULL, TLS_OPT_PSK_AND_CERTIFICATE},                             \
     {                                                                                                        \
         "handshake-timeout", required_argument, NULL, TLS_OPT_TIMEOUT                                        \
     }
@@ -92,6 +101,10 @@ enum tls_option {
     "  --sign-deadline MS    milliseconds until our signature must be made (5000); one that would come "     \
     "later "                                                                                                 \
     "is\n                        refused at once\n"                                                          \
+    "  --psk FILE            a pre-shared key (tpmtls psk import); may be repeated. Without certificates "   \
+    "to go by "                                                                                              \
+    "(--ca,\n                        --key), a PSK or no connection\n"                                       \
+    "  --psk-and-certificate both together, or no connection (RFC 8773)\n"                                   \
     "  --delegate[=HOURS]    let our key sign a credential for a software key that lives in memory for "     \
     "HOURS (1,\n                        at most 168; or 30m, 90s), and with that the handshakes of peers "   \
     "that accept it\n"                                                                                       \
@@ -120,6 +133,25 @@ TT_MUST_USE tt_rc tls_config_identities(struct tt_config *cfg, struct tls_identi
 void tls_identities_close(struct tls_identities *ids);
 /* tls_identities_conflict: what is wrong with how these options stand together; NULL: nothing. */
 const char *tls_identities_conflict(const struct tls_options *o);
+
+/* struct tls_psks: the PSKs behind --psk; they must live as long as the configuration. */
+struct tls_psks {
+    struct psk_file files[TLS_MAX_PSKS];
+    struct tt_session *sessions[TLS_MAX_PSKS]; /* theirs, as a client offers them */
+    size_t len;
+};
+/* struct tls_psks_where: what they are for. */
+struct tls_psks_where {
+    struct tt_config *config;
+    enum tt_role role;
+    struct tt_tpm **tpm; /* opened for a PSK that it holds, unless it is there */
+    const struct cli *cli;
+    bool has_certificates; /* the configuration may do without a PSK */
+};
+/* tls_config_psks: --psk and --psk-and-certificate. */
+TT_MUST_USE tt_rc tls_config_psks(struct tls_psks *ret, const struct tls_psks_where *where,
+                                  const struct tls_options *o, struct tt_error *err);
+void tls_psks_close(struct tls_psks *psks);
 /* tls_delegate_seconds: --delegate; 0: not given. */
 TT_MUST_USE tt_rc tls_delegate_seconds(unsigned *ret, const struct tls_options *o, struct tt_error *err);
 

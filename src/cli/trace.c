@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/rc.h"
+#include "cli/psk_file.h"
 #include "tpmtls/pki.h"
 
 #define NS_PER_MS 1e6
@@ -121,6 +122,13 @@ void trace_peer_subject(char *ret, size_t cap, const struct tt_conn *conn)
         (void)snprintf(ret, cap, "%s", info->subject);
 }
 
+void trace_peer_psk(char *ret, size_t cap, const struct tt_conn *conn)
+{
+    struct tt_conn_info info;
+    tt_conn_info(conn, &info);
+    psk_identity_text(ret, cap, info.psk_identity, info.psk_imported);
+}
+
 static const char *scheme_or_null(uint16_t scheme)
 {
     return scheme != 0 ? tt_scheme_name(scheme) : NULL;
@@ -128,7 +136,7 @@ static const char *scheme_or_null(uint16_t scheme)
 
 static void print_summary_json(const struct trace *t, const struct tt_conn_info *info,
                                const struct stream_stats *stats, enum tt_role role, const char *peer,
-                               const char *subject)
+                               const char *subject, const char *psk)
 {
     uint16_t server = role == TT_CLIENT ? info->peer_scheme : info->local_scheme;
     uint16_t client = role == TT_CLIENT ? info->local_scheme : info->peer_scheme;
@@ -150,6 +158,8 @@ static void print_summary_json(const struct trace *t, const struct tt_conn_info 
                                                  : json_null());
     (void)json_object_set_new(o, "peer", json_string(peer));
     (void)json_object_set_new(o, "peer_certificate", subject[0] != '\0' ? json_string(subject) : json_null());
+    (void)json_object_set_new(o, "psk", psk[0] != '\0' ? json_string(psk) : json_null());
+    (void)json_object_set_new(o, "certificate_with_psk", json_boolean(info->certificate_with_psk));
     add_connection(o, t);
     cli_event(o);
 }
@@ -159,22 +169,24 @@ void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role
     if (!t->on)
         return;
     struct tt_conn_info info;
-    char subject[512], tag[32];
+    char subject[512], psk[512], tag[32];
     struct stream_stats stats = stream_stats(s);
     tt_conn_info(stream_conn(s), &info);
     trace_peer_subject(subject, sizeof subject, stream_conn(s));
+    trace_peer_psk(psk, sizeof psk, stream_conn(s));
     if (t->json) {
-        print_summary_json(t, &info, &stats, role, peer, subject);
+        print_summary_json(t, &info, &stats, role, peer, subject, psk);
         return;
     }
     connection_tag(tag, t);
     double total = (double)stats.handshake_ns, tpm = (double)stats.tpm_ns;
     fprintf(stderr,
             "trace: %shandshake with %s: %.2f ms; TPM: %u command%s, %.2f ms (%.0f %%)\n"
-            "trace: %s%s, %s, peer: %s%s%s%s%s\n",
+            "trace: %s%s, %s, peer: %s%s%s%s%s%s%s\n",
             tag, peer, total / NS_PER_MS, stats.tpm_commands, stats.tpm_commands == 1 ? "" : "s",
             tpm / NS_PER_MS, total > 0 ? 100 * tpm / total : 0.0, tag, tt_suite_name(info.suite),
             tt_group_name(info.group), subject[0] != '\0' ? subject : "no certificate",
             info.peer_scheme != 0 ? " (" : "", info.peer_scheme != 0 ? tt_scheme_name(info.peer_scheme) : "",
-            info.peer_delegated ? ", delegated" : "", info.peer_scheme != 0 ? ")" : "");
+            info.peer_delegated ? ", delegated" : "", info.peer_scheme != 0 ? ")" : "",
+            psk[0] != '\0' ? ", PSK " : "", psk);
 }

@@ -21,6 +21,8 @@ void trace_event(const struct trace *t, const struct stream_trace *event);
 /* trace_handshake: the summary, once the handshake is complete. */
 void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role role, const char *peer);
 
+/* trace_peer_psk: the identity of the external PSK, escaped; "" when none was used. */
+void trace_peer_psk(char *ret, size_t cap, const struct tt_conn *conn);
 /* trace_peer_subject: the subject of the peer's certificate, escaped for a terminal, into ret, or "raw public
  * key sha256:..."; "" without one. */
 void trace_peer_subject(char *ret, size_t cap, const struct tt_conn *conn);

@@ -63,9 +63,8 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
     if (!conn_random(c, hs->session_id, hs->session_id_len))
         return conn_broken(c, TT_ERR_INTERNAL);
     psk_offer_choose(c, opt);
-    if (c->cfg->certificate_with_psk && hs->psks_len == 0)
-        return conn_fail(c, TT_ERR_USAGE, TT_ALERT_NONE,
-                         "no external PSK is there to be used with a certificate");
+    if (c->cfg->psk_policy != TT_PSK_OPTIONAL && hs->psks_len == 0)
+        return conn_fail(c, TT_ERR_USAGE, TT_ALERT_NONE, "a PSK is demanded, and there is none to offer");
     TT_OWN(c,
            add_offers(c, opt->known_group != 0 || hs->psks_len == 0 ? opt->known_group : hs->psks[0]->group));
     grease_draw(c);

@@ -306,11 +306,11 @@ tt_rc tt_config_add_psk(struct tt_config *cfg, struct tt_session *psk)
     return TT_OK;
 }
 
-tt_rc tt_config_require_certificate_with_psk(struct tt_config *cfg, bool on)
+tt_rc tt_config_set_psk_policy(struct tt_config *cfg, enum tt_psk_policy policy)
 {
-    if (cfg->frozen)
+    if (cfg->frozen || policy > TT_PSK_WITH_CERTIFICATE)
         return TT_ERR_USAGE;
-    cfg->certificate_with_psk = on;
+    cfg->psk_policy = policy;
     return TT_OK;
 }
 
@@ -522,15 +522,15 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
 {
     if (cfg->frozen)
         return TT_OK;
-    bool verifies =
-        cfg->role == TT_CLIENT || cfg->client_auth != TT_CLIENT_AUTH_NONE || cfg->post_handshake_auth;
+    bool verifies = (cfg->role == TT_CLIENT && cfg->psk_policy != TT_PSK_REQUIRE) ||
+                    cfg->client_auth != TT_CLIENT_AUTH_NONE || cfg->post_handshake_auth;
     if (verifies && cfg->trust == NULL && !cfg->accept_any_certificate)
         return error_set(err, TT_ERR_USAGE, "the configuration does not say whom to trust");
     if (verifies && cfg->trust != NULL && !cfg->accept_any_certificate && tt_trust_count(cfg->trust) == 0)
         return error_set(err, TT_ERR_USAGE, "the set of trust anchors is empty");
     if (cfg->role == TT_SERVER && cfg->identities_len == 0 && cfg->psks_len == 0)
         return error_set(err, TT_ERR_USAGE, "a server needs an identity: a certificate and a key, or a PSK");
-    if (cfg->role == TT_SERVER && cfg->certificate_with_psk &&
+    if (cfg->role == TT_SERVER && cfg->psk_policy == TT_PSK_WITH_CERTIFICATE &&
         (cfg->identities_len == 0 || cfg->psks_len == 0))
         return error_set(err, TT_ERR_USAGE,
                          "a server that demands certificate and PSK needs an identity and a PSK");

@@ -66,9 +66,9 @@ struct tt_config {
     uint8_t fingerprint[32]; /* once frozen; a server's is the scope of its tickets (fingerprint.c) */
     struct tt_session *psks[CONFIG_MAX_LIST]; /* server: external ones */
     size_t psks_len;
-    bool has_held_psk;         /* one of them */
-    bool certificate_with_psk; /* demanded */
-    struct buf authorities;    /* DistinguishedName list for certificate_authorities, or empty */
+    bool has_held_psk; /* one of them */
+    enum tt_psk_policy psk_policy;
+    struct buf authorities; /* DistinguishedName list for certificate_authorities, or empty */
     atomic_uint_fast64_t next_sign_id;
 };
 

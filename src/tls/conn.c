@@ -38,7 +38,9 @@ tt_rc tt_conn_new(struct tt_conn **ret, struct tt_config *cfg, const struct tt_c
     if (!cfg->frozen)
         return error_set(err, TT_ERR_USAGE, "the configuration is not frozen");
     size_t name_len = opt->server_name == NULL ? 0 : strlen(opt->server_name);
-    if (cfg->role == TT_CLIENT && name_len == 0 && !cfg->accept_any_certificate)
+    bool judges_name =
+        cfg->role == TT_CLIENT && cfg->psk_policy != TT_PSK_REQUIRE && !cfg->accept_any_certificate;
+    if (judges_name && name_len == 0)
         return error_set(err, TT_ERR_USAGE, "a client must say whom it wants to reach (server_name)");
     if (name_len > 255)
         return error_set(err, TT_ERR_USAGE, "the server's name is longer than 255 bytes");
@@ -262,6 +264,7 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .handshake_bytes_out = c->handshake_bytes_out};
     if (c->external_psk != NULL)
         ret->psk_identity = buf_bytes(&c->external_psk->identity);
+    ret->psk_imported = c->external_psk != NULL && c->external_psk->psk.imported;
 }
 
 struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c)

@@ -33,7 +33,8 @@ tt_rc psk_modes_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
 
 bool cert_with_psk_wants(const struct tt_conn *c, enum ext_place in)
 {
-    return in == IN_CH ? c->cfg->certificate_with_psk && c->hs->psks_len > 0 : c->certificate_with_psk;
+    return in == IN_CH ? c->cfg->psk_policy == TT_PSK_WITH_CERTIFICATE && c->hs->psks_len > 0
+                       : c->certificate_with_psk;
 }
 
 void cert_with_psk_build(struct tt_conn *c, enum ext_place in, struct writer *w)

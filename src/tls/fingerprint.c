@@ -17,7 +17,7 @@ static tt_rc put_trust(struct writer *w, const struct tt_config *cfg)
     if (cfg->trust != NULL)
         TT_TRY(trust_digest(cfg->trust, cfg->lib, trust));
     wr_u8(w, cfg->accept_any_certificate);
-    wr_u8(w, cfg->certificate_with_psk);
+    wr_u8(w, (uint8_t)cfg->psk_policy);
     put_list(w, &cfg->delegated_schemes);
     wr_u8(w, (uint8_t)cfg->client_auth);
     wr_u8(w, (uint8_t)cfg->ocsp);

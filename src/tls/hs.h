@@ -192,7 +192,7 @@ void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt);
 void psk_offer_drop_other_hashes(struct tt_conn *c); /* after a HelloRetryRequest */
 TT_MUST_USE tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello);
 TT_MUST_USE tt_rc psk_offer_selected(struct tt_conn *c); /* from ServerHello */
-TT_MUST_USE tt_rc psk_offer_both(struct tt_conn *c);     /* from ServerHello: certificate with PSK */
+TT_MUST_USE tt_rc psk_offer_mode(struct tt_conn *c);     /* from ServerHello: PSK, certificate, or both */
 bool psk_external_offered(const struct tt_conn *c, enum hash_id hash); /* one that we have */
 /* psk_accept: a PSK of the ClientHello, or none; the holder of a held one may then be asked. */
 TT_MUST_USE tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello);

@@ -119,6 +119,8 @@ static tt_rc chain_judge(struct tt_conn *c)
                                       .ocsp = buf_bytes(&c->peer_ocsp),
                                       .asked_ocsp = cfg->ocsp != TT_OCSP_NONE,
                                       .require_ocsp = cfg->ocsp == TT_OCSP_REQUIRE};
+    if (cfg->trust == NULL && !cfg->accept_any_certificate) /* TT_PSK_REQUIRE, where none is expected */
+        return conn_broken(c, TT_ERR_INTERNAL);
     struct trust_verdict verdict = {0};
     const struct tt_trust *trust = cfg->accept_any_certificate ? NULL : cfg->trust;
     struct tt_error why = {0};

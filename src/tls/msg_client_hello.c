@@ -286,15 +286,22 @@ static tt_rc client_hello_answer(struct tt_conn *c, struct tt_bytes message, str
     return hs->pull.open ? hs_set_state(c, SERVER_WAIT_PSK_BINDER) : client_hello_accepted(c, message);
 }
 
-/* RFC 8773: both, where the client offers it and we can; or only both. */
-static tt_rc choose_both(struct tt_conn *c)
+/* RFC 8773: both, where the client offers it and we can; and what the configuration demands. */
+static tt_rc choose_psk_mode(struct tt_conn *c)
 {
     c->certificate_with_psk =
         c->external_psk != NULL && ext_seen(c, EXT_CERT_WITH_EXTERN_PSK) && c->cfg->identities_len > 0;
     c->resumed = c->resumed && !c->certificate_with_psk;
-    if (c->cfg->certificate_with_psk && !c->certificate_with_psk)
+    if (c->cfg->psk_policy == TT_PSK_WITH_CERTIFICATE && !c->certificate_with_psk)
         return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
                            "the client does not want to use both a certificate and a PSK of ours");
+    /* unknown_psk_identity: "Sent by servers when PSK key establishment is desired but no acceptable PSK
+     * identity is provided by the client." */
+    bool psk_only = c->cfg->psk_policy == TT_PSK_REQUIRE || c->cfg->identities_len == 0;
+    if (c->hs->psk.len == 0 && psk_only)
+        return conn_refuse(
+            c, ext_seen(c, EXT_PRE_SHARED_KEY) ? TT_ALERT_UNKNOWN_PSK_IDENTITY : TT_ALERT_HANDSHAKE_FAILURE,
+            "the client offers no PSK that is known here");
     return TT_OK;
 }
 
@@ -303,7 +310,7 @@ tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes message)
     struct hs *hs = c->hs;
     bool early = ext_seen(c, EXT_EARLY_DATA);
     struct tt_bytes share = hs->hello_share;
-    TT_TRY(choose_both(c));
+    TT_TRY(choose_psk_mode(c));
     if (hs->psk.len == 0 || c->certificate_with_psk)
         TT_TRY(choose_identity(c));
     TT_TRY(certificate_types_choose(c));

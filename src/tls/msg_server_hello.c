@@ -148,7 +148,7 @@ static tt_rc hello_retry_request_recv(struct tt_conn *c, const struct server_hel
     c->hello_retry_request = true;
     TT_OWN(c, transcript_choose(&hs->transcript, c->cfg->lib, c->suite->hash));
     psk_offer_drop_other_hashes(c);
-    if (c->cfg->certificate_with_psk && hs->psks_len == 0)
+    if (c->cfg->psk_policy == TT_PSK_WITH_CERTIFICATE && hs->psks_len == 0)
         return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
                            "the server chose a suite that does not fit our PSK");
     TT_OWN(c, transcript_retry(&hs->transcript));
@@ -177,7 +177,7 @@ tt_rc server_hello_recv(struct tt_conn *c, struct tt_bytes message)
     TT_TRY(ext_parse_block(c, IN_SH, sh.extensions));
     TT_TRY(server_hello_check(c, &sh));
     TT_TRY(psk_offer_selected(c));
-    TT_TRY(psk_offer_both(c));
+    TT_TRY(psk_offer_mode(c));
     /* With a PSK it is an inconsistent choice of mode: "Clients MUST verify ... that a server "key_share"
      * extension is present if required by the ClientHello "psk_key_exchange_modes" extension. If these values
      * are not consistent, the client MUST abort the handshake with an "illegal_parameter" alert." */

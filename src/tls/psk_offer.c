@@ -31,7 +31,7 @@ void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt)
             hash_offered = hash_offered || suite_of(c->cfg->suites.items[j])->hash == s->psk.hash;
         /* "All of the listed PSKs MUST be external PSKs." (RFC 8773 section 5.1) */
         if (!hash_offered || !session_usable(s, c->now_ms) || !session_is_for(c, s) ||
-            (c->cfg->certificate_with_psk && !s->psk.external))
+            (c->cfg->psk_policy == TT_PSK_WITH_CERTIFICATE && !s->psk.external))
             continue;
         /* A held PSK goes alone: its binder is one request to its holder. */
         if (s->psk.held && hs->psks_len > 0)
@@ -128,15 +128,17 @@ tt_rc psk_offer_selected(struct tt_conn *c)
 
 /* "The "tls_cert_with_extern_psk" extension MUST be accompanied by the "key_share" and "pre_shared_key"
  * extensions." (RFC 8773 section 4; key_share is demanded of every ServerHello) */
-tt_rc psk_offer_both(struct tt_conn *c)
+tt_rc psk_offer_mode(struct tt_conn *c)
 {
     bool both = ext_seen(c, EXT_CERT_WITH_EXTERN_PSK);
     if (both && c->hs->psk.len == 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the server wants to use a certificate with a PSK, and chose no PSK");
-    if (!both && c->cfg->certificate_with_psk)
+    if (!both && c->cfg->psk_policy == TT_PSK_WITH_CERTIFICATE)
         return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
                            "the server does not use both its certificate and our PSK");
+    if (c->hs->psk.len == 0 && c->cfg->psk_policy == TT_PSK_REQUIRE)
+        return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE, "the server does not know our PSK");
     c->certificate_with_psk = both;
     c->resumed = c->resumed && !both;
     return TT_OK;

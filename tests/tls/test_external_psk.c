@@ -125,8 +125,24 @@ static void test_what_is_not_imported(void **state)
     tt_session_info(stored, &info);
     assert_true(info.imported && info.external && !info.held);
     tt_free(bytes);
-    tt_session_free(s);
     tt_session_free(stored);
+    char *pem = NULL;
+    enum tt_role role = TT_CLIENT;
+    assert_int_equal(tt_psk_to_pem(&pem, s, TT_SERVER), TT_OK);
+    assert_int_equal(tt_psk_from_pem(&stored, &role, text(pem)), TT_OK);
+    assert_int_equal(role, TT_SERVER);
+    tt_session_info(stored, &info);
+    struct tt_bytes external, context;
+    assert_int_equal(tt_psk_identity_read(info.identity, &external, &context), TT_OK);
+    assert_memory_equal(external.data, "device-1", 8);
+    assert_true(context.len == 1 && context.data[0] == 'x');
+    assert_int_equal(tt_psk_identity_read(external, &external, &context), TT_ERR_DECODE);
+    tt_session_free(stored);
+    assert_int_equal(tt_psk_from_pem(&stored, &role, text("no block")), TT_ERR_DECODE);
+    pem[40] = '!';
+    assert_int_equal(tt_psk_from_pem(&stored, &role, text(pem)), TT_ERR_DECODE);
+    tt_free(pem);
+    tt_session_free(s);
 }
 
 /* ---- handshakes ---- */
@@ -143,7 +159,8 @@ struct holder {
 struct ends {
     struct tt_session *client[2], *server[2];
     struct holder *client_holder, *server_holder;
-    bool client_demands, server_demands;
+    bool client_demands, server_demands;   /* TT_PSK_WITH_CERTIFICATE */
+    bool client_requires, server_requires; /* TT_PSK_REQUIRE */
 };
 static struct ends *ends;
 static struct tt_session *in_use[4];
@@ -166,8 +183,14 @@ static void set_up(struct pump *p, struct tt_config *client, struct tt_config *s
         if (in_use[2 + i] != NULL)
             assert_int_equal(tt_config_add_psk(server, in_use[2 + i]), TT_OK);
     }
-    assert_int_equal(tt_config_require_certificate_with_psk(client, ends->client_demands), TT_OK);
-    assert_int_equal(tt_config_require_certificate_with_psk(server, ends->server_demands), TT_OK);
+    assert_int_equal(tt_config_set_psk_policy(client, ends->client_demands    ? TT_PSK_WITH_CERTIFICATE
+                                                      : ends->client_requires ? TT_PSK_REQUIRE
+                                                                              : TT_PSK_OPTIONAL),
+                     TT_OK);
+    assert_int_equal(tt_config_set_psk_policy(server, ends->server_demands    ? TT_PSK_WITH_CERTIFICATE
+                                                      : ends->server_requires ? TT_PSK_REQUIRE
+                                                                              : TT_PSK_OPTIONAL),
+                     TT_OK);
 }
 
 static void answer(struct tt_conn *c)
@@ -468,16 +491,54 @@ static void test_both_or_nothing(void **state)
     struct tt_error err = {0};
     assert_int_equal(tt_config_new(&cfg, TT_CLIENT, NULL), TT_OK);
     assert_int_equal(tt_config_insecure_accept_any_certificate(cfg), TT_OK);
-    assert_int_equal(tt_config_require_certificate_with_psk(cfg, true), TT_OK);
+    assert_int_equal(tt_config_set_psk_policy(cfg, TT_PSK_WITH_CERTIFICATE), TT_OK);
     assert_int_equal(tt_config_freeze(cfg, NULL), TT_OK);
     const struct tt_conn_options opt = {.now = TEST_NOW};
     assert_int_equal(tt_conn_new(&c, cfg, &opt, &err), TT_ERR_USAGE);
     assert_non_null(strstr(err.text, "PSK"));
     tt_config_free(cfg);
     assert_int_equal(tt_config_new(&cfg, TT_SERVER, NULL), TT_OK);
-    assert_int_equal(tt_config_require_certificate_with_psk(cfg, true), TT_OK);
+    assert_int_equal(tt_config_set_psk_policy(cfg, TT_PSK_WITH_CERTIFICATE), TT_OK);
     assert_int_equal(tt_config_freeze(cfg, NULL), TT_ERR_USAGE);
     tt_config_free(cfg);
+}
+
+/* A PSK or no connection, at either end. */
+static void test_psk_required(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        bool same = i >= 4;
+        struct ends e = {.client = {i == 3 ? NULL : plain_psk("d", false)},
+                         .server = {plain_psk(same ? "d" : "other", false)},
+                         .client_requires = i == 0 || i == 4,
+                         .server_requires = i == 1 || i == 3 || i == 5};
+        struct pump p = {.no_server_identity = i == 2};
+        run(&p, &e);
+        if (same)
+            assert_psk(&p, e.client[0], false);
+        else if (i == 0)
+            assert_int_equal(tt_conn_error(p.client)->alert_sent, TT_ALERT_HANDSHAKE_FAILURE);
+        else
+            assert_int_equal(tt_conn_error(p.server)->alert_sent,
+                             i == 3 ? TT_ALERT_HANDSHAKE_FAILURE : TT_ALERT_UNKNOWN_PSK_IDENTITY);
+        end_run(&p, &e);
+    }
+    /* such a client needs neither trust nor a name */
+    struct tt_config *cfg = NULL;
+    struct tt_conn *c = NULL;
+    struct tt_session *psk = plain_psk("d", false);
+    assert_int_equal(tt_config_new(&cfg, TT_CLIENT, NULL), TT_OK);
+    assert_int_equal(tt_config_set_psk_policy(cfg, TT_PSK_REQUIRE), TT_OK);
+    assert_int_equal(tt_config_freeze(cfg, NULL), TT_OK);
+    struct tt_conn_options opt = {.now = TEST_NOW};
+    assert_int_equal(tt_conn_new(&c, cfg, &opt, NULL), TT_ERR_USAGE);
+    opt.sessions = &psk;
+    opt.sessions_len = 1;
+    assert_int_equal(tt_conn_new(&c, cfg, &opt, NULL), TT_OK);
+    tt_conn_free(c);
+    tt_config_free(cfg);
+    tt_session_free(psk);
 }
 
 /* "if the binder does not validate, the server MUST abort the handshake with an "illegal_parameter" alert" */
@@ -540,7 +601,7 @@ static void test_the_flag_without_a_psk(void **state)
     struct scene s;
     scene_configs(&s, (struct scene_options){0});
     s.session = plain_psk("d", false);
-    s.cfg[TT_CLIENT]->certificate_with_psk = true; /* as if it had been set before it was frozen */
+    s.cfg[TT_CLIENT]->psk_policy = TT_PSK_WITH_CERTIFICATE; /* as if it had been set before it was frozen */
     scene_open(&s);
     scene_reach(&s, TT_CLIENT, CLIENT_WAIT_SH);
     msg_set(&m, scene_next(&s, TT_CLIENT));
@@ -566,6 +627,7 @@ int main(void)
         cmocka_unit_test(test_tickets),
         cmocka_unit_test(test_certificate_with_psk),
         cmocka_unit_test(test_both_or_nothing),
+        cmocka_unit_test(test_psk_required),
         cmocka_unit_test(test_a_wrong_binder_beside_certificates),
         cmocka_unit_test(test_changed_messages),
         cmocka_unit_test(test_the_flag_without_a_psk),

@@ -1,0 +1,269 @@
+/* cli/cmd_psk.c: `tpmtls psk import|show`: external PSKs, in the TPM or in software. Layer: cli. RFC 9257 has
+ * the rules for their use, RFC 9258 the importer. */
+#include <getopt.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "base/rc.h"
+#include "cli/psk_file.h"
+
+static const char usage[] =
+    "usage: tpmtls psk import --identity ID --role client|server [--context TEXT] [--hash sha256|sha384]\n"
+    "                         [--plain] [--software] [--binary] -o FILE < SECRET\n"
+    "       tpmtls psk show FILE\n";
+static const char help[] =
+    "\n"
+    "import reads a secret that one client and one server share, and makes the file that `connect --psk` or\n"
+    "`serve --psk` takes. The secret goes into the TPM and never comes back: the file is useless without "
+    "this\n"
+    "TPM. Each end imports the same secret with the same identity and context, one as client, one as "
+    "server.\n"
+    "\n"
+    "  --identity ID      who it is; the other end reads it in the clear\n"
+    "  --role ROLE        which end this is; nobody uses one PSK as both\n"
+    "  --context TEXT     what it was agreed on for: best, the names of both ends\n"
+    "  --hash HASH        for the suites of which hash: sha256 (default), or sha384, which needs --software\n"
+    "  --plain            the secret as it is, without the importer of RFC 9258: for peers that do not know "
+    "it\n"
+    "                     (OpenSSL, GnuTLS)\n"
+    "  --software         leave it in the file: whoever reads that has it\n"
+    "  --binary           SECRET is bytes, not hexadecimal\n"
+    "\n"
+    "SECRET is random: at least 128 bits (`openssl rand -hex 32`). Wipe it when both ends have it.\n";
+
+struct psk_options {
+    const char *identity, *context, *out, *file;
+    enum tt_role role;
+    bool has_role, sha384, plain, software, binary, json;
+};
+
+/* ---- import ---- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* In place; white space around it is fine. False for what is no hexadecimal. */
+static bool from_hex(char *text, size_t *len)
+{
+    size_t from = 0, to = 0, end = *len;
+    while (end > 0 && strchr(" \t\r\n", text[end - 1]) != NULL)
+        end--;
+    while (from < end && strchr(" \t\r\n", text[from]) != NULL)
+        from++;
+    if ((end - from) % 2 != 0)
+        return false;
+    for (; from < end; from += 2) {
+        int high = hex_digit(text[from]), low = hex_digit(text[from + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        text[to++] = (char)(high << 4 | low);
+    }
+    *len = to;
+    return true;
+}
+
+/* RFC 9257 section 6: "Each PSK SHOULD be derived from at least 128 bits of entropy, MUST be at least 128
+ * bits long". Length can be seen; of entropy only its absence: 16 random bytes have fewer than 8 different
+ * values once in 10^9 times. */
+static tt_rc secret_check(struct tt_bytes secret, struct tt_error *err)
+{
+    bool seen[256] = {false};
+    unsigned different = 0;
+    for (size_t i = 0; i < secret.len; i++) {
+        different += !seen[secret.data[i]];
+        seen[secret.data[i]] = true;
+    }
+    if (secret.len >= 16 && different >= 8)
+        return TT_OK;
+    (void)error_set(err, TT_ERR_USAGE,
+                    secret.len < 16 ? "the secret has %zu bytes; a PSK has at least 16 (128 bits)"
+                                    : "the secret of %zu bytes is not random: it can be guessed",
+                    secret.len);
+    error_hint(err, "`openssl rand -hex 32` makes one; a password is no PSK, whatever its length (RFC 9257)");
+    return TT_ERR_USAGE;
+}
+
+static tt_rc session_make(struct tt_session **ret, const struct psk_options *o, struct tt_bytes secret,
+                          struct tt_error *err)
+{
+    const char *id = o->identity != NULL ? o->identity : "";
+    struct tt_bytes identity = {(const uint8_t *)id, strlen(id)};
+    const struct tt_psk_import what = {
+        .identity = identity,
+        .context = {(const uint8_t *)o->context, o->context != NULL ? strlen(o->context) : 0},
+        .key = secret,
+        .sha384 = o->sha384};
+    return o->plain ? tt_session_new_external(ret, identity, secret, o->sha384, err)
+                    : tt_session_new_imported(ret, &what, err);
+}
+
+/* The text of the file, the PSK itself in it only when it stays in software. */
+static tt_rc file_make(char **ret, const struct cli *cli, const struct psk_options *o,
+                       const struct tt_session *s, struct tt_error *err)
+{
+    struct tt_tpm *tpm = NULL;
+    struct tt_session *held = NULL;
+    struct held_files files = {0};
+    if (o->software)
+        return psk_file_text(ret, o->role, s, NULL, err);
+    TT_TRY(cli_open_tpm(&tpm, cli, err));
+    /* the files of the two keys say what they are for, where it is short */
+    bool is_short = o->identity != NULL && strlen(o->identity) < 200;
+    const char *description = is_short ? o->identity : "PSK";
+    tt_rc rc = held_provision(&held, &files, tpm, s, description, err);
+    if (rc == TT_OK)
+        rc = psk_file_text(ret, o->role, held, &files, err);
+    held_files_free(&files);
+    tt_session_free(held);
+    tt_tpm_close(tpm);
+    return rc;
+}
+
+static tt_rc import_run(const struct cli *cli, const struct psk_options *o, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *secret = NULL; /* wiped with the block */
+    TT_AUTO(mem_free_auto) char *text = NULL;
+    struct tt_session *s = NULL;
+    size_t len = 0;
+    TT_TRY(cli_read_file(&secret, &len, "-", err));
+    if (!o->binary && !from_hex(secret, &len))
+        return error_set(err, TT_ERR_USAGE,
+                         "the secret on standard input is not hexadecimal (--binary takes bytes)");
+    struct tt_bytes bytes = {(const uint8_t *)secret, len};
+    TT_TRY(secret_check(bytes, err));
+    TT_TRY(session_make(&s, o, bytes, err));
+    tt_rc rc = file_make(&text, cli, o, s, err);
+    tt_session_free(s);
+    TT_TRY(rc);
+    return cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)text, strlen(text)}, 0600, true, err);
+}
+
+static int import_check(const struct psk_options *o)
+{
+    if (o->identity == NULL || o->identity[0] == '\0')
+        return cli_usage(usage, "who is it? --identity ID");
+    if (!o->has_role)
+        return cli_usage(usage,
+                         "which end is this? --role client or --role server: one PSK is never used as both");
+    if (o->plain && o->context != NULL)
+        return cli_usage(usage, "--context goes into the importer, which --plain leaves out");
+    if (o->sha384 && !o->software)
+        return cli_usage(usage, "the TPM holds PSKs for sha256 only; --software keeps this one in the file");
+    if (o->out == NULL)
+        return cli_usage(usage, "where does it go? -o FILE");
+    if (o->file != NULL)
+        return cli_usage(usage, "the secret is read from standard input");
+    return CLI_OK;
+}
+
+static int run_import(const struct cli *cli, const struct psk_options *o)
+{
+    struct tt_error err = {0};
+    int code = import_check(o);
+    if (code != CLI_OK)
+        return code;
+    if (import_run(cli, o, &err) != TT_OK)
+        return cli_fail(&err);
+    cli_note(o->software ? "wrote %s: a software PSK for the %s; whoever reads it has the PSK"
+                         : "wrote %s: a PSK for the %s, useless without this TPM",
+             o->out, o->role == TT_CLIENT ? "client" : "server");
+    return CLI_OK;
+}
+
+/* ---- show ---- */
+
+static int run_show(const struct cli *cli, const struct psk_options *o)
+{
+    struct tt_error err = {0};
+    struct psk_file f = {0};
+    struct tt_session_info info;
+    char identity[600];
+    (void)cli;
+    if (o->file == NULL)
+        return cli_usage(usage, "which one? FILE");
+    if (psk_file_read(&f, o->file, &err) != TT_OK)
+        return cli_fail(&err);
+    tt_session_info(f.session, &info);
+    psk_identity_text(identity, sizeof identity, info.identity, info.imported);
+    const char *role = f.role == TT_CLIENT ? "client" : "server", *where = info.held ? "tpm" : "software";
+    const char *hash = info.suite == TT_SUITE_AES_256_GCM_SHA384 ? "sha384" : "sha256";
+    if (o->json) {
+        json_t *root = json_pack("{s:s, s:s, s:s, s:b, s:s}", "identity", identity, "role", role, "where",
+                                 where, "imported", info.imported, "hash", hash);
+        (void)json_dumpf(root, stdout, JSON_INDENT(2));
+        (void)putchar('\n');
+        json_decref(root);
+    } else {
+        printf("identity:  %s\nrole:      %s\nwhere:     %s\nimporter:  %s\nhash:      %s\n", identity, role,
+               where, info.imported ? "RFC 9258" : "none", hash);
+    }
+    psk_file_close(&f);
+    return CLI_OK;
+}
+
+/* ---- options ---- */
+
+/* CLI_OK, or the exit code of a usage error. */
+static int option_take(struct psk_options *o, int c)
+{
+    bool client = c == 'r' && strcmp(optarg, "client") == 0;
+    if (c == 'r' && !client && strcmp(optarg, "server") != 0)
+        return cli_usage(usage, "'%s' is not a role: client or server", optarg);
+    if (c == 'H' && strcmp(optarg, "sha256") != 0 && strcmp(optarg, "sha384") != 0)
+        return cli_usage(usage, "'%s' is not a hash: sha256 or sha384", optarg);
+    if (c == 'r') {
+        o->role = client ? TT_CLIENT : TT_SERVER;
+        o->has_role = true;
+    }
+    if (c == 'H')
+        o->sha384 = strcmp(optarg, "sha384") == 0;
+    const char **text = c == 'i' ? &o->identity : c == 'c' ? &o->context : c == 'o' ? &o->out : NULL;
+    if (text != NULL)
+        *text = optarg;
+    o->plain |= c == 'p';
+    o->software |= c == 's';
+    o->binary |= c == 'b';
+    o->json |= c == 'j';
+    return CLI_OK;
+}
+
+int cmd_psk(const struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"identity", required_argument, NULL, 'i'},
+        {"role", required_argument, NULL, 'r'},
+        {"context", required_argument, NULL, 'c'},
+        {"hash", required_argument, NULL, 'H'},
+        {"plain", no_argument, NULL, 'p'},
+        {"software", no_argument, NULL, 's'},
+        {"binary", no_argument, NULL, 'b'},
+        {"out", required_argument, NULL, 'o'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    struct psk_options o = {.json = cli->json};
+    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
+        if (c == '?' || c == ':')
+            return cli_bad_option(usage, argv, c);
+        if (c == 'h')
+            return printf("%s%s", usage, help) < 0 ? CLI_FAILURE : CLI_OK;
+        int code = option_take(&o, c);
+        if (code != CLI_OK)
+            return code;
+    }
+    const char *what = optind < argc ? argv[optind] : "";
+    o.file = optind + 1 < argc ? argv[optind + 1] : NULL;
+    if (optind + 2 < argc)
+        return cli_usage(usage, "one FILE only");
+    if (strcmp(what, "import") == 0)
+        return run_import(cli, &o);
+    if (strcmp(what, "show") == 0)
+        return run_show(cli, &o);
+    return cli_usage(usage, what[0] == '\0' ? "psk: import or show?" : "there is no command 'psk %s'", what);
+}
