@@ -53,33 +53,29 @@ static tt_rc client_hello_parse(struct client_hello *ret, struct tt_bytes messag
 }
 
 /* "the client MUST send the same ClientHello without modification, except" for key_share, early_data, cookie,
- * pre_shared_key and padding (section 4.2.2): a digest of everything else. */
+ * pre_shared_key and padding (section 4.2.2): a digest of everything else. "extensions MAY appear in any
+ * order" (section 4.3), and wolfSSL's do change places: the digests of the single ones are combined so that
+ * their order does not count. */
 static tt_rc client_hello_fingerprint(struct tt_conn *c, const struct client_hello *ch, uint8_t *ret)
 {
-    struct hash_ctx *h = NULL;
-    TT_TRY(hash_new(&h, c->cfg->lib, HASH_SHA256));
-    const struct tt_bytes fields[] = {ch->random, ch->session_id, ch->suites, ch->compression};
-    tt_rc rc = TT_OK;
-    for (size_t i = 0; rc == TT_OK && i < TT_COUNT(fields); i++) {
-        const uint8_t len[2] = {(uint8_t)(fields[i].len >> 8), (uint8_t)fields[i].len};
-        rc = hash_update(h, (struct tt_bytes){len, sizeof len});
-        if (rc == TT_OK)
-            rc = hash_update(h, fields[i]);
-    }
+    uint8_t digest[32];
+    const uint8_t *fields = ch->random.data, *end = ch->compression.data + ch->compression.len;
+    TT_TRY(hash_digest(c->cfg->lib, HASH_SHA256, (struct tt_bytes){fields, (size_t)(end - fields)}, ret));
     struct reader r = reader_of(ch->extensions);
-    while (rc == TT_OK && rd_left(&r) > 0) {
+    while (rd_left(&r) > 0) {
         const uint8_t *start = r.at;
         uint16_t type = rd_u16(&r);
         (void)rd_vec16(&r, 0);
         bool may_change = type == EXT_KEY_SHARE || type == EXT_EARLY_DATA || type == EXT_COOKIE ||
                           type == EXT_PRE_SHARED_KEY || type == EXT_PADDING;
-        if (!may_change)
-            rc = hash_update(h, (struct tt_bytes){start, (size_t)(r.at - start)});
+        if (may_change)
+            continue;
+        TT_TRY(
+            hash_digest(c->cfg->lib, HASH_SHA256, (struct tt_bytes){start, (size_t)(r.at - start)}, digest));
+        for (size_t i = 0; i < sizeof digest; i++)
+            ret[i] ^= digest[i];
     }
-    if (rc == TT_OK)
-        rc = hash_peek(h, ret);
-    hash_free(h);
-    return rc;
+    return TT_OK;
 }
 
 /* The fields whose values the standard fixes. */
@@ -265,19 +261,23 @@ static tt_rc client_hello_add(struct tt_conn *c, struct tt_bytes message)
     return TT_OK;
 }
 
-/* Answer with ServerHello, or ask for another ClientHello. */
+/* Ask for another ClientHello: when there is no share of a group of ours, or for the sake of a cookie. */
+static tt_rc client_hello_retry(struct tt_conn *c, const struct client_hello *ch, struct tt_bytes message,
+                                struct tt_bytes share)
+{
+    TT_OWN(c, client_hello_fingerprint(c, ch, c->hs->hello_fingerprint));
+    c->hs->retry_group = share.len == 0 ? c->group : 0;
+    c->hs->psk_before_retry = psk_offered(c);
+    TT_TRY(client_hello_add(c, message));
+    if (ext_seen(c, EXT_EARLY_DATA))
+        early_data_reject(c);
+    return server_retry(c);
+}
+
+/* Answer with ServerHello. */
 static tt_rc client_hello_answer(struct tt_conn *c, struct tt_bytes message, struct tt_bytes share)
 {
     struct hs *hs = c->hs;
-    bool second = c->state == SERVER_WAIT_CH2, early = ext_seen(c, EXT_EARLY_DATA);
-    if (!second && (share.len == 0 || c->cfg->force_retry)) {
-        hs->retry_group = share.len == 0 ? c->group : 0;
-        hs->psk_before_retry = psk_offered(c);
-        TT_TRY(client_hello_add(c, message));
-        if (early)
-            early_data_reject(c);
-        return server_retry(c);
-    }
     if (share.len == 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the second ClientHello has no share of a group of ours");
@@ -308,14 +308,13 @@ static tt_rc choose_psk_mode(struct tt_conn *c)
 tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes message)
 {
     struct hs *hs = c->hs;
-    bool early = ext_seen(c, EXT_EARLY_DATA);
     struct tt_bytes share = hs->hello_share;
     TT_TRY(choose_psk_mode(c));
     if (hs->psk.len == 0 || c->certificate_with_psk)
         TT_TRY(choose_identity(c));
     TT_TRY(certificate_types_choose(c));
     TT_TRY(client_hello_add(c, message));
-    if (early && !hs->accept_early)
+    if (ext_seen(c, EXT_EARLY_DATA) && !hs->accept_early)
         early_data_reject(c);
     hs->response = mem_alloc(sizeof *hs->response);
     if (hs->response == NULL)
@@ -346,8 +345,6 @@ tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message)
     TT_TRY(client_hello_check(c, &ch));
     if (second)
         TT_TRY(client_hello_check_second(c, &ch));
-    else
-        TT_OWN(c, client_hello_fingerprint(c, &ch, hs->hello_fingerprint));
     TT_TRY(choose_suite(c, ch.suites));
     if (second && c->suite->id != suite_before)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the second ClientHello changed the cipher suites");
@@ -358,5 +355,7 @@ tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message)
     if (ch.session_id.len > 0)
         memcpy(hs->session_id, ch.session_id.data, ch.session_id.len);
     hs->session_id_len = ch.session_id.len;
+    if (!second && (share.len == 0 || c->cfg->force_retry))
+        return client_hello_retry(c, &ch, message, share);
     return client_hello_answer(c, message, share);
 }

@@ -157,6 +157,8 @@ static const struct row second_client_hello[] = {
     CH2("no signature_algorithms_cert", COOKIE, ILLEGAL_PARAMETER, DROP(EXT_SIGNATURE_ALGORITHMS_CERT)),
     CH2("no signature_algorithms", COOKIE, MISSING_EXTENSION, DROP(EXT_SIGNATURE_ALGORITHMS)),
     CH2("no key_share", COOKIE, MISSING_EXTENSION, DROP(EXT_KEY_SHARE)),
+    CH2("the same extensions in another order", COOKIE, NONE, DROP(EXT_SUPPORTED_VERSIONS),
+        {OP_FIRST, EXT_SUPPORTED_VERSIONS, "02 0304", 0}),
     CH2("a new extension", COOKIE, ILLEGAL_PARAMETER, ADD(0x7a7a, "")),
     CH2("padding may come", COOKIE, NONE, ADD(EXT_PADDING, "00*40")),
     CH2("early_data", COOKIE, ILLEGAL_PARAMETER, ADD(EXT_EARLY_DATA, "")),
