@@ -2,14 +2,23 @@
  */
 #include "tls/hs.h"
 
+static tt_rc make_cookie(struct tt_conn *c)
+{
+    uint8_t *cookie = buf_reserve(&c->hs->cookie, 32);
+    if (cookie == NULL || !conn_random(c, cookie, 32))
+        return conn_broken(c, TT_ERR_MEMORY);
+    buf_commit(&c->hs->cookie, 32);
+    return TT_OK;
+}
+
+/* We keep the handshake's state ourselves, so that a cookie (section 4.3.2) is for the forced retry only,
+ * which would change nothing without one. Mbed TLS 3.6 takes it for an extension it did not ask for. */
 tt_rc server_retry(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
     TT_TRY(conn_check_boundary(c));
-    uint8_t *cookie = buf_reserve(&hs->cookie, 32);
-    if (cookie == NULL || !conn_random(c, cookie, 32))
-        return conn_broken(c, TT_ERR_MEMORY);
-    buf_commit(&hs->cookie, 32);
+    if (c->cfg->force_retry)
+        TT_TRY(make_cookie(c));
     TT_OWN(c, transcript_retry(&hs->transcript));
     TT_TRY(server_hello_put(c, true));
     TT_TRY(hs_flush(c));

@@ -176,8 +176,9 @@ class Lab:
         return self.loader() + [path]
 
     @staticmethod
-    def trixie_root():
-        return TRIXIE
+    def trixie_version(package):
+        with open(os.path.join(TRIXIE, "var/lib/dpkg/status"), encoding="utf-8") as f:
+            return re.search(r"Package: %s\n(?:.+\n)*?Version: (\S+)" % package, f.read()).group(1)
 
     @staticmethod
     def loader():

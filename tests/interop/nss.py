@@ -1,7 +1,6 @@
 """NSS (Debian 12: 3.87; Debian 13: 3.110): tstclnt as the client; as the server our own few lines, peers/nss.c."""
 
 import os
-import re
 
 from interop.cases import PSK
 from interop.lab import Failed
@@ -99,5 +98,4 @@ class NSS13(NSS):
         return lab.trixie_peer("nss")
 
     def version(self, lab):
-        with open(os.path.join(lab.trixie_root(), "var/lib/dpkg/status"), encoding="utf-8") as f:
-            return "NSS " + re.search(r"Package: libnss3-tools\n(?:.+\n)*?Version: (\S+)", f.read()).group(1)
+        return "NSS " + lab.trixie_version("libnss3-tools")

@@ -5,6 +5,7 @@ from interop.erlang import Erlang
 from interop.gnutls import GnuTLS37, GnuTLS38
 from interop.go import Go119, Go124
 from interop.java import Java
+from interop.mbedtls import MbedTLS
 from interop.node import Node
 from interop.nss import NSS, NSS13
 from interop.openssl import OpenSSL30, OpenSSL35
@@ -13,4 +14,4 @@ from interop.python_ssl import Python
 from interop.wolfssl import WolfSSL
 
 PEERS = [OpenSSL30(), OpenSSL35(), GnuTLS37(), GnuTLS38(), NSS(), NSS13(), Go119(), Go124(), Java(), Node(), Python(), Erlang(), Nginx(), Haproxy(),
-         Stunnel(), Curl(), WolfSSL()]
+         Stunnel(), Curl(), WolfSSL(), MbedTLS()]

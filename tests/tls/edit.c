@@ -188,6 +188,7 @@ struct scene *scene_of(enum scene_kind kind)
         [KIND_ALPN] = {.alpn = true},
         [KIND_COOKIE] = {.force_retry = true},
         [KIND_GROUP] = {.server_group = TT_GROUP_SECP384R1},
+        [KIND_GROUP_COOKIE] = {.server_group = TT_GROUP_SECP384R1, .force_retry = true},
         [KIND_P256] = {.client_group = TT_GROUP_SECP256R1, .server_group = TT_GROUP_SECP256R1},
         [KIND_P384] = {.client_group = TT_GROUP_SECP384R1, .server_group = TT_GROUP_SECP384R1},
         [KIND_AUTH] = {.client_auth = TT_CLIENT_AUTH_REQUIRE, .client_identity = true},

@@ -52,7 +52,8 @@ enum scene_kind {
     KIND_ALPN,
     KIND_COOKIE, /* HelloRetryRequest with a cookie */
     KIND_GROUP,  /* HelloRetryRequest for P-384 */
-    KIND_P256,   /* both ends have this group only */
+    KIND_GROUP_COOKIE,
+    KIND_P256, /* both ends have this group only */
     KIND_P384,
     KIND_AUTH,   /* the server demands a client's certificate, and the client has one */
     KIND_ASK,    /* the server asks for one, and the client has one */

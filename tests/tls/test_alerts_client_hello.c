@@ -164,6 +164,7 @@ static const struct row second_client_hello[] = {
     CH2("early_data", COOKIE, ILLEGAL_PARAMETER, ADD(EXT_EARLY_DATA, "")),
     CH2("no cookie", COOKIE, MISSING_EXTENSION, DROP(EXT_COOKIE)),
     CH2("an empty cookie", COOKIE, DECODE_ERROR, PUT(EXT_COOKIE, "0000")),
+    CH2("a cookie that nobody sent", GROUP, ILLEGAL_PARAMETER, PUT(EXT_COOKIE, "0001 00")),
     CH2("another cookie", COOKIE, ILLEGAL_PARAMETER, PUT(EXT_COOKIE, "0020 00*32")),
     CH2("a shorter cookie", COOKIE, ILLEGAL_PARAMETER, PUT(EXT_COOKIE, "0001 00")),
     CH2("a longer cookie", COOKIE, ILLEGAL_PARAMETER, PUT(EXT_COOKIE, "0021 00*33")),

@@ -13,7 +13,7 @@ enum {
 };
 
 #define SH(text, alert, ...)            ROW(text, PLAIN, CLIENT_WAIT_SH, alert, __VA_ARGS__)
-#define HRR(text, alert, ...)           ROW(text, GROUP, CLIENT_WAIT_SH, alert, __VA_ARGS__)
+#define HRR(text, alert, ...)           ROW(text, GROUP_COOKIE, CLIENT_WAIT_SH, alert, __VA_ARGS__)
 #define SH2(text, kind, alert, ...)     ROW_AFTER(1, text, kind, CLIENT_WAIT_SH, alert, __VA_ARGS__)
 #define SH_KIND(text, kind, alert, ...) ROW(text, kind, CLIENT_WAIT_SH, alert, __VA_ARGS__)
 

@@ -38,6 +38,7 @@ static void set_up_config(struct server *t)
     assert_int_equal(tt_config_add_identity(t->cfg, &id, &err), TT_OK);
     if (t->section == 5)
         assert_int_equal(tt_config_set_groups(t->cfg, &p256, 1), TT_OK);
+    assert_int_equal(tt_config_set_force_retry(t->cfg, t->section == 5), TT_OK); /* for the cookie */
     if (t->section == 6) {
         assert_int_equal(tt_config_set_client_auth(t->cfg, TT_CLIENT_AUTH_REQUEST), TT_OK);
         assert_int_equal(tt_config_insecure_accept_any_certificate(t->cfg), TT_OK);
