@@ -11,7 +11,7 @@ NO_SHARE = Seen("The requested feature is not available", "with a list of that g
 class MbedTLS(ProgramPeer):
     key, name = "mbedtls", "Mbed TLS 3.6"
     says = {"0-RTT": Seen("MBEDTLS_SSL_EARLY_DATA is not defined", "Debian builds it without"),
-            "KeyUpdate": Seen("An unexpected message was received from our peer", "its documentation (tls13-support.md) says: KeyUpdate, no; and it says"),
+            "KeyUpdate": Seen("An unexpected message was received from our peer", "it knows no KeyUpdate"),
             ("server", "X25519MLKEM768"): NO_GROUP, ("server", "SecP256r1MLKEM768"): NO_GROUP,
             ("client", "X25519MLKEM768"): NO_SHARE, ("client", "SecP256r1MLKEM768"): NO_SHARE,
             **cannot_have_certificates("rsapss", "ed25519", "ed448", "mldsa65")}

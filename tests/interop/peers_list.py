@@ -1,5 +1,6 @@
 """tests/interop/peers_list.py: the rows of the matrix, in their order."""
 
+from interop.botan import Botan
 from interop.curl import Curl
 from interop.erlang import Erlang
 from interop.gnutls import GnuTLS37, GnuTLS38
@@ -14,4 +15,4 @@ from interop.python_ssl import Python
 from interop.wolfssl import WolfSSL
 
 PEERS = [OpenSSL30(), OpenSSL35(), GnuTLS37(), GnuTLS38(), NSS(), NSS13(), Go119(), Go124(), Java(), Node(), Python(), Erlang(), Nginx(), Haproxy(),
-         Stunnel(), Curl(), WolfSSL(), MbedTLS()]
+         Stunnel(), Curl(), WolfSSL(), MbedTLS(), Botan()]
