@@ -12,7 +12,8 @@ from interop.nss import NSS, NSS13
 from interop.openssl import OpenSSL30, OpenSSL35
 from interop.proxy import Haproxy, Nginx, Stunnel
 from interop.python_ssl import Python
+from interop.rustls import Rustls
 from interop.wolfssl import WolfSSL
 
 PEERS = [OpenSSL30(), OpenSSL35(), GnuTLS37(), GnuTLS38(), NSS(), NSS13(), Go119(), Go124(), Java(), Node(), Python(), Erlang(), Nginx(), Haproxy(),
-         Stunnel(), Curl(), WolfSSL(), MbedTLS(), Botan()]
+         Stunnel(), Curl(), WolfSSL(), Rustls(), MbedTLS(), Botan()]

@@ -1,0 +1,20 @@
+"""rustls with ring, of Debian 13: our own few lines, peers/rustls."""
+
+from interop.peer import ProgramPeer
+from interop.run import Doc, Seen, cannot_have_certificates
+
+NO_GROUP = Seen("ALL_KX_GROUPS has no", "with ring, not aws-lc")
+
+
+class Rustls(ProgramPeer):
+    key, name = "rustls", "rustls"
+    says = {"external PSK": Doc("docs.rs/rustls: neither ClientConfig nor ServerConfig has a field for an external pre-shared key"),
+            **{group: NO_GROUP for group in ("secp521r1", "x448", "X25519MLKEM768", "SecP256r1MLKEM768")},
+            **cannot_have_certificates("p521", "rsapss", "ed448", "mldsa65")}
+
+    def command(self, lab):
+        return lab.trixie_peer("rustls")
+
+    def version(self, lab):
+        self.command(lab)
+        return "rustls " + lab.trixie_version("librust-rustls-dev")
