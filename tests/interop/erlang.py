@@ -14,7 +14,7 @@ NO_GROUP = Seen(r"decode_error|supported_groups|handshake_failure|insufficient|n
 
 class Erlang(ProgramPeer):
     key, name = "erlang", "Erlang ssl"
-    says = {"external PSK": Doc("erlang.org/docs/25/man/ssl: psk_identity and user_lookup_fun \"only apply to ... TLS-1.2 and earlier\" (PSK suites)"),
+    says = {"external PSK": Seen(r"psk_identity"),
             ("server", "cert rsapss"): Seen(r"rsa_pss_pss => \[\]|asn1_NOVALUE", "OTP 25 ends in ssl_config with an RSASSA-PSS key that has no parameters, from"),
             ("server", "cert ed448"): Seen(r"signed with ed25519, which does not fit its key", "OTP 25 names ed25519 in CertificateVerify with an Ed448 key (s_client: "
                                            "wrong signature type); our client says"),

@@ -11,8 +11,8 @@ NO_GROUP = Seen(r"(contains no supported named groups|No supported named group|I
 
 class Java(ProgramPeer):
     key, name = "java", "Java JSSE"
-    says = {"external PSK": Doc("docs.oracle.com, JSSE Reference Guide, TLS 1.3: \"pre-shared keys\" are those of session resumption; there is no API for external ones"),
-            "0-RTT": Doc("JEP 332: \"This JEP does not include ... 0-RTT data\" in its list of features that are left out"),
+    says = {"external PSK": Doc("JEP 332: \"No new public APIs are required for the minimal implementation\": SSLContext and SSLParameters know no pre-shared key"),
+            "0-RTT": Doc("JEP 332: \"It is also not a goal to support every feature of TLS 1.3\"; early data is not among those that follow, and SSLSocket has no method for it"),
             "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP, **cannot_have_certificates("mldsa65")}
 
     def command(self, lab):

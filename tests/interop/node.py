@@ -11,10 +11,7 @@ NO_GROUP = Seen(r"Failed to set ECDH curve")
 
 class Node(ProgramPeer):
     key, name = "node", "Node"
-    says = {"external PSK": Doc("nodejs.org/api/tls.html, Pre-shared keys: \"TLS-PSK support is available as an alternative to normal certificate-based "
-                                "authentication\", and \"PSK is only good for a closed network\"; \"The current implementation doesn't support asynchronous "
-                                "PSK callbacks\", nor TLS 1.3: ciphers must name a PSK suite of TLS 1.2"),
-            "0-RTT": Doc("nodejs.org/api/tls.html: no function for early data"),
+    says = {"0-RTT": Doc("nodejs.org/api/tls.html: no function for early data"),
             "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP, **cannot_have_certificates("mldsa65")}
 
     def command(self, lab):

@@ -24,6 +24,7 @@ common(O) ->
         ++ [{certfile, Cert} || #{"cert" := Cert} <- [O]]
         ++ [{keyfile, Key} || #{"key" := Key} <- [O]]
         ++ [{ciphers, [Suite]} || #{"suite" := Suite} <- [O]]
+        ++ [{psk_identity, Psk} || #{"psk" := Psk} <- [O]]
         ++ [{supported_groups, [list_to_atom(Group)]} || #{"group" := Group} <- [O]].
 
 serve(Port, O) ->

@@ -8,7 +8,7 @@ const { parseArgs } = require('util');
 const text = { type: 'string' }, flag = { type: 'boolean' };
 const o = parseArgs({
   args: process.argv.slice(3),
-  options: { port: text, ca: text, cert: text, key: text, group: text, suite: text, data: text, resume: flag, early: text,
+  options: { port: text, ca: text, cert: text, key: text, group: text, suite: text, data: text, resume: flag, early: text, psk: text,
     'require-client-cert': flag },
 }).values;
 
@@ -19,6 +19,12 @@ function options() {
   if (o.cert) Object.assign(out, { cert: fs.readFileSync(o.cert), key: fs.readFileSync(o.key) });
   if (o.suite) out.ciphers = o.suite;
   if (o.group) out.ecdhCurve = CURVES[o.group] || o.group;
+  if (o.psk) {
+    const [identity, key] = o.psk.split(':');
+    const psk = Buffer.from(key, 'hex');
+    out.ciphers = 'TLS_AES_128_GCM_SHA256';
+    out.pskCallback = process.argv[2] === 'server' ? (socket, name) => (name === identity ? psk : null) : () => ({ psk, identity });
+  }
   return out;
 }
 
