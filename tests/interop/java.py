@@ -22,4 +22,5 @@ class Java(ProgramPeer):
         return lab.run(lab.find("java", "openjdk-17-jdk-headless"), "-version")[1].splitlines()[0].replace('"', "")
 
     def prepare(self, lab):
+        lab.make_pkcs12()
         lab.must(lab.find("javac", "openjdk-17-jdk-headless"), "-d", lab.path("java"), os.path.join(PEERS, "Peer.java"))

@@ -125,14 +125,16 @@ class Process:
 
 
 class Lab:
-    def __init__(self):
+    """kinds: the server's certificates that are made, all that there can be unless told."""
+
+    def __init__(self, kinds=tuple(OPENSSL_CERTS)):
         self.dir = tempfile.mkdtemp(prefix="tpmtls-interop-")
         self.env = dict(os.environ, LC_ALL="C.UTF-8", TPMTLS_TPM="embedded:" + os.path.join(self.dir, "tpm"), HOME=self.dir)
         for name in ("SSLKEYLOGFILE", "OPENSSL_CONF", "JAVA_TOOL_OPTIONS"):
             self.env.pop(name, None)
         self.running = []
         self.openssl = ["openssl"]
-        self._certificates()
+        self._certificates(kinds)
         self._data()
 
     # ---- programs ----
@@ -240,17 +242,17 @@ class Lab:
 
     # ---- keys, certificates, data ----
 
-    def _certificates(self):
+    def _certificates(self, kinds):
         self.must("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
                   "-out", "ca.pem", "-days", "30", "-subj", "/CN=Interop CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
         self.kinds = []
-        for kind, options in OPENSSL_CERTS.items():
+        for kind in kinds:
             if kind.startswith("mldsa"):
                 try:
                     self.openssl = self.trixie("openssl", "openssl")
                 except Absent:
                     continue
-            self.must(*self.openssl, "genpkey", *options, "-out", kind + ".key")
+            self.must(*self.openssl, "genpkey", *OPENSSL_CERTS[kind], "-out", kind + ".key")
             self._sign(kind, "localhost", "serverAuth,clientAuth", "subjectAltName=DNS:localhost,IP:127.0.0.1")
             self.kinds.append(kind)
         self.openssl = ["openssl"]
@@ -260,13 +262,17 @@ class Lab:
             self.must(*self.tpmtls(), "key", "create", "--type", "p256", "-o", name + ".key")
             self.must(*self.tpmtls(), "csr", "--key", name + ".key", "--subject", "/CN=" + subject, "--san", "DNS:localhost", "-o", name + ".csr")
             self._sign(name, None, usage, "subjectAltName=DNS:localhost,IP:127.0.0.1")
-        # What JSSE and some others read instead of PEM.
-        for kind in self.kinds + ["client"]:
-            self.run(*(self.trixie("openssl", "openssl") if kind.startswith("mldsa") else ["openssl"]), "pkcs12", "-export", "-in", kind + ".pem", "-inkey", kind + ".key", "-certfile", "ca.pem", "-name", kind,
-                     "-passout", "pass:interop", "-out", kind + ".p12")
         for name in os.listdir(self.dir):
             if os.path.isfile(self.path(name)):
                 os.chmod(self.path(name), 0o600)
+
+    def make_pkcs12(self):
+        """What JSSE and NSS read instead of PEM, for each kind and the client."""
+        for kind in self.kinds + ["client"]:
+            openssl = self.trixie("openssl", "openssl") if kind.startswith("mldsa") else ["openssl"]
+            if not os.path.exists(self.path(kind + ".p12")):
+                self.must(*openssl, "pkcs12", "-export", "-in", kind + ".pem", "-inkey", kind + ".key", "-certfile", "ca.pem", "-name", kind,
+                          "-passout", "pass:interop", "-out", kind + ".p12")
 
     def _sign(self, name, subject, usage, san):
         if subject is not None:

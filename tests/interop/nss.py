@@ -34,6 +34,7 @@ class NSS(ProgramPeer):
         """A database for each key (certificates of the same subject share one nickname), made by the tools of Debian 12."""
         certutil, pk12util = lab.find("certutil", PACKAGES), lab.find("pk12util", PACKAGES)
         self.server = self.build(lab)
+        lab.make_pkcs12()
         for kind in lab.kinds + ["client"]:
             path = lab.path("nss-" + kind)
             if os.path.exists(path):
