@@ -83,6 +83,7 @@ static tt_rc set_up_config(struct serve *serve, struct tt_error *err)
     traced.tpm_trace = trace_load;
     traced.tpm_trace_arg = &serve->trace;
     TT_TRY(tt_config_new(&serve->config, TT_SERVER, err));
+    serve->tls.refuse_delegated = !serve->tls.accept_delegated;
     TT_TRY(tls_config_values(serve->config, &serve->tls, err));
     if (trust_is_given(&serve->trust)) {
         TT_TRY(trust_config(serve->config, &serve->trust, err));

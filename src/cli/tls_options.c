@@ -136,6 +136,9 @@ bool tls_option_take(struct tls_options *o, int c, const char *value)
     case TLS_OPT_PSK_AND_CERTIFICATE:
         o->psk_and_certificate = true;
         return true;
+    case TLS_OPT_ACCEPT_DELEGATED:
+        o->accept_delegated = true;
+        return true;
     case TLS_OPT_REFUSE_DELEGATED:
         o->refuse_delegated = true;
         return true;

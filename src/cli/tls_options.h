@@ -27,7 +27,7 @@ struct tls_options {
     bool too_many_psks, psk_and_certificate;
     const char *keylog;   /* a file */
     const char *delegate; /* hours, or a number with s, m or h; NULL: no delegation */
-    bool refuse_delegated;
+    bool refuse_delegated, accept_delegated;
     bool trace;
 };
 
@@ -54,7 +54,8 @@ enum tls_option {
     TLS_OPT_DELEGATE,
     TLS_OPT_REFUSE_DELEGATED,
     TLS_OPT_PSK,
-    TLS_OPT_PSK_AND_CERTIFICATE
+    TLS_OPT_PSK_AND_CERTIFICATE,
+    TLS_OPT_ACCEPT_DELEGATED
 };
 #define TLS_OPTIONS                                                                                          \
     {"key", required_argument, NULL, TLS_OPT_KEY}, {"cert", required_argument, NULL, TLS_OPT_CERT},          \
@@ -77,6 +78,7 @@ enum tls_option {
         {"refuse-delegated", no_argument, NULL, TLS_OPT_REFUSE_DELEGATED},                                   \
         {"psk", required_argument, NULL, TLS_OPT_PSK},                                                       \
         {"psk-and-certificate", no_argument, NULL, TLS_OPT_PSK_AND_CERTIFICATE},                             \
+        {"accept-delegated", no_argument, NULL, TLS_OPT_ACCEPT_DELEGATED},                                   \
     {                                                                                                        \
         "handshake-timeout", required_argument, NULL, TLS_OPT_TIMEOUT                                        \
     }
@@ -108,7 +110,8 @@ enum tls_option {
     "  --delegate[=HOURS]    let our key sign a credential for a software key that lives in memory for "     \
     "HOURS (1,\n                        at most 168; or 30m, 90s), and with that the handshakes of peers "   \
     "that accept it\n"                                                                                       \
-    "  --refuse-delegated    do not accept delegated credentials of peers\n"                                 \
+    "  --refuse-delegated    connect: do not accept delegated credentials of servers\n"                      \
+    "  --accept-delegated    serve: accept them of clients; NSS (Firefox) refuses a server that offers it\n" \
     "  --insecure-keylog F   append the connections' secrets to F, for Wireshark: whoever reads it reads\n"  \
     "                        everything. The environment's SSLKEYLOGFILE does the same\n"                    \
     "  --trace               show each handshake message and what the TPM did, on stderr\n"

@@ -60,11 +60,12 @@ class Delegation(unittest.TestCase):
 
     def test_a_client_delegates(self):
         ours = ("--key", "server-p256.key", "--cert", "server-p256.pem", "--delegate")
-        with LAB.serve("--client-ca", "ca/ca.pem", "--require-client-cert", "--trace", options=("--json",)) as server:
+        with LAB.serve("--client-ca", "ca/ca.pem", "--require-client-cert", "--accept-delegated", "--trace",
+                       options=("--json",)) as server:
             seen = self.connect(server, *ours)
             self.assertEqual((seen["delegated"], seen["tpm_commands"]), (True, 0))
         self.assertTrue(harness.Result(0, b"", server.text).events("handshake")[0]["peer_delegated"])
-        with LAB.serve("--client-ca", "ca/ca.pem", "--require-client-cert", "--refuse-delegated") as server:
+        with LAB.serve("--client-ca", "ca/ca.pem", "--require-client-cert") as server:
             seen = self.connect(server, *ours)
             self.assertEqual((seen["delegated"], seen["tpm_commands"]), (False, 1))
 
