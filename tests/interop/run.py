@@ -165,9 +165,8 @@ def serve_cell(lab, peer, case):
         theirs = peer.connect(lab, case, port)
     except Failed as why:
         time.sleep(0.2)
-        facts = facts_of(ours) if not case.tpm else []
-        raise Failed("%s [our server: %s]" % (why, "; ".join(f["error"] for f in facts if f["error"]) or ours.text()[-300:] if case.tpm else
-                     "; ".join(f["error"] for f in facts))) from why
+        errors = [] if case.tpm else [f["error"] for f in facts_of(ours) if f["error"]]
+        raise Failed("%s [our server: %s]" % (why, "; ".join(errors) or ours.text()[-600:])) from why
     if case.tpm:
         ours.wait_until(lambda: b'"closed"' in ours.err, 3)
         facts = facts_of_program(ours, None, False)
