@@ -50,8 +50,9 @@ TT_API uint64_t tt_tpm_command_count(const struct tt_tpm *tpm);
 /* tt_tpm_set_deadline: from at_ns of CLOCK_MONOTONIC on no command is sent, repeats for a busy TPM included
  * (TT_ERR_DEADLINE); 0: no deadline. A command that is under way then is still waited for, until it has had
  * patience_ms since it was sent; after that the TPM is given up (TT_ERR_TPM), and opened again by the next
- * use. With a patience commands go through a thread of their own, since a TPM's driver may block for ever; 0,
- * as after opening: wait for ever. Holds until it is set again. */
+ * use. Without a deadline the commands that make keys get ten times as long, since a large RSA key takes some
+ * chips minutes. With a patience commands go through a thread of their own, since a TPM's driver may block
+ * for ever; 0, as after opening: wait for ever. Holds until it is set again. */
 TT_API void tt_tpm_set_deadline(struct tt_tpm *tpm, uint64_t at_ns, unsigned patience_ms);
 /* tt_tpm_revive: if the connection to the TPM failed, open it again; keys are loaded again when they are
  * used. tt_key_sign does this itself, and repeats the command once. */

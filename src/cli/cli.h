@@ -37,7 +37,8 @@ struct cli_auth {
 
 /* struct cli: the global options, before COMMAND. */
 struct cli {
-    const char *tpm; /* --tpm, or NULL */
+    const char *tpm;         /* --tpm, or NULL */
+    const char *tpm_timeout; /* --tpm-timeout: seconds, checked; or NULL */
     bool json;
     int verbose;
     const char *key_password_file; /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
@@ -72,6 +73,9 @@ TT_MUST_USE tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, s
  * no_overwrite an existing file is TT_ERR_EXISTS. */
 TT_MUST_USE tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigned mode, bool no_overwrite,
                                  struct tt_error *err);
+
+/* cli_patience_ms: how long a TPM command may take before the TPM is given up. */
+unsigned cli_patience_ms(const struct cli *cli);
 
 /* cli_open_tpm: --tpm, else TPMTLS_TPM, else /dev/tpmrm0 when it is there; else an error that names the
  * choices. Says on stderr, once, that an emulated TPM protects nothing that file permissions do not. */

@@ -95,7 +95,8 @@ static int run(const struct cli *cli, bool quick, const char *roots_path)
     struct tt_error err = {0};
     struct tt_doctor *d = NULL;
     struct tt_cert_list *list = NULL;
-    struct tt_doctor_request req = {.spec = tpm_choice(cli), .quick = quick};
+    struct tt_doctor_request req = {
+        .spec = tpm_choice(cli), .quick = quick, .patience_ms = cli_patience_ms(cli)};
     if (read_roots(&list, roots_path, &err) != TT_OK)
         return cli_fail(&err);
     if (tt_doctor_examine(&d, &req, &err) != TT_OK) {

@@ -10,7 +10,8 @@
 #include "base/mem.h"
 #include "base/rc.h"
 
-#define TPM_DEVICE "/dev/tpmrm0"
+#define TPM_DEVICE  "/dev/tpmrm0"
+#define PATIENCE_MS 60000 /* another program may be making a key */
 
 const char *cli_tpm_choice(const struct cli *cli)
 {
@@ -34,6 +35,11 @@ static bool is_emulator(const char *spec)
     return false;
 }
 
+unsigned cli_patience_ms(const struct cli *cli)
+{
+    return cli->tpm_timeout != NULL ? (unsigned)strtoul(cli->tpm_timeout, NULL, 10) * 1000 : PATIENCE_MS;
+}
+
 tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err)
 {
     const char *spec = cli_tpm_choice(cli);
@@ -52,6 +58,7 @@ tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *
         return TT_ERR_TPM;
     }
     TT_TRY(rc);
+    tt_tpm_set_deadline(tpm, 0, cli_patience_ms(cli));
     if (cli->verbose > 0)
         cli_note("TPM: %s", tt_tpm_describe(tpm));
     if (is_emulator(spec))

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -30,12 +31,15 @@ static const struct command {
 };
 
 static const char usage_head[] =
-    "usage: tpmtls [--tpm TPM] [--json] [-v] COMMAND ...\n"
+    "usage: tpmtls [--tpm TPM] [--tpm-timeout S] [--json] [-v] COMMAND ...\n"
     "\n"
     "TLS 1.3 with keys that live in a TPM 2.0.\n"
     "\n"
     "  --tpm TPM   device (/dev/tpmrm0), embedded[:DIR] (an emulated one), or a TCTI string of tpm2-tss;\n"
     "              default: the environment variable TPMTLS_TPM, else /dev/tpmrm0 when it is there\n"
+    "  --tpm-timeout S  give up a TPM that does not answer a command for S seconds (default: 60; ten times "
+    "as\n"
+    "              long for making a key)\n"
     "  --json      results and events as JSON\n"
     "  --key-password-file FILE|fd:N\n"
     "              where the password of an encrypted software key is read from (default: asked on the "
@@ -91,6 +95,7 @@ static void harden_process(void)
 
 enum global_option {
     OPT_TPM = CLI_OPT,
+    OPT_TPM_TIMEOUT,
     OPT_JSON,
     OPT_PASSWORD_FILE,
     OPT_HELP,
@@ -99,6 +104,7 @@ enum global_option {
 
 static const struct option global_options[] = {
     {"tpm", required_argument, NULL, OPT_TPM},
+    {"tpm-timeout", required_argument, NULL, OPT_TPM_TIMEOUT},
     {"json", no_argument, NULL, OPT_JSON},
     {"key-password-file", required_argument, NULL, OPT_PASSWORD_FILE},
     {"verbose", no_argument, NULL, 'v'},
@@ -106,6 +112,13 @@ static const struct option global_options[] = {
     {"version", no_argument, NULL, OPT_VERSION},
     {0},
 };
+
+static bool is_timeout(const char *text)
+{
+    char *end = NULL;
+    unsigned long seconds = text == NULL || text[0] < '1' || text[0] > '9' ? 0 : strtoul(text, &end, 10);
+    return text == NULL || (end != NULL && *end == '\0' && seconds <= 3600);
+}
 
 int main(int argc, char **argv)
 {
@@ -120,6 +133,9 @@ int main(int argc, char **argv)
         switch (c) {
         case OPT_TPM:
             cli.tpm = optarg;
+            break;
+        case OPT_TPM_TIMEOUT:
+            cli.tpm_timeout = optarg;
             break;
         case OPT_JSON:
             cli.json = true;
@@ -139,6 +155,10 @@ int main(int argc, char **argv)
         default:
             return cli_bad_option(NULL, argv, c);
         }
+    }
+    if (!is_timeout(cli.tpm_timeout)) {
+        cli_note("--tpm-timeout: '%s' is not a number of seconds from 1 to 3600", cli.tpm_timeout);
+        return CLI_USAGE;
     }
     if (optind >= argc) {
         cli_note("no command given");

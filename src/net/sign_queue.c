@@ -193,7 +193,7 @@ void sign_queue_free(struct sign_queue *q)
         job_free(job);
     if (q->tpm != NULL) {
         tt_tpm_set_trace(q->tpm, NULL, NULL);
-        tt_tpm_set_deadline(q->tpm, 0, 0);
+        tt_tpm_set_deadline(q->tpm, 0, q->patience_ms); /* whoever closes it must not hang, either */
     }
     if (q->wakeup != NULL)
         event_free(q->wakeup);

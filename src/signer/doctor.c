@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "tpm/doctor.h"
+#include "tpm/reopen.h"
 
 #define SIGNATURES 3
 #define MAX_EVENTS 512
@@ -136,6 +137,10 @@ static void try_type(struct tt_doctor *d, struct watch *w, struct tt_tpm *tpm, e
                        k->has ? "not tried: making it takes long" : "the TPM does not have it");
         return;
     }
+    if (tpm_is_stuck(tpm)) {
+        (void)snprintf(k->why, sizeof k->why, "not tried: the TPM does not answer any more");
+        return;
+    }
     w->label = tt_key_type_name(type);
     tt_rc rc = try_life(k, tpm, &err);
     w->label = "";
@@ -156,7 +161,7 @@ static void try_keys(struct tt_doctor *d, struct watch *w, struct tt_tpm *tpm, b
                        "not measured: that needs an RSA key, which takes long");
     else if (strstr(d->rsa.text, "2048") == NULL)
         (void)snprintf(d->salt_why, sizeof d->salt_why, "the TPM has no RSA-2048");
-    else {
+    else if (!tpm_is_stuck(tpm)) {
         w->label = "rsa2048-pss";
         doctor_salt(d, tpm);
         w->label = "";
@@ -287,10 +292,13 @@ tt_rc tt_doctor_examine(struct tt_doctor **ret, const struct tt_doctor_request *
     describe(d, spec);
     doctor_places(d, spec);
     tt_rc rc = tt_tpm_open(&tpm, spec, &d->error);
-    if (rc == TT_OK)
+    if (rc == TT_OK) {
+        tt_tpm_set_deadline(tpm, 0, req->patience_ms);
         rc = examine(d, tpm, req->quick);
-    else if (rc != TT_ERR_USAGE)
+    } else if (rc != TT_ERR_USAGE) {
         rc = TT_OK;
+    }
+    bool stuck = tpm != NULL && tpm_is_stuck(tpm);
     d->reached = tpm != NULL && d->manufacturer[0] != '\0';
     tt_tpm_close(tpm);
     if (rc != TT_OK) {
@@ -307,6 +315,12 @@ tt_rc tt_doctor_examine(struct tt_doctor **ret, const struct tt_doctor_request *
         (void)error_set(&d->error, TT_ERR_TPM, "the TPM at %s does not answer", spec);
         tt_doctor_hint(d, "%s", d->error.hint[0] != '\0' ? d->error.hint : d->error.text);
     }
+    if (stuck)
+        tt_doctor_hint(
+            d,
+            "the TPM gave no answer for %u s and was given up: is a program keeping it busy, or is it "
+            "faulty?",
+            req->patience_ms / 1000);
     *ret = d;
     return TT_OK;
 }

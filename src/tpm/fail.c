@@ -95,8 +95,9 @@ static tt_rc fail_transport(const struct tpm_op *op, struct tt_error *err)
                          "cannot %s: the TPM was opened before fork, and the child must open its own",
                          op->what);
     if (op->tpm->meter.given_up) {
-        (void)error_set(err, TT_ERR_TPM, "cannot %s: the TPM at %s gave no answer for %u ms and was given up",
-                        op->what, op->tpm->where, op->tpm->meter.patience_ms);
+        (void)error_set(err, TT_ERR_TPM,
+                        "cannot %s: the TPM at %s gave no answer for %llu ms and was given up", op->what,
+                        op->tpm->where, (unsigned long long)meter_patience_ms(&op->tpm->meter));
         error_hint(err, "if it happens again: is the TPM in use by a program that keeps it busy, or faulty?");
         return TT_ERR_TPM;
     }

@@ -128,12 +128,18 @@ static void judge_lateness(struct meter *m)
         m->lateness = m->backoff_ms > 0 ? METER_LATE_SINCE_BUSY : METER_LATE;
 }
 
+uint64_t meter_patience_ms(const struct meter *m)
+{
+    bool makes_key = m->command == TPM2_CC_Create || m->command == TPM2_CC_CreatePrimary;
+    return m->patience_ms * (m->deadline == 0 && makes_key ? 10ULL : 1);
+}
+
 /* When the TPM is given up. 0: never. */
 static uint64_t wait_until(const struct meter *m)
 {
     if (m->patience_ms == 0)
         return 0;
-    return m->started + m->patience_ms * 1000000ULL;
+    return m->started + meter_patience_ms(m) * 1000000;
 }
 
 /* ---- the way to the TPM ---- */

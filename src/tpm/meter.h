@@ -63,6 +63,8 @@ void meter_close(struct meter *m);
 
 /* meter_set_deadline: see tt_tpm_set_deadline. */
 void meter_set_deadline(struct meter *m, uint64_t at_ns, unsigned patience_ms);
+/* meter_patience_ms: how long the command in flight is waited for; 0: for ever. */
+uint64_t meter_patience_ms(const struct meter *m);
 /* meter_has_time: the deadline is not over, or there is none. */
 bool meter_has_time(const struct meter *m);
 /* meter_reopen: close the inner TCTI, or leave it to its stuck courier, and open it again; ESAPI's context

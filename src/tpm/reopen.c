@@ -108,13 +108,26 @@ tt_rc tpm_try_start(struct tpm_try *ret, struct tt_tpm *tpm, struct tt_error *er
 static bool recover(struct tt_tpm *tpm)
 {
     struct tt_error unused = {0}; /* what failed first says more */
-    return tpm->meter.open != NULL ? tpm_reopen(tpm, &unused) == TT_OK : !is_broken(tpm);
+    return tpm->meter.open != NULL
+               ? tpm_reopen(tpm, &unused) == TT_OK
+               : session_is_lost(tpm->last_failure) || tpm_rc_is(tpm->last_failure, TPM2_RC_REFERENCE_H0);
+}
+
+bool tpm_is_stuck(const struct tt_tpm *tpm)
+{
+    return tpm->meter.given_up;
+}
+
+/* Who was waited for in vain, and for no deadline, would be waited for in vain again. */
+static bool is_hopeless(const struct tt_tpm *tpm)
+{
+    return tpm->meter.deadline == 0 ? tpm_is_stuck(tpm) : !meter_has_time(&tpm->meter);
 }
 
 bool tpm_try_again(struct tpm_try *t, tt_rc rc, struct tt_error *why)
 {
     struct tt_tpm *tpm = t->tpm;
-    if (rc == TT_OK || t->tries++ > 0 || !tpm_is_ours(tpm) || !is_lost(tpm) || !meter_has_time(&tpm->meter) ||
+    if (rc == TT_OK || t->tries++ > 0 || !tpm_is_ours(tpm) || !is_lost(tpm) || is_hopeless(tpm) ||
         !recover(tpm))
         return false;
     error_clear(why);

@@ -23,6 +23,9 @@ TT_MUST_USE tt_rc tpm_try_start(struct tpm_try *ret, struct tt_tpm *tpm, struct 
 /* tpm_try_again: true: the TPM was lost, is there again, and why was cleared. */
 bool tpm_try_again(struct tpm_try *t, tt_rc rc, struct tt_error *why);
 
+/* tpm_is_stuck: the last command was given up, and the TPM was not opened again since. */
+bool tpm_is_stuck(const struct tt_tpm *tpm);
+
 /* TPM_TWICE: the value of `call`, a tt_rc, which is evaluated once more after a loss. */
 #define TPM_TWICE(tpm, err, call)                                                                            \
     __extension__({                                                                                          \

@@ -36,7 +36,8 @@ static void hint_permission(const char *path, struct tt_error *err)
     char names[4096];
     if (stat(path, &st) == 0 && (st.st_mode & 0060) == 0060 && st.st_gid != 0 &&
         getgrgid_r(st.st_gid, &entry, names, sizeof names, &found) == 0 && found != NULL)
-        error_hint(err, "add your user to the group %s", entry.gr_name);
+        error_hint(err, "add your user to the group %s (`sudo usermod -aG %s \"$USER\"`) and log in again",
+                   entry.gr_name, entry.gr_name);
     else
         error_hint(
             err,

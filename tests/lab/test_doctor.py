@@ -225,6 +225,23 @@ class Chips(Case):
         row = next(row for row in page["latency"] if row["command"] == "TPM2_Sign p256")
         self.assertGreaterEqual(row["median_us"], 45139)
 
+    def test_one_that_hangs(self):
+        """It is given up: what was seen until then is told; nothing waits for ever."""
+        for fault, reached in (("hang@Sign", True), ("hang#1", False)):
+            tpm = "lab:fault=%s:%s" % (fault, self.tpm)
+            result = self.lab.tpmtls("--tpm", tpm, "--tpm-timeout", "1", "--json", "doctor", "--quick")
+            page = json.loads(result.out)
+            self.assertEqual((result.code, page["reached"]), (4, reached))
+            self.hint(page, "gave no answer for 1 s and was given up")
+        self.lab.must("tpm2_flushcontext", "-T", self.tpm, "-t")
+        self.lab.tpmtls("--tpm", self.tpm, "key", "create", "-o", "k.key")
+        for command in (("csr", "--key", "k.key", "--subject", "/CN=x"), ("key", "list"), ("key", "show", "k.key")):
+            result = self.lab.tpmtls("--tpm", "lab:fault=hang#1-:" + self.tpm, "--tpm-timeout", "1", *command)
+            self.assertEqual(result.code, 4)
+            self.assertIn("gave no answer for", result.err)
+        for wrong in ("0", "5x", "-1", "", "3601"):
+            self.assertEqual(self.lab.tpmtls("--tpm", self.tpm, "--tpm-timeout", wrong, "key", "list").code, 2)
+
     def test_broken(self):
         page = self.play("fault=failure#1-", code=4)
         self.assertFalse(page["reached"])
