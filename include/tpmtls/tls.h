@@ -64,6 +64,10 @@ TT_API TT_MUST_USE tt_rc tt_trust_add_pin(struct tt_trust *trust, const uint8_t 
 TT_API TT_MUST_USE tt_rc tt_trust_add_crl(struct tt_trust *trust, struct tt_bytes crl, struct tt_error *err);
 /* tt_trust_count: how many anchors and pins it holds. */
 TT_API size_t tt_trust_count(const struct tt_trust *trust);
+/* tt_trust_forget: chains that were found good are remembered as long as nothing they depend on changes, so
+ * that the next handshake with the same peer need not judge them again; this forgets them all. At any time,
+ * from any thread. */
+TT_API void tt_trust_forget(const struct tt_trust *trust);
 TT_API void tt_trust_free(struct tt_trust *trust);
 
 /* ---- identity: a certificate chain and somebody who can sign ---- */

@@ -12,41 +12,6 @@ static void must(tt_rc rc, const char *what)
         die(what);
 }
 
-static struct tt_config *end_config(enum tt_role role, const struct identity *own, const char *ca_pem,
-                                    uint16_t suite)
-{
-    static const uint16_t scheme = TT_SCHEME_ECDSA_SECP256R1_SHA256, group = TT_GROUP_X25519;
-    const struct tt_identity id = {&own->der, 1, own->key, &scheme, 1};
-    struct tt_config *cfg = NULL;
-    struct tt_trust *trust = NULL;
-    struct tt_bytes pem = {(const uint8_t *)ca_pem, strlen(ca_pem)};
-    must(tt_config_new(&cfg, role, NULL), "a configuration");
-    must(tt_trust_new(&trust, NULL), "trust");
-    must(tt_trust_add_pem(trust, pem, NULL), "trust");
-    must(tt_config_set_trust(cfg, trust), "trust");
-    tt_trust_free(trust);
-    must(tt_config_add_identity(cfg, &id, NULL), "an identity");
-    must(tt_config_set_suites(cfg, &suite, 1), "the suite");
-    must(tt_config_set_groups(cfg, &group, 1), "the group");
-    if (role == TT_SERVER)
-        must(tt_config_set_client_auth(cfg, TT_CLIENT_AUTH_REQUIRE), "client authentication");
-    must(tt_config_freeze(cfg, NULL), "freezing a configuration");
-    return cfg;
-}
-
-void ends_make(struct ends *e, const struct identities *ids, uint16_t suite)
-{
-    e->client_cfg = end_config(TT_CLIENT, &ids->client, ids->ca_pem, suite);
-    e->server_cfg = end_config(TT_SERVER, &ids->server, ids->ca_pem, suite);
-    e->now = (int64_t)time(NULL);
-}
-
-void ends_free(struct ends *e)
-{
-    tt_config_free(e->client_cfg);
-    tt_config_free(e->server_cfg);
-}
-
 static bool end_move(struct tt_conn *from, struct tt_conn *to)
 {
     struct tt_bytes out = tt_conn_output(from);
@@ -72,17 +37,40 @@ static bool end_sign(struct tt_conn *c)
     return true;
 }
 
-static void no_turn(int end)
+void no_turn(int end)
 {
     (void)end;
 }
 
-void pair_connect(struct pair *p, const struct ends *e, void (*turn)(int end))
+static struct tt_config *end_config(enum tt_role role, const struct identity *own, const struct ends *e,
+                                    uint16_t suite)
 {
-    const struct tt_conn_options client = {.server_name = "localhost", .now = e->now},
-                                 server = {.now = e->now};
-    if (turn == NULL)
-        turn = no_turn;
+    static const uint16_t scheme = TT_SCHEME_ECDSA_SECP256R1_SHA256, group = TT_GROUP_X25519;
+    const struct tt_identity id = {
+        .chain = &own->der, .chain_len = 1, .key = own->key, .schemes = &scheme, .schemes_len = 1};
+    struct tt_config *cfg = NULL;
+    must(tt_config_new(&cfg, role, NULL), "a configuration");
+    must(tt_config_set_trust(cfg, e->trust), "trust");
+    must(tt_config_add_identity(cfg, &id, NULL), "an identity");
+    must(tt_config_set_suites(cfg, &suite, 1), "the suite");
+    must(tt_config_set_groups(cfg, &group, 1), "the group");
+    if (role == TT_SERVER) {
+        must(tt_config_set_client_auth(cfg, TT_CLIENT_AUTH_REQUIRE), "client authentication");
+        must(tt_config_set_tickets(cfg, e->tickets, 0, 86400, (struct tt_bytes){NULL, 0}), "tickets");
+    }
+    must(tt_config_freeze(cfg, NULL), "freezing a configuration");
+    return cfg;
+}
+
+void pair_connect(struct pair *p, const struct ends *e, enum ends_kind kind, void (*turn)(int end))
+{
+    const struct tt_conn_options client = {.server_name = "localhost",
+                                           .now_ms = e->now_ms,
+                                           .sessions = &e->session,
+                                           .sessions_len = kind == ENDS_RESUMED ? 1 : 0},
+                                 server = {.now_ms = e->now_ms};
+    if (kind == ENDS_FULL)
+        tt_trust_forget(e->trust);
     turn(0);
     must(tt_conn_new(&p->client, e->client_cfg, &client, NULL), "a client");
     turn(1);
@@ -95,7 +83,10 @@ void pair_connect(struct pair *p, const struct ends *e, void (*turn)(int end))
         moved |= end_move(p->server, p->client);
         moved |= end_sign(p->client);
     }
-    if (!tt_conn_is_connected(p->client) || !tt_conn_is_connected(p->server))
+    struct tt_conn_info info;
+    tt_conn_info(p->server, &info);
+    if (!tt_conn_is_connected(p->client) || !tt_conn_is_connected(p->server) ||
+        info.resumed != (kind == ENDS_RESUMED))
         die("the two ends are not connected");
 }
 
@@ -103,4 +94,42 @@ void pair_free(struct pair *p)
 {
     tt_conn_free(p->client);
     tt_conn_free(p->server);
+}
+
+bool pair_move(struct pair *p)
+{
+    return end_move(p->client, p->server);
+}
+
+void ends_make(struct ends *e, const struct identities *ids, uint16_t suite)
+{
+    static const struct tt_ticket_key key = {.name = "bench"};
+    struct tt_bytes pem = {(const uint8_t *)ids->ca_pem, strlen(ids->ca_pem)};
+    *e = (struct ends){.now_ms = (int64_t)time(NULL) * 1000};
+    must(tt_trust_new(&e->trust, NULL), "trust");
+    must(tt_trust_add_pem(e->trust, pem, NULL), "trust");
+    must(tt_tickets_new(&e->tickets, e->now_ms, NULL), "tickets");
+    must(tt_tickets_set_keys(e->tickets, &key, 1), "a ticket key");
+    e->client_cfg = end_config(TT_CLIENT, &ids->client, e, suite);
+    e->server_cfg = end_config(TT_SERVER, &ids->server, e, suite);
+}
+
+void ends_get_session(struct ends *e)
+{
+    struct pair p;
+    pair_connect(&p, e, ENDS_FULL, no_turn);
+    must(tt_conn_send_ticket(p.server), "a ticket");
+    (void)end_move(p.server, p.client);
+    e->session = tt_conn_take_session(p.client);
+    must(e->session == NULL ? TT_ERR_NOT_FOUND : TT_OK, "a session");
+    pair_free(&p);
+}
+
+void ends_free(struct ends *e)
+{
+    tt_config_free(e->client_cfg);
+    tt_config_free(e->server_cfg);
+    tt_trust_free(e->trust);
+    tt_tickets_free(e->tickets);
+    tt_session_free(e->session);
 }

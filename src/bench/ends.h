@@ -8,18 +8,32 @@
 /* struct ends: both configurations, mutual authentication, one suite, X25519. */
 struct ends {
     struct tt_config *client_cfg, *server_cfg;
-    int64_t now;
+    struct tt_trust *trust;
+    struct tt_tickets *tickets;
+    struct tt_session *session; /* to resume; NULL before ends_get_session */
+    int64_t now_ms;
 };
 void ends_make(struct ends *e, const struct identities *ids, uint16_t suite);
 void ends_free(struct ends *e);
+/* ends_get_session: by a handshake and a ticket. */
+void ends_get_session(struct ends *e);
+
+enum ends_kind {
+    ENDS_FULL,   /* with chains that are judged anew */
+    ENDS_KNOWN,  /* with chains that an earlier handshake judged, if there was one */
+    ENDS_RESUMED /* with e->session */
+};
 
 /* struct pair: one connection. */
 struct pair {
     struct tt_conn *client, *server;
 };
-/* pair_connect: a full handshake. turn(0) and turn(1) are called before each step of the client and of the
- * server, when turn is not NULL. */
-void pair_connect(struct pair *p, const struct ends *e, void (*turn)(int end));
+/* pair_connect: a handshake, without tickets. turn(0) and turn(1) are called before each step of the client
+ * and of the server (count_turn, or no_turn). */
+void pair_connect(struct pair *p, const struct ends *e, enum ends_kind kind, void (*turn)(int end));
+void no_turn(int end);
 void pair_free(struct pair *p);
+/* pair_move: what the client has to say goes to the server; false when there is nothing. */
+bool pair_move(struct pair *p);
 
 #endif

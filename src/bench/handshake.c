@@ -1,181 +1,191 @@
-/* bench/handshake.c: a full mutual handshake, both ends in memory, against the sum of its primitives as
- * libcrypto does them with everything prefetched, and against libssl. CPU time; the variants take turns in
- * short rounds, so that what disturbs the machine disturbs all of them. Layer: bench. */
-#include <openssl/evp.h>
+/* bench/handshake.c: handshakes of three kinds, both ends in memory, connections made and freed included,
+ * against the sum of their primitives as libcrypto does them, and against other implementations. CPU time;
+ * the variants take turns in short rounds, so that what disturbs the machine disturbs all of them. Layer:
+ * bench. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/ends.h"
-#include "bench/ssl.h"
+#include "bench/primitives.h"
+#include "bench/rival.h"
 #include "bench/tls.h"
 
 #define ROUNDS     41
 #define HANDSHAKES 25 /* of each variant in a round */
+#define MAX_RIVALS 4
 
-/* struct primitives: everything that can be made ready before. */
-struct primitives {
-    EVP_PKEY_CTX *keygen, *derive, *sign, *verify;
-    EVP_PKEY *own, *peer;
-    uint8_t digest[32], signature[80];
-    size_t signature_len;
+/* struct kind: what takes place in a handshake, and what it may cost. Each is held against its own
+ * primitives: one that does not verify a chain does not get the verifications counted. */
+struct kind {
+    const char *key, *title;
+    enum ends_kind ends;
+    bool resumed;
+    int needs[PRIMITIVES]; /* both ends together */
+    double most_to_sum;
+    double most_to_libssl[2]; /* 3.0, and 3.5 or later */
 };
 
-static void primitives_make(struct primitives *p, EVP_PKEY *ecdsa)
-{
-    memset(p, 0, sizeof *p);
-    p->signature_len = sizeof p->signature;
-    p->keygen = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL);
-    bool ok = EVP_PKEY_keygen_init(p->keygen) == 1 && EVP_PKEY_keygen(p->keygen, &p->own) == 1 &&
-              EVP_PKEY_keygen(p->keygen, &p->peer) == 1;
-    p->derive = EVP_PKEY_CTX_new_from_pkey(NULL, p->own, NULL);
-    ok = ok && EVP_PKEY_derive_init(p->derive) == 1 && EVP_PKEY_derive_set_peer(p->derive, p->peer) == 1;
-    p->sign = EVP_PKEY_CTX_new_from_pkey(NULL, ecdsa, NULL);
-    p->verify = EVP_PKEY_CTX_new_from_pkey(NULL, ecdsa, NULL);
-    ok = ok && EVP_PKEY_sign_init(p->sign) == 1 && EVP_PKEY_verify_init(p->verify) == 1 &&
-         EVP_PKEY_sign(p->sign, p->signature, &p->signature_len, p->digest, sizeof p->digest) == 1;
-    if (!ok)
-        die("the primitives");
-}
+static const struct kind kinds[] = {
+    /* Chains of one link: two verifications for the chains, two for CertificateVerify. */
+    {.key = "full",
+     .title = "Full mutual handshake, chains judged anew: X25519, ECDSA P-256, AES-128-GCM",
+     .ends = ENDS_FULL,
+     .needs = {[X25519_KEYGEN] = 2, [X25519_DERIVE] = 2, [ECDSA_SIGN] = 2, [ECDSA_VERIFY] = 4},
+     .most_to_sum = 1.3,
+     .most_to_libssl = {0.4, 0.55}},
+    {.key = "known",
+     .title = "Full mutual handshake, chains judged by an earlier one (others have no such memory)",
+     .ends = ENDS_KNOWN,
+     .needs = {[X25519_KEYGEN] = 2, [X25519_DERIVE] = 2, [ECDSA_SIGN] = 2, [ECDSA_VERIFY] = 2}},
+    /* Each end: 12 steps of the key schedule up to the traffic secrets, 4 traffic keys with their IVs (8),
+     * binder and its key (2), both Finished with their keys (4). Its ClientHello is hashed once for the
+     * binder and once, with all else, for the transcript. */
+    {.key = "resumed",
+     .title = "Resumed handshake (psk_dhe_ke, stateless ticket): X25519, AES-128-GCM",
+     .ends = ENDS_RESUMED,
+     .resumed = true,
+     .needs = {[X25519_KEYGEN] = 2, [X25519_DERIVE] = 2, [HMAC_SHA256] = 52, [SHA256_1K] = 4},
+     .most_to_sum = 1.5,
+     .most_to_libssl = {0.5, 0.5}},
+};
 
-static void primitives_free(struct primitives *p)
-{
-    EVP_PKEY_CTX_free(p->keygen);
-    EVP_PKEY_CTX_free(p->derive);
-    EVP_PKEY_CTX_free(p->sign);
-    EVP_PKEY_CTX_free(p->verify);
-    EVP_PKEY_free(p->own);
-    EVP_PKEY_free(p->peer);
-}
+/* struct samples: one value a round. */
+struct samples {
+    double ours[ROUNDS], sum[ROUNDS], to_sum[ROUNDS], each[PRIMITIVES][ROUNDS];
+    double rival[MAX_RIVALS][ROUNDS], to_rival[MAX_RIVALS][ROUNDS];
+};
 
-static bool primitive_keygen(struct primitives *p)
-{
-    EVP_PKEY *fresh = NULL;
-    bool ok = EVP_PKEY_keygen(p->keygen, &fresh) == 1;
-    EVP_PKEY_free(fresh);
-    return ok;
-}
+struct contest {
+    const struct kind *kind;
+    struct ends ours;
+    struct primitives *primitives;
+    void *rivals[MAX_RIVALS];
+    struct samples s;
+};
 
-static bool primitive_derive(struct primitives *p)
-{
-    uint8_t secret[32];
-    size_t len = sizeof secret;
-    return EVP_PKEY_derive(p->derive, secret, &len) == 1;
-}
-
-static bool primitive_sign(struct primitives *p)
-{
-    uint8_t sig[80];
-    size_t len = sizeof sig;
-    return EVP_PKEY_sign(p->sign, sig, &len, p->digest, sizeof p->digest) == 1;
-}
-
-static bool primitive_verify(struct primitives *p)
-{
-    return EVP_PKEY_verify(p->verify, p->signature, p->signature_len, p->digest, sizeof p->digest) == 1;
-}
-
-/* What one mutual handshake with chains of one link needs, both ends together. */
-static const struct {
-    bool (*run)(struct primitives *p);
-    int times;
-    const char *key, *text;
-} needs[] = {{primitive_keygen, 2, "x25519_keygen_us", "  X25519 key pair (2 in a handshake)"},
-             {primitive_derive, 2, "x25519_derive_us", "  X25519 agreement (2)"},
-             {primitive_sign, 2, "ecdsa_sign_us", "  ECDSA P-256 signature (2)"},
-             {primitive_verify, 4, "ecdsa_verify_us", "  ECDSA P-256 verification (4)"}};
-#define NEEDS (sizeof needs / sizeof *needs)
-
-/* CPU seconds of n times one primitive. */
-static double run_primitive(struct primitives *p, size_t which, int n)
-{
-    double start = cpu_now();
-    for (int i = 0; i < n; i++)
-        if (!needs[which].run(p))
-            die(needs[which].text);
-    return cpu_now() - start;
-}
-
-static double run_ours(const struct ends *e)
+static double run_ours(const struct contest *c)
 {
     double start = cpu_now();
     for (int i = 0; i < HANDSHAKES; i++) {
         struct pair p;
-        pair_connect(&p, e, NULL);
+        pair_connect(&p, &c->ours, c->kind->ends, no_turn);
         pair_free(&p);
     }
-    return (cpu_now() - start) / HANDSHAKES;
+    return (cpu_now() - start) / HANDSHAKES * 1e6;
 }
 
-static double run_libssl(struct ssl_ends *e)
+static double run_rival(const struct contest *c, size_t i)
 {
     double start = cpu_now();
-    for (int i = 0; i < HANDSHAKES; i++)
-        ssl_pair_free(ssl_pair_connect(e, NULL));
-    return (cpu_now() - start) / HANDSHAKES;
+    for (int n = 0; n < HANDSHAKES; n++)
+        rivals[i]->pair_free(rivals[i]->pair_connect(c->rivals[i], c->kind->resumed, no_turn));
+    return (cpu_now() - start) / HANDSHAKES * 1e6;
 }
 
-/* struct samples: one value a round. */
-struct samples {
-    double ours[ROUNDS], libssl[ROUNDS], sum[ROUNDS], each[NEEDS][ROUNDS];
-    double to_sum[ROUNDS], to_libssl[ROUNDS];
-};
-
-static void one_round(struct samples *s, int i, const struct ends *ours, struct ssl_ends *libssl,
-                      struct primitives *p)
+static void one_round(struct contest *c, int i)
 {
+    struct samples *s = &c->s;
     s->sum[i] = 0;
-    for (size_t k = 0; k < NEEDS; k++) {
-        double all = run_primitive(p, k, needs[k].times * HANDSHAKES) / HANDSHAKES;
-        s->each[k][i] = all / needs[k].times * 1e6;
-        s->sum[i] += all * 1e6;
+    for (size_t k = 0; k < PRIMITIVES; k++) {
+        int n = c->kind->needs[k];
+        if (n == 0)
+            continue;
+        double all = primitives_run(c->primitives, k, n * HANDSHAKES) / HANDSHAKES * 1e6;
+        s->each[k][i] = all / n;
+        s->sum[i] += all;
     }
-    s->ours[i] = run_ours(ours) * 1e6;
-    s->libssl[i] = libssl == NULL ? 0 : run_libssl(libssl) * 1e6;
+    s->ours[i] = run_ours(c);
     s->to_sum[i] = s->ours[i] / s->sum[i];
-    s->to_libssl[i] = libssl == NULL ? 0 : s->ours[i] / s->libssl[i];
+    for (size_t k = 0; rivals[k] != NULL; k++) {
+        s->rival[k][i] = run_rival(c, k);
+        s->to_rival[k][i] = s->ours[i] / s->rival[k][i];
+    }
 }
 
-static void report_samples(struct report *r, struct samples *s, bool libssl)
+static void report_primitives(struct report *r, struct contest *c)
 {
-    report_figure(r,
-                  &(struct figure){"handshake_us", "our two ends, CPU", "us", median(s->ours, ROUNDS), 0, 0});
-    report_figure(r, &(struct figure){"primitives_us", "the primitives it needs, by libcrypto", "us",
-                                      median(s->sum, ROUNDS), 0, 0});
-    for (size_t k = 0; k < NEEDS; k++)
-        report_figure(r,
-                      &(struct figure){needs[k].key, needs[k].text, "us", median(s->each[k], ROUNDS), 0, 0});
-    report_figure(r, &(struct figure){"handshake_to_primitives", "ours / primitives", "x",
-                                      median(s->to_sum, ROUNDS), 2.0, 0});
-    if (!libssl) {
-        report_note(r, "libssl is not here (libssl-dev at build time): no comparison with it");
-        return;
+    char key[64], text[80];
+    for (size_t k = 0; k < PRIMITIVES; k++) {
+        if (c->kind->needs[k] == 0)
+            continue;
+        (void)snprintf(key, sizeof key, "%s_%s", c->kind->key, primitive_key(k));
+        (void)snprintf(text, sizeof text, "  %s (%d)", primitive_text(k), c->kind->needs[k]);
+        report_figure(r, &(struct figure){key, text, "us", median(c->s.each[k], ROUNDS), 0, 0});
     }
-    report_figure(r, &(struct figure){"libssl_handshake_us", "libssl, both ends in memory BIOs, CPU", "us",
-                                      median(s->libssl, ROUNDS), 0, 0});
-    report_figure(r, &(struct figure){"handshake_to_libssl", "ours / libssl", "x",
-                                      median(s->to_libssl, ROUNDS), 0.6, 0});
 }
 
-void bench_handshake(struct report *r, const struct identities *ids)
+static double most_to(const struct kind *k, const struct rival *rival)
 {
-    struct ends ours;
-    const char *only = getenv("BENCH_ONLY");
-    ends_make(&ours, ids, TT_SUITE_AES_128_GCM_SHA256);
-    if (only != NULL && strcmp(only, "profile-handshake") == 0) {
-        for (int i = 0; i < 20; i++)
-            (void)run_ours(&ours);
-        ends_free(&ours);
-        return;
+    return strcmp(rival->key, "libssl") == 0 ? k->most_to_libssl[libcrypto_is_new()] : 0;
+}
+
+static void report_rivals(struct report *r, struct contest *c)
+{
+    char key[64], text[80];
+    for (size_t k = 0; rivals[k] != NULL; k++) {
+        (void)snprintf(key, sizeof key, "%s_%s_us", c->kind->key, rivals[k]->key);
+        (void)snprintf(text, sizeof text, "%s, both ends in memory, CPU", rivals[k]->name);
+        report_figure(r, &(struct figure){key, text, "us", median(c->s.rival[k], ROUNDS), 0, 0});
+        (void)snprintf(key, sizeof key, "%s_to_%s", c->kind->key, rivals[k]->key);
+        (void)snprintf(text, sizeof text, "  ours / %s", rivals[k]->name);
+        report_figure(r, &(struct figure){key, text, "x", median(c->s.to_rival[k], ROUNDS),
+                                          most_to(c->kind, rivals[k]), 0});
     }
-    struct ssl_ends *libssl = ssl_ends_make(ids, "TLS_AES_128_GCM_SHA256");
-    struct primitives primitives;
-    primitives_make(&primitives, ids->server.pkey);
-    static struct samples s;
-    report_section(r, "Full mutual handshake: X25519, ECDSA P-256, AES-128-GCM, chains of one link");
+}
+
+static void report_contest(struct report *r, struct contest *c)
+{
+    char key[64];
+    report_section(r, c->kind->title);
+    (void)snprintf(key, sizeof key, "%s_us", c->kind->key);
+    report_figure(r, &(struct figure){key, "our two ends, CPU", "us", median(c->s.ours, ROUNDS), 0, 0});
+    (void)snprintf(key, sizeof key, "%s_primitives_us", c->kind->key);
+    report_figure(r, &(struct figure){key, "the primitives it needs, by libcrypto", "us",
+                                      median(c->s.sum, ROUNDS), 0, 0});
+    report_primitives(r, c);
+    (void)snprintf(key, sizeof key, "%s_to_primitives", c->kind->key);
+    report_figure(r, &(struct figure){key, "ours / primitives", "x", median(c->s.to_sum, ROUNDS),
+                                      c->kind->most_to_sum, 0});
+    report_rivals(r, c);
+}
+
+static void contest_run(struct report *r, const struct identities *ids, const struct kind *kind,
+                        struct primitives *primitives)
+{
+    static struct contest c;
+    c = (struct contest){.kind = kind, .primitives = primitives};
+    ends_make(&c.ours, ids, TT_SUITE_AES_128_GCM_SHA256);
+    ends_get_session(&c.ours);
+    for (size_t k = 0; rivals[k] != NULL; k++)
+        c.rivals[k] = rivals[k]->ends_make(ids, TT_SUITE_AES_128_GCM_SHA256);
     for (int i = -2; i < ROUNDS; i++) /* two to warm up */
-        one_round(&s, i < 0 ? 0 : i, &ours, libssl, &primitives);
-    report_samples(r, &s, libssl != NULL);
-    primitives_free(&primitives);
-    ssl_ends_free(libssl);
-    ends_free(&ours);
+        one_round(&c, i < 0 ? 0 : i);
+    report_contest(r, &c);
+    for (size_t k = 0; rivals[k] != NULL; k++)
+        rivals[k]->ends_free(c.rivals[k]);
+    ends_free(&c.ours);
+}
+
+static void profile(const struct identities *ids, const struct kind *kind)
+{
+    static struct contest c;
+    c = (struct contest){.kind = kind};
+    ends_make(&c.ours, ids, TT_SUITE_AES_128_GCM_SHA256);
+    ends_get_session(&c.ours);
+    for (int i = 0; i < 20; i++)
+        (void)run_ours(&c);
+    ends_free(&c.ours);
+}
+
+void bench_handshake(struct report *r, const struct identities *ids, const char *profiled)
+{
+    struct primitives *primitives = primitives_make(ids->server.pkey);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (profiled == NULL)
+            contest_run(r, ids, &kinds[i], primitives);
+        else if (strcmp(profiled, kinds[i].key) == 0)
+            profile(ids, &kinds[i]);
+    }
+    primitives_free(primitives);
 }

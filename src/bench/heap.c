@@ -1,10 +1,10 @@
 /* bench/heap.c: memory: of an idle connection, at the peak of a handshake, allocations a handshake and a
  * record; what libcrypto allocates for us is counted as ours. Layer: bench. */
-#include <string.h>
+#include <stdio.h>
 
 #include "bench/count.h"
 #include "bench/ends.h"
-#include "bench/ssl.h"
+#include "bench/rival.h"
 #include "bench/tls.h"
 
 #define CONNECTIONS 200
@@ -12,11 +12,11 @@
 static void idle_ours(struct report *r, const struct ends *e)
 {
     static struct pair pairs[CONNECTIONS];
-    pair_connect(&pairs[0], e, NULL); /* what is allocated once is no connection's */
+    pair_connect(&pairs[0], e, ENDS_FULL, no_turn); /* what is allocated once is no connection's */
     pair_free(&pairs[0]);
     count_reset();
     for (size_t i = 0; i < CONNECTIONS; i++) {
-        pair_connect(&pairs[i], e, count_turn);
+        pair_connect(&pairs[i], e, ENDS_KNOWN, count_turn);
         count_turn(0);
         tt_conn_trim(pairs[i].client);
         count_turn(1);
@@ -25,76 +25,85 @@ static void idle_ours(struct report *r, const struct ends *e)
     count_turn(2);
     double client = (double)counts[0].live / CONNECTIONS, server = (double)counts[1].live / CONNECTIONS;
     report_figure(r, &(struct figure){"heap_client_bytes", "idle client connection, trimmed", "bytes", client,
-                                      8192, 0});
+                                      2560, 0});
     report_figure(r, &(struct figure){"heap_server_bytes", "idle server connection, trimmed", "bytes", server,
-                                      8192, 0});
+                                      2560, 0});
     for (size_t i = 0; i < CONNECTIONS; i++)
         pair_free(&pairs[i]);
 }
 
-static void idle_libssl(struct report *r, struct ssl_ends *e)
+static void idle_rival(struct report *r, const struct rival *rival, void *ends)
 {
-    static struct ssl_pair *pairs[CONNECTIONS];
-    if (e == NULL)
-        return;
-    ssl_pair_free(ssl_pair_connect(e, NULL));
+    static void *pairs[CONNECTIONS];
+    char key[64], text[80];
+    rival->pair_free(rival->pair_connect(ends, false, no_turn));
     count_reset();
     for (size_t i = 0; i < CONNECTIONS; i++)
-        pairs[i] = ssl_pair_connect(e, count_turn);
+        pairs[i] = rival->pair_connect(ends, false, count_turn);
     double both = (double)(counts[0].live + counts[1].live + counts[2].live);
-    report_figure(r, &(struct figure){"heap_libssl_bytes", "libssl, one end, released buffers, with its BIO",
-                                      "bytes", both / (2 * CONNECTIONS), 0, 0});
+    (void)snprintf(key, sizeof key, "heap_%s_bytes", rival->key);
+    (void)snprintf(text, sizeof text, "%s, one end, its in-memory transport included", rival->name);
+    report_figure(r, &(struct figure){key, text, "bytes", both / (2 * CONNECTIONS), 0, 0});
     count_turn(2);
     for (size_t i = 0; i < CONNECTIONS; i++)
-        ssl_pair_free(pairs[i]);
+        rival->pair_free(pairs[i]);
 }
 
-static void one_handshake(struct report *r, const struct ends *e, struct ssl_ends *libssl)
+static void handshake_ours(struct report *r, const struct ends *e, enum ends_kind kind, const char *name)
 {
     struct pair p;
+    char key[64], text[80];
     count_reset();
-    pair_connect(&p, e, count_turn);
-    report_figure(r, &(struct figure){"handshake_peak_client_bytes", "peak in a handshake, client", "bytes",
-                                      (double)counts[0].peak, 24576, 0});
-    report_figure(r, &(struct figure){"handshake_peak_server_bytes", "peak in a handshake, server", "bytes",
-                                      (double)counts[1].peak, 24576, 0});
+    pair_connect(&p, e, kind, count_turn);
+    count_turn(2);
+    for (int end = 0; end < 2; end++) {
+        const char *who = end == 0 ? "client" : "server";
+        (void)snprintf(key, sizeof key, "%s_peak_%s_bytes", name, who);
+        (void)snprintf(text, sizeof text, "peak in a %s handshake, %s", name, who);
+        report_figure(r, &(struct figure){key, text, "bytes", (double)counts[end].peak, 24576, 0});
+    }
     double all = (double)(counts[0].allocations + counts[1].allocations);
     double own = (double)(counts[0].by_us + counts[1].by_us);
-    report_figure(
-        r, &(struct figure){"handshake_allocations", "allocations in a handshake, both ends", "", all, 0, 0});
-    report_figure(r, &(struct figure){"handshake_allocations_own", "  of these our own, not libcrypto's", "",
-                                      own, 0, 0});
-    count_turn(2);
+    (void)snprintf(key, sizeof key, "%s_allocations", name);
+    (void)snprintf(text, sizeof text, "allocations in a %s handshake, both ends", name);
+    report_figure(r, &(struct figure){key, text, "", all, 0, 0});
+    (void)snprintf(key, sizeof key, "%s_allocations_own", name);
+    report_figure(r, &(struct figure){key, "  of these our own, not libcrypto's", "", own, 0, 0});
     pair_free(&p);
-    if (libssl == NULL)
-        return;
-    count_reset();
-    ssl_pair_free(ssl_pair_connect(libssl, NULL));
-    report_figure(r, &(struct figure){"libssl_handshake_allocations", "  libssl, both ends", "",
-                                      (double)counts[2].allocations, 0, 0});
 }
 
+static void handshake_rival(struct report *r, const struct rival *rival, void *ends)
+{
+    char key[64], text[80];
+    count_reset();
+    rival->pair_free(rival->pair_connect(ends, false, no_turn));
+    (void)snprintf(key, sizeof key, "full_%s_allocations", rival->key);
+    (void)snprintf(text, sizeof text, "  %s, full handshake, both ends", rival->name);
+    report_figure(r, &(struct figure){key, text, "", (double)counts[2].allocations, 0, 0});
+}
+
+/* Steady flow, after an idle spell: what is given back by tt_conn_trim comes back once, not with each record.
+ */
 static void per_record(struct report *r, const struct ends *e)
 {
     static const uint8_t data[16384];
     struct pair p;
     size_t done = 0;
-    pair_connect(&p, e, NULL);
+    pair_connect(&p, e, ENDS_KNOWN, no_turn);
+    tt_conn_trim(p.client);
+    tt_conn_trim(p.server);
     for (int i = 0; i < 110; i++) {
         if (i == 10) /* by then the buffers have their size */
             count_reset();
-        bool ok = tt_conn_write(p.client, data, sizeof data, &done) == TT_OK;
-        struct tt_bytes out = tt_conn_output(p.client);
-        ok = ok && tt_conn_feed(p.server, out.data, out.len, &done) == TT_OK;
-        tt_conn_output_done(p.client, done);
+        bool ok = tt_conn_write(p.client, data, sizeof data, &done) == TT_OK && pair_move(&p);
         if (!ok || tt_conn_plaintext_done(p.server, sizeof data) != TT_OK)
             die("a record");
     }
-    double each = (double)counts[2].allocations / 100;
-    report_figure(
-        r, &(struct figure){"record_allocations", "allocations for a record, both ends", "", each, 0, 0});
-    if (each > 0)
-        report_note(r, "the record path allocates: it must not");
+    report_figure(r, &(struct figure){.key = "record_allocations",
+                                      .text = "allocations for a record, both ends",
+                                      .unit = "",
+                                      .value = (double)counts[2].allocations / 100,
+                                      .none = true});
     pair_free(&p);
 }
 
@@ -102,12 +111,17 @@ void bench_heap(struct report *r, const struct identities *ids)
 {
     struct ends e;
     ends_make(&e, ids, TT_SUITE_AES_128_GCM_SHA256);
-    struct ssl_ends *libssl = ssl_ends_make(ids, "TLS_AES_128_GCM_SHA256");
+    ends_get_session(&e);
     report_section(r, "Memory, libcrypto's share included");
     idle_ours(r, &e);
-    idle_libssl(r, libssl);
-    one_handshake(r, &e, libssl);
+    handshake_ours(r, &e, ENDS_FULL, "full");
+    handshake_ours(r, &e, ENDS_RESUMED, "resumed");
     per_record(r, &e);
-    ssl_ends_free(libssl);
+    for (size_t k = 0; rivals[k] != NULL; k++) {
+        void *ends = rivals[k]->ends_make(ids, TT_SUITE_AES_128_GCM_SHA256);
+        idle_rival(r, rivals[k], ends);
+        handshake_rival(r, rivals[k], ends);
+        rivals[k]->ends_free(ends);
+    }
     ends_free(&e);
 }

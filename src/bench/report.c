@@ -2,6 +2,7 @@
 #include "bench/report.h"
 
 #include <jansson.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,8 @@ struct report *report_open(int argc, char **argv, const char *title)
     r.section = "";
     json_object_set_new(r.root, "title", json_string(title));
     json_object_set_new(r.root, "version", json_string(TT_VERSION));
+    json_object_set_new(r.root, "libcrypto", json_string(OpenSSL_version(OPENSSL_VERSION)));
+    printf("%s, %s\n", title, OpenSSL_version(OPENSSL_VERSION));
     return &r;
 }
 
@@ -50,20 +53,21 @@ void report_note(struct report *r, const char *text)
 
 void report_figure(struct report *r, const struct figure *f)
 {
-    bool met = (f->at_most <= 0 || f->value <= f->at_most) && (f->at_least <= 0 || f->value >= f->at_least);
+    double most = f->none ? 0 : f->at_most;
+    bool upper = f->none || f->at_most > 0, lower = f->at_least > 0;
+    bool met = (!upper || f->value <= most) && (!lower || f->value >= f->at_least);
     char target[64] = "";
-    if (f->at_most > 0)
-        (void)snprintf(target, sizeof target, "(at most %g: %s)", f->at_most, met ? "met" : "MISSED");
-    if (f->at_least > 0)
+    if (upper)
+        (void)snprintf(target, sizeof target, "(at most %g: %s)", most, met ? "met" : "MISSED");
+    if (lower)
         (void)snprintf(target, sizeof target, "(at least %g: %s)", f->at_least, met ? "met" : "MISSED");
     int digits = f->value < 10 ? 3 : f->value < 1000 ? 1 : 0;
     printf("  %-56s %10.*f %-8s %s\n", f->text, digits, f->value, f->unit, target);
     (void)fflush(stdout);
     json_t *row = json_pack("{s:s, s:s, s:s, s:f}", "section", r->section, "text", f->text, "unit", f->unit,
                             "value", f->value);
-    if (target[0] != '\0') {
-        json_object_set_new(row, f->at_most > 0 ? "at_most" : "at_least",
-                            json_real(f->at_most > 0 ? f->at_most : f->at_least));
+    if (upper || lower) {
+        json_object_set_new(row, upper ? "at_most" : "at_least", json_real(upper ? most : f->at_least));
         json_object_set_new(row, "met", json_boolean(met));
     }
     json_object_set_new(r->root, f->key, row);
@@ -78,6 +82,12 @@ int report_close(struct report *r)
     }
     json_decref(r->root);
     return rc;
+}
+
+bool libcrypto_is_new(void)
+{
+    unsigned major = OPENSSL_version_major(), minor = OPENSSL_version_minor();
+    return major > 3 || (major == 3 && minor >= 5);
 }
 
 double cpu_now(void)

@@ -15,13 +15,14 @@ void report_section(struct report *r, const char *title);
 /* report_note: a sentence in the table. */
 void report_note(struct report *r, const char *text);
 
-/* struct figure: one row. at_most / at_least: the target, 0 when there is none. */
+/* struct figure: one row. at_most / at_least: the target, 0 when there is none; none: the target is 0. */
 struct figure {
     const char *key;  /* in the JSON */
     const char *text; /* in the table */
     const char *unit;
     double value;
     double at_most, at_least;
+    bool none;
 };
 void report_figure(struct report *r, const struct figure *f);
 
@@ -30,6 +31,9 @@ double cpu_now(void);
 
 /* median: of n values; they are sorted in place. */
 double median(double *values, size_t n);
+
+/* libcrypto_is_new: the one that is running is 3.5 or later. */
+bool libcrypto_is_new(void);
 
 /* die: for what cannot happen in a benchmark. */
 void die(const char *what) __attribute__((noreturn));

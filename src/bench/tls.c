@@ -1,6 +1,6 @@
 /* bench/tls.c: bench-tls: what the engine costs, as ratios within one run. Layer: bench.
- * BENCH_ONLY=handshake|bulk|heap runs one part, BENCH_ONLY=profile-handshake|profile-bulk only our side of
- * it. */
+ * BENCH_ONLY=handshake|bulk|heap runs one part; BENCH_PROFILE=full|known|resumed|aes128_16k|... runs only our
+ * side of one kind of handshake or data, for a profiler. */
 #include "bench/tls.h"
 
 #include <stdlib.h>
@@ -8,18 +8,24 @@
 
 #include "bench/count.h"
 
+static bool chosen(const char *part)
+{
+    const char *only = getenv("BENCH_ONLY");
+    return only == NULL || strcmp(only, part) == 0;
+}
+
 int main(int argc, char **argv)
 {
     count_install(); /* before libcrypto allocates anything */
-    const char *only = getenv("BENCH_ONLY");
+    const char *profiled = getenv("BENCH_PROFILE");
     struct report *r = report_open(argc, argv, "tpmtls: the TLS engine");
     struct identities ids;
     identities_make(&ids);
-    if (only == NULL || strstr(only, "handshake") != NULL)
-        bench_handshake(r, &ids);
-    if (only == NULL || strstr(only, "bulk") != NULL)
-        bench_bulk(r, &ids);
-    if (only == NULL || strcmp(only, "heap") == 0)
+    if (profiled != NULL || chosen("handshake"))
+        bench_handshake(r, &ids, profiled);
+    if (profiled != NULL || chosen("bulk"))
+        bench_bulk(r, &ids, profiled);
+    if (profiled == NULL && chosen("heap"))
         bench_heap(r, &ids);
     identities_free(&ids);
     return report_close(r);

@@ -5,8 +5,9 @@
 #include "bench/identity.h"
 #include "bench/report.h"
 
-void bench_handshake(struct report *r, const struct identities *ids);
-void bench_bulk(struct report *r, const struct identities *ids);
+/* profiled: run only our side of the part of this name, for a profiler; NULL: the whole. */
+void bench_handshake(struct report *r, const struct identities *ids, const char *profiled);
+void bench_bulk(struct report *r, const struct identities *ids, const char *profiled);
 void bench_heap(struct report *r, const struct identities *ids);
 
 #endif

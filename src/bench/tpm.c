@@ -49,7 +49,7 @@ static void one_handshake(const struct identities *ids)
     struct ends e;
     struct pair p;
     ends_make(&e, ids, TT_SUITE_AES_128_GCM_SHA256);
-    pair_connect(&p, &e, NULL);
+    pair_connect(&p, &e, ENDS_FULL, no_turn);
     pair_free(&p);
     ends_free(&e);
 }
@@ -120,7 +120,7 @@ static void loaded_key(struct report *r, struct tt_tpm *tpm, const struct identi
     for (size_t i = 0; i < HANDSHAKES; i++) {
         struct pair p;
         double start = wall_now();
-        pair_connect(&p, &e, NULL);
+        pair_connect(&p, &e, ENDS_FULL, no_turn);
         times[i] = (wall_now() - start) * 1e6;
         shares[i] = trace.n == i + 1 ? trace.sign[i] / times[i] * 100 : 0;
         pair_free(&p);

@@ -38,7 +38,7 @@ void trust_freeze(struct tt_trust *t)
     t->frozen = true;
 }
 
-void trust_forget(const struct tt_trust *t)
+void tt_trust_forget(const struct tt_trust *t)
 {
     chain_cache_clear(t->cache);
 }

@@ -14,8 +14,6 @@
 void trust_ref(struct tt_trust *trust);
 /* trust_freeze: no more anchors may be added. */
 void trust_freeze(struct tt_trust *trust);
-/* trust_forget: give back the memory of chains that were found good. */
-void trust_forget(const struct tt_trust *trust);
 
 struct trust_request {
     const struct tt_bytes *chain; /* DER, leaf first */

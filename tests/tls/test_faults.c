@@ -108,7 +108,7 @@ static void forget_chains(const struct pump *p)
     const struct tt_config *both[] = {p->client_cfg, p->server_cfg};
     for (size_t i = 0; i < TT_COUNT(both); i++)
         if (both[i]->trust != NULL)
-            trust_forget(both[i]->trust);
+            tt_trust_forget(both[i]->trust);
 }
 
 /* True when the allocation that was to fail was reached. */
