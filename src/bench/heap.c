@@ -22,7 +22,7 @@ static void idle_ours(struct report *r, const struct ends *e)
         count_turn(1);
         tt_conn_trim(pairs[i].server);
     }
-    count_turn(2);
+    count_stop();
     double client = (double)counts[0].live / CONNECTIONS, server = (double)counts[1].live / CONNECTIONS;
     report_figure(r, &(struct figure){"heap_client_bytes", "idle client connection, trimmed", "bytes", client,
                                       2560, 0});
@@ -44,7 +44,7 @@ static void idle_rival(struct report *r, const struct rival *rival, void *ends)
     (void)snprintf(key, sizeof key, "heap_%s_bytes", rival->key);
     (void)snprintf(text, sizeof text, "%s, one end, its in-memory transport included", rival->name);
     report_figure(r, &(struct figure){key, text, "bytes", both / (2 * CONNECTIONS), 0, 0});
-    count_turn(2);
+    count_stop();
     for (size_t i = 0; i < CONNECTIONS; i++)
         rival->pair_free(pairs[i]);
 }
@@ -55,7 +55,7 @@ static void handshake_ours(struct report *r, const struct ends *e, enum ends_kin
     char key[64], text[80];
     count_reset();
     pair_connect(&p, e, kind, count_turn);
-    count_turn(2);
+    count_stop();
     for (int end = 0; end < 2; end++) {
         const char *who = end == 0 ? "client" : "server";
         (void)snprintf(key, sizeof key, "%s_peak_%s_bytes", name, who);
@@ -77,6 +77,7 @@ static void handshake_rival(struct report *r, const struct rival *rival, void *e
     char key[64], text[80];
     count_reset();
     rival->pair_free(rival->pair_connect(ends, false, no_turn));
+    count_stop();
     (void)snprintf(key, sizeof key, "full_%s_allocations", rival->key);
     (void)snprintf(text, sizeof text, "  %s, full handshake, both ends", rival->name);
     report_figure(r, &(struct figure){key, text, "", (double)counts[2].allocations, 0, 0});
@@ -99,6 +100,7 @@ static void per_record(struct report *r, const struct ends *e)
         if (!ok || tt_conn_plaintext_done(p.server, sizeof data) != TT_OK)
             die("a record");
     }
+    count_stop();
     report_figure(r, &(struct figure){.key = "record_allocations",
                                       .text = "allocations for a record, both ends",
                                       .unit = "",

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/count.h"
-
 static bool chosen(const char *part)
 {
     const char *only = getenv("BENCH_ONLY");
@@ -16,7 +14,6 @@ static bool chosen(const char *part)
 
 int main(int argc, char **argv)
 {
-    count_install(); /* before libcrypto allocates anything */
     const char *profiled = getenv("BENCH_PROFILE");
     struct report *r = report_open(argc, argv, "tpmtls: the TLS engine");
     struct identities ids;
