@@ -32,6 +32,9 @@ test ca-certificates the system store of CAs, whom connect trusts by default
 test g++ compiles our headers as C++
 test mosquitto the broker that the MQTT example is tested with
 test procps ps, to see that no helper process is left behind
+bench libgnutls28-dev GnuTLS, to compare with
+bench gnuplot-nox draws the figures
+bench binutils size: how much text the engine has
 lint git lists the files of the project
 lint clang the second compiler
 lint clang-format checks the layout of the code

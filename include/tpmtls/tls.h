@@ -475,7 +475,8 @@ TT_API TT_MUST_USE tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer
 TT_API TT_MUST_USE tt_rc tt_conn_request_certificate(struct tt_conn *c);
 TT_API bool tt_conn_certificate_requested(const struct tt_conn *c);
 
-/* tt_conn_trim: give back buffers that hold nothing; call it when a connection falls idle. */
+/* tt_conn_trim: give back what the connection can do without while it is idle: buffers that hold nothing and
+ * the ciphers' contexts, which the next record makes anew. Call it when a connection falls idle. */
 TT_API void tt_conn_trim(struct tt_conn *c);
 
 /* ---- signing by pull ---- */

@@ -55,6 +55,19 @@ void buf_consume(struct buf *b, size_t n)
         b->off = b->len = 0;
 }
 
+void buf_fit(struct buf *b)
+{
+    size_t live = buf_size(b);
+    if (b->cap == live)
+        return;
+    struct buf fit = {.data = live == 0 ? NULL : mem_dup(buf_front(b), live), .max = b->max};
+    if (live > 0 && fit.data == NULL)
+        return;
+    fit.len = fit.cap = live;
+    buf_free(b);
+    *b = fit;
+}
+
 void buf_free(struct buf *b)
 {
     mem_free(b->data);

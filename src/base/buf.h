@@ -21,6 +21,9 @@ TT_MUST_USE tt_rc buf_append(struct buf *b, const void *data, size_t n);
 /* buf_consume: drop n bytes from the front; n is at most buf_size. The block is kept. */
 void buf_consume(struct buf *b, size_t n);
 
+/* buf_fit: cut the block to the live bytes, if there is memory for the smaller one. */
+void buf_fit(struct buf *b);
+
 /* buf_free: wipe and free; the struct is empty and usable again, its cap kept. */
 void buf_free(struct buf *b);
 

@@ -41,8 +41,11 @@ void chain_cache_clear(struct chain_cache *c)
 {
     lock_take(&c->lock);
     for (size_t i = 0; i < (size_t)SETS * WAYS; i++) {
-        pubkey_free(c->entries[i / WAYS][i % WAYS].verdict.leaf_key);
-        c->entries[i / WAYS][i % WAYS] = (struct entry){0};
+        struct entry *e = &c->entries[i / WAYS][i % WAYS];
+        if (e->verdict.leaf_key == NULL)
+            continue;
+        pubkey_free(e->verdict.leaf_key);
+        *e = (struct entry){0};
     }
     lock_give(&c->lock);
 }

@@ -144,6 +144,8 @@ bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1)
 
 tt_rc sig_pss_setup(EVP_PKEY_CTX *ctx, const struct crypto_lib *lib, const struct scheme_info *s)
 {
+    if (s->type == SIG_EC) /* signs the digest as it is, whatever made it */
+        return TT_OK;
     if (s->hash != HASH_NONE && EVP_PKEY_CTX_set_signature_md(ctx, lib->md[s->hash]) != 1)
         return TT_ERR_INTERNAL;
     if (s->type == SIG_RSA_PKCS1)

@@ -82,6 +82,11 @@ void tt_conn_trim(struct tt_conn *c)
     for (size_t i = 0; i < TT_COUNT(bufs); i++)
         if (buf_size(bufs[i]) == 0)
             buf_free(bufs[i]);
+    struct buf *const kept[] = {&c->alpn, &c->server_name, &c->peer_chain, &c->peer_ocsp, &c->peer_scts};
+    for (size_t i = 0; i < TT_COUNT(kept); i++)
+        buf_fit(kept[i]);
+    rec_key_rest(&c->read_key);
+    rec_key_rest(&c->write_key);
 }
 
 bool conn_random(struct tt_conn *c, uint8_t *buf, size_t n)

@@ -175,10 +175,11 @@ static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
         return conn_broken(c, TT_ERR_MEMORY);
     struct rec_opened opened;
     tt_rc rc = rec_open(&c->read_key, record, to, &opened);
-    if (rc != TT_OK && opened.alert == TT_ALERT_BAD_RECORD_MAC && input_is_skippable(c, record))
+    if (rc == TT_ERR_PROTOCOL && opened.alert == TT_ALERT_BAD_RECORD_MAC && input_is_skippable(c, record))
         return input_skip(c, record);
-    if (rc != TT_OK)
+    if (rc == TT_ERR_PROTOCOL)
         return conn_refuse(c, opened.alert, "a record cannot be read: %s", tt_alert_name(opened.alert));
+    TT_OWN(c, rc);
     c->first_record_done = true;
     /* "Once a record is deprotected successfully, it is treated as the start of the client's second flight":
      * from here on, also under later keys, a record that fails is an error (section 4.3.10). */

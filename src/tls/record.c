@@ -83,10 +83,12 @@ tt_rc rec_open(struct rec_key *k, struct tt_bytes record, uint8_t *ret_to, struc
     struct tt_bytes sealed = {record.data + REC_HEADER_SIZE, record.len - REC_HEADER_SIZE};
     uint8_t nonce[AEAD_NONCE_SIZE];
     rec_nonce(k, nonce);
-    if (k->seq == UINT64_MAX || aead_open(k->aead, nonce, aad, sealed, ret_to) != TT_OK) {
+    tt_rc rc = k->seq == UINT64_MAX ? TT_ERR_DECODE : aead_open(k->aead, nonce, aad, sealed, ret_to);
+    if (rc == TT_ERR_DECODE) {
         ret->alert = TT_ALERT_BAD_RECORD_MAC;
         return TT_ERR_PROTOCOL;
     }
+    TT_TRY(rc);
     k->seq++;
     /* Section 5.4: scan back over the zeros to the type. The whole inner plaintext may be one byte over the
      * limit. */

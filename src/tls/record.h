@@ -23,6 +23,11 @@ struct rec_key {
 TT_MUST_USE tt_rc rec_key_set(struct rec_key *k, const struct crypto_lib *lib, const struct suite *suite,
                               const struct ks_secret *secret, bool encrypt);
 void rec_key_free(struct rec_key *k);
+/* rec_key_rest: give back what the next record can make anew. */
+static inline void rec_key_rest(struct rec_key *k)
+{
+    aead_rest(k->aead);
+}
 
 /* struct rec_content: what goes into one record. */
 struct rec_content {
@@ -37,7 +42,8 @@ TT_MUST_USE tt_rc rec_seal(struct rec_key *k, const struct rec_content *content,
 #define REC_SEALED_SIZE(n) (REC_HEADER_SIZE + (n) + 1 + AEAD_TAG_SIZE)
 
 /* rec_open: unprotect one whole record (header included) into ret_to, which has room for record.len bytes.
- * *ret_type and *ret_len are those of the content without its padding. On failure *ret_alert says why. */
+ * *ret_type and *ret_len are those of the content without its padding. TT_ERR_PROTOCOL: ret->alert says why;
+ * any other failure is our own. */
 struct rec_opened {
     uint8_t type;
     size_t len;

@@ -126,6 +126,27 @@ static void no_memory_leaves_it_as_it_was(void **state)
 }
 #endif
 
+/* What stays is what was live, in a block of its size; an empty one has no block. */
+static void fits_to_what_is_live(void **state)
+{
+    (void)state;
+    struct buf b = {.max = 100};
+    assert_int_equal(buf_append(&b, "abcdefgh", 8), TT_OK);
+    buf_consume(&b, 3);
+    buf_fit(&b);
+    assert_int_equal(b.cap, 5);
+    assert_int_equal(buf_size(&b), 5);
+    assert_memory_equal(buf_front(&b), "defgh", 5);
+    assert_int_equal(buf_append(&b, "ij", 2), TT_OK);
+    assert_memory_equal(buf_front(&b), "defghij", 7);
+    buf_consume(&b, 7);
+    buf_fit(&b);
+    assert_null(b.data);
+    assert_int_equal(b.cap, 0);
+    assert_int_equal(b.max, 100);
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +156,7 @@ int main(void)
         cmocka_unit_test(reserved_bytes_are_not_live_until_committed),
         cmocka_unit_test(the_cap_is_on_live_bytes),
         cmocka_unit_test(absurd_sizes_are_refused),
+        cmocka_unit_test(fits_to_what_is_live),
 #ifdef TT_FAULT_INJECTION
         cmocka_unit_test(no_memory_leaves_it_as_it_was),
 #endif

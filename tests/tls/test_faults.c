@@ -78,6 +78,8 @@ static void use_connections(struct pump *p)
         (void)!tt_conn_write(p->server, data, 100, &n);
         (void)pump_move(p, p->server, p->client);
         (void)!tt_conn_read(p->client, got, sizeof got, &n);
+        tt_conn_trim(p->client);
+        tt_conn_trim(p->server);
     }
     (void)!tt_conn_close(p->client);
     (void)pump_move(p, p->client, p->server);

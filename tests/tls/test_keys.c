@@ -232,6 +232,30 @@ static void the_last_epoch(void **state)
     assert_int_equal(n, 0); /* this is the end of what it may write */
 }
 
+/* What tt_conn_trim gave back is made anew: under the same key and number, and after a change of keys. */
+static void a_trimmed_connection_goes_on(void **state)
+{
+    (void)state;
+    struct scene *s = connected();
+    size_t chain = tt_conn_peer_certificate(s->conn[TT_CLIENT], 0).len;
+    for (int round = 0; round < 3; round++) {
+        write_data(s, TT_CLIENT, "one way");
+        write_data(s, TT_SERVER, "and the other");
+        for (enum tt_role end = TT_CLIENT; end <= TT_SERVER; end++) {
+            tt_conn_trim(s->conn[end]);
+            tt_conn_trim(s->conn[end]); /* twice does no harm */
+            assert_null(s->conn[end]->out.data);
+        }
+        if (round == 1)
+            assert_int_equal(
+                scene_put(s, TT_SERVER, CT_HANDSHAKE, (struct tt_bytes){not_requested, sizeof not_requested}),
+                TT_OK);
+    }
+    assert_in_range(chain, 1, 4096);
+    assert_int_equal(tt_conn_peer_certificate(s->conn[TT_CLIENT], 0).len, chain);
+    assert_string_equal((const char *)buf_front(&s->conn[TT_CLIENT]->server_name), "localhost");
+}
+
 static int tear_down(void **state)
 {
     (void)state;
@@ -253,6 +277,7 @@ int main(void)
         cmocka_unit_test(every_bit_of_a_record_is_authenticated),
         cmocka_unit_test(keys_change_at_the_limit),
         cmocka_unit_test(the_last_epoch),
+        cmocka_unit_test(a_trimmed_connection_goes_on),
     };
     return cmocka_run_group_tests_name("tls/keys", tests, NULL, tear_down);
 }
