@@ -87,7 +87,7 @@ static void one_round(struct contest *c, int i)
 {
     struct samples *s = &c->s;
     s->sum[i] = 0;
-    for (size_t k = 0; k < PRIMITIVES; k++) {
+    for (enum primitive k = 0; k < PRIMITIVES; k++) {
         int n = c->kind->needs[k];
         if (n == 0)
             continue;
@@ -106,7 +106,7 @@ static void one_round(struct contest *c, int i)
 static void report_primitives(struct report *r, struct contest *c)
 {
     char key[64], text[80];
-    for (size_t k = 0; k < PRIMITIVES; k++) {
+    for (enum primitive k = 0; k < PRIMITIVES; k++) {
         if (c->kind->needs[k] == 0)
             continue;
         (void)snprintf(key, sizeof key, "%s_%s", c->kind->key, primitive_key(k));

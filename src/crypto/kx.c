@@ -152,18 +152,50 @@ static EVP_PKEY *ec_make(const struct crypto_lib *lib, const struct kx_part *p, 
     return key;
 }
 
+/* What EVP_PKEY_new_raw_private_key and _public_key do, without making a context each time. */
+static EVP_PKEY *x25519_key(const struct crypto_lib *lib, int selection, const char *name,
+                            const uint8_t *bytes)
+{
+    OSSL_PARAM params[] = {OSSL_PARAM_octet_string(name, (void *)(uintptr_t)bytes, 32), OSSL_PARAM_END};
+    EVP_PKEY_CTX *ctx = spare_take(lib->x25519_makers);
+    EVP_PKEY *key = NULL;
+    if (ctx == NULL)
+        ctx = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL);
+    if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &key, selection, params) != 1) {
+        EVP_PKEY_CTX_free(ctx);
+        return NULL;
+    }
+    if (!spare_give(lib->x25519_makers, ctx))
+        EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static EVP_PKEY *raw_private(const struct crypto_lib *lib, const struct kx_part *p, const uint8_t *secret)
+{
+    return p == &x25519 ? x25519_key(lib, EVP_PKEY_KEYPAIR, OSSL_PKEY_PARAM_PRIV_KEY, secret)
+                        : EVP_PKEY_new_raw_private_key_ex(NULL, p->name, NULL, secret, p->private_len);
+}
+
+static EVP_PKEY *raw_public(const struct crypto_lib *lib, const struct kx_part *p, struct tt_bytes share)
+{
+    return p == &x25519 ? x25519_key(lib, EVP_PKEY_PUBLIC_KEY, OSSL_PKEY_PARAM_PUB_KEY, share.data)
+                        : EVP_PKEY_new_raw_public_key_ex(NULL, p->name, NULL, share.data, share.len);
+}
+
 static bool share_of(const EVP_PKEY *key, uint8_t *share, size_t len)
 {
     size_t got = len;
     return EVP_PKEY_get_raw_public_key(key, share, &got) == 1 && got == len;
 }
 
-static EVP_PKEY *raw_make(const struct kx_part *p, struct kx_random random, uint8_t *share)
+static EVP_PKEY *raw_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
+                          uint8_t *share)
 {
     uint8_t secret[64];
     EVP_PKEY *key = NULL;
     if (random.fn(random.arg, secret, p->private_len))
-        key = EVP_PKEY_new_raw_private_key_ex(NULL, p->name, NULL, secret, p->private_len);
+        key = raw_private(lib, p, secret);
     mem_wipe(secret, sizeof secret);
     if (key != NULL && share_of(key, share, p->offer_len))
         return key;
@@ -194,7 +226,7 @@ static EVP_PKEY *part_make(const struct crypto_lib *lib, const struct kx_part *p
                            uint8_t *share)
 {
     return p->kind == PART_EC    ? ec_make(lib, p, random, share)
-           : p->kind == PART_RAW ? raw_make(p, random, share)
+           : p->kind == PART_RAW ? raw_make(lib, p, random, share)
                                  : kem_make(p, random, share);
 }
 
@@ -206,7 +238,7 @@ static EVP_PKEY *part_make(const struct crypto_lib *lib, const struct kx_part *p
 static EVP_PKEY *part_peer(const struct crypto_lib *lib, const struct kx_part *p, struct tt_bytes share)
 {
     if (p->kind != PART_EC)
-        return EVP_PKEY_new_raw_public_key_ex(NULL, p->name, NULL, share.data, share.len);
+        return raw_public(lib, p, share);
     /* "legacy_form = 4": only the uncompressed form is allowed (RFC 9846 section 4.3.8.2). */
     EVP_PKEY *peer = share.data[0] == 4 ? EVP_PKEY_new() : NULL;
     if (peer != NULL && EVP_PKEY_copy_parameters(peer, lib->curves[p->curve].template) == 1 &&

@@ -16,6 +16,48 @@ static bool lib_has_keytype(const char *name)
     return m != NULL;
 }
 
+static struct spare *contexts_new(void)
+{
+    struct spare *s = mem_alloc(sizeof *s);
+    if (s != NULL)
+        spare_init(s);
+    return s;
+}
+
+static void contexts_free(struct spare *s)
+{
+    for (EVP_PKEY_CTX *ctx; s != NULL && (ctx = spare_take(s)) != NULL;)
+        EVP_PKEY_CTX_free(ctx);
+    mem_free(s);
+}
+
+/* EC_GROUP_new_curve_GFp does not know that it is given a curve that libcrypto has arithmetic of its own for.
+ */
+static EC_GROUP *plain_group(const EC_GROUP *group)
+{
+    BIGNUM *p = BN_new(), *a = BN_new(), *b = BN_new(), *x = BN_new(), *y = BN_new();
+    EC_GROUP *plain = NULL;
+    EC_POINT *g = NULL;
+    bool ok =
+        p != NULL && a != NULL && b != NULL && x != NULL && y != NULL &&
+        EC_GROUP_get_curve(group, p, a, b, NULL) == 1 &&
+        EC_POINT_get_affine_coordinates(group, EC_GROUP_get0_generator(group), x, y, NULL) == 1 &&
+        (plain = EC_GROUP_new_curve_GFp(p, a, b, NULL)) != NULL && (g = EC_POINT_new(plain)) != NULL &&
+        EC_POINT_set_affine_coordinates(plain, g, x, y, NULL) == 1 &&
+        EC_GROUP_set_generator(plain, g, EC_GROUP_get0_order(group), EC_GROUP_get0_cofactor(group)) == 1;
+    BIGNUM *const all[] = {p, a, b, x, y};
+    for (size_t i = 0; i < TT_COUNT(all); i++)
+        BN_free(all[i]);
+    EC_POINT_free(g);
+    if (!ok) {
+        EC_GROUP_free(plain);
+        return NULL;
+    }
+    EC_GROUP_set_curve_name(plain, EC_GROUP_get_curve_name(group));
+    EC_GROUP_set_asn1_flag(plain, OPENSSL_EC_NAMED_CURVE);
+    return plain;
+}
+
 static bool lib_fetch_curve(struct curve *c, const char *name, int nid, size_t field_size)
 {
     c->name = name;
@@ -28,7 +70,9 @@ static bool lib_fetch_curve(struct curve *c, const char *name, int nid, size_t f
     bool ok = c->group != NULL && ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
               EVP_PKEY_fromdata(ctx, &c->template, EVP_PKEY_KEY_PARAMETERS, params) == 1;
     EVP_PKEY_CTX_free(ctx);
-    return ok;
+    c->plain = ok ? plain_group(c->group) : NULL;
+    c->verifiers = contexts_new();
+    return c->plain != NULL && c->verifiers != NULL;
 }
 
 /* Without it certificates are read slowly, but just as well: so with a libcrypto newer than those this was
@@ -46,6 +90,9 @@ static void lib_make_bare(struct crypto_lib *lib)
 static bool lib_fetch(struct crypto_lib *lib)
 {
     lib_make_bare(lib);
+    lib->x25519_makers = contexts_new();
+    if (lib->x25519_makers == NULL)
+        return false;
     static const char *const digests[] = {
         [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
     for (enum hash_id id = HASH_SHA256; id < HASH_COUNT; id++) {
@@ -95,9 +142,12 @@ void crypto_lib_free(struct crypto_lib *lib)
     for (size_t i = 0; i < AEAD_COUNT; i++)
         EVP_CIPHER_free(lib->aead[i]);
     for (size_t i = 0; i < CURVE_COUNT; i++) {
+        contexts_free(lib->curves[i].verifiers);
         EC_GROUP_free(lib->curves[i].group);
+        EC_GROUP_free(lib->curves[i].plain);
         EVP_PKEY_free(lib->curves[i].template);
     }
+    contexts_free(lib->x25519_makers);
     if (lib->bare != NULL) {
         (void)OSSL_PROVIDER_unload(lib->bare_null);
         OSSL_LIB_CTX_free(lib->bare);

@@ -10,6 +10,7 @@
 #include "crypto/hash.h"
 #include "crypto/kx.h"
 #include "crypto/lib.h"
+#include "crypto/spare.h"
 
 /* The NIST curves with what their keys are made from. */
 enum curve_id {
@@ -20,16 +21,19 @@ enum curve_id {
 };
 
 struct curve {
-    const char *name;   /* libcrypto's group name */
-    EC_GROUP *group;    /* immutable, shared */
-    EVP_PKEY *template; /* domain parameters only; public keys are set on copies of it */
-    size_t field_size;  /* bytes of a coordinate */
+    const char *name;        /* libcrypto's group name */
+    EC_GROUP *group;         /* immutable, shared */
+    EC_GROUP *plain;         /* the same without the curve\'s own arithmetic (cert.c) */
+    EVP_PKEY *template;      /* domain parameters only; public keys are set on copies of it */
+    size_t field_size;       /* bytes of a coordinate */
+    struct spare *verifiers; /* see ec_verify.c */
 };
 
 struct crypto_lib {
     EVP_MD *md[HASH_COUNT];
     EVP_CIPHER *aead[AEAD_COUNT]; /* NULL where libcrypto lacks it */
     struct curve curves[CURVE_COUNT];
+    struct spare *x25519_makers; /* see kx.c */
     bool has_x25519, has_x448, has_ed25519, has_ed448, has_mlkem;
     bool has_mldsa[3]; /* ML-DSA-44, -65, -87 */
     OSSL_LIB_CTX

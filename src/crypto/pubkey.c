@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "crypto/ec_verify.h"
 #include "crypto/sig_internal.h"
 
 const struct scheme_info *scheme_info_of(uint16_t scheme)
@@ -183,34 +184,41 @@ bool spki_point(struct tt_bytes spki, enum curve_id *ret_curve, struct tt_bytes 
     return false;
 }
 
-/* libcrypto's generic decoder costs as much as a signature: what can be read directly is. */
-static EVP_PKEY *spki_fast(const struct crypto_lib *lib, struct tt_bytes spki)
+static tt_rc point_key_new(struct sig_key **ret, const struct crypto_lib *lib, enum curve_id curve,
+                           struct tt_bytes point)
 {
-    enum curve_id curve;
-    struct tt_bytes point;
-    if (!spki_point(spki, &curve, &point))
-        return NULL;
-    EVP_PKEY *key = EVP_PKEY_new();
-    if (key != NULL && EVP_PKEY_copy_parameters(key, lib->curves[curve].template) == 1 &&
-        EVP_PKEY_set1_encoded_public_key(key, point.data, point.len) == 1)
-        return key;
-    EVP_PKEY_free(key);
+    TT_TRY(ec_point_valid(lib, curve, point));
+    struct sig_key *k = mem_alloc(sizeof *k);
+    if (k == NULL)
+        return TT_ERR_MEMORY;
+    atomic_init(&k->refs, 1);
+    k->type = SIG_EC;
+    k->curve = curve;
+    k->bits = (unsigned)(8 * lib->curves[curve].field_size);
+    memcpy(k->point, point.data, point.len);
+    k->point_len = point.len;
+    *ret = k;
+    return TT_OK;
+}
+
+static EVP_PKEY *spki_decode(struct tt_bytes spki)
+{
+    const uint8_t *at = spki.data;
+    EVP_PKEY *pkey = spki.len <= INT32_MAX ? d2i_PUBKEY(NULL, &at, (long)spki.len) : NULL;
+    if (pkey == NULL || at == spki.data + spki.len)
+        return pkey;
+    EVP_PKEY_free(pkey);
     return NULL;
 }
 
+/* libcrypto's generic decoder costs as much as a signature: what can be read directly is. */
 tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes spki)
 {
-    EVP_PKEY *pkey = spki_fast(lib, spki);
-    if (pkey == NULL && spki.len <= INT32_MAX) {
-        const uint8_t *at = spki.data;
-        pkey = d2i_PUBKEY(NULL, &at, (long)spki.len);
-        if (pkey != NULL && at != spki.data + spki.len) {
-            EVP_PKEY_free(pkey);
-            pkey = NULL;
-        }
-    }
     struct sig_key *k = NULL;
-    tt_rc rc = sig_key_new(&k, pkey);
+    enum curve_id curve;
+    struct tt_bytes point;
+    tt_rc rc = spki_point(spki, &curve, &point) ? point_key_new(&k, lib, curve, point)
+                                                : sig_key_new(&k, spki_decode(spki));
     ERR_clear_error();
     if (rc == TT_OK)
         *ret = (struct pubkey *)k;
@@ -252,6 +260,18 @@ static bool verify_message(const struct sig_key *k, struct tt_bytes message, str
     return ok;
 }
 
+static bool verify_digest(const struct crypto_lib *lib, const struct sig_key *k, const struct scheme_info *s,
+                          struct tt_bytes digest, struct tt_bytes sig)
+{
+    if (k->pkey == NULL)
+        return ec_verify(lib, k->curve, (struct tt_bytes){k->point, k->point_len}, digest, sig) == TT_OK;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
+    bool ok = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && sig_pss_setup(ctx, lib, s) == TT_OK &&
+              EVP_PKEY_verify(ctx, sig.data, sig.len, digest.data, digest.len) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
 tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *pk, uint16_t scheme,
                     struct tt_bytes message, struct tt_bytes signature)
 {
@@ -265,10 +285,7 @@ tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *pk, uint1
     } else {
         uint8_t digest[HASH_MAX_SIZE];
         TT_TRY(hash_digest(lib, s->hash, message, digest));
-        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
-        ok = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && sig_pss_setup(ctx, lib, s) == TT_OK &&
-             EVP_PKEY_verify(ctx, signature.data, signature.len, digest, hash_size(s->hash)) == 1;
-        EVP_PKEY_CTX_free(ctx);
+        ok = verify_digest(lib, k, s, (struct tt_bytes){digest, hash_size(s->hash)}, signature);
     }
     ERR_clear_error();
     return ok ? TT_OK : TT_ERR_VERIFY;

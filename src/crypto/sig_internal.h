@@ -26,11 +26,15 @@ struct scheme_info {
     enum curve_id curve;
 };
 
-/* struct sig_key: what struct pubkey and struct privkey both are. A plain RSA key has type SIG_RSA_PSS.
- * Immutable but for the count of references. */
+#define MAX_POINT 97 /* P-384, uncompressed */
+
+/* struct sig_key: what struct pubkey and struct privkey both are. A plain RSA key has type SIG_RSA_PSS. A
+ * public key on P-256 or P-384 is nothing but its point. Immutable but for the count of references. */
 struct sig_key {
     atomic_uint refs;
-    EVP_PKEY *pkey;
+    EVP_PKEY *pkey; /* NULL where there is a point */
+    uint8_t point[MAX_POINT];
+    size_t point_len;
     enum sig_type type;
     enum curve_id curve;
     unsigned bits;

@@ -177,12 +177,12 @@ static tt_rc judge_by_pins(struct path *p, struct tt_error *err)
 static tt_rc read_chain(struct path *p, struct tt_error *err)
 {
     const struct trust_request *req = p->req;
-    p->leaf = x509_read(p->lib, req->chain[0]);
+    p->leaf = x509_read(p->lib, req->chain[0], X509_LEAF);
     if (p->leaf == NULL)
         return error_set(err, TT_ERR_DECODE, "the peer's certificate cannot be read");
     p->rest = sk_X509_new_null();
     for (size_t i = 1; p->trust != NULL && p->rest != NULL && i < req->chain_len; i++) {
-        X509 *x = x509_read(p->lib, req->chain[i]);
+        X509 *x = x509_read(p->lib, req->chain[i], X509_ISSUER);
         if (x != NULL && sk_X509_push(p->rest, x) <= 0)
             X509_free(x);
         /* One that cannot be read is left out: it may be of no use to the path anyway. */
