@@ -1,6 +1,6 @@
 /* bench/tls.c: bench-tls: what the engine costs, as ratios within one run. Layer: bench.
- * BENCH_ONLY=handshake|bulk|heap runs one part; BENCH_PROFILE=full|known|resumed|aes128_16k|... runs only our
- * side of one kind of handshake or data, for a profiler. */
+ * BENCH_ONLY=handshake|bulk|heap|growth runs one part; BENCH_PROFILE=full|known|resumed|aes128_16k|... runs
+ * only our side of one kind of handshake or data, for a profiler. */
 #include "bench/tls.h"
 
 #include <stdlib.h>
@@ -24,6 +24,8 @@ int main(int argc, char **argv)
         bench_bulk(r, &ids, profiled);
     if (profiled == NULL && chosen("heap"))
         bench_heap(r, &ids);
+    if (profiled == NULL && chosen("growth"))
+        bench_growth(r, &ids);
     identities_free(&ids);
     return report_close(r);
 }

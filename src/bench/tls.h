@@ -9,5 +9,6 @@
 void bench_handshake(struct report *r, const struct identities *ids, const char *profiled);
 void bench_bulk(struct report *r, const struct identities *ids, const char *profiled);
 void bench_heap(struct report *r, const struct identities *ids);
+void bench_growth(struct report *r, const struct identities *ids);
 
 #endif
