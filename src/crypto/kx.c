@@ -365,6 +365,9 @@ static tt_rc offer_finish_part(const struct kx_offer *o, size_t i, const struct 
     return rc;
 }
 
+/* RFC 9846 section 7.4.2: "leading zeros found in this octet string MUST NOT be truncated";
+ * "Implementations MUST check whether the computed Diffie-Hellman shared secret is the all-zero value and
+ * abort if so". */
 tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib, struct tt_bytes peer_share,
                       struct kx_secret *ret)
 {

@@ -174,6 +174,8 @@ static tt_rc judge_by_pins(struct path *p, struct tt_error *err)
 
 /* ---- the whole ---- */
 
+/* "arbitrary orderings from any TLS version, with the exception of the end-entity certificate which MUST
+ * be first" (RFC 9846 section 4.5.1) */
 static tt_rc read_chain(struct path *p, struct tt_error *err)
 {
     const struct trust_request *req = p->req;
@@ -200,7 +202,9 @@ static void limit_to(struct validity *when, const X509 *x)
 }
 
 /* "the digitalSignature bit MUST be set if the Key Usage extension is present" (RFC 9846 section 4.5.1.2): a
- * rule of TLS, so it holds for a chain that nobody verifies, too. */
+ * rule of TLS, so it holds for a chain that nobody verifies, too.
+ * "The end-entity certificate MUST allow the key to be used for signing with a signature scheme indicated
+ * in the peer's" list: the scheme itself is looked at with CertificateVerify (section 4.5.1.2). */
 static tt_rc judge_usage(struct path *p, struct tt_error *err)
 {
     if ((X509_get_key_usage(p->leaf) & X509v3_KU_DIGITAL_SIGNATURE) != 0)

@@ -29,7 +29,7 @@ TT_MUST_USE tt_rc extensions_ca(extensions **ret, struct tt_bytes spki, struct t
 struct leaf_plan {
     struct tt_bytes spki;
     const GENERAL_NAMES *sans; /* or NULL */
-    bool san_critical;         /* "MUST be marked critical if the subject field is an empty sequence" */
+    bool san_critical;         /* where the subject is empty (RFC 5280 section 4.2.1.6) */
     bool client, server;
     bool delegation;                        /* with DelegationUsage (RFC 9345 section 4.2) */
     const ASN1_OCTET_STRING *issuer_key_id; /* or NULL */

@@ -2,6 +2,7 @@
  */
 #include "tls/hs.h"
 
+/* "The key_exchange values for each KeyShareEntry MUST be generated independently." (section 4.3.8) */
 static tt_rc add_offer(struct tt_conn *c, uint16_t group)
 {
     struct hs *hs = c->hs;
@@ -58,7 +59,8 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
     if (!conn_random(c, hs->client_random, sizeof hs->client_random))
         return conn_broken(c, TT_ERR_INTERNAL);
     /* "In compatibility mode, this field MUST be non-empty, so a client not offering a pre-TLS 1.3 session
-     * MUST generate a new 32-byte value." */
+     * MUST generate a new 32-byte value."
+     * "Otherwise, it MUST be set as a zero-length list" (section 4.2.2) */
     hs->session_id_len = c->cfg->middlebox_compat ? sizeof hs->session_id : 0;
     if (!conn_random(c, hs->session_id, hs->session_id_len))
         return conn_broken(c, TT_ERR_INTERNAL);
@@ -117,6 +119,8 @@ tt_rc client_second_flight(struct tt_conn *c)
     c->read_secret = hs->server_ap;
     TT_TRY(conn_set_read_secret(c, &c->read_secret));
     c->ccs_allowed = false; /* "after the peer's Finished message" it is unexpected (section 5) */
+    /* "If the server does not send an "early_data" extension in EncryptedExtensions, then the client MUST
+     * NOT send an EndOfEarlyData message." (section 4.6) */
     if (c->early == TT_EARLY_ACCEPTED)
         TT_TRY(end_of_early_data_put(c));
     TT_TRY(conn_send_ccs(c));

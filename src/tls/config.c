@@ -24,6 +24,13 @@ static void list_add(struct u16_list *list, uint16_t v, bool available)
         list->items[list->n++] = v;
 }
 
+/* What RFC 9846 demands of these lists. Section 9.1: "MUST implement the TLS_AES_128_GCM_SHA256 cipher
+ * suite", "MUST support digital signatures with rsa_pkcs1_sha256 (for certificates), rsa_pss_rsae_sha256",
+ * "MUST support key exchange with secp256r1". Section 9.3: "MUST support all non-GREASE parameters
+ * advertised in it". Section 4.3.3: "They MUST NOT be offered or negotiated by any implementation."
+ * Appendix B.3.1.4: "MUST NOT be offered or negotiated by TLS 1.3 implementations". Appendix E.5: "MUST
+ * NOT offer or negotiate RC4 cipher suites", "Ciphers with a strength less than 112 bits MUST NOT be
+ * offered or negotiated". */
 static void config_defaults(struct tt_config *cfg)
 {
     static const uint16_t suites[] = {TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_AES_256_GCM_SHA384,
@@ -111,6 +118,7 @@ tt_rc tt_config_set_random(struct tt_config *cfg, tt_random_fn fn, void *arg)
     return TT_OK;
 }
 
+/* "The named_group_list MUST NOT contain any duplicate entries." (section 4.3.7) */
 static tt_rc list_set(struct tt_config *cfg, struct u16_list *list, const uint16_t *items, size_t n)
 {
     if (cfg->frozen || n == 0 || n > CONFIG_MAX_LIST)
@@ -280,6 +288,7 @@ tt_rc tt_config_set_force_retry(struct tt_config *cfg, bool on)
     return TT_OK;
 }
 
+/* "Servers MUST NOT use any value greater than 604800 seconds (7 days)." (section 4.7.1) */
 tt_rc tt_config_set_tickets(struct tt_config *cfg, struct tt_tickets *tickets, unsigned count,
                             uint32_t lifetime, struct tt_bytes scope)
 {

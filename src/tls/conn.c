@@ -100,6 +100,9 @@ void conn_trace(struct tt_conn *c, const struct tt_trace_event *event)
         c->trace(c->trace_arg, event);
 }
 
+/* "Servers and clients MUST forget the secret values and keys established in failed connections" (section
+ * 6). "MUST close the connection without sending or receiving any additional data" and "the implementation
+ * MUST send alert X if it sends any alert" (section 6.2). */
 tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ...)
 {
     struct tt_error *err = &c->status.error;
@@ -140,6 +143,8 @@ void tt_conn_set_now(struct tt_conn *c, int64_t now_ms)
     c->now_ms = now_ms;
 }
 
+/* "TLS implementations MUST provide a way for the application to determine if the handshake has completed"
+ * (appendix F.5). */
 bool tt_conn_is_connected(const struct tt_conn *c)
 {
     switch (c->state) {

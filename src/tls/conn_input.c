@@ -165,8 +165,8 @@ static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
     if (record.data[0] != CT_APPLICATION_DATA)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "a record of type %u came in the clear",
                            record.data[0]);
-    /* RFC 8449 section 4: "An endpoint that receives a record larger than its advertised limit MUST generate
-     * a fatal "record_overflow" alert". */
+    /* RFC 8449 section 4: a "TLS endpoint that receives a record larger than its advertised limit MUST
+     * generate a fatal "record_overflow" alert". */
     if (record.len > REC_HEADER_SIZE + c->read_limit + AEAD_TAG_SIZE)
         return conn_refuse(c, TT_ALERT_RECORD_OVERFLOW, "a record of %zu bytes is over our limit",
                            record.len);
@@ -202,7 +202,10 @@ static tt_rc input_record(struct tt_conn *c, struct tt_bytes record)
 }
 
 /* The header of the record, as soon as its five bytes are there. legacy_record_version "MUST be ignored for
- * all purposes" (section 5.1). */
+ * all purposes" (section 5.1).
+ * "The value of TLSPlaintext.legacy_record_version MUST be ignored by all implementations." (appendix E).
+ * "Implementations MUST NOT negotiate TLS 1.3 or later using an SSL version 2.0 compatible CLIENT-HELLO."
+ * (appendix E.5): its first byte is none of a record. */
 static tt_rc input_header(struct tt_conn *c, const uint8_t *header, size_t *ret_total)
 {
     size_t len = (size_t)header[3] << 8 | header[4];

@@ -2,6 +2,8 @@
  * sections 2.3, 4.3.10, 4.6. What arrives here may be a replay: it never mixes with tt_conn_plaintext. */
 #include "tls/ext.h"
 
+/* "it MUST supply both the "pre_shared_key" and "early_data" extensions." "The PSK used to encrypt the
+ * early data MUST be the first PSK listed" (section 4.3.10). */
 tt_rc client_early_start(struct tt_conn *c)
 {
     struct hs *hs = c->hs;

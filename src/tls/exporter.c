@@ -50,6 +50,8 @@ tt_rc tt_conn_export_early(const struct tt_conn *c, const char *label, struct tt
     return export_from(c, &from, ret, len);
 }
 
+/* "if exporters are to be used as channel bindings, the exported value MUST be large enough to provide
+ * collision resistance" (appendix F.1) */
 tt_rc tt_conn_channel_binding(const struct tt_conn *c, uint8_t ret[32])
 {
     return tt_conn_export(c, "EXPORTER-Channel-Binding", (struct tt_bytes){NULL, 0}, ret, 32);

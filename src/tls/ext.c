@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+/* "a TLS-compliant application MUST implement the following TLS extensions" (section 9.2): all of them are
+ * here. "Implementations MUST NOT use the Truncated HMAC extension" (appendix E.5): it is not. */
 static const struct ext table[] = {
     {EXT_SERVER_NAME, IN_CH | IN_EE | IN_CR, server_name_wants, server_name_build, server_name_parse},
     {EXT_SUPPORTED_VERSIONS, IN_CH | IN_SH | IN_HRR, supported_versions_wants, supported_versions_build,
@@ -71,7 +73,7 @@ static tt_rc ext_check(struct tt_conn *c, enum ext_place in, uint16_t type)
     if (i < EXT_COUNT && (table[i].places & (unsigned)in) == 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "extension %u stands in a message it is not for",
                            type);
-    /* "Implementations MUST NOT send extension responses if the remote endpoint did not send the
+    /* "Implementations MUST NOT send extension responses ... if the remote endpoint did not send the
      * corresponding extension requests, with the exception of the "cookie" extension in the
      * HelloRetryRequest. Upon receiving such an extension, an endpoint MUST abort the handshake with an
      * "unsupported_extension" alert." */
@@ -132,7 +134,9 @@ tt_rc ext_parse_block(struct tt_conn *c, enum ext_place in, struct tt_bytes bloc
     return TT_OK;
 }
 
-/* One extension, when it is wanted here. */
+/* "senders MUST NOT include data after the structure in the "extension_data" field" (section 4.3): the
+ * length is what was built.
+ * One extension, when it is wanted here. */
 static bool ext_build_one(struct tt_conn *c, enum ext_place in, size_t i, struct writer *w)
 {
     if ((table[i].places & (unsigned)in) == 0 || table[i].wants == NULL || !table[i].wants(c, in))

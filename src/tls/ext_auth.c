@@ -33,7 +33,8 @@ tt_rc signature_algorithms_parse(struct tt_conn *c, enum ext_place in, struct re
     return TT_OK;
 }
 
-/* Certificates may also be signed with PKCS#1 ("defined for use in certificates only", section 4.3.3). */
+/* Certificates may also be signed with PKCS#1, whose schemes "refer solely to signatures which appear in
+ * certificates" (section 4.3.3). */
 void signature_algorithms_cert_build(struct tt_conn *c, enum ext_place in, struct writer *w)
 {
     (void)in;
@@ -78,6 +79,7 @@ tt_rc certificate_authorities_parse(struct tt_conn *c, enum ext_place in, struct
     return TT_OK;
 }
 
+/* "Servers MUST NOT send this extension." (section 4.3.6): the table has it for ClientHello alone. */
 bool post_handshake_auth_wants(const struct tt_conn *c, enum ext_place in)
 {
     (void)in;

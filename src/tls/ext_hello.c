@@ -137,6 +137,8 @@ tt_rc key_share_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
     return TT_OK;
 }
 
+/* "Clients MUST NOT use cookies in their initial ClientHello in subsequent connections." (section 4.3.2):
+ * it lives as long as the handshake. */
 bool cookie_wants(const struct tt_conn *c, enum ext_place in)
 {
     (void)in;

@@ -6,6 +6,8 @@ enum {
     PSK_DHE_KE = 1
 };
 
+/* "The server MUST NOT send a "psk_key_exchange_modes" extension." (section 4.3.9): the table has it for
+ * ClientHello alone. */
 bool psk_modes_wants(const struct tt_conn *c, enum ext_place in)
 {
     (void)c;

@@ -198,6 +198,8 @@ tt_rc hs_commit(struct tt_conn *c, const struct hs_message *m)
     return TT_OK;
 }
 
+/* "implementations MUST send these messages in alignment with a record boundary" (section 5.1): what is
+ * flushed ends its record, and the keys change after a flush only. */
 tt_rc hs_flush(struct tt_conn *c)
 {
     struct buf *flight = &c->hs->flight;

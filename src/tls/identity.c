@@ -13,7 +13,8 @@ static uint16_t scheme_for(const struct tt_conn *c, const struct identity *id)
     return 0;
 }
 
-/* Can this identity be shown as the peer wants it; *ret_type says how. A server goes by the order of the
+/* "The certificate type MUST be X.509v3" ... "unless explicitly negotiated otherwise" (section 4.5.1.2).
+ * Can this identity be shown as the peer wants it; *ret_type says how. A server goes by the order of the
  * client's list; a client by what the server chose (c->own_type). */
 static bool type_for(const struct tt_conn *c, const struct identity *id, uint16_t *ret_type)
 {

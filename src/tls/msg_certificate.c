@@ -191,7 +191,7 @@ tt_rc compressed_certificate_recv(struct tt_conn *c, struct tt_bytes message)
     struct tt_bytes packed = rd_vec24(&r, 1);
     if (rd_done(&r) != TT_OK)
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "CompressedCertificate is malformed");
-    /* RFC 8879 section 4: "If the specified algorithm was not offered ... MUST ... illegal_parameter"; "if
+    /* RFC 8879 section 4: an algorithm that was not offered is an illegal_parameter; "if
      * the received CompressedCertificate message cannot be decompressed, the connection MUST be terminated
      * with the "bad_certificate" alert". A length over our limit for messages is refused before anything is
      * unpacked. */

@@ -34,8 +34,10 @@ tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message)
     struct tt_bytes signature = rd_vec16(&r, 0);
     if (rd_done(&r) != TT_OK)
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "CertificateVerify is malformed");
-    /* "the signature algorithm MUST be one offered in the peer's "signature_algorithms" extension" and fit
-     * the key */
+    /* "the signature algorithm MUST be one offered in the client's "signature_algorithms" extension", and of
+     * a client "one of those present in the supported_signature_algorithms field of the
+     * "signature_algorithms" extension in the CertificateRequest message"; it "MUST be compatible with the
+     * key in the sender's end-entity certificate" (section 4.5.2). */
     if (hs->delegated_scheme == 0 && !u16_list_has(&c->cfg->verify_schemes, scheme))
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the peer signed with 0x%04x, which was not offered", scheme);

@@ -78,7 +78,9 @@ static tt_rc client_hello_fingerprint(struct tt_conn *c, const struct client_hel
     return TT_OK;
 }
 
-/* The fields whose values the standard fixes. */
+/* "SSL 2.0, SSL 3.0, TLS 1.0, and TLS 1.1 are considered insufficient for the reasons enumerated in" ...
+ * "and they MUST NOT be negotiated for any reason" (appendix E.5).
+ * The fields whose values the standard fixes. */
 static tt_rc client_hello_check(struct tt_conn *c, const struct client_hello *ch)
 {
     const struct peer_hello *p = &c->hs->peer;
@@ -209,7 +211,10 @@ static struct tt_bytes share_for(struct tt_bytes shares, uint16_t group)
     return (struct tt_bytes){NULL, 0};
 }
 
-/* Our most wanted common group for which a share is there; else our most wanted common one, by
+/* "receiving implementations MUST permit reuse by the peer": nothing is remembered of shares. "Servers
+ * MUST NOT send a KeyShareEntry for any group not indicated in the client's "supported_groups" extension"
+ * (section 4.3.8).
+ * Our most wanted common group for which a share is there; else our most wanted common one, by
  * HelloRetryRequest. */
 static tt_rc choose_group(struct tt_conn *c, struct tt_bytes *ret_share)
 {
@@ -245,6 +250,8 @@ static tt_rc choose_identity(struct tt_conn *c)
     return TT_OK;
 }
 
+/* "implementations MUST use the value sent in the resumption ClientHello rather than the value sent in the
+ * previous session" (section 4.7.1) */
 static tt_rc keep_server_name(struct tt_conn *c)
 {
     struct tt_bytes name = c->hs->peer.server_name;
@@ -286,7 +293,9 @@ static tt_rc client_hello_answer(struct tt_conn *c, struct tt_bytes message, str
     return hs->pull.open ? hs_set_state(c, SERVER_WAIT_PSK_BINDER) : client_hello_accepted(c, message);
 }
 
-/* RFC 8773: both, where the client offers it and we can; and what the configuration demands. */
+/* "In the absence of some other specification to the contrary, implementations MUST NOT combine external
+ * PSKs with certificate-based authentication" (appendix F.1).
+ * RFC 8773: both, where the client offers it and we can; and what the configuration demands. */
 static tt_rc choose_psk_mode(struct tt_conn *c)
 {
     c->certificate_with_psk =

@@ -16,8 +16,8 @@ tt_rc key_update_recv(struct tt_conn *c, struct tt_bytes message)
     TT_OWN(c, ks_next_traffic(c->cfg->lib, c->suite->hash, &c->read_secret));
     TT_TRY(conn_set_read_secret(c, &c->read_secret));
     c->key_update_asked = false;
-    /* Answered with the next thing that is written: "implementations which receive multiple KeyUpdates while
-     * they are silent to respond with a single update" (section 4.7.3). */
+    /* Answered with the next thing that is written: "an implementation which receives multiple KeyUpdates
+     * while it is silent to respond with a single update" (section 4.7.3). */
     if (request == 1)
         c->key_update_owed = true;
     return TT_OK;

@@ -4,6 +4,7 @@
 
 #define MAX_CHAIN_IN_TICKET 4096
 
+/* "The server MUST generate a fresh value for each ticket it sends." (section 4.7.1, ticket_age_add) */
 static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struct tt_bytes nonce)
 {
     uint8_t age_add[4];

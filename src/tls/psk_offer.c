@@ -161,7 +161,10 @@ static struct tt_session *external_psk(const struct tt_config *cfg, struct tt_by
 }
 
 /* May this ticket stand for the handshake it came from: same scope, same names, and nothing has run out
- * since. */
+ * since.
+ * "Any ticket MUST only be resumed with a cipher suite that has the same KDF hash algorithm as that used
+ * to establish the original connection." (section 4.7.1) "The server MUST ensure that it selects a
+ * compatible PSK (if any) and cipher suite." (section 4.3.11) */
 static bool ticket_in_scope(const struct tt_conn *c, const struct ticket_state *t)
 {
     const struct tt_config *cfg = c->cfg;
@@ -195,7 +198,11 @@ static bool client_still_trusted(const struct tt_conn *c, const struct ticket_st
     return trusted;
 }
 
-/* Section 4.3.10: the first PSK, the same suite, fresh, never seen before. (Same ALPN: part of the scope.) */
+/* "The server MUST derive the storage key only from validated sections of the ClientHello." (section 8.2):
+ * it is the binder, which was checked.
+ * Section 4.3.10: the first PSK, the same suite, fresh, never seen before. (Same ALPN: part of the scope.)
+ * "In addition, it MUST verify that the following values are the same as those associated with the
+ * selected PSK" (section 4.3.10): version (there is one), cipher suite, protocol (in the scope). */
 static bool early_data_acceptable(struct tt_conn *c, const struct ticket_state *t, struct tt_bytes binder)
 {
     const struct hs *hs = c->hs;
@@ -343,6 +350,9 @@ static tt_rc refuse_listed_tickets(struct tt_conn *c)
     return TT_OK;
 }
 
+/* "If the server selects a PSK, then it MUST also select a key establishment mode from the list indicated
+ * by the client's" extension: psk_dhe_ke, or no PSK. "Servers MUST NOT select a key exchange mode that is
+ * not listed by the client." (Sections 4.2.1 and 4.3.9.) */
 tt_rc psk_accept(struct tt_conn *c, struct tt_bytes hello)
 {
     struct hs *hs = c->hs;

@@ -60,7 +60,8 @@ tt_rc rec_seal(struct rec_key *k, const struct rec_content *content, struct buf 
 {
     if (k->aead == NULL)
         return rec_put_plain(content, out);
-    /* "sequence numbers MUST NOT be allowed to wrap" (section 5.3) */
+    /* "If a TLS implementation would need to wrap a sequence number, it MUST either rekey ... or terminate
+     * the connection." (section 5.3) */
     if (k->seq == UINT64_MAX)
         return TT_ERR_INTERNAL;
     size_t sealed = content->data.len + 1 + content->padding + AEAD_TAG_SIZE;

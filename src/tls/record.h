@@ -31,6 +31,8 @@ static inline void rec_key_rest(struct rec_key *k)
 
 /* struct rec_content: what goes into one record. */
 struct rec_content {
+    /* "Implementations MUST NOT send record types not defined in this document unless negotiated by some
+     * extension." (section 5) */
     enum content_type type;
     struct tt_bytes data;    /* at most REC_MAX_PLAINTEXT */
     size_t padding;          /* zeros behind it; data and padding together at most REC_MAX_PLAINTEXT */

@@ -68,6 +68,10 @@ static tt_rc server_early_keys(struct tt_conn *c)
     return TT_OK;
 }
 
+/* "servers MUST process the client's ClientHello and then immediately send their flight of messages"
+ * (section 4.3.11.3); "if the client sends a non-empty session ID, the server MUST send the
+ * change_cipher_spec" (appendix E.4); "Servers which are authenticating with a resumption PSK MUST NOT
+ * send the CertificateRequest message in the main handshake" (section 4.4.2). */
 tt_rc server_flight(struct tt_conn *c)
 {
     if (c->hs->accept_early)

@@ -57,6 +57,8 @@ uint32_t session_age(const struct tt_session *s, int64_t now_ms)
     return (uint32_t)(age > 0 ? age - 1 : 0) + s->age_add;
 }
 
+/* "For externally established PSKs, the Hash algorithm MUST be set when the PSK is established or default
+ * to SHA-256" (section 4.3.11) */
 tt_rc tt_session_new_external(struct tt_session **ret, struct tt_bytes identity, struct tt_bytes key,
                               bool sha384, struct tt_error *err)
 {

@@ -10,6 +10,9 @@
 #include "crypto/judge.h"
 #include "crypto/trust_internal.h"
 
+/* What RFC 9846 demands here. Section 4.5.1.3: "using any signature algorithm using an MD5 hash MUST abort
+ * the handshake with a "bad_certificate" alert." */
+
 static struct {
     struct crypto_lib *lib;
     struct node *root;
@@ -221,6 +224,11 @@ static void weak_keys_and_hashes(void **state)
          .alert = TT_ALERT_BAD_CERTIFICATE,
          .text = SECOND "is of a CA whose key is too weak",
          .hint = "2048"},
+        {.leaf = {.md = "MD5"},
+         .middle = {.cn = "middle", .key = "RSA-2048", .extensions = CA_EXTENSIONS},
+         .alert = TT_ALERT_BAD_CERTIFICATE,
+         .text = FIRST "is signed with a hash that is too weak",
+         .hint = "SHA-256"},
         {.leaf = {.md = "SHA1"},
          .alert = TT_ALERT_BAD_CERTIFICATE,
          .text = FIRST "is signed with a hash that is too weak",

@@ -3,6 +3,20 @@
  * 4.5 name. */
 #include "tls/edit.h"
 
+/* What RFC 9846 demands here. Section 4.3.3: "The keys found in certificates MUST also be of appropriate
+ * type for the signature algorithms they are used with." "In particular, MD5" "MD5, SHA-224, and DSA MUST
+ * NOT be used" Section 4.3.5: "the client MUST ignore and skip any unrecognized certificate extension
+ * OIDs." Section 4.4.1: "The client MUST check EncryptedExtensions for the presence of any forbidden
+ * extensions" Section 4.4.2: "Clients MUST ignore unrecognized extensions." Section 4.5.1: "this field
+ * SHALL be zero length." "Extensions in the Certificate message from the server MUST correspond to ones
+ * from the ClientHello message." "Extensions in the Certificate message from the client MUST correspond to
+ * extensions in the CertificateRequest message" "The server's certificate_list MUST always be non-empty."
+ * Section 4.5.2: "The SHA-1 algorithm MUST NOT be used in any signatures of CertificateVerify messages."
+ * "The receiver of a CertificateVerify message MUST verify the signature field." "the receiver MUST
+ * terminate the handshake with a "decrypt_error" alert." Section 6: "Peers which receive a message which
+ * cannot be parsed according to the syntax" Section 9.3: "a client receiving a CertificateRequest or
+ * NewSessionTicket MUST also ignore all unrecognized extensions." */
+
 #define EE(text, alert, ...)        ROW(text, PLAIN, CLIENT_WAIT_EE, alert, __VA_ARGS__)
 #define EE_ALPN(text, alert, ...)   ROW(text, ALPN, CLIENT_WAIT_EE, alert, __VA_ARGS__)
 #define CR(text, alert, ...)        ROW(text, AUTH, CLIENT_WAIT_CERT_CR, alert, __VA_ARGS__)
@@ -52,6 +66,7 @@ static const struct row certificate_request[] = {
     CR("a name cut off", DECODE_ERROR, PUT(EXT_CERTIFICATE_AUTHORITIES, "0004 0003 3000")),
     CR("an unknown extension", NONE, ADD(0x7a7a, "0102")),
     CR("oid_filters", NONE, ADD(EXT_OID_FILTERS, "0000")),
+    CR("oid_filters for an extension nobody knows", NONE, ADD(EXT_OID_FILTERS, "0009 04 2a030405 0002 0500")),
     CR("key_share", ILLEGAL_PARAMETER, ADD(EXT_KEY_SHARE, "001d")),
     CR("ALPN", ILLEGAL_PARAMETER, ADD(EXT_ALPN, "0003 02 6832")),
     CR("supported_versions", ILLEGAL_PARAMETER, ADD(EXT_SUPPORTED_VERSIONS, "0304")),

@@ -11,6 +11,10 @@
 
 #include "tls/edit.h"
 
+/* What RFC 9846 demands here. Section 4.3.3: "The length of the Salt MUST be equal to the length of the
+ * digest algorithm." Section 4.5.1.2: "then it MUST abort the handshake with an appropriate
+ * certificate-related alert" */
+
 static const struct test_cert good_server = {.cn = "server", .dns = "localhost", .eku = "serverAuth"};
 
 /* A handshake in which one end's certificate is this one, up to the other end's judgement. */

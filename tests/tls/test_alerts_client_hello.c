@@ -3,6 +3,31 @@
  * decode_error for what does not have the form, illegal_parameter for what has it and is wrong. */
 #include "tls/edit.h"
 
+/* What RFC 9846 demands here. "TLS 1.3 servers MUST NOT act upon its presence or information in it"
+ * (status_request_v2, section 4.5.1.1). Section 2.1: "If no common cryptographic parameters can be
+ * negotiated, the server MUST abort the handshake with an appropriate alert." Section 4.2.1: "then the server
+ * MUST abort the handshake with a "handshake_failure" or an "insufficient_security" alert." "the server MUST
+ * respond with a HelloRetryRequest" "it MUST abort the handshake with either a "handshake_failure" or
+ * "insufficient_security" fatal alert" Section 4.2.2: "the server MUST ignore those cipher suites and
+ * process the remaining ones as usual." "Servers MUST ignore unrecognized extensions." Section 4.2.4:
+ * "Servers MUST ensure that they negotiate the same cipher suite when receiving a conformant updated
+ * ClientHello" Section 4.3: "receivers MUST abort the handshake with a "decode_error" alert if there is
+ * data left over after parsing the structure." Section 4.3.1: "servers MUST NOT use the
+ * ClientHello.legacy_version value for version negotiation and MUST use only the "supported_versions"
+ * extension" "Servers MUST only select a version of TLS present in that extension and MUST ignore any
+ * unknown versions" "Servers MUST be prepared to receive ClientHellos that include this extension but do
+ * not include 0x0304" Section 4.3.3: "then the server MUST abort the handshake with a "missing_extension"
+ * alert." Section 4.3.10: "A client MUST NOT include the "early_data" extension in its followup
+ * ClientHello." Section 4.5.1.1: "TLS 1.3 servers MUST be able to process ClientHello messages that include
+ * it" Section 9.2: "Such a ClientHello message MUST meet the following requirements" "Servers receiving a
+ * ClientHello which does not conform to these requirements MUST abort the handshake with a
+ * "missing_extension" alert." Section 9.3: "implementations MUST correctly handle extensible fields" "A
+ * server receiving a ClientHello MUST correctly ignore all unrecognized cipher suites, extensions, and
+ * other parameters." Appendix E.2: "the server MUST negotiate using that extension as described in" "the
+ * server only supports versions greater than ClientHello.legacy_version, the server MUST abort the
+ * handshake with a "protocol_version" alert" Appendix E.5: "Implementations receiving Hello messages with
+ * other version numbers MUST abort the handshake" */
+
 /* Offsets in our own ClientHello, in compatibility mode with three suites. */
 enum {
     VERSION = 4,
@@ -62,6 +87,7 @@ static const struct row extensions[] = {
     CH("an extension twice", ILLEGAL_PARAMETER, ADD(EXT_SUPPORTED_VERSIONS, "020304")),
     CH("an unknown extension twice", ILLEGAL_PARAMETER, ADD(0x7a7a, ""), ADD(0x7a7a, "")),
     CH("an unknown extension", NONE, ADD(0x7a7a, "0102")),
+    CH("status_request_v2", NONE, ADD(17, "0007 02 0004 0000 0000")),
     CH("oid_filters, which is CertificateRequest's", ILLEGAL_PARAMETER, ADD(EXT_OID_FILTERS, "0000")),
     CH("pre_shared_key not last", ILLEGAL_PARAMETER, {OP_FIRST, EXT_PRE_SHARED_KEY, "00", 0}),
     CH("a list of extensions cut off", DECODE_ERROR,

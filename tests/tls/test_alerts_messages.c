@@ -2,6 +2,15 @@
  * and alerts that are wrong, with what RFC 9846 sections 4.7, 5.1 and 6 demand. */
 #include "tls/record_rows.h"
 
+/* What RFC 9846 demands here. Section 4.7.1: "Clients MUST ignore unrecognized extensions." Section 4.7.3:
+ * "Implementations that receive a KeyUpdate message prior to receiving a Finished message MUST terminate
+ * the connection" Section 5.1: "there MUST NOT be any other records between them." "Implementations MUST
+ * verify that all messages immediately preceding a key change align with a record boundary" "Alert messages
+ * MUST NOT be fragmented across records, and multiple alert messages MUST NOT be coalesced" "a record with
+ * an Alert type MUST contain exactly one message." Section 6: "MUST NOT allow any further data to be sent
+ * or received on the connection." "MUST be treated as error alerts when received regardless of the
+ * AlertLevel in the message." "Unknown Alert types MUST be treated as error alerts." */
+
 static const struct record_row boundaries[] = {
     {"a message in two records",
      KIND_PLAIN,

@@ -2,6 +2,14 @@
  * be wrong, with the alert that RFC 9846 sections 4.3.9 to 4.3.11 and 4.6 name. */
 #include "tls/edit.h"
 
+/* What RFC 9846 demands here. Section 4.3.9: "To use PSKs, clients MUST also send a
+ * "psk_key_exchange_modes" extension." "A client MUST provide a "psk_key_exchange_modes" extension if it
+ * offers a "pre_shared_key" extension." Section 4.3.11: "Prior to accepting PSK key establishment, the
+ * server MUST validate the corresponding binder value" "Servers MUST check that it is the last extension
+ * and otherwise fail the handshake with an "illegal_parameter" alert." Section 4.3: "with the exception of
+ * "pre_shared_key" which MUST be the last extension in the ClientHello" Section 9.2:
+ * ""psk_key_exchange_modes" is REQUIRED for PSK key agreement" */
+
 #define CH(text, alert, ...) ROW(text, RESUME, SERVER_START, alert, __VA_ARGS__)
 #define SH(text, alert, ...) ROW(text, RESUME, CLIENT_WAIT_SH, alert, __VA_ARGS__)
 
@@ -62,6 +70,8 @@ static const struct row server_hello[] = {
 };
 
 static const struct row early_data[] = {
+    ROW("a ServerHello of TLS 1.2 after 0-RTT", EARLY, CLIENT_WAIT_SH, PROTOCOL_VERSION,
+        DROP(EXT_SUPPORTED_VERSIONS)),
     ROW("EncryptedExtensions unchanged", EARLY, CLIENT_WAIT_EE, NONE, {0}),
     ROW("early_data is refused", EARLY, CLIENT_WAIT_EE, NONE, DROP(EXT_EARLY_DATA)),
     ROW("early_data is not empty", EARLY, CLIENT_WAIT_EE, DECODE_ERROR, PUT(EXT_EARLY_DATA, "00000001")),

@@ -2,6 +2,21 @@
  * wrong, in each phase and at both ends, with what RFC 9846 section 5 demands. */
 #include "tls/record_rows.h"
 
+/* What RFC 9846 demands here. Section 4.3.10: "then it MUST comply with the same error-handling
+ * requirements specified for all records" "it MUST terminate the connection with a "bad_record_mac" alert
+ * as per" Section 5: "before the peer's Finished message has been received and MUST simply drop it without
+ * further processing." "which receives a protected change_cipher_spec record MUST abort the handshake with
+ * an "unexpected_message" alert." "receives an unexpected record type, it MUST terminate the connection
+ * with an "unexpected_message" alert." Section 5.1: "The length MUST NOT exceed 2^14 bytes." "An endpoint
+ * that receives a record that exceeds this length MUST terminate the connection with a "record_overflow"
+ * alert." Section 5.2: "An endpoint that receives a record that exceeds this length MUST terminate the
+ * connection with a "record_overflow" alert." "The length MUST NOT exceed 2^14 + 256 bytes." "the receiver
+ * MUST terminate the connection with a "bad_record_mac" alert." "TLSCiphertext.length larger than 2^14 +
+ * 256 octets MUST terminate the connection with a "record_overflow" alert." Section 5.4: "Implementations
+ * MUST limit their scanning to the cleartext returned from the AEAD decryption." "the full encoded
+ * TLSInnerPlaintext MUST NOT exceed 2^14 + 1 octets." Appendix E.2: "but its value MUST always be ignored."
+ */
+
 static const struct record_row in_the_clear[] = {
     {"an empty handshake record", KIND_PLAIN, SERVER_START, UNEXPECTED, {{RAW, 0, "16 0303 0000", 0, 0}}},
     {"an empty handshake record", KIND_PLAIN, CLIENT_WAIT_SH, UNEXPECTED, {{RAW, 0, "16 0303 0000", 0, 0}}},
@@ -42,6 +57,11 @@ static const struct record_row protection[] = {
     {"a record that does not authenticate",
      KIND_PLAIN,
      CLIENT_CONNECTED,
+     TT_ALERT_BAD_RECORD_MAC,
+     {{RAW, 0, "17 0303 0020 00*32", 0, 0}}},
+    {"0-RTT data that does not authenticate, where it was accepted",
+     KIND_EARLY,
+     SERVER_WAIT_EOED,
      TT_ALERT_BAD_RECORD_MAC,
      {{RAW, 0, "17 0303 0020 00*32", 0, 0}}},
     {"a record shorter than its tag",

@@ -2,6 +2,27 @@
  * wrong, with the alert that RFC 9846 sections 4.2.3, 4.2.4 and 4.3 name. */
 #include "tls/edit.h"
 
+/* What RFC 9846 demands here. Section 2: "the server's share MUST be in the same group as one of the
+ * client's shares." Section 4.2.3: "legacy_version value not equal to 0x0303 MUST abort the handshake with
+ * a "protocol_version" alert." "A client which receives a legacy_session_id_echo field that does not match
+ * what it sent in the ClientHello MUST abort the handshake" "A client which receives a cipher suite that
+ * was not offered MUST abort the handshake" "with any other value in this field, the client MUST abort the
+ * handshake with an "illegal_parameter" alert." "All TLS 1.3 ServerHello messages MUST contain the
+ * "supported_versions" extension." "implementations MUST first examine the Random value and, if it matches
+ * this value, process it" Section 4.2.4: "A client which receives a cipher suite that was not offered MUST
+ * abort the handshake" "the client MUST check the legacy_version, legacy_session_id_echo, cipher_suite, and
+ * legacy_compression_method" "A HelloRetryRequest MUST NOT contain any extensions that were not first
+ * offered by the client" "Otherwise, the client MUST process all extensions in the HelloRetryRequest and
+ * send a second updated ClientHello." "MUST be retained in the ServerHello, and a client MUST abort the
+ * handshake with an "illegal_parameter" alert if the value changes." Section 4.3.1: "clients MUST check for
+ * this extension prior to processing the rest of the ServerHello." "clients MUST ignore the
+ * ServerHello.legacy_version value and MUST use only the "supported_versions" extension" Section 4.3.8:
+ * "This value MUST be in the same group as the KeyShareEntry value offered by the client" "the client MUST
+ * verify that the selected NamedGroup in the ServerHello is the same as that in the HelloRetryRequest." "If
+ * this check fails, the client MUST abort the handshake with an "illegal_parameter" alert." Appendix E.1:
+ * "the client MUST abort the handshake with a "protocol_version" alert." Appendix E.3: "MUST fail a
+ * connection if it receives a ServerHello with TLS 1.2 or older." */
+
 /* Offsets in the server's ServerHello, where the client is in compatibility mode. */
 enum {
     VERSION = 4,

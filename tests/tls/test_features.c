@@ -10,6 +10,10 @@
 
 #include "support/pump.h"
 
+/* What RFC 9846 demands here. Section 4.5.1.1: "MUST be a CertificateStatus structure as defined in"
+ * Section 7.5: "Implementations MUST use the exporter_secret unless explicitly specified by the
+ * application." */
+
 static void assert_connected(struct pump *p)
 {
     if (!tt_conn_is_connected(p->client) || !tt_conn_is_connected(p->server))

@@ -9,6 +9,10 @@
 
 #include "tls/edit.h"
 
+/* What RFC 9846 demands here. Section 4.7.3: "After sending a KeyUpdate message, the sender SHALL send all
+ * its traffic using the next generation of keys" "Upon receiving a KeyUpdate, the receiver MUST update its
+ * receiving keys." Section 5.5: "MUST either close the connection or do a key update" */
+
 static const uint8_t requested[] = {TT_HS_KEY_UPDATE, 0, 0, 1, 1};
 static const uint8_t not_requested[] = {TT_HS_KEY_UPDATE, 0, 0, 1, 0};
 

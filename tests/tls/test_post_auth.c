@@ -7,6 +7,14 @@
 
 #include "support/pump.h"
 
+/* What RFC 9846 demands here. Section 4.4.2: "The certificate_request_context MUST be unique within the
+ * scope of this connection" Section 4.3.6: "Servers MUST NOT send a post-handshake CertificateRequest to
+ * clients which do not offer this extension." Section 4.7.2: "The client MUST respond with the appropriate
+ * Authentication messages" "If the client chooses to authenticate, it MUST send Certificate,
+ * CertificateVerify, and Finished." "it MUST send a Certificate message containing no certificates followed
+ * by Finished." "servers MUST be prepared for some delay, including receiving an arbitrary number of other
+ * messages" */
+
 static bool client_offers;
 
 static void post_auth_on(struct pump *p, struct tt_config *client, struct tt_config *server)

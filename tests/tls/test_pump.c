@@ -10,6 +10,16 @@
 
 #include "support/pump.h"
 
+/* What RFC 9846 demands here. Section 4.3.8: "Clients and Servers MUST NOT reuse a key share for multiple
+ * connections." Section 4.5.1: "The client MUST send a Certificate message if and only if the server has
+ * requested certificate-based client authentication" "the client MUST send a Certificate message containing
+ * no certificates" "A Finished message MUST be sent regardless of whether the Certificate message is
+ * empty." Section 4.5.2: "Clients MUST send this message whenever authenticating via a certificate" Section
+ * 6.1: "This alert MUST be sent with AlertLevel=warning." "Each party MUST send a "close_notify" alert
+ * before closing its write side of the connection" "the TLS implementation MUST receive a "close_notify"
+ * alert before indicating end-of-data to the application layer." Section 9.2: "all implementations MUST
+ * support the use of the "server_name" extension" */
+
 static void assert_connected(struct pump *p)
 {
     if (!tt_conn_is_connected(p->client) || !tt_conn_is_connected(p->server))

@@ -11,6 +11,16 @@
 #include "tls/conn.h"
 #include "tpmtls/key.h"
 
+/* What RFC 9846 demands here. Section 4.3.9: "In this mode, the client and server MUST supply "key_share"
+ * values" Section 4.3.10: "MUST validate that the ticket age for the selected PSK identity" "A server which
+ * receives an "early_data" extension MUST behave in one of three ways" "In order to accept early data, the
+ * server MUST have selected the first key offered" "A TLS implementation MUST NOT automatically resend
+ * early data" "the server MUST NOT respond with the extension and must discard all the first-flight data"
+ * Section 4.3.11: "be used, and servers MUST ignore the value." Section 4.3.11.1: "Clients MUST NOT attempt
+ * to use tickets which have ages greater than the "ticket_lifetime" value" Section 8: "would accept 0-RTT
+ * for the same 0-RTT handshake at most once" Appendix F.5: "TLS implementations MUST NOT enable 0-RTT
+ * (either sending or accepting) unless specifically requested by the application" */
+
 #define NOW_MS (TEST_NOW * 1000)
 
 static const struct tt_ticket_key key_a = {.name = {1}, .key = {1, 2, 3}};

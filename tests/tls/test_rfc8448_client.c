@@ -12,6 +12,22 @@
 
 #include "tls/trace.h"
 
+/* What RFC 9846 demands here. Section 4.2.2: "it is REQUIRED to send the ClientHello as its first TLS
+ * message." "the legacy_version field MUST be set to 0x0303" "this list MUST contain exactly one byte, set
+ * to zero" Section 4.3.1: "MUST send this extension in the ClientHello containing all versions of TLS which
+ * they are prepared to negotiate" Section 4.3.2: "the client MUST copy the contents of the extension
+ * received in the HelloRetryRequest into a "cookie" extension" Section 4.3.3: "MUST send the
+ * "signature_algorithms" extension." Section 4.3.8: "the client MUST replace the original "key_share"
+ * extension with one containing only a new KeyShareEntry" Section 4.6: "the client MUST send an
+ * EndOfEarlyData message after receiving the server Finished." Section 5.1: "and a record containing a
+ * second ClientHello or a ServerHello MUST have version 0x0303" Section 9.2: ""supported_versions" is
+ * REQUIRED for all ClientHello, ServerHello, and HelloRetryRequest messages." ""signature_algorithms" is
+ * REQUIRED for certificate authentication." ""supported_groups" is REQUIRED for ClientHello messages using
+ * DHE or ECDHE key exchange." ""key_share" is REQUIRED for DHE or ECDHE key exchange." ""pre_shared_key" is
+ * REQUIRED for PSK key agreement." "All implementations MUST send and use these extensions when offering
+ * applicable features" Appendix E.5: "Implementations MUST use 0x0303 for the ClientHello.legacy_version
+ * and ServerHello.legacy_version." */
+
 struct client {
     unsigned section;
     struct trace_random random;

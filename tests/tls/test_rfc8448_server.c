@@ -11,6 +11,18 @@
 
 #include "tls/trace.h"
 
+/* What RFC 9846 demands here. Section 4.2.3: "the legacy_version field MUST be set to 0x0303" "A single
+ * byte which MUST have the value 0." "The ServerHello MUST only include extensions which are required to
+ * establish the cryptographic context" Section 4.2.4: "The server's extensions MUST contain
+ * "supported_versions"." Section 4.3.1: "MUST respond by sending a "supported_versions" extension
+ * containing the selected version value (0x0304)." "It MUST set the ServerHello.legacy_version field to
+ * 0x0303" Section 4.5.1: "The server MUST send a Certificate message whenever the agreed-upon key exchange
+ * method uses certificates" "The sender's certificate MUST come in the first CertificateEntry in the list."
+ * Section 4.5.2: "Servers MUST send this message when authenticating via a certificate." Section 4.5.3:
+ * "Any records following a Finished message MUST be encrypted under the appropriate application traffic
+ * key" Section 5.3: "the first record transmitted under a particular traffic key MUST use sequence number
+ * 0." */
+
 struct server {
     unsigned section;
     struct trace_random random;

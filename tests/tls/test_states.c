@@ -9,6 +9,14 @@
 
 #include "tls/scene.h"
 
+/* What RFC 9846 demands here. Section 4: "Protocol messages MUST be sent in the order defined in" Section
+ * 4.2.2: "receives a ClientHello at any other time, it MUST terminate the connection with an
+ * "unexpected_message" alert." Section 4.4.1: "the server MUST send the EncryptedExtensions message
+ * immediately after the ServerHello message." Section 4.4.2: "This message, if sent, MUST follow
+ * EncryptedExtensions." Section 4.5.2: "this message MUST appear immediately after the Certificate message
+ * and immediately prior to the Finished message." Section 4.6: "clients receiving it MUST terminate the
+ * connection with an "unexpected_message" alert." */
+
 #define END CONN_STATE_COUNT
 
 /* The diagrams of appendix A.1 and A.2, written down by hand from the text. Adapted: where an end must sign
