@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,17 +32,33 @@ static void on_interrupt(int number)
     interrupted = number;
 }
 
+/* One byte; at a terminal (`meanwhile` is not NULL) a signal that this mask lets in ends the waiting. Signals
+ * come at no other time, so that none is overlooked. */
+static ssize_t read_byte(int fd, char *ret, const sigset_t *meanwhile)
+{
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    for (;;) {
+        if (meanwhile != NULL && ppoll(&one, 1, NULL, meanwhile) < 0 && (errno != EINTR || interrupted))
+            return -1;
+        if (meanwhile != NULL && one.revents == 0)
+            continue;
+        ssize_t got = read(fd, ret, 1);
+        if (got >= 0 || errno != EINTR)
+            return got;
+    }
+}
+
 /* The first line, without its end. */
-static tt_rc read_line(char **ret, int fd, const char *where, struct tt_error *err)
+static tt_rc read_line(char **ret, int fd, const char *where, const sigset_t *meanwhile, struct tt_error *err)
 {
     char line[PASSWORD_MAX];
     size_t n = 0;
     while (n < sizeof line - 1) {
-        ssize_t got = read(fd, line + n, 1);
-        if (got < 0 && errno == EINTR && !interrupted)
-            continue;
-        if (got < 0)
+        ssize_t got = read_byte(fd, line + n, meanwhile);
+        if (got < 0) {
+            mem_wipe(line, sizeof line);
             return error_set(err, TT_ERR_IO, "cannot read the password from %s: %s", where, strerror(errno));
+        }
         if (got == 0 || line[n] == '\n')
             break;
         n++;
@@ -61,12 +78,12 @@ static tt_rc from_file(char **ret, const char *source, struct tt_error *err)
         long fd = strtol(source + 3, &end, 10);
         if (end == source + 3 || *end != '\0' || fd < 0 || fd > 1 << 20)
             return error_set(err, TT_ERR_USAGE, "'%s' is not a descriptor, such as fd:3", source);
-        return read_line(ret, (int)fd, source, err);
+        return read_line(ret, (int)fd, source, NULL, err);
     }
     TT_AUTO(fd_close_auto) int fd = open(source, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return error_set(err, TT_ERR_IO, "cannot open the password file %s: %s", source, strerror(errno));
-    return read_line(ret, fd, source, err);
+    return read_line(ret, fd, source, NULL, err);
 }
 
 /* struct question: whose password, and what is said where nobody can be asked. */
@@ -85,16 +102,21 @@ static tt_rc from_terminal(char **ret, const struct question *q, struct tt_error
         return TT_ERR_AUTH;
     }
     struct sigaction ours = {.sa_handler = on_interrupt}, theirs;
+    sigset_t interrupt, others;
+    (void)sigemptyset(&interrupt);
+    (void)sigaddset(&interrupt, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &interrupt, &others);
     interrupted = 0;
     (void)sigaction(SIGINT, &ours, &theirs);
     silent = before;
     silent.c_lflag &= (tcflag_t) ~(unsigned)ECHO;
     (void)tcsetattr(tty, TCSAFLUSH, &silent);
     dprintf(tty, "password of %s: ", q->what);
-    tt_rc rc = read_line(ret, tty, "the terminal", err);
+    tt_rc rc = read_line(ret, tty, "the terminal", &others, err);
     (void)tcsetattr(tty, TCSAFLUSH, &before);
     dprintf(tty, "\n");
     (void)sigaction(SIGINT, &theirs, NULL);
+    (void)sigprocmask(SIG_SETMASK, &others, NULL);
     if (interrupted)
         (void)raise(SIGINT);
     return rc;

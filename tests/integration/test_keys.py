@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import termios
+import time
 import unittest
 
 import harness
@@ -134,7 +135,10 @@ def at_terminal(answers, *args):
         os.execve(harness.PROGRAM, [harness.PROGRAM, *args], LAB.env)
     text, asked, status = b"", 0, None
     os.set_blocking(fd, False)
+    limit = time.monotonic() + harness.TIMEOUT
     while status is None:
+        if time.monotonic() > limit:
+            os.kill(pid, signal.SIGKILL)
         done, code = os.waitpid(pid, os.WNOHANG)
         status = code if done else None
         try:
