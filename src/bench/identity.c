@@ -109,6 +109,21 @@ void identity_replace(struct identity *id, struct tt_key *key, struct tt_bytes d
     id->der = der;
 }
 
+void identity_adopt(struct identities *ids, struct tt_key *key)
+{
+    struct tt_bytes spki = tt_key_spki(key);
+    const uint8_t *at = spki.data;
+    EVP_PKEY *public = d2i_PUBKEY(NULL, &at, (long)spki.len);
+    uint8_t *der = NULL;
+    X509 *cert = public == NULL ? NULL : identity_certify(&ids->ca, public, "clientAuth", NULL);
+    int len = cert == NULL ? 0 : i2d_X509(cert, &der);
+    if (len <= 0)
+        die("the certificate of the TPM's key");
+    identity_replace(&ids->client, key, (struct tt_bytes){der, (size_t)len});
+    X509_free(cert);
+    EVP_PKEY_free(public);
+}
+
 static void identity_free(struct identity *id)
 {
     identity_release_key(id);

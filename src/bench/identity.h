@@ -29,6 +29,9 @@ void identities_free(struct identities *all);
 void identity_replace(struct identity *id, struct tt_key *key, struct tt_bytes der);
 void identity_release_key(struct identity *id);
 
+/* identity_adopt: the client's identity becomes this key (of the TPM), with a certificate made for it. */
+void identity_adopt(struct identities *ids, struct tt_key *key);
+
 /* identity_certify: a certificate of the CA for a public key. eku: "serverAuth" or "clientAuth"; dns may be
  * NULL.
  */

@@ -93,7 +93,9 @@ static bool make_key(const char *dir, const char *tcti, const char *handle)
                                   NULL};
     const char *const evict[] = {
         "tpm2_evictcontrol", "-Q", "-T", tcti, "-C", "o", "-c", context, handle, NULL};
-    return run(create) && run(evict);
+    /* Without a resource manager the primary stays in one of three slots. */
+    const char *const flush[] = {"tpm2_flushcontext", "-Q", "-T", tcti, "-t", NULL};
+    return run(create) && run(evict) && run(flush);
 }
 
 const char *bench_swtpm_start(struct bench_swtpm *t, const char *handle)

@@ -27,23 +27,6 @@ static void must(tt_rc rc, const struct tt_error *err)
         die(err->text);
 }
 
-/* ---- the client's identity becomes a key of the TPM ---- */
-
-static void use_key(struct identities *ids, struct tt_key *key)
-{
-    struct tt_bytes spki = tt_key_spki(key);
-    const uint8_t *at = spki.data;
-    EVP_PKEY *public = d2i_PUBKEY(NULL, &at, (long)spki.len);
-    uint8_t *der = NULL;
-    X509 *cert = public == NULL ? NULL : identity_certify(&ids->ca, public, "clientAuth", NULL);
-    int len = cert == NULL ? 0 : i2d_X509(cert, &der);
-    if (len <= 0)
-        die("the certificate of the TPM's key");
-    identity_replace(&ids->client, key, (struct tt_bytes){der, (size_t)len});
-    X509_free(cert);
-    EVP_PKEY_free(public);
-}
-
 static void one_handshake(const struct identities *ids)
 {
     struct ends e;
@@ -73,7 +56,7 @@ static double commands_of_start(const struct start *s, struct identities *ids)
     must(s->handle != 0 ? tt_key_open_handle(&key, tpm, s->handle, &err)
                         : tt_key_open_pem(&key, tpm, s->pem, &err),
          &err);
-    use_key(ids, key);
+    identity_adopt(ids, key);
     one_handshake(ids);
     double commands = (double)tt_tpm_command_count(tpm);
     identity_release_key(&ids->client);
@@ -238,7 +221,7 @@ static void from_key_file(struct report *r, const char *spec, struct identities 
     report_figure(r, &(struct figure){"commands_start_file", "first handshake from a key file", "commands",
                                       commands_of_start(&s, ids), 4, 0});
     must(tt_key_open_pem(&key, tpm, s.pem, &err), &err);
-    use_key(ids, key);
+    identity_adopt(ids, key);
     loaded_key(r, tpm, ids);
     identity_release_key(&ids->client);
     tt_free(pem);
