@@ -5,6 +5,7 @@
 
 #include <openssl/ocsp.h>
 #include <openssl/rand.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 /* ---- randomness: splitmix64, one stream for each user of it ---- */
@@ -53,6 +54,8 @@ static void streams_begin(void)
 /* ---- keys and configurations ---- */
 
 static struct test_key *ca, *keys[2];
+static struct test_key *delegating[2], *delegated[2]; /* FZ_DELEGATE: of the certificate, of the credential */
+static struct tt_delegation *delegations[2];
 static struct tt_tickets *tickets;
 static struct tt_session *external;
 static struct tt_bytes staple; /* the CA says of the server's certificate: good */
@@ -90,6 +93,33 @@ static void make_staple(void)
     X509_free(server);
 }
 
+static void make_credential(enum tt_role r)
+{
+    struct tt_credential *c = NULL;
+    uint8_t sig[256], *spki = NULL;
+    const struct test_cert cert = {.cn = "delegates",
+                                   .dns = r == TT_SERVER ? "localhost" : NULL,
+                                   .eku = r == TT_SERVER ? "serverAuth" : "clientAuth",
+                                   .issuer = ca,
+                                   .delegation = true};
+    delegating[r] = test_key_new("P-256", &cert);
+    delegated[r] = test_key_new("P-256", &(struct test_cert){.cn = "only a key"});
+    int len = i2d_PUBKEY(delegated[r]->pkey, &spki);
+    FUZZ_CHECK(len > 0);
+    const struct tt_credential_params params = {.now = TEST_NOW,
+                                                .valid_until = TEST_NOW + 3600,
+                                                .spki = {spki, (size_t)len},
+                                                .key_scheme = delegated[r]->scheme,
+                                                .scheme = delegating[r]->scheme,
+                                                .key = delegated[r]};
+    must(tt_delegation_new(&delegations[r], r,
+                           (struct tt_bytes){delegating[r]->cert, delegating[r]->cert_len}, NULL));
+    must(tt_credential_new(&c, delegations[r], &params, NULL));
+    size_t n = test_sign(delegating[r], delegating[r]->scheme, tt_credential_to_sign(c), sig, sizeof sig);
+    must(tt_delegation_use(delegations[r], c, (struct tt_bytes){sig, n}, NULL));
+    OPENSSL_free(spki);
+}
+
 static void setup(void)
 {
     static const RAND_METHOD method = {
@@ -108,6 +138,8 @@ static void setup(void)
     must(tt_tickets_new(&tickets, TEST_NOW * 1000 - 60000, NULL));
     must(tt_tickets_set_keys(tickets, &key, 1));
     must(tt_session_new_external(&external, identity, secret, false, NULL));
+    make_credential(TT_CLIENT); /* last, so that what was there before stays the same */
+    make_credential(TT_SERVER);
 }
 
 void fz_begin(void)
@@ -120,6 +152,11 @@ void fz_begin(void)
 const struct test_key *fz_key(enum tt_role role)
 {
     return keys[role];
+}
+
+const struct test_key *fz_delegating_key(enum tt_role role)
+{
+    return delegating[role];
 }
 
 const struct test_key *fz_ca(void)
@@ -137,13 +174,17 @@ static void config_trust(struct tt_config *cfg)
     tt_trust_free(trust);
 }
 
-static void config_identity(struct tt_config *cfg, struct test_key *k, bool features)
+static void config_identity(struct tt_config *cfg, enum tt_role role, unsigned options)
 {
+    bool delegate = (options & FZ_DELEGATE) != 0;
+    struct test_key *k = delegate ? delegating[role] : keys[role];
     static const uint8_t scts[] = {0, 5, 0, 3, 1, 2, 3};
     const struct tt_bytes chain = {k->cert, k->cert_len};
     struct tt_identity id = {
         .chain = &chain, .chain_len = 1, .key = k, .schemes = &k->scheme, .schemes_len = 1};
-    if (features) {
+    if (delegate)
+        id.delegation = delegations[role];
+    if (role == TT_SERVER && (options & FZ_FEATURES) != 0) {
         id.ocsp_response = staple;
         id.sct_list = (struct tt_bytes){scts, sizeof scts};
     }
@@ -179,6 +220,8 @@ static void config_options(struct tt_config *cfg, unsigned options, bool client)
     if ((options & FZ_ANY) != 0)
         must(tt_config_insecure_accept_any_certificate(cfg));
     config_trust(cfg);
+    if ((options & FZ_DELEGATE) != 0)
+        must(tt_config_accept_delegated(cfg, NULL, 0));
     if ((options & FZ_FEATURES) != 0)
         config_features(cfg, client, (options & FZ_BARE) == 0);
 }
@@ -190,7 +233,9 @@ static void config_client(struct tt_config *cfg, unsigned options)
     if ((options & FZ_GROUP) != 0)
         must(tt_config_set_key_shares(cfg, shares, TT_COUNT(shares)));
     if ((options & FZ_SOLO) == 0)
-        config_identity(cfg, keys[TT_CLIENT], false);
+        config_identity(cfg, TT_CLIENT, options);
+    if ((options & FZ_BOTH) != 0 && (options & FZ_SUITE(3)) != FZ_SUITE(2))
+        must(tt_config_set_psk_policy(cfg, TT_PSK_WITH_CERTIFICATE));
 }
 
 static void config_resumption(struct tt_config *cfg, unsigned options)
@@ -212,14 +257,14 @@ static void config_server(struct tt_config *cfg, unsigned options)
     must(tt_config_set_force_retry(cfg, (options & FZ_RETRY) != 0));
     if ((options & FZ_GROUP) != 0)
         must(tt_config_set_groups(cfg, &group, 1));
-    config_identity(cfg, keys[TT_SERVER], (options & FZ_FEATURES) != 0);
+    config_identity(cfg, TT_SERVER, options);
     config_resumption(cfg, options);
 }
 
 static struct tt_config *config_of(enum tt_role role, unsigned options)
 {
-    static struct tt_config *made[2][4096];
-    options &= role == TT_CLIENT ? 0xff | FZ_FEATURES : 0xfff;
+    static struct tt_config *made[2][16384];
+    options &= role == TT_CLIENT ? 0xff | FZ_FEATURES | FZ_DELEGATE | FZ_BOTH : 0xfff | FZ_DELEGATE;
     struct tt_config **cfg = &made[role][options];
     if (*cfg == NULL) {
         must(tt_config_new(cfg, role, NULL));
@@ -232,7 +277,8 @@ static struct tt_config *config_of(enum tt_role role, unsigned options)
     return *cfg;
 }
 
-/* The ticket that a client with these options once got. */
+/* The ticket that a client with these options once got, from a server that demands as much of it as the one
+ * that shall take it (else it is out of scope). */
 static struct tt_session *session_of(unsigned options)
 {
     static struct tt_session *made[256];
@@ -240,7 +286,8 @@ static struct tt_session *session_of(unsigned options)
     if (*session == NULL) {
         struct fz_pair p;
         fz_tap_fn kept = fz_tap(NULL);
-        fz_pair_new(&p, options & 0xff, FZ_RESUME | FZ_EARLY | FZ_SOLO | (options & (FZ_ALPN | FZ_SUITE(3))));
+        fz_pair_new(&p, options & 0xff,
+                    FZ_RESUME | FZ_EARLY | (options & (FZ_ALPN | FZ_SUITE(3) | FZ_SOLO | FZ_ANY)));
         fz_pair_run(&p);
         *session = tt_conn_take_session(p.client);
         FUZZ_CHECK(*session != NULL);
@@ -267,7 +314,7 @@ struct tt_conn *fz_conn(enum tt_role role, unsigned options)
     size_t n = 0;
     if (role == TT_CLIENT && (options & FZ_RESUME) != 0)
         sessions[n++] = session_of(options);
-    if (role == TT_CLIENT && (options & FZ_EXTERNAL) != 0)
+    if (role == TT_CLIENT && (options & (FZ_EXTERNAL | FZ_BOTH)) != 0)
         sessions[n++] = external;
     const struct tt_conn_options opt = {.server_name = role == TT_CLIENT ? "localhost" : NULL,
                                         .now = TEST_NOW,

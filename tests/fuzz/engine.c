@@ -160,8 +160,16 @@ static void pair_check_certificates(const struct fz_pair *p)
     struct tt_bytes of_client = {fz_key(TT_CLIENT)->cert, fz_key(TT_CLIENT)->cert_len};
     struct tt_bytes of_server = {fz_key(TT_SERVER)->cert, fz_key(TT_SERVER)->cert_len};
     FUZZ_CHECK(c->local_scheme == s->peer_scheme && c->peer_scheme == s->local_scheme);
-    FUZZ_CHECK(bytes_equal(tt_conn_peer_certificate(c, 0), of_server));
-    FUZZ_CHECK(s->peer_chain_len == 0 || bytes_equal(tt_conn_peer_certificate(s, 0), of_client));
+    struct tt_bytes delegating_client = {fz_delegating_key(TT_CLIENT)->cert,
+                                         fz_delegating_key(TT_CLIENT)->cert_len};
+    struct tt_bytes delegating_server = {fz_delegating_key(TT_SERVER)->cert,
+                                         fz_delegating_key(TT_SERVER)->cert_len};
+    struct tt_bytes at_client = tt_conn_peer_certificate(c, 0), at_server = tt_conn_peer_certificate(s, 0);
+    FUZZ_CHECK(bytes_equal(at_client, of_server) || bytes_equal(at_client, delegating_server));
+    FUZZ_CHECK(s->peer_chain_len == 0 || bytes_equal(at_server, of_client) ||
+               bytes_equal(at_server, delegating_client));
+    FUZZ_CHECK(c->local_delegated == s->peer_delegated && c->peer_delegated == s->local_delegated);
+    FUZZ_CHECK(c->certificate_with_psk == s->certificate_with_psk);
 }
 
 void fz_pair_check(struct fz_pair *p)

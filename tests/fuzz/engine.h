@@ -25,7 +25,9 @@ enum {
     FZ_RESUME = 256, /* client: offer the ticket of an earlier connection; server: issue and accept tickets */
     FZ_EARLY = 512,  /* client: with 0-RTT data; server: take it */
     FZ_EXTERNAL = 1024, /* client: offer an external PSK; server: accept it */
-    FZ_FEATURES = 2048  /* OCSP, SCTs, record_size_limit, padding; without FZ_BARE compressed certificates */
+    FZ_FEATURES = 2048, /* OCSP, SCTs, record_size_limit, padding; without FZ_BARE compressed certificates */
+    FZ_DELEGATE = 4096, /* accept delegated credentials, and use one */
+    FZ_BOTH = 8192      /* client: certificate and external PSK together (not with AES-256 alone) */
 };
 #define FZ_SUITE(n) ((n) << 6)
 
@@ -76,6 +78,7 @@ typedef void (*fz_tap_fn)(enum tt_role from, struct tt_bytes bytes);
 fz_tap_fn fz_tap(fz_tap_fn fn);
 
 const struct test_key *fz_key(enum tt_role role);
+const struct test_key *fz_delegating_key(enum tt_role role); /* of FZ_DELEGATE */
 const struct test_key *fz_ca(void);
 
 #endif

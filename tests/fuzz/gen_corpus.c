@@ -39,10 +39,14 @@ static const struct path paths[] = {
     {"chacha", FZ_SUITE(3), FZ_SUITE(0)},
     {"resumed", FZ_RESUME, FZ_RESUME},
     {"early", FZ_RESUME | FZ_EARLY, FZ_RESUME | FZ_EARLY},
-    {"early-refused", FZ_RESUME | FZ_EARLY | FZ_ALPN, FZ_RESUME | FZ_ALPN | FZ_SOLO},
+    {"early-refused", FZ_RESUME | FZ_EARLY | FZ_ALPN, FZ_RESUME | FZ_ALPN},
     {"early-retry", FZ_RESUME | FZ_EARLY | FZ_EXTERNAL, FZ_RESUME | FZ_EARLY | FZ_GROUP | FZ_RETRY},
     {"features", FZ_FEATURES, FZ_FEATURES},
     {"staple", FZ_FEATURES, FZ_FEATURES | FZ_BARE},
+    {"delegated", FZ_DELEGATE, FZ_DELEGATE},
+    {"delegated-retry", FZ_DELEGATE | FZ_FEATURES, FZ_DELEGATE | FZ_RETRY},
+    {"both", FZ_BOTH, FZ_EXTERNAL},
+    {"both-delegated", FZ_BOTH | FZ_DELEGATE, FZ_EXTERNAL | FZ_DELEGATE},
     {"external", FZ_EXTERNAL | FZ_SOLO, FZ_EXTERNAL | FZ_SOLO},
 };
 
