@@ -189,6 +189,8 @@ tt_rc tt_session_import(struct tt_session **ret, struct tt_bytes bytes)
     if (suite == NULL || suite->hash != s->psk.hash || key.len > PSK_MAX_SIZE ||
         s->lifetime > PSK_MAX_LIFETIME || s->received_ms < 0 || s->authenticated_ms < 0)
         return TT_ERR_DECODE;
+    if (kind > 7 || (s->psk.imported && !s->psk.external))
+        return TT_ERR_DECODE;
     if (s->psk.held && (key.len > 0 || s->psk.hash != HASH_SHA256))
         return TT_ERR_DECODE;
     if (key.len > 0)
