@@ -140,8 +140,12 @@ TT_API TT_MUST_USE tt_rc tt_hmac_create(char **ret_pem, struct tt_tpm *tpm, stru
  * keys of the same struct tt_tpm. password may be NULL. */
 TT_API TT_MUST_USE tt_rc tt_hmac_open_pem(struct tt_hmac **ret, struct tt_tpm *tpm, struct tt_bytes pem,
                                           const char *password, struct tt_error *err);
-/* tt_hmac_load: load it now, so that the next use finds a saved context at least. */
-TT_API TT_MUST_USE tt_rc tt_hmac_load(struct tt_hmac *k, struct tt_error *err);
+/* tt_hmac_load: load it now, so that its use finds it in the chip, or its saved context. */
+enum tt_hmac_use {
+    TT_HMAC_SECRET = 1, /* the session for it is started, too */
+    TT_HMAC_ONCE = 2    /* when it has to make room, its context is not worth being saved */
+};
+TT_API TT_MUST_USE tt_rc tt_hmac_load(struct tt_hmac *k, unsigned use, struct tt_error *err);
 /* tt_hmac_compute: HMAC-SHA-256 of data (1 .. 1,024 bytes); one command when it is loaded. With is_secret
  * both data and result travel encrypted (a session, which is kept). */
 TT_API TT_MUST_USE tt_rc tt_hmac_compute(struct tt_hmac *k, uint8_t ret[32], struct tt_bytes data,

@@ -475,21 +475,6 @@ static void measure(struct report *r, const struct identities *ids, const char *
     report_storm(r, &m->storm);
 }
 
-/* The lab's module is at the top of the build directory. */
-static void find_lab(void)
-{
-    char exe[4096];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    for (int up = 0; n > 0 && up < 3; up++) {
-        exe[n] = '\0';
-        char *slash = strrchr(exe, '/');
-        n = slash != NULL ? slash - exe : 0;
-        exe[n] = '\0';
-    }
-    if (n > 0)
-        (void)setenv("TPMTLS_LIBDIR", exe, 0);
-}
-
 int main(int argc, char **argv)
 {
     struct report *r = report_open(argc, argv, "tpmtls: a slow TPM and many clients");
@@ -497,7 +482,7 @@ int main(int argc, char **argv)
     struct bench_swtpm t;
     char spec[256], address[ADDRESS_TEXT_MAX] = "";
     int pipe_fd[2];
-    find_lab();
+    bench_find_lab();
     /* cppcheck-suppress invalidFunctionArg ; -1 is what an anonymous mapping takes */
     seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (seen == MAP_FAILED)

@@ -73,6 +73,13 @@ void report_figure(struct report *r, const struct figure *f)
     json_object_set_new(r->root, f->key, row);
 }
 
+void report_datum(struct report *r, const struct figure *f)
+{
+    json_object_set_new(r->root, f->key,
+                        json_pack("{s:s, s:s, s:s, s:f}", "section", r->section, "text", f->text, "unit",
+                                  f->unit, "value", f->value));
+}
+
 int report_close(struct report *r)
 {
     int rc = 0;

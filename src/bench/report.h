@@ -26,6 +26,9 @@ struct figure {
 };
 void report_figure(struct report *r, const struct figure *f);
 
+/* report_datum: the same in the JSON only, for tables of another shape. */
+void report_datum(struct report *r, const struct figure *f);
+
 /* cpu_now: CPU time of the process, in seconds. */
 double cpu_now(void);
 

@@ -15,6 +15,9 @@ struct bench_swtpm {
 const char *bench_swtpm_start(struct bench_swtpm *t, const char *handle);
 void bench_swtpm_stop(struct bench_swtpm *t);
 
+/* bench_find_lab: tell tpm/lab.c where the lab's module is: at the top of the build directory. */
+void bench_find_lab(void);
+
 /* bench_dir_make / _remove: a private directory below /tmp. */
 void bench_dir_make(char *ret, size_t cap);
 void bench_dir_remove(const char *dir);

@@ -131,6 +131,8 @@ int cmd_policy(const struct cli *cli, int argc, char **argv);
 int cmd_psk(const struct cli *cli, int argc, char **argv);
 int cmd_csr(const struct cli *cli, int argc, char **argv);
 int cmd_ca(const struct cli *cli, int argc, char **argv);
+int cmd_ticket_key(const struct cli *cli, int argc, char **argv);
+int cmd_session(const struct cli *cli, int argc, char **argv);
 int cmd_connect(const struct cli *cli, int argc, char **argv);
 int cmd_serve(const struct cli *cli, int argc, char **argv);
 

@@ -13,6 +13,7 @@
 #include "base/rc.h"
 #include "cli/delegate.h"
 #include "cli/keylog.h"
+#include "cli/resume.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
 #include "cli/trust_options.h"
@@ -22,7 +23,7 @@
 
 static const char usage[] =
     "usage: tpmtls connect HOST:PORT [--ca FILE|DIR] [--key FILE --cert FILE] [--psk FILE] "
-    "[--servername NAME] [--alpn A,B] [--trace]\n";
+    "[--servername NAME] [--alpn A,B] [--resume MODE] [--trace]\n";
 static const char help[] =
     "\n"
     "Opens a TLS 1.3 connection; stdin goes to the peer, what the peer sends goes to stdout. An IPv6 address "
@@ -39,12 +40,14 @@ static const char help[] =
     "when it\n                        comes, and has to come where the certificate says so), or require\n"
     "  --post-handshake-auth let the server ask for our certificate later\n"
     "  --send-authorities    tell the server which CAs we trust\n"
-    "  --connect-timeout S   seconds until an answer must be there (30)\n" TLS_OPTIONS_USAGE;
+    "  --connect-timeout S   seconds until an answer must be there (30)\n";
+static const char help_options[] = RESUME_OPTIONS_USAGE TLS_OPTIONS_USAGE;
 
 struct connect {
     const struct cli *cli;
     struct tls_options tls;
     struct trust_options trust;
+    struct resume_options resume_options;
     const char *server_name, *target;
     const char *connect_timeout;
     struct address address;
@@ -57,6 +60,8 @@ struct connect {
     struct tls_identities identities;
     struct tls_psks psks;
     struct keylog keylog;
+    struct resume resume;
+    bool is_over; /* but for sessions that are still being kept */
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;
@@ -72,7 +77,16 @@ static void finish(struct connect *x, const struct tt_error *error)
 {
     if (error != NULL && x->error.rc == TT_OK)
         x->error = *error;
-    (void)event_base_loopbreak(x->base);
+    x->is_over = true;
+    if (x->resume.pending == 0)
+        (void)event_base_loopbreak(x->base);
+}
+
+static void on_sessions_settled(void *arg)
+{
+    struct connect *x = arg;
+    if (x->is_over)
+        (void)event_base_loopbreak(x->base);
 }
 
 /* ---- callbacks ---- */
@@ -88,7 +102,7 @@ static void on_connected(void *arg, struct stream *s)
 {
     struct connect *x = arg;
     struct tt_error err = {0};
-    const struct relay_options opt = {
+    struct relay_options opt = {
         .base = x->base,
         .stream = s,
         .in_fd = STDIN_FILENO,
@@ -99,26 +113,41 @@ static void on_connected(void *arg, struct stream *s)
     trace_handshake(&x->trace, s, TT_CLIENT, x->target);
     if (x->cli->verbose > 0)
         cli_note("connected to %s", x->target);
-    if (relay_new(&x->relay, &opt, &err) != TT_OK)
+    if (resume_early_left(&x->resume, s, &opt.first, &err) != TT_OK) {
+        x->error = err;
+        stream_finish(s);
+    } else if (relay_new(&x->relay, &opt, &err) != TT_OK) {
         finish(x, &err);
+    }
+}
+
+static void on_session(void *arg, struct stream *s, struct tt_session *session)
+{
+    resume_keep(&((struct connect *)arg)->resume, s, session);
 }
 
 static void on_plaintext(void *arg, struct stream *s)
 {
+    struct connect *x = arg;
     (void)s;
-    relay_plaintext(((struct connect *)arg)->relay);
+    if (x->relay != NULL)
+        relay_plaintext(x->relay);
 }
 
 static void on_writable(void *arg, struct stream *s)
 {
+    struct connect *x = arg;
     (void)s;
-    relay_writable(((struct connect *)arg)->relay);
+    if (x->relay != NULL)
+        relay_writable(x->relay);
 }
 
 static void on_ended(void *arg, struct stream *s)
 {
     (void)s;
     struct connect *x = arg;
+    if (x->relay == NULL)
+        return;
     relay_ended(x->relay);
     (void)close(x->out_fd);
     if (x->out_fd != STDOUT_FILENO)
@@ -214,6 +243,7 @@ static tt_rc set_up_config(struct connect *x, struct tt_error *err)
     bool has_trust = trust_is_given(&x->trust);
     if (has_trust)
         TT_TRY(trust_config(x->config, &x->trust, err));
+    TT_TRY(resume_config(&x->resume, x->config, &x->tls, err));
     struct cli traced = *x->cli;
     traced.tpm_trace = trace_load;
     traced.tpm_trace_arg = &x->trace;
@@ -227,6 +257,7 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
 {
     static const struct stream_handlers handlers = {
         .connected = on_connected,
+        .session = on_session,
         .plaintext = on_plaintext,
         .writable = on_writable,
         .ended = on_ended,
@@ -251,6 +282,7 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
     TT_TRY(
         cli_seconds(&opt.stream.handshake_timeout_s, x->tls.handshake_timeout, "--handshake-timeout", err));
     TT_TRY(cli_seconds(&opt.connect_timeout_s, x->connect_timeout, "--connect-timeout", err));
+    resume_offer(&x->resume, &opt.stream);
     return dial_start(&x->dial, &x->address, &opt, err);
 }
 
@@ -274,11 +306,16 @@ static tt_rc start_delegate(struct connect *x, struct tt_error *err)
 static tt_rc set_up(struct connect *x, struct tt_error *err)
 {
     TT_TRY(address_parse(&x->address, x->target, err));
+    TT_TRY(resume_begin(&x->resume, x->cli, &x->resume_options, err));
     TT_TRY(set_up_config(x, err));
     TT_TRY(keylog_open(&x->keylog, x->tls.keylog, err));
     TT_TRY(loop_new(&x->base, true, err));
-    if (x->identities.len > 0 || x->identities.tpm != NULL) {
-        struct sign_queue_options opt = {.base = x->base, .tpm = x->identities.tpm};
+    struct sign_queue_options opt = {.base = x->base, .tpm = x->identities.tpm};
+    const struct resume_peer peer = {.address = x->target,
+                                     .server_name = x->server_name != NULL ? x->server_name : x->address.host,
+                                     .config = x->config};
+    TT_TRY(resume_open(&x->resume, &opt.tpm, &peer, err));
+    if (x->identities.len > 0 || opt.tpm != NULL) {
         TT_TRY(tls_sign_deadline(&opt.deadline_ms, &x->tls, err));
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
     }
@@ -295,6 +332,7 @@ static void tear_down(struct connect *x)
     delegate_free(x->delegate.delegator);
     sign_queue_free(x->signer);
     tt_config_free(x->config);
+    resume_end(&x->resume);
     tls_psks_close(&x->psks); /* before the TPM */
     tls_identities_close(&x->identities);
     keylog_close(&x->keylog);
@@ -342,7 +380,8 @@ static bool take_option(struct connect *x, int c, const char *value)
         x->send_authorities = true;
         return true;
     default:
-        return trust_option_take(&x->trust, c, value) || tls_option_take(&x->tls, c, value);
+        return trust_option_take(&x->trust, c, value) || tls_option_take(&x->tls, c, value) ||
+               resume_option_take(&x->resume_options, c, value);
     }
 }
 
@@ -357,12 +396,13 @@ static int parse(struct connect *x, int argc, char **argv)
         {"send-authorities", no_argument, NULL, OPT_AUTHORITIES},
         {"help", no_argument, NULL, OPT_HELP},
         TRUST_OPTIONS("ca"),
+        RESUME_OPTIONS,
         TLS_OPTIONS,
         {0},
     };
     for (int c; (c = cli_getopt(argc, argv, "", options)) != -1;) {
         if (c == OPT_HELP) {
-            printf("%s%s", usage, help);
+            printf("%s%s%s", usage, help, help_options);
             return CLI_OK;
         }
         if (!take_option(x, c, optarg))
@@ -390,5 +430,7 @@ int cmd_connect(const struct cli *cli, int argc, char **argv)
     if (code != -1)
         return code;
     x.trace = (struct trace){.on = x.tls.trace, .json = cli->json};
+    x.resume.settled = on_sessions_settled;
+    x.resume.arg = &x;
     return run(&x);
 }

@@ -34,7 +34,8 @@ static const char help[] =
     "                        _PEER_ADDRESS, _SERVER_NAME, _ALPN, _SUITE, _GROUP\n"
     "  --accept N            end after N connections\n"
     "  --max-connections N   how many at once (1024); more wait\n"
-    "  --force-retry         answer each first ClientHello with a HelloRetryRequest\n" TLS_OPTIONS_USAGE;
+    "  --force-retry         answer each first ClientHello with a HelloRetryRequest\n";
+static const char help_options[] = TICKET_OPTIONS_USAGE TLS_OPTIONS_USAGE;
 
 /* ---- while it runs ---- */
 
@@ -77,7 +78,7 @@ static void on_failed(void *arg, const struct tt_error *error)
 
 /* ---- set up ---- */
 
-static tt_rc set_up_config(struct serve *serve, struct tt_error *err)
+static tt_rc set_up_config(struct serve *serve, struct tt_tpm **ret_tpm, struct tt_error *err)
 {
     struct cli traced = *serve->cli;
     traced.tpm_trace = trace_load;
@@ -95,6 +96,9 @@ static tt_rc set_up_config(struct serve *serve, struct tt_error *err)
     struct tls_psks_where where = {serve->config, TT_SERVER, &serve->identities.tpm, &traced,
                                    serve->identities.len > 0};
     TT_TRY(tls_config_psks(&serve->psks, &where, &serve->tls, err));
+    const struct tickets_at at = {.base = serve->base, .listen = serve->listen, .tpm = ret_tpm};
+    *ret_tpm = serve->identities.tpm;
+    TT_TRY(tickets_begin(&serve->tickets, serve->cli, &serve->ticket_options, serve->config, &at, err));
     return tt_config_freeze(serve->config, err);
 }
 
@@ -150,11 +154,13 @@ static void announce(const struct serve *serve)
 static tt_rc set_up(struct serve *serve, struct tt_error *err)
 {
     TT_TRY(loop_new(&serve->base, false, err));
-    TT_TRY(set_up_config(serve, err));
+    struct sign_queue_options opt = {.base = serve->base};
+    TT_TRY(set_up_config(serve, &opt.tpm, err));
     TT_TRY(keylog_open(&serve->keylog, serve->tls.keylog, err));
-    struct sign_queue_options opt = {.base = serve->base, .tpm = serve->identities.tpm};
     TT_TRY(tls_sign_deadline(&opt.deadline_ms, &serve->tls, err));
     TT_TRY(sign_queue_new(&serve->signer, &opt, err));
+    if (serve->tickets.keys != NULL)
+        ticket_keys_use_queue(serve->tickets.keys, serve->signer);
     TT_TRY(watch_signals(serve, err));
     TT_TRY(start_server(serve, err));
     serve->delegate = (struct cli_delegate){.trace = &serve->trace, .verbose = serve->cli->verbose};
@@ -178,8 +184,10 @@ static void tear_down(struct serve *serve)
     }
     server_free(serve->server);
     delegate_free(serve->delegate.delegator);
+    tickets_end_keys(&serve->tickets);
     sign_queue_free(serve->signer);
     tt_config_free(serve->config);
+    tickets_end(&serve->tickets);
     tls_psks_close(&serve->psks); /* before the TPM */
     tls_identities_close(&serve->identities);
     keylog_close(&serve->keylog);
@@ -248,7 +256,10 @@ static int take_option(struct serve *serve, int c, const char *value)
         serve->force_retry = true;
         return 0;
     default:
-        return trust_option_take(&serve->trust, c, value) || tls_option_take(&serve->tls, c, value) ? 0 : '?';
+        return trust_option_take(&serve->trust, c, value) || tls_option_take(&serve->tls, c, value) ||
+                       ticket_option_take(&serve->ticket_options, c, value)
+                   ? 0
+                   : '?';
     }
 }
 
@@ -288,12 +299,13 @@ static int parse(struct serve *serve, int argc, char **argv)
         {"force-retry", no_argument, NULL, OPT_RETRY},
         {"help", no_argument, NULL, OPT_HELP},
         TRUST_OPTIONS("client-ca"),
+        TICKET_OPTIONS,
         TLS_OPTIONS,
         {0},
     };
     for (int c; (c = cli_getopt(argc, argv, "", options)) != -1;) {
         if (c == OPT_HELP) {
-            printf("%s%s", usage, help);
+            printf("%s%s%s", usage, help, help_options);
             return CLI_OK;
         }
         int wrong = take_option(serve, c, optarg);

@@ -27,7 +27,9 @@ static const struct command {
     {"csr", cmd_csr, "write a certificate request signed by the TPM"},
     {"ca", cmd_ca, "a small CA: issue certificates"},
     {"connect", cmd_connect, "open a TLS 1.3 connection; stdin and stdout are the connection"},
+    {"session", cmd_session, "look at the sessions that connect keeps, and remove them"},
     {"serve", cmd_serve, "accept TLS 1.3 connections"},
+    {"ticket-key", cmd_ticket_key, "make the keys of a server's tickets"},
 };
 
 static const char usage_head[] =
@@ -61,7 +63,7 @@ static void print_help(FILE *to)
 {
     fputs(usage_head, to);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].what);
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
     fputs(usage_tail, to);
 }
 

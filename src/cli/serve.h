@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/delegate.h"
 #include "cli/keylog.h"
+#include "cli/serve_tickets.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
 #include "cli/trust_options.h"
@@ -16,6 +17,7 @@ struct session;
 /* struct serve_mode: what is done with a connection. Each may be NULL. */
 struct serve_mode {
     tt_rc (*connected)(struct session *x, struct tt_error *err);
+    void (*early)(struct session *x); /* 0-RTT data, before `connected`; NULL: it comes with the rest */
     void (*plaintext)(struct session *x);
     void (*writable)(struct session *x);
     void (*ended)(struct session *x);
@@ -29,6 +31,7 @@ struct serve {
     const struct cli *cli;
     struct tls_options tls;
     struct trust_options trust;
+    struct ticket_options ticket_options;
     const char *listen, *command, *accept, *max_connections;
     bool require_client_cert, force_retry;
     const struct serve_mode *mode;
@@ -41,6 +44,7 @@ struct serve {
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;
+    struct serve_tickets tickets;
     struct server *server;
     struct event *signals[2], *child_exit;
     struct session *sessions; /* doubly linked */

@@ -28,4 +28,5 @@ static void echo_ended(struct session *x)
     stream_close(x->stream);
 }
 
-const struct serve_mode serve_echo = {.plaintext = echo, .writable = echo, .ended = echo_ended};
+const struct serve_mode serve_echo = {
+    .early = echo, .plaintext = echo, .writable = echo, .ended = echo_ended};

@@ -65,6 +65,13 @@ static void on_connected(void *arg, struct stream *s)
     }
 }
 
+static void on_early(void *arg, struct stream *s)
+{
+    (void)s;
+    struct session *x = arg;
+    x->serve->mode->early(x);
+}
+
 static void on_plaintext(void *arg, struct stream *s)
 {
     (void)s;
@@ -127,6 +134,7 @@ void *session_accepted(void *arg, struct stream_options *opt, const char *peer)
     (void)snprintf(x->peer, sizeof x->peer, "%s", peer);
     link_in(x);
     opt->handlers = handlers;
+    opt->handlers.early = serve->mode->early != NULL ? on_early : NULL;
     opt->arg = x;
     if (serve->cli->verbose > 1)
         cli_note("%s: accepted", peer);

@@ -134,12 +134,20 @@ static const char *scheme_or_null(uint16_t scheme)
     return scheme != 0 ? tt_scheme_name(scheme) : NULL;
 }
 
-static void print_summary_json(const struct trace *t, const struct tt_conn_info *info,
-                               const struct stream_stats *stats, enum tt_role role, const char *peer,
-                               const char *subject, const char *psk)
+/* struct summary: what is told of the peer. */
+struct summary {
+    enum tt_role role;
+    const char *peer, *subject, *psk;
+};
+
+static void print_summary_json(const struct trace *t, const struct stream *s, const struct summary *of)
 {
-    uint16_t server = role == TT_CLIENT ? info->peer_scheme : info->local_scheme;
-    uint16_t client = role == TT_CLIENT ? info->local_scheme : info->peer_scheme;
+    struct stream_stats stats_now = stream_stats(s), *stats = &stats_now;
+    struct tt_conn_info info_now, *info = &info_now;
+    tt_conn_info(stream_conn(s), info);
+    bool early = tt_conn_early_status(stream_conn(s)) == TT_EARLY_ACCEPTED;
+    uint16_t server = of->role == TT_CLIENT ? info->peer_scheme : info->local_scheme;
+    uint16_t client = of->role == TT_CLIENT ? info->local_scheme : info->peer_scheme;
     json_t *o =
         json_pack("{s:s, s:f, s:i, s:f, s:f, s:s, s:s, s:s?, s:s?}", "event", "handshake", "ms",
                   (double)stats->handshake_ns / NS_PER_MS, "tpm_commands", (int)stats->tpm_commands, "tpm_ms",
@@ -149,6 +157,7 @@ static void print_summary_json(const struct trace *t, const struct tt_conn_info 
     (void)json_object_set_new(o, "resumed", json_boolean(info->resumed));
     (void)json_object_set_new(o, "delegated", json_boolean(info->local_delegated));
     (void)json_object_set_new(o, "peer_delegated", json_boolean(info->peer_delegated));
+    (void)json_object_set_new(o, "early_data", json_boolean(early));
     (void)json_object_set_new(o, "hello_retry_request", json_boolean(info->hello_retry_request));
     (void)json_object_set_new(o, "ocsp_good", json_boolean(info->peer_ocsp_good));
     (void)json_object_set_new(o, "bytes_in", json_integer((json_int_t)info->handshake_bytes_in));
@@ -156,9 +165,10 @@ static void print_summary_json(const struct trace *t, const struct tt_conn_info 
     (void)json_object_set_new(o, "alpn",
                               info->alpn.len > 0 ? json_stringn((const char *)info->alpn.data, info->alpn.len)
                                                  : json_null());
-    (void)json_object_set_new(o, "peer", json_string(peer));
-    (void)json_object_set_new(o, "peer_certificate", subject[0] != '\0' ? json_string(subject) : json_null());
-    (void)json_object_set_new(o, "psk", psk[0] != '\0' ? json_string(psk) : json_null());
+    (void)json_object_set_new(o, "peer", json_string(of->peer));
+    (void)json_object_set_new(o, "peer_certificate",
+                              of->subject[0] != '\0' ? json_string(of->subject) : json_null());
+    (void)json_object_set_new(o, "psk", of->psk[0] != '\0' ? json_string(of->psk) : json_null());
     (void)json_object_set_new(o, "certificate_with_psk", json_boolean(info->certificate_with_psk));
     add_connection(o, t);
     cli_event(o);
@@ -175,7 +185,7 @@ void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role
     trace_peer_subject(subject, sizeof subject, stream_conn(s));
     trace_peer_psk(psk, sizeof psk, stream_conn(s));
     if (t->json) {
-        print_summary_json(t, &info, &stats, role, peer, subject, psk);
+        print_summary_json(t, s, &(struct summary){role, peer, subject, psk});
         return;
     }
     connection_tag(tag, t);

@@ -39,6 +39,23 @@ tt_rc file_read(struct buf *b, const char *path, struct tt_error *err)
     return rc;
 }
 
+tt_rc file_text_of(char **ret, size_t *ret_len, const struct buf *b, const char *path, struct tt_error *err)
+{
+    char *text = mem_dup(buf_front(b), buf_size(b));
+    if (text == NULL)
+        return error_set(err, TT_ERR_MEMORY, "no memory for %s", path);
+    *ret = text;
+    *ret_len = buf_size(b);
+    return TT_OK;
+}
+
+tt_rc file_read_text(char **ret, size_t *ret_len, const char *path, struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf b = {0};
+    TT_TRY(file_read(&b, path, err));
+    return file_text_of(ret, ret_len, &b, path, err);
+}
+
 /* What is wrong with the contents, with the file's name in front. */
 static tt_rc blame(const char *path, tt_rc rc, const struct tt_error *why, struct tt_error *err)
 {

@@ -71,9 +71,8 @@ tt_rc held_open(struct held_psk **ret, struct tt_tpm *tpm, const struct held_fil
 
 tt_rc held_load(struct held_psk *h, struct tt_error *err)
 {
-    for (size_t i = 0; i < TT_COUNT(h->keys); i++)
-        TT_TRY(tt_hmac_load(h->keys[i], err));
-    return TT_OK;
+    TT_TRY(tt_hmac_load(h->keys[TT_PSK_HANDSHAKE_SECRET], TT_HMAC_SECRET, err));
+    return tt_hmac_load(h->keys[TT_PSK_BINDER], TT_HMAC_ONCE, err); /* the first to be used */
 }
 
 tt_rc held_compute(struct held_psk *h, enum tt_psk_operation operation, uint8_t ret[32],

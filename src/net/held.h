@@ -23,7 +23,7 @@ TT_MUST_USE tt_rc held_provision(struct tt_session **ret, struct held_files *ret
 /* held_open: from the two files; nothing is sent to the TPM. */
 TT_MUST_USE tt_rc held_open(struct held_psk **ret, struct tt_tpm *tpm, const struct held_files *files,
                             struct tt_error *err);
-/* held_load: load both now, so that their use needs no parent. */
+/* held_load: load both now, on the thread of the TPM, so that a handshake needs two HMACs and one context. */
 TT_MUST_USE tt_rc held_load(struct held_psk *h, struct tt_error *err);
 /* held_compute: answer a tt_psk_request. What is computed from the key exchange is secret and travels
  * encrypted.

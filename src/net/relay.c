@@ -55,6 +55,12 @@ static void fail(struct relay *r, const char *doing, int why)
 /* True when everything that was read is with the stream. */
 static bool send_held(struct relay *r)
 {
+    struct tt_bytes *first = &r->opt.first;
+    if (first->len > 0) {
+        size_t n = stream_write(r->opt.stream, first->data, first->len);
+        *first = (struct tt_bytes){first->data + n, first->len - n};
+        return first->len == 0;
+    }
     size_t taken = stream_write(r->opt.stream, r->held, r->held_len);
     memmove(r->held, r->held + taken, r->held_len - taken);
     r->held_len -= taken;
@@ -149,7 +155,7 @@ static tt_rc relay_set_up(struct relay *r, struct tt_error *err)
 {
     if (r->opt.in_fd >= 0) {
         r->in_ready = event_new(r->opt.base, r->opt.in_fd, EV_READ | EV_PERSIST, on_in_ready, r);
-        if (r->in_ready == NULL || event_add(r->in_ready, NULL) != 0)
+        if (r->in_ready == NULL || (send_held(r) && event_add(r->in_ready, NULL) != 0))
             return error_set(err, TT_ERR_IO, "cannot watch the input");
     }
     if (r->opt.out_fd >= 0) {

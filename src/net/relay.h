@@ -13,6 +13,7 @@ struct relay;
 struct relay_options {
     struct event_base *base; /* made with any_fd when a descriptor may be a regular file */
     struct stream *stream;   /* connected */
+    struct tt_bytes first;   /* goes to the peer before in_fd is read; must outlive the relay */
     int in_fd;               /* -1: nothing to send; our side is not closed by the relay then */
     int out_fd;              /* -1: what the peer sends is thrown away */
     bool owns_fds;           /* close each when its direction ends */

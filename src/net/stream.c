@@ -212,6 +212,7 @@ static void stream_destroy(struct stream *s)
     tt_conn_free(s->conn);
     tt_config_free(s->opt.config);
     buf_free(&s->in);
+    buf_free(&s->early);
     mem_free(s);
 }
 
@@ -368,6 +369,8 @@ struct tt_bytes stream_plaintext(const struct stream *s)
 {
     if (s->phase != STREAM_OPEN)
         return (struct tt_bytes){0};
+    if (buf_size(&s->early) > 0)
+        return buf_bytes(&s->early);
     struct tt_bytes early = tt_conn_early_plaintext(s->conn);
     return early.len > 0 ? early : tt_conn_plaintext(s->conn);
 }
@@ -376,9 +379,13 @@ void stream_plaintext_done(struct stream *s, size_t n)
 {
     if (n == 0 || s->phase != STREAM_OPEN)
         return;
-    bool is_early = tt_conn_early_plaintext(s->conn).len > 0;
-    tt_rc rc = is_early ? tt_conn_early_plaintext_done(s->conn, n) : tt_conn_plaintext_done(s->conn, n);
-    (void)rc; /* sticky in the engine */
+    if (buf_size(&s->early) > 0) {
+        buf_consume(&s->early, n);
+    } else {
+        bool is_early = tt_conn_early_plaintext(s->conn).len > 0;
+        tt_rc rc = is_early ? tt_conn_early_plaintext_done(s->conn, n) : tt_conn_plaintext_done(s->conn, n);
+        (void)rc; /* sticky in the engine */
+    }
     s->is_plaintext_told = false;
     stream_schedule(s);
 }

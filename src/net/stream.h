@@ -28,7 +28,8 @@ struct stream_trace {
 
 struct stream_handlers {
     /* Server: 0-RTT data is in stream_plaintext, before `connected`; it may be a replay (RFC 9846 section 8).
-     * Required where the configuration accepts such data. It may be answered at once. */
+     * It may be answered at once. NULL: it is kept until the handshake is complete, which no replay ever is,
+     * and then stands in front of what is read first. */
     void (*early)(void *arg, struct stream *s);
     void (*connected)(void *arg, struct stream *s); /* the handshake is complete */
     /* Client: a ticket came; the callee owns the session. NULL: they are not taken. */

@@ -22,7 +22,8 @@ struct stream {
     struct event *readable, *writable, *run, *timer;
     enum stream_phase phase;
 
-    struct buf in; /* ciphertext the engine would not take yet */
+    struct buf early; /* server: 0-RTT data that waits for the end of the handshake */
+    struct buf in;    /* ciphertext the engine would not take yet */
     bool got_eof;
     bool is_write_broken; /* the peer is gone; what it said before may still be waiting to be read */
     bool is_shut_down;    /* our FIN is sent */

@@ -207,8 +207,20 @@ static bool tell_connected(struct stream *s)
     return !s->is_freed;
 }
 
+/* At most what the configuration allows. */
+static void keep_early(struct stream *s, struct tt_bytes data)
+{
+    if (buf_append(&s->early, data.data, data.len) != TT_OK ||
+        tt_conn_early_plaintext_done(s->conn, data.len) != TT_OK)
+        (void)error_set(&s->error, TT_ERR_MEMORY, "no memory for 0-RTT data");
+    stream_schedule(s); /* the engine takes more */
+}
+
 static bool tell_early(struct stream *s)
 {
+    struct tt_bytes data = tt_conn_early_plaintext(s->conn);
+    if (data.len > 0 && s->opt.handlers.early == NULL)
+        keep_early(s, data);
     if (s->is_plaintext_told || tt_conn_early_plaintext(s->conn).len == 0)
         return true;
     s->is_plaintext_told = true;
@@ -227,7 +239,7 @@ static bool tell_sessions(struct stream *s)
 
 static bool tell_plaintext(struct stream *s)
 {
-    if (s->is_plaintext_told || tt_conn_plaintext(s->conn).len == 0)
+    if (s->is_plaintext_told || !s->stats.connected || stream_plaintext(s).len == 0)
         return true;
     s->is_plaintext_told = true;
     call(s, s->opt.handlers.plaintext);
@@ -236,7 +248,7 @@ static bool tell_plaintext(struct stream *s)
 
 static bool tell_end(struct stream *s)
 {
-    if (s->is_end_told || !tt_conn_received_close_notify(s->conn) || tt_conn_plaintext(s->conn).len > 0)
+    if (s->is_end_told || !tt_conn_received_close_notify(s->conn) || stream_plaintext(s).len > 0)
         return true;
     s->is_end_told = true;
     call(s, s->opt.handlers.ended);

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "crypto/box.h"
 
 #define TICKET_FORMAT    3
 #define TICKET_NAME_SIZE 16
-#define TICKET_OVERHEAD  (TICKET_NAME_SIZE + AEAD_NONCE_SIZE + AEAD_TAG_SIZE)
 #define STRIKE_SLOTS     4096
 #define STRIKE_WINDOW_MS 20000 /* twice the tolerance of the age: what is older is refused by its age */
 
@@ -152,34 +152,25 @@ static tt_rc ticket_read(struct tt_bytes plain, struct ticket_state *ret)
     return TT_OK;
 }
 
-/* name || nonce || sealed, where the name is authenticated too. The trailing type byte of aead_seal is a
- * constant. */
+/* name || box, where the name is authenticated too. */
+static struct box_key ticket_box(const struct crypto_lib *lib, const struct tt_ticket_key *key)
+{
+    return (struct box_key){.lib = lib, .key = key->key, .aad = {key->name, TICKET_NAME_SIZE}};
+}
+
 tt_rc ticket_seal(struct tt_tickets *t, const struct crypto_lib *lib, struct kx_random random,
                   const struct ticket_state *state, struct buf *out)
 {
     struct tt_ticket_key key;
     struct buf plain = {0};
-    struct aead *aead = NULL;
     if (!ticket_key(t, NULL, &key))
         return TT_ERR_NOT_FOUND;
+    const struct box_key box = ticket_box(lib, &key);
     tt_rc rc = ticket_write(t, state, &plain);
-    size_t size = TICKET_OVERHEAD + buf_size(&plain) + 1;
-    uint8_t *to = rc == TT_OK ? buf_reserve(out, size) : NULL;
-    if (to != NULL) {
-        memcpy(to, key.name, TICKET_NAME_SIZE);
-        bool drawn = random.fn(random.arg, to + TICKET_NAME_SIZE, AEAD_NONCE_SIZE);
-        rc = drawn ? aead_new(&aead, lib, AEAD_AES_256_GCM, true, (struct tt_bytes){key.key, sizeof key.key})
-                   : TT_ERR_INTERNAL;
-        const struct aead_plain content = {buf_bytes(&plain), TICKET_FORMAT, 0};
-        if (rc == TT_OK)
-            rc = aead_seal(aead, to + TICKET_NAME_SIZE, (struct tt_bytes){to, TICKET_NAME_SIZE}, &content,
-                           to + TICKET_NAME_SIZE + AEAD_NONCE_SIZE);
-        if (rc == TT_OK)
-            buf_commit(out, size);
-    } else if (rc == TT_OK) {
-        rc = TT_ERR_MEMORY;
-    }
-    aead_free(aead);
+    if (rc == TT_OK)
+        rc = buf_append(out, key.name, TICKET_NAME_SIZE);
+    if (rc == TT_OK)
+        rc = box_seal(&box, random, buf_bytes(&plain), out);
     buf_free(&plain);
     mem_wipe(&key, sizeof key);
     return rc;
@@ -189,23 +180,14 @@ tt_rc ticket_open(struct tt_tickets *t, const struct crypto_lib *lib, struct tt_
                   struct buf *plain, struct ticket_state *ret)
 {
     struct tt_ticket_key key;
-    struct aead *aead = NULL;
-    if (ticket.len <= TICKET_OVERHEAD + 1 || !ticket_key(t, ticket.data, &key))
+    if (ticket.len <= TICKET_NAME_SIZE || !ticket_key(t, ticket.data, &key))
         return TT_ERR_NOT_FOUND;
-    const uint8_t *nonce = ticket.data + TICKET_NAME_SIZE;
-    struct tt_bytes sealed = {nonce + AEAD_NONCE_SIZE, ticket.len - TICKET_NAME_SIZE - AEAD_NONCE_SIZE};
-    tt_rc rc = aead_new(&aead, lib, AEAD_AES_256_GCM, false, (struct tt_bytes){key.key, sizeof key.key});
-    uint8_t *to = rc == TT_OK ? buf_reserve(plain, sealed.len) : NULL;
-    if (to == NULL)
-        rc = TT_ERR_MEMORY;
-    else if (aead_open(aead, nonce, (struct tt_bytes){ticket.data, TICKET_NAME_SIZE}, sealed, to) != TT_OK)
-        rc = TT_ERR_NOT_FOUND;
-    aead_free(aead);
+    const struct box_key box = ticket_box(lib, &key);
+    tt_rc rc = box_open(
+        &box, (struct tt_bytes){ticket.data + TICKET_NAME_SIZE, ticket.len - TICKET_NAME_SIZE}, plain);
     mem_wipe(&key, sizeof key);
     TT_TRY(rc);
-    size_t len = sealed.len - AEAD_TAG_SIZE - 1; /* without the type byte */
-    buf_commit(plain, len);
-    return ticket_read((struct tt_bytes){to, len}, ret);
+    return ticket_read(buf_bytes(plain), ret);
 }
 
 /* Linear search is enough: the register lives for 20 s and is only asked for 0-RTT. */

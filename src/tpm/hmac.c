@@ -43,8 +43,10 @@ tt_rc tt_hmac_open_pem(struct tt_hmac **ret, struct tt_tpm *tpm, struct tt_bytes
     return TT_OK;
 }
 
-tt_rc tt_hmac_load(struct tt_hmac *k, struct tt_error *err)
+tt_rc tt_hmac_load(struct tt_hmac *k, unsigned use, struct tt_error *err)
 {
+    k->object->confident = (use & TT_HMAC_SECRET) != 0;
+    k->object->fleeting = (use & TT_HMAC_ONCE) != 0;
     return object_prepare(k->object, err);
 }
 

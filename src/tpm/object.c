@@ -37,7 +37,7 @@ void object_evict(struct tt_tpm *tpm)
     struct tpm_object *o = tpm->resident;
     if (o == NULL)
         return;
-    if (o->saved == NULL) {
+    if (o->saved == NULL && !o->fleeting) {
         struct tpm_op op = tpm_op_start(tpm, "save a key's context");
         do
             op.rc = Esys_ContextSave(tpm->esys, o->handle, &o->saved);

@@ -46,6 +46,7 @@ struct tpm_object {
     TPM2B_AUTH password;
     bool refused;   /* the TPM counted a wrong password: it is not tried again */
     bool confident; /* what it gives is secret: only in an encrypted session */
+    bool fleeting;  /* its context is not saved */
     struct object_ticket ticket;
 };
 

@@ -536,7 +536,8 @@ class Trace(Case):
                 self.assertEqual(messages, [
                     ("sent", "client_hello"), ("received", "server_hello"), ("received", "encrypted_extensions"),
                     ("received", "certificate_request"), ("received", "certificate"), ("received", "certificate_verify"),
-                    ("received", "finished"), ("sent", "certificate"), ("sent", "certificate_verify"), ("sent", "finished")])
+                    ("received", "finished"), ("sent", "certificate"), ("sent", "certificate_verify"), ("sent", "finished"),
+                    ("received", "new_session_ticket"), ("received", "new_session_ticket")])
             at_server = server.stop()
             self.assertEqual([e["tpm_commands"] for e in at_server.events("handshake")], [1, 1])
             self.assertEqual([e["error"] for e in at_server.events("closed")], [None, None])

@@ -1,0 +1,369 @@
+/* net/ticket_keys.c: see ticket_keys.h. Layer: net. The files are in ticket_key_file.c. */
+#include "net/ticket_keys.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/rc.h"
+#include "net/clock.h"
+
+#define LOOK_AT_FILES_S 2
+#define LOOK_AT_COUNT_S 10
+#define DEFAULT_MAX     (1ULL << 30)
+#define FILES_MAX       64
+#define OPENING_KEYS    2 /* the current one and the previous one */
+
+struct ticket_keys {
+    struct ticket_keys_options opt;
+    struct event *timer;
+    struct tt_ticket_key keys[TT_MAX_TICKET_KEYS];
+    size_t n;
+    uint64_t made_at;     /* random: clock_monotonic_ns */
+    int64_t epoch;        /* root: of keys[0] */
+    struct timespec seen; /* path: the newest change */
+    size_t seen_files;
+    bool is_failing;        /* told already */
+    struct root_work *work; /* root: on the queue */
+};
+
+static void tell(const struct ticket_keys *k, const char *text)
+{
+    if (k->opt.told != NULL)
+        k->opt.told(k->opt.arg, text);
+}
+
+static tt_rc install(struct ticket_keys *k)
+{
+    return tt_tickets_set_keys(k->opt.tickets, k->keys, k->n);
+}
+
+/* ---- random ---- */
+
+tt_rc ticket_key_draw(struct tt_ticket_key *ret)
+{
+    struct tt_ticket_key key;
+    if (getrandom(&key, sizeof key, 0) != (ssize_t)sizeof key)
+        return TT_ERR_INTERNAL;
+    *ret = key;
+    mem_wipe(&key, sizeof key);
+    return TT_OK;
+}
+
+static tt_rc rotate(struct ticket_keys *k)
+{
+    struct tt_ticket_key fresh;
+    TT_TRY(ticket_key_draw(&fresh));
+    k->keys[1] = k->keys[0];
+    k->keys[0] = fresh;
+    k->n = k->n < OPENING_KEYS ? k->n + 1 : OPENING_KEYS;
+    k->made_at = clock_monotonic_ns();
+    mem_wipe(&fresh, sizeof fresh);
+    return install(k);
+}
+
+static void rotate_when_due(struct ticket_keys *k)
+{
+    uint64_t age = clock_monotonic_ns() - k->made_at;
+    bool is_due = age >= (uint64_t)k->opt.rotation_s * 1000000000U ||
+                  tt_tickets_sealed(k->opt.tickets) >= k->opt.max_sealed;
+    if (is_due)
+        tell(k, rotate(k) == TT_OK ? "a new ticket key is in use" : "no new ticket key could be drawn");
+}
+
+/* ---- a file or a directory ---- */
+
+/* struct key_files: the *.key files of a directory, the last name first. */
+struct key_files {
+    char names[FILES_MAX][256];
+    size_t n;
+};
+
+static bool is_key_file(const char *name)
+{
+    size_t n = strlen(name);
+    return name[0] != '.' && n > 4 && strcmp(name + n - 4, ".key") == 0;
+}
+
+static int names_backwards(const void *a, const void *b)
+{
+    return strcmp(b, a);
+}
+
+static void list_files(struct key_files *ret, const char *path)
+{
+    DIR *dir = opendir(path);
+    ret->n = 0;
+    if (dir == NULL)
+        return;
+    for (const struct dirent *e; ret->n < FILES_MAX && (e = readdir(dir)) != NULL;)
+        if (is_key_file(e->d_name))
+            (void)snprintf(ret->names[ret->n++], sizeof ret->names[0], "%s", e->d_name);
+    (void)closedir(dir);
+    qsort(ret->names, ret->n, sizeof ret->names[0], names_backwards);
+}
+
+/* The last names first, until there are as many keys as the engine takes. */
+static tt_rc read_directory(struct tt_ticket_key ret[TT_MAX_TICKET_KEYS], size_t *ret_n, const char *path,
+                            struct tt_error *err)
+{
+    struct key_files files;
+    list_files(&files, path);
+    *ret_n = 0;
+    if (files.n == 0)
+        return error_set(err, TT_ERR_NOT_FOUND, "there is no *.key file in %s", path);
+    for (size_t i = 0; i < files.n && *ret_n < TT_MAX_TICKET_KEYS; i++) {
+        char file[1024];
+        struct tt_ticket_key keys[TT_MAX_TICKET_KEYS];
+        size_t got = 0;
+        (void)snprintf(file, sizeof file, "%s/%s", path, files.names[i]);
+        TT_TRY(ticket_key_file_read(keys, &got, file, err));
+        for (size_t j = 0; j < got && *ret_n < TT_MAX_TICKET_KEYS; j++)
+            ret[(*ret_n)++] = keys[j];
+        mem_wipe(keys, sizeof keys);
+    }
+    return TT_OK;
+}
+
+static tt_rc read_path(struct ticket_keys *k, struct tt_error *err)
+{
+    struct tt_ticket_key keys[TT_MAX_TICKET_KEYS];
+    struct stat st;
+    size_t n = 0;
+    tt_rc rc = stat(k->opt.path, &st) != 0
+                   ? error_set(err, TT_ERR_IO, "cannot read %s: %s", k->opt.path, strerror(errno))
+               : S_ISDIR(st.st_mode) ? read_directory(keys, &n, k->opt.path, err)
+                                     : ticket_key_file_read(keys, &n, k->opt.path, err);
+    if (rc == TT_OK) {
+        memcpy(k->keys, keys, n * sizeof *keys);
+        k->n = n;
+        rc = install(k);
+    }
+    mem_wipe(keys, sizeof keys);
+    return rc;
+}
+
+static bool is_later(struct timespec a, struct timespec b)
+{
+    return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
+
+/* Of the file, or of all files and the directory itself. */
+static struct timespec newest_change(const char *path, size_t *ret_files)
+{
+    struct timespec newest = {0, 0};
+    struct key_files files = {.n = 0};
+    struct stat st;
+    *ret_files = 0;
+    if (stat(path, &st) != 0)
+        return newest;
+    newest = st.st_mtim;
+    if (S_ISDIR(st.st_mode))
+        list_files(&files, path);
+    for (size_t i = 0; i < files.n; i++) {
+        char file[1024];
+        (void)snprintf(file, sizeof file, "%s/%s", path, files.names[i]);
+        if (stat(file, &st) == 0 && is_later(st.st_mtim, newest))
+            newest = st.st_mtim;
+    }
+    *ret_files = files.n;
+    return newest;
+}
+
+static void read_when_changed(struct ticket_keys *k)
+{
+    size_t files = 0;
+    struct timespec now = newest_change(k->opt.path, &files);
+    struct tt_error err = {0};
+    bool same = now.tv_sec == k->seen.tv_sec && now.tv_nsec == k->seen.tv_nsec && files == k->seen_files;
+    if (same && !k->is_failing)
+        return;
+    k->seen = now;
+    k->seen_files = files;
+    if (read_path(k, &err) == TT_OK) {
+        tell(k, "the ticket keys were read again");
+        k->is_failing = false;
+    } else if (!k->is_failing) {
+        char text[700];
+        (void)snprintf(text, sizeof text, "the ticket keys stay as they were: %s", err.text);
+        tell(k, text);
+        k->is_failing = true;
+    }
+}
+
+/* ---- a root in the TPM ---- */
+
+static int64_t epoch_now(const struct ticket_keys *k)
+{
+    return clock_wall_ms() / 1000 / k->opt.rotation_s;
+}
+
+/* A label, then the epoch as eight bytes. */
+static tt_rc derive(uint8_t ret[32], struct tt_hmac *root, const char *label, int64_t epoch,
+                    struct tt_error *err)
+{
+    uint8_t data[64];
+    size_t n = strlen(label) + 1;
+    memcpy(data, label, n);
+    for (int i = 0; i < 8; i++)
+        data[n + (size_t)i] = (uint8_t)((uint64_t)epoch >> (56 - 8 * i));
+    return tt_hmac_compute(root, ret, (struct tt_bytes){data, n + 8}, true, err);
+}
+
+static tt_rc derive_key(struct tt_ticket_key *ret, struct tt_hmac *root, int64_t epoch, struct tt_error *err)
+{
+    uint8_t name[32];
+    TT_TRY(derive(name, root, "tpmtls ticket key name", epoch, err));
+    TT_TRY(derive(ret->key, root, "tpmtls ticket key", epoch, err));
+    memcpy(ret->name, name, sizeof ret->name);
+    return TT_OK;
+}
+
+static void install_epoch(struct ticket_keys *k, const struct tt_ticket_key *fresh, int64_t epoch)
+{
+    k->keys[1] = k->keys[0];
+    k->keys[0] = *fresh;
+    k->n = k->n < OPENING_KEYS ? k->n + 1 : OPENING_KEYS;
+    k->epoch = epoch;
+    if (install(k) == TT_OK)
+        tell(k, "the ticket key of a new epoch is in use");
+}
+
+/* struct root_work: the key of the next epoch, being computed on the queue's thread. */
+struct root_work {
+    struct ticket_keys *keys;
+    struct tt_hmac *root;
+    struct sign_job *job;
+    int64_t epoch;
+    struct tt_ticket_key key;
+    atomic_uint holders; /* the loop's and the queue's */
+};
+
+static void work_drop(void *arg)
+{
+    struct root_work *w = arg;
+    if (atomic_fetch_sub_explicit(&w->holders, 1, memory_order_acq_rel) == 1)
+        mem_free(w); /* wipes */
+}
+
+static tt_rc root_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
+{
+    struct root_work *w = arg;
+    (void)tpm;
+    return derive_key(&w->key, w->root, w->epoch, err);
+}
+
+static void root_done(void *arg, const struct sign_answer *answer)
+{
+    struct root_work *w = arg;
+    struct ticket_keys *k = w->keys;
+    k->work = NULL;
+    if (answer->error.rc == TT_OK)
+        install_epoch(k, &w->key, w->epoch);
+    else if (!k->is_failing)
+        tell(k, answer->error.text);
+    k->is_failing = answer->error.rc != TT_OK;
+    work_drop(w);
+}
+
+static void derive_when_due(struct ticket_keys *k)
+{
+    int64_t epoch = epoch_now(k);
+    struct tt_error err = {0};
+    if (epoch == k->epoch || k->work != NULL || k->opt.queue == NULL)
+        return;
+    struct root_work *w = mem_alloc(sizeof *w);
+    if (w == NULL)
+        return;
+    *w = (struct root_work){.keys = k, .root = k->opt.root, .epoch = epoch};
+    atomic_init(&w->holders, 2);
+    const struct sign_work work = {.run = root_run, .release = work_drop, .arg = w};
+    const struct sign_request request = {.work = &work, .class = SIGN_OTHER, .done = root_done, .arg = w};
+    if (sign_queue_submit(k->opt.queue, &w->job, &request, &err) == TT_OK)
+        k->work = w;
+    else
+        mem_free(w); /* the next look tries again */
+}
+
+static tt_rc first_epochs(struct ticket_keys *k, struct tt_error *err)
+{
+    k->epoch = epoch_now(k);
+    TT_TRY(derive_key(&k->keys[0], k->opt.root, k->epoch, err));
+    TT_TRY(derive_key(&k->keys[1], k->opt.root, k->epoch - 1, err));
+    k->n = OPENING_KEYS;
+    return install(k);
+}
+
+/* ---- the whole ---- */
+
+static void look_again(const struct ticket_keys *k)
+{
+    unsigned seconds = k->opt.path != NULL || k->opt.root != NULL ? LOOK_AT_FILES_S : LOOK_AT_COUNT_S;
+    const struct timeval t = {.tv_sec = seconds < k->opt.rotation_s ? seconds : k->opt.rotation_s};
+    (void)event_add(k->timer, &t);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct ticket_keys *k = arg;
+    (void)fd;
+    (void)what;
+    if (k->opt.path != NULL)
+        read_when_changed(k);
+    else if (k->opt.root != NULL)
+        derive_when_due(k);
+    else
+        rotate_when_due(k);
+    look_again(k);
+}
+
+static tt_rc first_keys(struct ticket_keys *k, struct tt_error *err)
+{
+    if (k->opt.path == NULL && k->opt.root == NULL)
+        return rotate(k) == TT_OK ? TT_OK : error_set(err, TT_ERR_INTERNAL, "no ticket key could be drawn");
+    if (k->opt.root != NULL)
+        return first_epochs(k, err);
+    k->seen = newest_change(k->opt.path, &k->seen_files);
+    return read_path(k, err);
+}
+
+tt_rc ticket_keys_new(struct ticket_keys **ret, const struct ticket_keys_options *opt, struct tt_error *err)
+{
+    struct ticket_keys *k = mem_alloc(sizeof *k);
+    if (k == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    k->opt = *opt;
+    k->opt.max_sealed = opt->max_sealed != 0 ? opt->max_sealed : DEFAULT_MAX;
+    k->timer = evtimer_new(opt->base, on_timer, k);
+    tt_rc rc = k->timer != NULL ? first_keys(k, err) : error_set(err, TT_ERR_MEMORY, "out of memory");
+    if (rc != TT_OK) {
+        ticket_keys_free(k);
+        return rc;
+    }
+    look_again(k);
+    *ret = k;
+    return TT_OK;
+}
+
+void ticket_keys_use_queue(struct ticket_keys *k, struct sign_queue *queue)
+{
+    k->opt.queue = queue;
+}
+
+void ticket_keys_free(struct ticket_keys *k)
+{
+    if (k == NULL)
+        return;
+    if (k->timer != NULL)
+        event_free(k->timer);
+    if (k->work != NULL) {
+        sign_job_cancel(k->work->job);
+        work_drop(k->work);
+    }
+    mem_free(k);
+}
