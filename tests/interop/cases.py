@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 SUITES = {"aes128": "TLS_AES_128_GCM_SHA256", "aes256": "TLS_AES_256_GCM_SHA384", "chacha20": "TLS_CHACHA20_POLY1305_SHA256"}
-GROUPS = ("x25519", "secp256r1", "secp384r1", "secp521r1", "x448", "X25519MLKEM768", "SecP256r1MLKEM768")
+ML_KEM = ("X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024", "MLKEM1024")
+GROUPS = ("x25519", "secp256r1", "secp384r1", "secp521r1", "x448") + ML_KEM
 CERTS = {"p256": "ecdsa_secp256r1_sha256", "p384": "ecdsa_secp384r1_sha384", "p521": "ecdsa_secp521r1_sha512",
          "rsa2048": "rsa_pss_rsae_", "rsapss": "rsa_pss_pss_", "ed25519": "ed25519", "ed448": "ed448", "mldsa65": "mldsa65"}
 PSK = ("interop", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")

@@ -2,7 +2,7 @@
 
 from interop.lab import Failed
 from interop.peer import Peer
-from interop.run import Doc, Seen, cannot_have_certificates
+from interop.run import Doc, Seen, cannot_have_certificates, cannot_have_ml_kem
 
 CLIENT_ONLY = Doc("man curl: \"curl is a tool for transferring data from or to a server\"; it is none")
 
@@ -12,8 +12,7 @@ class Curl(Peer):
     says = {
         "0-RTT": Doc("curl.se/docs/manpage.html: --tls-earlydata \"Added in 8.11.0\""),
         "external PSK": Doc("curl.se/docs/manpage.html has no option for a pre-shared key"),
-        "X25519MLKEM768": Seen(r"failed setting curves list"),
-        "SecP256r1MLKEM768": Seen(r"failed setting curves list"),
+        **cannot_have_ml_kem(Seen(r"failed setting curves list")),
         **cannot_have_certificates("mldsa65"),
     }
 

@@ -5,7 +5,7 @@ import shutil
 
 from interop.lab import PEERS
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen, NO_SCHEME
+from interop.run import NO_SCHEME, Seen, cannot_have_ml_kem
 
 NO_MODES = Seen(r"not resumed|error,timeout", "its first ClientHello has no psk_key_exchange_modes, and so gets no ticket (RFC 9846 section 4.3.9: \"SHOULD "
                 "NOT send NewSessionTicket with tickets that are not compatible with the advertised modes\")")
@@ -14,13 +14,13 @@ NO_GROUP = Seen(r"decode_error|supported_groups|handshake_failure|insufficient|n
 
 class Erlang(ProgramPeer):
     key, name = "erlang", "Erlang ssl"
-    says = {"external PSK": Seen(r"psk_identity"),
+    says = {"external PSK": Seen(r"psk_identity", "for tlsv1 to tlsv1.2 only, it says of the option"),
             ("server", "cert rsapss"): Seen(r"rsa_pss_pss => \[\]|asn1_NOVALUE", "OTP 25 ends in ssl_config with an RSASSA-PSS key that has no parameters, from"),
             ("server", "cert ed448"): Seen(r"signed with ed25519, which does not fit its key", "OTP 25 names ed25519 in CertificateVerify with an Ed448 key (s_client: "
                                            "wrong signature type); our client says"),
             ("server", "cert mldsa65"): Seen(r"no function clause matching", "OTP 25 ends in ssl_config:group_pairs"),
             ("client", "resumption"): NO_MODES, ("client", "0-RTT"): NO_MODES,
-            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP,
+            **cannot_have_ml_kem(NO_GROUP),
             ("client", "cert mldsa65"): NO_SCHEME}
 
     def command(self, lab):

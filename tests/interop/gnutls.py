@@ -5,10 +5,11 @@ import time
 from interop.cases import PSK
 from interop.lab import Failed
 from interop.peer import Peer, talk
-from interop.run import Seen, Server, cannot_have_certificates
+from interop.run import Seen, Server, cannot_have_certificates, cannot_have_ml_kem
 
 GROUPS = {"x25519": "X25519", "secp256r1": "SECP256R1", "secp384r1": "SECP384R1", "secp521r1": "SECP521R1", "x448": "X448",
-          "X25519MLKEM768": "X25519-MLKEM768", "SecP256r1MLKEM768": "SECP256R1-MLKEM768"}
+          "X25519MLKEM768": "X25519-MLKEM768", "SecP256r1MLKEM768": "SECP256R1-MLKEM768",
+          "SecP384r1MLKEM1024": "SECP384R1-MLKEM1024", "MLKEM1024": "MLKEM1024"}
 SUITES = {"TLS_AES_128_GCM_SHA256": "AES-128-GCM", "TLS_AES_256_GCM_SHA384": "AES-256-GCM",
           "TLS_CHACHA20_POLY1305_SHA256": "CHACHA20-POLY1305"}
 
@@ -18,7 +19,7 @@ NO_GROUP = Seen(r"[Ss]yntax error|unsupported|not supported|Error in priorities|
 
 class GnuTLS37(Peer):
     key, name = "gnutls-3.7", "GnuTLS 3.7"
-    says = {"X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP, **cannot_have_certificates("mldsa65")}
+    says = {**cannot_have_ml_kem(NO_GROUP), **cannot_have_certificates("mldsa65")}
 
     def program(self, lab, name):
         return [lab.find(name, "gnutls-bin")]

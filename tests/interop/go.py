@@ -5,7 +5,7 @@ import os
 
 from interop.lab import PEERS, TRIXIE
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen, cannot_have_certificates
+from interop.run import Doc, Seen, cannot_have_certificates, cannot_have_ml_kem
 
 NO_GROUP = Seen(r"CurvePreferences includes unsupported curve|no supported elliptic curves|no key exchanges supported by both|no supported key ?shares?|the client offers no key exchange group|"
                 r"no ECDHE curve supported by both client and server")
@@ -15,7 +15,7 @@ NO_EARLY = Doc("pkg.go.dev/crypto/tls: early data is for QUIC only (QUICConn, QU
 
 class Go119(ProgramPeer):
     key, name = "go-1.19", "Go 1.19"
-    says = {"external PSK": NO_PSK, "0-RTT": NO_EARLY, "x448": NO_GROUP, "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP,
+    says = {"external PSK": NO_PSK, "0-RTT": NO_EARLY, "x448": NO_GROUP, **cannot_have_ml_kem(NO_GROUP),
             **cannot_have_certificates("rsapss", "ed448", "mldsa65")}
 
     def go(self, lab):
@@ -42,7 +42,7 @@ class Go119(ProgramPeer):
 
 class Go124(Go119):
     key, name = "go-1.24", "Go 1.24"
-    says = {feature: words for feature, words in Go119.says.items() if feature != "X25519MLKEM768"}
+    says = {feature: words for feature, words in Go119.says.items() if feature[1] != "X25519MLKEM768"}
 
     def go(self, lab):
         # A static program that finds its tools by GOROOT: it runs without chroot.

@@ -4,7 +4,7 @@ import os
 
 from interop.lab import PEERS
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen, cannot_have_certificates
+from interop.run import Doc, Seen, cannot_have_certificates, cannot_have_ml_kem
 
 NO_GROUP = Seen(r"(contains no supported named groups|No supported named group|IllegalArgument|named groups|No appropriate protocol|handshake_failure|key exchange group)")
 
@@ -13,7 +13,7 @@ class Java(ProgramPeer):
     key, name = "java", "Java JSSE"
     says = {"external PSK": Doc("JEP 332: \"No new public APIs are required for the minimal implementation\": SSLContext and SSLParameters know no pre-shared key"),
             "0-RTT": Doc("JEP 332: \"It is also not a goal to support every feature of TLS 1.3\"; early data is not among those that follow, and SSLSocket has no method for it"),
-            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP, **cannot_have_certificates("mldsa65")}
+            **cannot_have_ml_kem(NO_GROUP), **cannot_have_certificates("mldsa65")}
 
     def command(self, lab):
         return [lab.find("java", "openjdk-17-jdk-headless"), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", lab.path("java"), "Peer"]

@@ -1,7 +1,7 @@
 """Mbed TLS 3.6 of Debian 13 (Debian 12's 2.28 has no TLS 1.3): our own few lines, peers/mbedtls.c."""
 
 from interop.peer import ProgramPeer
-from interop.run import Seen, cannot_have_certificates
+from interop.run import Seen, cannot_have_certificates, cannot_have_ml_kem
 
 
 NO_GROUP = Seen("The handshake negotiation failed", "with a list of that group alone")
@@ -12,8 +12,7 @@ class MbedTLS(ProgramPeer):
     key, name = "mbedtls", "Mbed TLS 3.6"
     says = {"0-RTT": Seen("MBEDTLS_SSL_EARLY_DATA is not defined", "Debian builds it without"),
             "KeyUpdate": Seen("An unexpected message was received from our peer", "it knows no KeyUpdate"),
-            ("server", "X25519MLKEM768"): NO_GROUP, ("server", "SecP256r1MLKEM768"): NO_GROUP,
-            ("client", "X25519MLKEM768"): NO_SHARE, ("client", "SecP256r1MLKEM768"): NO_SHARE,
+            **cannot_have_ml_kem(NO_GROUP, NO_SHARE),
             **cannot_have_certificates("rsapss", "ed25519", "ed448", "mldsa65")}
 
     def command(self, lab):

@@ -4,7 +4,7 @@ import os
 
 from interop.lab import PEERS
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen, cannot_have_certificates
+from interop.run import Doc, Seen, cannot_have_certificates, cannot_have_ml_kem
 
 NO_GROUP = Seen(r"Failed to set ECDH curve")
 
@@ -12,7 +12,7 @@ NO_GROUP = Seen(r"Failed to set ECDH curve")
 class Node(ProgramPeer):
     key, name = "node", "Node"
     says = {"0-RTT": Doc("nodejs.org/api/tls.html: no function for early data"),
-            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP, **cannot_have_certificates("mldsa65")}
+            **cannot_have_ml_kem(NO_GROUP), **cannot_have_certificates("mldsa65")}
 
     def command(self, lab):
         return [lab.find("node", "nodejs"), os.path.join(PEERS, "peer.js")]

@@ -5,7 +5,7 @@ import os
 from interop.cases import PSK
 from interop.lab import TRIXIE
 from interop.peer import Peer, talk
-from interop.run import Seen, Server, cannot_have_certificates
+from interop.run import Seen, Server, cannot_have_certificates, cannot_have_ml_kem
 
 GROUPS = {"x25519": "X25519", "secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521", "x448": "X448"}
 
@@ -13,8 +13,7 @@ GROUPS = {"x25519": "X25519", "secp256r1": "P-256", "secp384r1": "P-384", "secp5
 class OpenSSL30(Peer):
     key, name = "openssl-3.0", "OpenSSL 3.0"
     says = {
-        "X25519MLKEM768": Seen(r'Call to SSL_CONF_cmd\(-groups, X25519MLKEM768\) failed'),
-        "SecP256r1MLKEM768": Seen(r'Call to SSL_CONF_cmd\(-groups, SecP256r1MLKEM768\) failed'),
+        **cannot_have_ml_kem(Seen(r'Call to SSL_CONF_cmd\(-groups, \w+\) failed')),
         **cannot_have_certificates("mldsa65"),
     }
 

@@ -4,7 +4,7 @@ import os
 
 from interop.lab import PEERS
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen, cannot_have_certificates
+from interop.run import Doc, Seen, cannot_have_certificates, cannot_have_ml_kem
 
 NO_EARLY = Doc("the ssl module has no function for early data (docs.python.org/3.11/library/ssl.html)")
 NO_PSK = Doc("docs.python.org: SSLContext.set_psk_client_callback and set_psk_server_callback are \"Added in version 3.13\"")
@@ -16,8 +16,7 @@ class Python(ProgramPeer):
     program = "/usr/bin/python3"
     says = {
         "0-RTT": NO_EARLY, "external PSK": NO_PSK,
-        "X25519MLKEM768": Seen(r"NO_SUITABLE|HANDSHAKE_FAILURE|handshake failure"),
-        "SecP256r1MLKEM768": Seen(r"NO_SUITABLE|HANDSHAKE_FAILURE|handshake failure"),
+        **cannot_have_ml_kem(Seen(r"NO_SUITABLE|HANDSHAKE_FAILURE|handshake failure")),
         **cannot_have_certificates("mldsa65"),
     }
 

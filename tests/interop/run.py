@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from interop.cases import PSK, problems
+from interop.cases import ML_KEM, PSK, problems
 from interop.lab import Failed
 
 class Doc:
@@ -30,6 +30,10 @@ NO_SCHEME = Seen(r"the client accepts no signature that our key can make", "its 
 def cannot_have_certificates(*kinds):
     """Cells of a peer that neither loads such a key nor offers its signature scheme."""
     return {(role, "cert " + kind): words for kind in kinds for role, words in (("server", NO_KEY), ("client", NO_SCHEME))}
+
+
+def cannot_have_ml_kem(server, client=None, groups=ML_KEM):
+    return {(role, group): words for group in groups for role, words in (("server", server), ("client", client or server))}
 
 
 def our_options(lab, case):

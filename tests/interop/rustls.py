@@ -1,7 +1,7 @@
 """rustls with ring, of Debian 13: our own few lines, peers/rustls."""
 
 from interop.peer import ProgramPeer
-from interop.run import Doc, Seen, cannot_have_certificates
+from interop.run import Doc, Seen, cannot_have_certificates, cannot_have_ml_kem
 
 NO_GROUP = Seen("ALL_KX_GROUPS has no", "with ring, not aws-lc")
 
@@ -9,7 +9,7 @@ NO_GROUP = Seen("ALL_KX_GROUPS has no", "with ring, not aws-lc")
 class Rustls(ProgramPeer):
     key, name = "rustls", "rustls"
     says = {"external PSK": Doc("docs.rs/rustls: neither ClientConfig nor ServerConfig has a field for an external pre-shared key"),
-            **{group: NO_GROUP for group in ("secp521r1", "x448", "X25519MLKEM768", "SecP256r1MLKEM768")},
+            "secp521r1": NO_GROUP, "x448": NO_GROUP, **cannot_have_ml_kem(NO_GROUP),
             **cannot_have_certificates("p521", "rsapss", "ed448", "mldsa65")}
 
     def command(self, lab):

@@ -51,9 +51,10 @@ static struct tt_bytes view(const struct peer_text *text)
 
 /* ---- options ---- */
 
-static const uint16_t all_groups[] = {TT_GROUP_X25519,           TT_GROUP_SECP256R1, TT_GROUP_SECP384R1,
-                                      TT_GROUP_SECP521R1,        TT_GROUP_X448,      TT_GROUP_X25519MLKEM768,
-                                      TT_GROUP_SECP256R1MLKEM768};
+static const uint16_t all_groups[] = {
+    TT_GROUP_X25519,   TT_GROUP_SECP256R1,      TT_GROUP_SECP384R1,         TT_GROUP_SECP521R1,
+    TT_GROUP_X448,     TT_GROUP_X25519MLKEM768, TT_GROUP_SECP256R1MLKEM768, TT_GROUP_SECP384R1MLKEM1024,
+    TT_GROUP_MLKEM1024};
 static const uint16_t all_suites[] = {TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_AES_256_GCM_SHA384,
                                       TT_SUITE_CHACHA20_POLY1305_SHA256};
 

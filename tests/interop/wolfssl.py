@@ -2,7 +2,7 @@
 
 from interop.lab import Absent
 from interop.peer import ProgramPeer
-from interop.run import Seen, cannot_have_certificates
+from interop.run import Seen, cannot_have_certificates, cannot_have_ml_kem
 
 PACKAGES = "libwolfssl-dev"
 SUITES = {"TLS_AES_128_GCM_SHA256": "TLS13-AES128-GCM-SHA256", "TLS_AES_256_GCM_SHA384": "TLS13-AES256-GCM-SHA384",
@@ -13,7 +13,7 @@ NO_GROUP = Seen(r"wolfSSL_CTX_set_groups: failed")
 class WolfSSL(ProgramPeer):
     key, name = "wolfssl", "wolfSSL"
     says = {"0-RTT": Seen("WOLFSSL_EARLY_DATA is not defined", "Debian builds it without --enable-earlydata"),
-            "X25519MLKEM768": NO_GROUP, "SecP256r1MLKEM768": NO_GROUP,
+            **cannot_have_ml_kem(NO_GROUP),
             ("server", "cert rsapss"): Seen("signed with rsa_pss_rsae_sha256, which does not fit its key", "it names an rsae scheme with an RSASSA-PSS key "
                                             "(s_client: wrong signature type); our client says"),
             ("client", "cert rsapss"): Seen("The security parameter is invalid", "the same mistake the other way round; it refuses s_server in the same words"),

@@ -152,15 +152,22 @@ int botan_write(void *tls, const unsigned char *data, int len)
 std::shared_ptr<TLS::Text_Policy> policy()
 {
     static const std::map<std::string, std::string> groups = {{"X25519MLKEM768", "x25519/ML-KEM-768"},
-                                                              {"SecP256r1MLKEM768", "secp256r1/ML-KEM-768"}};
+                                                              {"SecP256r1MLKEM768", "secp256r1/ML-KEM-768"},
+                                                              {"SecP384r1MLKEM1024", "secp384r1/ML-KEM-1024"},
+                                                              {"MLKEM1024", "ML-KEM-1024"}};
     static const std::map<std::string, std::string> suites = {
         {"TLS_AES_128_GCM_SHA256", "AES-128/GCM"},
         {"TLS_AES_256_GCM_SHA384", "AES-256/GCM"},
         {"TLS_CHACHA20_POLY1305_SHA256", "ChaCha20Poly1305"}};
     auto p = std::make_shared<TLS::Text_Policy>(
         "allow_tls12 = false\nallow_tls13 = true\nrequire_cert_revocation_info = false\n");
+    const std::string group = o.group == nullptr          ? ""
+                              : groups.count(o.group) > 0 ? groups.at(o.group)
+                                                          : o.group;
+    if (o.group != nullptr && !TLS::Group_Params::from_string(group).has_value())
+        peer_die("TLS::Group_Params::from_string does not know", group.c_str());
     if (o.group != nullptr)
-        p->set("key_exchange_groups", groups.count(o.group) > 0 ? groups.at(o.group) : o.group);
+        p->set("key_exchange_groups", group);
     if (o.suite != nullptr)
         p->set("ciphers", suites.at(o.suite));
     if (o.require_client_cert)

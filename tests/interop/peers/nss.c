@@ -27,7 +27,9 @@ static void set_groups(PRFileDesc *fd, const char *name)
                   {"secp521r1", ssl_grp_ec_secp521r1},
                   {"x448", (SSLNamedGroup)30},
                   {"X25519MLKEM768", (SSLNamedGroup)4588},
-                  {"SecP256r1MLKEM768", (SSLNamedGroup)4587}};
+                  {"SecP256r1MLKEM768", (SSLNamedGroup)4587},
+                  {"SecP384r1MLKEM1024", (SSLNamedGroup)4589},
+                  {"MLKEM1024", (SSLNamedGroup)514}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
         if (strcmp(groups[i].name, name) == 0)
             must(SSL_NamedGroupConfig(fd, &groups[i].group, 1), "SSL_NamedGroupConfig");

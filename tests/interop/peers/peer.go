@@ -34,7 +34,8 @@ func must(err error) {
 
 func config() *tls.Config {
 	groups := map[string]tls.CurveID{"x25519": tls.X25519, "secp256r1": tls.CurveP256, "secp384r1": tls.CurveP384,
-		"secp521r1": tls.CurveP521, "X25519MLKEM768": 4588, "SecP256r1MLKEM768": 4587, "x448": 30}
+		"secp521r1": tls.CurveP521, "X25519MLKEM768": 4588, "SecP256r1MLKEM768": 4587, "SecP384r1MLKEM1024": 4589,
+		"MLKEM1024": 514, "x448": 30}
 	pem, err := os.ReadFile(*ca)
 	must(err)
 	pool := x509.NewCertPool()

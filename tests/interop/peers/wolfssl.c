@@ -30,7 +30,9 @@ static int group_number(void)
                   {"secp521r1", WOLFSSL_ECC_SECP521R1},
                   {"x448", WOLFSSL_ECC_X448},
                   {"SecP256r1MLKEM768", 4587},
-                  {"X25519MLKEM768", 4588}};
+                  {"X25519MLKEM768", 4588},
+                  {"SecP384r1MLKEM1024", 4589},
+                  {"MLKEM1024", 514}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
         if (strcmp(groups[i].name, o.group) == 0)
             return groups[i].number;
