@@ -44,15 +44,14 @@ def main():
         rows = [run_peer(lab, peer, args.only) for peer in chosen]
     finally:
         lab.close()
-    data = json.dumps({"peers": rows}, indent=1) + "\n"
-    write(os.path.join(ROOT, "build", "interop", "matrix.json"), data)
+    write(os.path.join(ROOT, "build", "interop", "matrix.json"), json.dumps({"peers": rows}, indent=1) + "\n")
     print(table.text(rows))
     absent = [row["name"] for row in rows if "absent" in row]
     if args.docs and absent:
         print("docs/interop.md is not written: not on this machine: " + ", ".join(absent))
     elif args.docs:
         write(os.path.join(ROOT, "docs", "interop.md"), table.markdown(rows))
-        write(os.path.join(ROOT, "docs", "interop.json"), data)
+        write(os.path.join(ROOT, "docs", "interop.json"), table.as_json(rows))
     failed = sum(cell["status"] == "FAIL" for row in rows for cell in row["cells"])
     return 1 if failed or (absent and (args.peers or args.docs)) else 0
 

@@ -23,10 +23,18 @@ def enter_namespace(*words):
     os.execvp("unshare", namespace_command() + [sys.executable, *words] + sys.argv[1:])
 
 
+# What our own side put in front, and what is another in each run: directories, times, process ids, ports.
+NOISE = [(r"^nobody listens: |^no '.*?' in: |^\[peer\] |^ ?\[our server: |\]$", ""), (r"/\S*tpmtls-interop-\w+/", ""),
+         (r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (\[\w+\]) \d+#\d+", r"\1"), (r"(\[\w+\]) +\(\d+\)", r"\1"), (r"127\.0\.0\.1:\d+", "127.0.0.1"),
+         (r"^[0-9A-F]{8,}:(error:)", r"\1")]
+
+
 def quote(text, pattern):
-    """The line of a text in which the pattern is."""
-    line = next((line for line in text.splitlines() if re.search(pattern, line)), text)
-    return re.sub(r"\s+", " ", line).strip()[:220]
+    """The line of a text in which the pattern is, without what is another in each run."""
+    line = next((line for line in text.splitlines() if re.search(pattern, line)), text).strip()
+    for noise, instead in NOISE:
+        line = re.sub(noise, instead, line)
+    return re.sub(r"\s+", " ", line).strip()[:200]
 
 
 def run_cell(lab, peer, title, options, role):
@@ -36,7 +44,7 @@ def run_cell(lab, peer, title, options, role):
     words = peer.words(case)
     start = time.monotonic()
     if isinstance(words, Doc):
-        cell.update(status="cannot", note=words.words)
+        cell.update(status="cannot", note="documentation: " + words.words)
         return cell
     try:
         wrong = attempt(lab, peer, case)

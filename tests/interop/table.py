@@ -1,6 +1,8 @@
 """tests/interop/table.py: the matrix as text and as Markdown. In a cell, the left mark is our client against their server,
 the right one their client against our server."""
 
+import json
+
 from interop.cases import columns
 
 MARKS = {"ok": "+", "cannot": "-", "absent": "?", "FAIL": "X"}
@@ -29,6 +31,16 @@ def text(rows):
     return "\n".join(out)
 
 
+def as_json(rows):
+    """For the repository: a cell a line, without the seconds it took."""
+    out = []
+    for row in rows:
+        cells = [json.dumps({name: cell[name] for name in ("role", "feature", "status", "note") if cell[name]}) for cell in row["cells"]]
+        head = json.dumps({name: row[name] for name in ("key", "name", "version")})
+        out.append('%s, "cells": [\n  %s]}' % (head[:-1], ",\n  ".join(cells)))
+    return '{"peers": [\n %s\n]}\n' % ",\n ".join(out)
+
+
 def escape(words):
     return words.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
@@ -50,8 +62,8 @@ def notes(rows):
 def markdown(rows):
     titles = [title for title, _ in columns()]
     out = ["# Interoperability", "",
-           "Made by `./dev interop --docs docs/interop.md`; every cell is a real run on the machine that wrote this page, none is copied",
-           "from anywhere. The left mark is our client against their server, the right one their client against our server. `full` and `client",
+           "Made by `./dev interop --debian13 --docs`, with [interop.json](interop.json); every cell is a real run on the machine that wrote",
+           "this page. The left mark is our client against their server, the right one their client against our server. `full` and `client",
            "certificate` are the program `tpmtls` with a P-256 key in a TPM (exactly one TPM command a handshake); the others are",
            "`tests/interop/tt_peer.c` on the public API. Data goes both ways in every cell.", "",
            "`+` works, `-` the peer cannot (its own words are below), `?` not on the machine, `X` fails. " + counts(rows) + ".", "",
@@ -61,7 +73,7 @@ def markdown(rows):
     for title in titles:
         out.append("| %s | %s |" % (title, " | ".join(mark(row, "server", title) + " " + mark(row, "client", title) for row in rows)))
     out += ["", "## What a peer cannot do, in its own words", "",
-            "`server` and `client` are the peer's role. Words in quotation marks were said in this very run, and the run fails when they are no longer",
-            "said; the others are from the peer's documentation.", "", "| peer | cells | words |", "|---|---|---|"]
+            "`server` and `client` are the peer's role. What stands here was said in this very run, and the run fails when it is no longer said, or",
+            "the cell works after all; only what begins with `documentation` was not tried.", "", "| peer | cells | words |", "|---|---|---|"]
     out += notes(rows)
     return "\n".join(out) + "\n"
