@@ -83,6 +83,8 @@ struct tt_identity {
     struct tt_bytes ocsp_response; /* DER OCSPResponse to staple, or empty; copied */
     struct tt_bytes sct_list; /* SignedCertificateTimestampList (RFC 6962) to pass on, or empty; copied */
     struct tt_delegation *delegation; /* where its delegated credentials come from, or NULL; a reference */
+    bool
+        only_for_its_issuer; /* not for a peer that does not list the chain's CA in certificate_authorities */
     struct tt_bytes raw_public_key; /* DER SubjectPublicKeyInfo, shown to a peer that wants it (RFC 7250), or
                                        empty; copied */
 };
@@ -147,8 +149,8 @@ TT_API TT_MUST_USE tt_rc tt_config_new(struct tt_config **ret, enum tt_role role
 TT_API TT_MUST_USE tt_rc tt_config_set_random(struct tt_config *cfg, tt_random_fn fn, void *arg);
 TT_API TT_MUST_USE tt_rc tt_config_set_suites(struct tt_config *cfg, const uint16_t *suites, size_t n);
 TT_API TT_MUST_USE tt_rc tt_config_set_groups(struct tt_config *cfg, const uint16_t *groups, size_t n);
-/* Client: the groups for which ClientHello carries a share; a subset of the groups. Default: the first group.
- */
+/* Client: the groups for which ClientHello carries a share; a subset of the groups. Default: the first
+ * classical group and the first post-quantum one. */
 TT_API TT_MUST_USE tt_rc tt_config_set_key_shares(struct tt_config *cfg, const uint16_t *groups, size_t n);
 /* Signature schemes accepted from the peer in CertificateVerify (signature_algorithms). */
 TT_API TT_MUST_USE tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *schemes,
@@ -168,6 +170,9 @@ TT_API TT_MUST_USE tt_rc tt_config_set_trust(struct tt_config *cfg, struct tt_tr
 /* Accept any chain of the peer without looking (signatures in CertificateVerify are still checked). */
 TT_API TT_MUST_USE tt_rc tt_config_insecure_accept_any_certificate(struct tt_config *cfg);
 TT_API TT_MUST_USE tt_rc tt_config_set_client_auth(struct tt_config *cfg, enum tt_client_auth mode);
+/* Client: where a server asks for a certificate and none of our identities suits it, end the handshake with
+ * handshake_failure; by default it goes on without one, and the server decides (RFC 9846 section 4.5.1). */
+TT_API TT_MUST_USE tt_rc tt_config_set_never_anonymous(struct tt_config *cfg, bool on);
 /* Server: always answer the first ClientHello with a HelloRetryRequest and a cookie (proves the client's
  * address). */
 TT_API TT_MUST_USE tt_rc tt_config_set_force_retry(struct tt_config *cfg, bool on);

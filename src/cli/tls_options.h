@@ -88,8 +88,8 @@ enum tls_option {
     "needed\n"                                                                                               \
     "  --peer-raw-public-key take the peer's key alone, which --pin must name; no certificate\n"             \
     "  --alpn A,B            application protocols, most wanted first\n"                                     \
-    "  --groups A,B          X25519MLKEM768, SecP256r1MLKEM768 (libcrypto 3.5), x25519, x448, secp256r1,\n"  \
-    "                        secp384r1, secp521r1\n"                                                         \
+    "  --groups A,B          X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, MLKEM1024 (libcrypto\n"  \
+    "                        3.5), x25519, x448, secp256r1, secp384r1, secp521r1\n"                          \
     "  --suites A,B          TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256\n" \
     "  --schemes A,B         what the peer may sign with: ecdsa_secp256r1_sha256, rsa_pss_rsae_sha256, "     \
     "...\n"                                                                                                  \

@@ -80,10 +80,10 @@ static const struct kx_group *group_of(const struct crypto_lib *lib, uint16_t gr
     return NULL;
 }
 
-bool kx_is_hybrid(uint16_t group)
+bool kx_is_post_quantum(uint16_t group)
 {
     return group == TT_GROUP_X25519MLKEM768 || group == TT_GROUP_SECP256R1MLKEM768 ||
-           group == TT_GROUP_SECP384R1MLKEM1024;
+           group == TT_GROUP_SECP384R1MLKEM1024 || group == TT_GROUP_MLKEM1024;
 }
 
 bool kx_available(const struct crypto_lib *lib, uint16_t group)

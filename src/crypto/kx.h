@@ -18,7 +18,7 @@ struct kx_random {
 };
 
 bool kx_available(const struct crypto_lib *lib, uint16_t group);
-bool kx_is_hybrid(uint16_t group); /* a post-quantum part and a classical one */
+bool kx_is_post_quantum(uint16_t group); /* has ML-KEM in it, alone or beside a classical part */
 
 /* struct kx_offer: a private value and the share made from it. Freed (wiped) by kx_offer_free. */
 struct kx_offer;

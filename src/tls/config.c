@@ -233,7 +233,8 @@ tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id
     if (id->chain_len > CONFIG_MAX_LIST || (id->chain_len == 0 && id->raw_public_key.len == 0))
         return error_set(err, TT_ERR_USAGE, "an identity needs 1 to %d certificates, or a raw public key",
                          CONFIG_MAX_LIST);
-    struct identity copy = {.chain_len = id->chain_len, .key = id->key};
+    struct identity copy = {
+        .chain_len = id->chain_len, .only_for_its_issuer = id->only_for_its_issuer, .key = id->key};
     TT_TRY(list_set(cfg, &copy.schemes, id->schemes, id->schemes_len));
     size_t total = id->chain_len * sizeof *copy.chain + id->ocsp_response.len + id->sct_list.len +
                    id->raw_public_key.len;
@@ -277,6 +278,14 @@ tt_rc tt_config_set_client_auth(struct tt_config *cfg, enum tt_client_auth mode)
     if (cfg->frozen || cfg->role != TT_SERVER)
         return TT_ERR_USAGE;
     cfg->client_auth = mode;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_never_anonymous(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    cfg->never_anonymous = on;
     return TT_OK;
 }
 
@@ -493,14 +502,14 @@ static tt_rc check_peer_types(const struct tt_config *cfg, struct tt_error *err)
 
 static tt_rc check_key_shares(struct tt_config *cfg, struct tt_error *err)
 {
-    /* By default a share for the most wanted group; beside a post-quantum one also for the most wanted
-     * classical group, so that a server without ML-KEM needs no HelloRetryRequest. */
-    bool choose = cfg->key_shares.n == 0;
+    /* By default a share for the most wanted post-quantum group and one for the most wanted classical group,
+     * so that neither kind of server needs a HelloRetryRequest. */
+    bool choose = cfg->key_shares.n == 0, have[2] = {false, false};
     for (size_t i = 0; choose && i < cfg->groups.n; i++) {
-        bool classical = !kx_is_hybrid(cfg->groups.items[i]);
-        if (classical || cfg->key_shares.n == 0)
-            list_add(&cfg->key_shares, cfg->groups.items[i], true);
-        choose = !classical;
+        uint16_t group = cfg->groups.items[i];
+        bool *kind = &have[kx_is_post_quantum(group)];
+        list_add(&cfg->key_shares, group, !*kind);
+        *kind = true;
     }
     for (size_t i = 0; i < cfg->key_shares.n; i++)
         if (!u16_list_has(&cfg->groups, cfg->key_shares.items[i]))

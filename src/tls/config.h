@@ -26,6 +26,7 @@ bool u16_list_has(const struct u16_list *list, uint16_t v);
 struct identity {
     struct tt_bytes *chain; /* one block holds the array and all certificates */
     size_t chain_len;
+    bool only_for_its_issuer;
     void *key;
     struct u16_list schemes;
     struct tt_delegation *delegation;                        /* or NULL */
@@ -50,6 +51,7 @@ struct tt_config {
     bool accept_any_certificate;
     enum tt_client_auth client_auth;
     bool force_retry;
+    bool never_anonymous;
     bool middlebox_compat;
     size_t max_message;
     uint16_t record_size_limit; /* 0: the protocol's own */

@@ -1,6 +1,8 @@
 /* tls/ext_certificate_type.c: client_certificate_type and server_certificate_type: X.509 certificates or raw
  * public keys. Layer: tls. RFC 7250 section 4, RFC 9846 section 4.5.1. Neither is sent where X.509 is all
  * there is; what was settled stands in c->own_type and c->peer_type. */
+#include <string.h>
+
 #include "tls/ext.h"
 
 static bool x509_alone(const struct u16_list *types)
@@ -50,7 +52,9 @@ bool server_certificate_type_wants(const struct tt_conn *c, enum ext_place in)
 {
     if (in == IN_CH)
         return !x509_alone(&c->cfg->peer_types);
-    return ext_seen(c, EXT_SERVER_CERTIFICATE_TYPE) && with_certificates(c);
+    /* Also beside a PSK: "extensions are negotiated for each handshake even when in resumption-PSK mode"
+     * (RFC 9846 section 4.3). */
+    return ext_seen(c, EXT_SERVER_CERTIFICATE_TYPE) && c->hs->own_type_settled;
 }
 
 void server_certificate_type_build(struct tt_conn *c, enum ext_place in, struct writer *w)
@@ -71,12 +75,23 @@ static tt_rc parse_answer(struct tt_conn *c, const struct u16_list *offered, uin
     return TT_OK;
 }
 
+/* "If the client has no remaining certificate types to send in the client hello, other than the default X.509
+ * type, it MUST omit the client_certificate_type extension in the client hello." (RFC 7250 section 4.1; the
+ * same is said of server_certificate_type.) */
+static tt_rc check_offer(struct tt_conn *c, struct tt_bytes types)
+{
+    if (types.len == 1 && types.data[0] == TT_CERTIFICATE_X509)
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                           "the client offers X.509 certificates alone, which goes without saying");
+    return TT_OK;
+}
+
 tt_rc client_certificate_type_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
 {
     if (in == IN_EE)
         return parse_answer(c, &c->cfg->own_types, &c->own_type, r);
     c->hs->peer.client_types = rd_vec8(r, 1);
-    return TT_OK;
+    return check_offer(c, c->hs->peer.client_types);
 }
 
 tt_rc server_certificate_type_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
@@ -84,7 +99,7 @@ tt_rc server_certificate_type_parse(struct tt_conn *c, enum ext_place in, struct
     if (in == IN_EE)
         return parse_answer(c, &c->cfg->peer_types, &c->peer_type, r);
     c->hs->peer.server_types = rd_vec8(r, 1);
-    return TT_OK;
+    return check_offer(c, c->hs->peer.server_types);
 }
 
 tt_rc certificate_types_choose(struct tt_conn *c)
@@ -92,9 +107,9 @@ tt_rc certificate_types_choose(struct tt_conn *c)
     struct tt_bytes offered = c->hs->peer.client_types;
     if (offered.len == 0 || !will_ask(c))
         return TT_OK;
-    for (size_t i = 0; i < offered.len; i++)
-        if (u16_list_has(&c->cfg->peer_types, offered.data[i])) {
-            c->peer_type = offered.data[i];
+    for (size_t i = 0; i < c->cfg->peer_types.n; i++) /* our own order: what we want most */
+        if (memchr(offered.data, c->cfg->peer_types.items[i], offered.len) != NULL) {
+            c->peer_type = c->cfg->peer_types.items[i];
             return TT_OK;
         }
     /* RFC 7250 section 4.2: "the server supports the extension ... but ... does not have any certificate type

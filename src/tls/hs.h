@@ -6,7 +6,7 @@
 
 #include "tls/conn.h"
 
-#define HS_MAX_SHARES  4
+#define HS_MAX_SHARES  (CONFIG_MAX_LIST + 1) /* all that can be configured, and a known group */
 #define HS_MAX_NEXT    5
 #define HS_RANDOM_SIZE 32
 #define HS_MAX_COOKIE  1024 /* ours is 32 bytes; a server's is echoed up to this */
@@ -98,6 +98,7 @@ struct hs {
     struct buf cookie;                 /* HelloRetryRequest: the cookie to echo, or the one we sent */
     uint8_t hello_fingerprint[32];     /* server: what a second ClientHello must not change */
     enum psk_offered psk_before_retry; /* server: by the first ClientHello */
+    bool own_type_settled;             /* server: there is an identity of a type that the client takes */
 
     enum peer_auth peer_auth;
     struct pubkey *peer_key;
@@ -211,6 +212,8 @@ static inline bool hs_awaits_answer(const struct tt_conn *c)
 
 /* identity.c: which of our identities answers this peer; false when none can. */
 bool identity_choose(struct tt_conn *c);
+/* only c->own_type, for a handshake without our certificate; false when nothing fits. */
+bool identity_choose_type(struct tt_conn *c);
 /* identity_type_possible: is there an identity of a certificate type that the peer takes. */
 bool identity_type_possible(const struct tt_conn *c);
 

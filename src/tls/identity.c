@@ -55,36 +55,57 @@ static bool peer_knows_issuer(const struct tt_conn *c, const struct identity *id
     return false;
 }
 
-/* The name counts most, then the peer's CAs; a tie goes to the order in the configuration. An identity that
- * fits in neither way is still better than none: the peer decides. */
+/* The name counts most (a raw public key has none, so it is for all of them), then the peer's CAs; a tie goes
+ * to the order in the configuration. An identity that fits in neither way is still better than none: the peer
+ * decides. */
 static unsigned rank(const struct tt_conn *c, const struct identity *id)
 {
-    bool name = c->cfg->role == TT_SERVER && id->leaf != NULL &&
-                cert_names_cover(id->leaf, buf_bytes(&c->server_name));
+    bool name = c->cfg->role == TT_SERVER &&
+                (id->leaf == NULL || cert_names_cover(id->leaf, buf_bytes(&c->server_name)));
     bool ca = c->hs->peer.authorities.len > 0 && peer_knows_issuer(c, id);
     return 1U + (name ? 2U : 0U) + (ca ? 1U : 0U);
 }
 
-bool identity_choose(struct tt_conn *c)
+struct choice {
+    const struct identity *identity;
+    uint16_t scheme, type;
+};
+
+/* with_scheme: only those that can sign as the peer wants it. */
+static struct choice choose(const struct tt_conn *c, bool with_scheme)
 {
-    struct hs *hs = c->hs;
     bool one = c->cfg->identities_len == 1;
     unsigned best = 0;
-    uint16_t best_type = c->own_type;
+    struct choice ret = {NULL, 0, c->own_type};
     for (size_t i = 0; i < c->cfg->identities_len; i++) {
         const struct identity *id = &c->cfg->identities[i];
         uint16_t scheme = scheme_for(c, id), type = 0;
-        bool fits = scheme != 0 && type_for(c, id, &type);
+        bool fits = (scheme != 0 || !with_scheme) && type_for(c, id, &type) &&
+                    (!id->only_for_its_issuer || peer_knows_issuer(c, id));
         unsigned r = !fits ? 0 : one ? 1 : rank(c, id);
         if (r > best) {
             best = r;
-            best_type = type;
-            hs->identity = id;
-            hs->scheme = scheme;
+            ret = (struct choice){id, scheme, type};
         }
     }
-    c->own_type = best_type;
-    if (best > 0)
-        credential_choose(c);
-    return best > 0;
+    return ret;
+}
+
+bool identity_choose(struct tt_conn *c)
+{
+    struct choice chosen = choose(c, true);
+    if (chosen.identity == NULL)
+        return false;
+    c->hs->identity = chosen.identity;
+    c->hs->scheme = chosen.scheme;
+    c->own_type = chosen.type;
+    credential_choose(c);
+    return true;
+}
+
+bool identity_choose_type(struct tt_conn *c)
+{
+    struct choice chosen = choose(c, false);
+    c->own_type = chosen.type;
+    return chosen.identity != NULL;
 }

@@ -241,6 +241,9 @@ static tt_rc choose_identity(struct tt_conn *c)
 {
     if (c->hs->peer.schemes.len == 0)
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent no signature_algorithms");
+    if (c->cfg->identities_len == 0)
+        return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
+                           "the client offers no PSK of ours, and we have no certificate");
     if (!identity_type_possible(c))
         return conn_refuse(c, TT_ALERT_UNSUPPORTED_CERTIFICATE,
                            "the client takes no certificate of a type that we have");
@@ -321,6 +324,7 @@ tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes message)
     TT_TRY(choose_psk_mode(c));
     if (hs->psk.len == 0 || c->certificate_with_psk)
         TT_TRY(choose_identity(c));
+    hs->own_type_settled = hs->identity != NULL || identity_choose_type(c);
     TT_TRY(certificate_types_choose(c));
     TT_TRY(client_hello_add(c, message));
     if (ext_seen(c, EXT_EARLY_DATA) && !hs->accept_early)

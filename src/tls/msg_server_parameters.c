@@ -52,7 +52,12 @@ tt_rc certificate_request_recv(struct tt_conn *c, struct tt_bytes message)
     /* "The "signature_algorithms" extension MUST be specified" */
     if (!ext_seen(c, EXT_SIGNATURE_ALGORITHMS))
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "CertificateRequest names no signature_algorithms");
-    (void)identity_choose(c); /* none is fine: an empty Certificate is sent then */
+    /* "If the server requests certificate-based client authentication but no suitable certificate is
+     * available, the client MUST send a Certificate message containing no certificates"; or it goes no
+     * further. */
+    if (!identity_choose(c) && c->cfg->never_anonymous && c->cfg->identities_len > 0)
+        return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
+                           "the server asks for a certificate and takes none of ours");
     c->hs->certificate_requested = true;
     TT_OWN(c, transcript_add(&c->hs->transcript, message));
     if (!post)

@@ -5,6 +5,8 @@
 #include "shim.h"
 #include "wire/pem.h"
 
+#define SHIM_ANY_TYPE UINT16_MAX
+
 bool shim_read_file(const char *path, struct buf *ret)
 {
     FILE *f = fopen(path, "rb");
@@ -46,11 +48,10 @@ void shim_chain_free(struct shim_chain *chain)
     chain->n = 0;
 }
 
-/* Nothing but PKCS #1 and SHA-1 (also: nothing at all). */
-static bool only_old(const struct shim_list *prefs)
+bool shim_only_old(const struct shim_list *prefs)
 {
     for (size_t i = 0; i < prefs->n; i++)
-        if ((prefs->items[i] & 0xff) != 1 && (prefs->items[i] >> 8) != 2)
+        if ((prefs->items[i] & 0xff) != 1 && (prefs->items[i] & 0xff) != 0x20 && (prefs->items[i] >> 8) != 2)
             return false;
     return true;
 }
@@ -67,7 +68,7 @@ static size_t schemes_of(const struct shim_options *o, const struct tt_key *key,
         for (size_t j = 0; j < able_len && n < cap; j++)
             if (able[j] == prefs->items[i] && shim_policy_allows(o, able[j]))
                 ret[n++] = able[j];
-    if (n > 0 || !only_old(prefs))
+    if (n > 0 || !shim_only_old(prefs))
         return n;
     for (size_t j = 0; j < able_len && n < cap; j++)
         if (shim_policy_allows(o, able[j]))
@@ -120,7 +121,7 @@ static int add_identity(struct tt_config *cfg, struct shim_keys *keys, const str
     size_t n = schemes_of(o, key->key, &cred->signing_prefs, schemes, TT_COUNT(schemes));
     if (n == 0)
         return 0;
-    if (!shim_chain_read(&chain, cred->cert_file))
+    if (cred->kind == SHIM_X509 && !shim_chain_read(&chain, cred->cert_file))
         return SHIM_EXIT_FAILED;
     bool staples = !o->decline_ocsp_callback;
     const struct tt_identity id = {
@@ -129,6 +130,8 @@ static int add_identity(struct tt_config *cfg, struct shim_keys *keys, const str
         .key = key,
         .schemes = schemes,
         .schemes_len = n,
+        .only_for_its_issuer = cred->must_match_issuer,
+        .raw_public_key = cred->kind == SHIM_RAW_KEY ? tt_key_spki(key->key) : (struct tt_bytes){NULL, 0},
         .ocsp_response = {cred->ocsp_response.data, staples ? cred->ocsp_response.len : 0},
         .sct_list = {cred->signed_cert_timestamps.data, cred->signed_cert_timestamps.len}};
     rc = tt_config_add_identity(cfg, &id, &err);
@@ -138,19 +141,45 @@ static int add_identity(struct tt_config *cfg, struct shim_keys *keys, const str
     return rc == TT_OK ? 0 : SHIM_EXIT_FAILED;
 }
 
-int shim_add_identities(struct tt_config *cfg, struct shim_keys *keys, const struct shim_options *o)
+static bool is_usable(const struct shim_credential *cred, const struct shim_options *o, uint16_t type)
+{
+    bool listed = type == SHIM_ANY_TYPE || o->server;
+    switch (cred->kind) {
+    case SHIM_X509:
+        return cred->cert_file != NULL && cred->key_file != NULL && (listed || type == TT_CERTIFICATE_X509);
+    case SHIM_RAW_KEY:
+        return cred->key_file != NULL && (listed || type == TT_CERTIFICATE_RAW_PUBLIC_KEY);
+    case SHIM_PSK:
+        return listed;
+    }
+    return false;
+}
+
+static int add_of_type(struct tt_config *cfg, struct shim_keys *keys, const struct shim_options *o,
+                       uint16_t type)
 {
     for (size_t i = 0; i <= o->credentials_len; i++) {
         /* New ones come first, in their order; the default one is the last resort. */
         size_t at = i < o->credentials_len ? i + 1 : 0;
         const struct shim_credential *cred = &o->credentials[at];
-        if (!cred->is_psk && (cred->cert_file == NULL || cred->key_file == NULL))
+        if (!is_usable(cred, o, type))
             continue;
-        int code = cred->is_psk ? add_psk(cfg, keys, cred, o) : add_identity(cfg, keys, cred, o);
+        int code = cred->kind == SHIM_PSK ? add_psk(cfg, keys, cred, o) : add_identity(cfg, keys, cred, o);
         if (code != 0)
             return code;
     }
     return 0;
+}
+
+/* A client offers the types of its identities in their order; the flags may give another order, or fewer. */
+int shim_add_identities(struct tt_config *cfg, struct shim_keys *keys, const struct shim_options *o)
+{
+    int code = 0;
+    if (o->server || o->own_types.n == 0)
+        return add_of_type(cfg, keys, o, SHIM_ANY_TYPE);
+    for (size_t i = 0; code == 0 && i < o->own_types.n; i++)
+        code = add_of_type(cfg, keys, o, o->own_types.items[i]);
+    return code;
 }
 
 void shim_keys_free(struct shim_keys *keys)

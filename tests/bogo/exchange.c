@@ -249,7 +249,9 @@ static bool start(struct shim_link *l, struct shim_state *state, struct tt_confi
         offers[offers_len++] = l->keys->psks[i].session;
     /* A client that trusts somebody must say whom it wants; here it trusts nobody, and has PSKs. */
     const char *name = l->o->host_name == NULL && l->keys->psks_len > 0 ? "psk.test" : l->o->host_name;
+    /* BoringSSL's clients remember no group: one that is not configured stands for none. */
     const struct tt_conn_options opt = {.server_name = name,
+                                        .known_group = UINT16_MAX,
                                         .now_ms = shim_now_ms(state),
                                         .sessions = offers,
                                         .sessions_len = offers_len,

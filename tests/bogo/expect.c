@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "crypto/hash.h"
 #include "shim.h"
 #include "wire/iana.h"
 
@@ -25,6 +26,21 @@ static bool expect_number(const char *what, int64_t wanted, unsigned is)
     return false;
 }
 
+static bool expect_raw_key(const struct shim_link *l)
+{
+    uint8_t hash[32];
+    const struct shim_blob *wanted = &l->o->expect_raw_key;
+    struct tt_bytes spki = tt_conn_peer_certificate(l->conn, 0);
+    struct crypto_lib *lib = NULL;
+    if (!wanted->given)
+        return true;
+    bool same = wanted->len == sizeof hash && crypto_lib_new(&lib, NULL) == TT_OK &&
+                hash_digest(lib, HASH_SHA256, spki, hash) == TT_OK &&
+                memcmp(hash, wanted->data, sizeof hash) == 0;
+    crypto_lib_free(lib);
+    return same || fail("the peer's raw public key is another");
+}
+
 static bool expect_peer(const struct shim_link *l, const struct tt_conn_info *info)
 {
     const struct shim_options *o = l->o;
@@ -34,6 +50,11 @@ static bool expect_peer(const struct shim_link *l, const struct tt_conn_info *in
                   (!o->server || o->require_client_certificate);
     if (wanted && info->peer_chain_len == 0)
         return fail("the peer sent no certificate");
+    if (o->expect_peer_type != INT64_MIN && info->peer_chain_len > 0 &&
+        o->expect_peer_type != info->peer_certificate_type)
+        return fail("the peer's certificate is of another type");
+    if (!expect_raw_key(l))
+        return false;
     if (o->expect_peer_cert_file == NULL)
         return true;
     struct shim_chain chain = {.n = 0};
@@ -145,9 +166,9 @@ bool expect_handshake(const struct shim_link *l, bool resume)
         return fail("early data was offered");
     if (!tt_conn_is_connected(l->conn))
         return true; /* in early data: the rest is looked at when the handshake is done */
-    bool resumed = info.resumed && info.psk_identity.len == 0;
-    if (resumed != (resume && !o->expect_session_miss))
-        return fail(resumed ? "the session was resumed" : "the session was not resumed");
+    /* An external PSK counts as resumption with us; the runner looks itself which of the two it was. */
+    if (info.psk_identity.len == 0 && info.resumed != (resume && !o->expect_session_miss))
+        return fail(info.resumed ? "the session was resumed" : "the session was not resumed");
     if (o->expect_hrr && !info.hello_retry_request)
         return fail("no HelloRetryRequest");
     if (o->expect_no_hrr && info.hello_retry_request)

@@ -15,6 +15,7 @@ enum flag_kind {
     FLAG_BLOB,
     FLAG_NEW_CREDENTIAL,
     FLAG_NEW_PSK,
+    FLAG_NEW_RAW_KEY,
     FLAG_CREDENTIAL_STRING, /* of the credential that was begun last */
     FLAG_CREDENTIAL_LIST,
     FLAG_CREDENTIAL_BLOB,
@@ -41,6 +42,7 @@ static const struct flag flags[] = {
     /* credentials */
     {"new-x509-credential", FLAG_NEW_CREDENTIAL, 0},
     {"new-psk-credential", FLAG_NEW_PSK, 0},
+    {"new-rpk-credential", FLAG_NEW_RAW_KEY, 0},
     {"psk-importer-key", FLAG_CREDENTIAL_BLOB, OF(psk_key)},
     {"psk-importer-identity", FLAG_CREDENTIAL_BLOB, OF(psk_identity)},
     {"psk-importer-context", FLAG_CREDENTIAL_BLOB, OF(psk_context)},
@@ -69,6 +71,8 @@ static const struct flag flags[] = {
     {"host-name", FLAG_STRING, AT(host_name)},
     {"curves", FLAG_LIST, AT(curves)},
     {"key-shares", FLAG_LIST, AT(key_shares)},
+    {"accepted-peer-cert-types", FLAG_LIST, AT(peer_types)},
+    {"available-client-cert-types", FLAG_LIST, AT(own_types)},
     {"verify-prefs", FLAG_LIST, AT(verify_prefs)},
     {"cipher", FLAG_STRING, AT(cipher)},
     {"advertise-alpn", FLAG_STRING, AT(advertise_alpn)},
@@ -88,13 +92,22 @@ static const struct flag flags[] = {
     {"use-ticket-aead-callback", FLAG_IGNORED, 0},
     {"enable-early-data", FLAG_BOOL, AT(enable_early_data)},
     {"no-tls13", FLAG_BOOL, AT(no_tls13)},
-    {"no-tls12", FLAG_IGNORED, 0},
-    {"no-tls11", FLAG_IGNORED, 0},
-    {"no-tls1", FLAG_IGNORED, 0},
+    {"no-tls12", FLAG_BOOL, AT(no_tls12)},
+    {"no-tls11", FLAG_BOOL, AT(no_tls11)},
+    {"no-tls1", FLAG_BOOL, AT(no_tls1)},
     {"min-version", FLAG_INT, AT(min_version)},
     {"max-version", FLAG_INT, AT(max_version)},
     {"max-cert-list", FLAG_INT, AT(max_cert_list)},
     {"server-preference", FLAG_IGNORED, 0},
+    {"renegotiate-freely", FLAG_IGNORED, 0},
+    {"advertise-npn", FLAG_STRING, AT(ignored)},
+    {"select-next-proto", FLAG_STRING, AT(ignored)},
+    {"srtp-profiles", FLAG_STRING, AT(ignored)},
+    {"use-client-ca-list", FLAG_STRING, AT(client_ca_list)},
+    {"fail-ddos-callback", FLAG_BOOL, AT(fail_ddos)},
+    {"fail-early-callback", FLAG_BOOL, AT(fail_early)},
+    {"server-supported-groups-hint", FLAG_LIST, AT(server_groups)},
+    {"no-legacy-server-connect", FLAG_IGNORED, 0},
     {"fips-202205", FLAG_BOOL, AT(fips_202205)},
     {"wpa-202304", FLAG_BOOL, AT(wpa_202304)},
     {"cnsa-202407", FLAG_BOOL, AT(cnsa_202407)},
@@ -149,6 +162,8 @@ static const struct flag flags[] = {
     {"expect-server-name", FLAG_STRING, AT(expect_server_name)},
     {"expect-no-server-name", FLAG_BOOL, AT(expect_no_server_name)},
     {"expect-peer-cert-file", FLAG_STRING, AT(expect_peer_cert_file)},
+    {"expect-peer-certificate-type", FLAG_INT, AT(expect_peer_type)},
+    {"expect-peer-rpk-sha256", FLAG_BLOB, AT(expect_raw_key)},
     {"expect-no-peer-cert", FLAG_BOOL, AT(expect_no_peer_cert)},
     {"expect-verify-result", FLAG_IGNORED, 0}, /* a handshake that ended well was verified */
     {"expect-extended-master-secret", FLAG_IGNORED, 0},
@@ -200,7 +215,7 @@ static bool list_append(struct shim_list *list, const char *text)
 static bool takes_value(enum flag_kind kind)
 {
     return kind != FLAG_BOOL && kind != FLAG_NEW_CREDENTIAL && kind != FLAG_NEW_PSK &&
-           kind != FLAG_CREDENTIAL_BOOL && kind != FLAG_IGNORED;
+           kind != FLAG_NEW_RAW_KEY && kind != FLAG_CREDENTIAL_BOOL && kind != FLAG_IGNORED;
 }
 
 static bool flag_set(struct shim_options *o, const struct flag *f, const char *value)
@@ -232,9 +247,12 @@ static bool flag_set(struct shim_options *o, const struct flag *f, const char *v
         return base64(value, of_credential);
     case FLAG_NEW_CREDENTIAL:
     case FLAG_NEW_PSK:
+    case FLAG_NEW_RAW_KEY:
         if (++o->credentials_len == SHIM_MAX_CREDENTIALS)
             return false;
-        o->credentials[o->credentials_len].is_psk = f->kind == FLAG_NEW_PSK;
+        o->credentials[o->credentials_len].kind = f->kind == FLAG_NEW_PSK       ? SHIM_PSK
+                                                  : f->kind == FLAG_NEW_RAW_KEY ? SHIM_RAW_KEY
+                                                                                : SHIM_X509;
         return true;
     case FLAG_IGNORED:
         return true;
@@ -262,7 +280,7 @@ static void defaults(struct shim_options *o)
     o->initial_write = "hello";
     o->repeat_initial_write = 1;
     o->export_label = o->export_context = "";
-    o->expect_selected_credential = INT64_MIN;
+    o->expect_selected_credential = o->expect_peer_type = INT64_MIN;
 }
 
 /* Sets it for the connections it is meant for. */

@@ -144,7 +144,8 @@ tt_rc link_judge(struct shim_link *l)
     l->judged = true;
     tt_conn_info(l->conn, &info);
     bool looks = info.peer_chain_len > 0 && (!info.resumed || o->reverify_on_resume);
-    if (looks && o->verify_fail && o->verify_peer) {
+    bool judges = o->verify_peer || info.peer_certificate_type == TT_CERTIFICATE_RAW_PUBLIC_KEY;
+    if (looks && o->verify_fail && judges) {
         TT_TRY(tt_conn_abort(l->conn,
                              o->custom_verify ? TT_ALERT_CERTIFICATE_UNKNOWN : TT_ALERT_HANDSHAKE_FAILURE,
                              "the application refuses the peer's certificate"));
@@ -156,6 +157,14 @@ tt_rc link_judge(struct shim_link *l)
         return TT_ERR_VERIFY;
     }
     return TT_OK;
+}
+
+/* The application does not even want to hear what the peer has to say. */
+static enum shim_io link_refuse(struct shim_link *l)
+{
+    unsigned alert = l->o->fail_ddos ? TT_ALERT_INTERNAL_ERROR : TT_ALERT_HANDSHAKE_FAILURE;
+    tt_rc rc = tt_conn_abort(l->conn, alert, "the application refuses everybody");
+    return rc == TT_OK ? SHIM_IO_FAILED : SHIM_IO_EOF;
 }
 
 enum shim_io link_step(struct shim_link *l)
@@ -173,6 +182,8 @@ enum shim_io link_step(struct shim_link *l)
     if (io == SHIM_IO_EOF)
         return tt_conn_feed_eof(l->conn) == TT_OK || tt_conn_is_connected(l->conn) ? SHIM_IO_EOF
                                                                                    : SHIM_IO_FAILED;
+    if (l->o->fail_ddos || l->o->fail_early)
+        return link_refuse(l);
     if (!tt_conn_is_connected(l->conn))
         l->hold_after = SIZE_MAX; /* what the handshake answers sends the rest of an unfinished write along */
     tt_conn_set_now(l->conn, shim_now_ms(l->state));

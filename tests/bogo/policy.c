@@ -20,6 +20,11 @@ static int set_groups(struct tt_config *cfg, const struct shim_options *o)
 {
     if (o->curves.n > 0 && unavailable(tt_config_set_groups(cfg, o->curves.items, o->curves.n), "groups"))
         return SHIM_EXIT_UNIMPLEMENTED;
+    /* The application knows from elsewhere what the server takes: a share of its own most wanted of those. */
+    for (size_t i = 0; i < o->curves.n; i++)
+        for (size_t j = 0; j < o->server_groups.n; j++)
+            if (o->curves.items[i] == o->server_groups.items[j])
+                return tt_config_set_key_shares(cfg, &o->curves.items[i], 1) == TT_OK ? 0 : SHIM_EXIT_FAILED;
     if (o->key_shares.n > 0 &&
         unavailable(tt_config_set_key_shares(cfg, o->key_shares.items, o->key_shares.n), "key shares"))
         return SHIM_EXIT_UNIMPLEMENTED;
@@ -41,9 +46,10 @@ static int set_verify_schemes(struct tt_config *cfg, const struct shim_options *
         if (tt_config_set_verify_schemes(cfg, &scheme, 1) == TT_OK)
             kept[n++] = scheme;
     }
-    if ((n == 0 || unavailable(tt_config_set_verify_schemes(cfg, kept, n), "schemes")))
-        return SHIM_EXIT_UNIMPLEMENTED;
-    return 0;
+    /* Nothing left: the runner then sees that none of its list is taken, whatever we offer. */
+    bool missing =
+        n > 0 ? unavailable(tt_config_set_verify_schemes(cfg, kept, n), "schemes") : !shim_only_old(list);
+    return missing ? SHIM_EXIT_UNIMPLEMENTED : 0;
 }
 
 struct policy {
@@ -58,15 +64,33 @@ static const struct policy policy_fips_202205 = {
 static const struct policy policy_wpa_202304 = {
     LIST(TT_SUITE_AES_256_GCM_SHA384), LIST(TT_GROUP_SECP384R1),
     LIST(TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA512, TT_SCHEME_ECDSA_SECP384R1_SHA384)};
+/* With ML-KEM first; without it where libcrypto has none. */
 static const struct policy policy_cnsa1_202603 = {
+    LIST(TT_SUITE_AES_256_GCM_SHA384), LIST(TT_GROUP_MLKEM1024, TT_GROUP_SECP384R1),
+    LIST(TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_ECDSA_SECP384R1_SHA384)};
+static const struct policy policy_cnsa1_without_mlkem = {
     LIST(TT_SUITE_AES_256_GCM_SHA384), LIST(TT_GROUP_SECP384R1),
     LIST(TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_ECDSA_SECP384R1_SHA384)};
+static const struct policy policy_cnsa2_202603 = {
+    LIST(TT_SUITE_AES_256_GCM_SHA384), LIST(TT_GROUP_MLKEM1024),
+    LIST(TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_ECDSA_SECP384R1_SHA384)};
+
+static bool has_mlkem(void)
+{
+    static const uint16_t group = TT_GROUP_MLKEM1024;
+    struct tt_config *probe = NULL;
+    bool there =
+        tt_config_new(&probe, TT_CLIENT, NULL) == TT_OK && tt_config_set_groups(probe, &group, 1) == TT_OK;
+    tt_config_free(probe);
+    return there;
+}
 
 static const struct policy *policy_of(const struct shim_options *o)
 {
     return o->fips_202205    ? &policy_fips_202205
            : o->wpa_202304   ? &policy_wpa_202304
-           : o->cnsa1_202603 ? &policy_cnsa1_202603
+           : o->cnsa1_202603 ? (has_mlkem() ? &policy_cnsa1_202603 : &policy_cnsa1_without_mlkem)
+           : o->cnsa2_202603 ? &policy_cnsa2_202603
                              : NULL;
 }
 
@@ -87,19 +111,18 @@ bool shim_policy_allows(const struct shim_options *o, uint16_t scheme)
     return p == NULL;
 }
 
-/* The one list of TLS 1.3 suites that the runner asks for by name. */
+/* The policy of 2024 is an order of suites, and nothing else. */
 static int set_suites(struct tt_config *cfg, const struct shim_options *o)
 {
-    (void)cfg;
+    static const struct shim_list order =
+        LIST(TT_SUITE_AES_256_GCM_SHA384, TT_SUITE_AES_128_GCM_SHA256, TT_SUITE_CHACHA20_POLY1305_SHA256);
+    if (o->cnsa_202407 && tt_config_set_suites(cfg, order.items, order.n) != TT_OK)
+        return SHIM_EXIT_FAILED;
     return o->cipher == NULL ? 0 : SHIM_EXIT_UNIMPLEMENTED;
 }
 
 int shim_set_lists(struct tt_config *cfg, const struct shim_options *o)
 {
-    if (o->cnsa_202407 || o->cnsa2_202603) {
-        shim_say("a policy that this engine has no groups or order for");
-        return SHIM_EXIT_UNIMPLEMENTED;
-    }
     if (policy_of(o) != NULL)
         return set_policy(cfg, policy_of(o));
     int code = set_suites(cfg, o);

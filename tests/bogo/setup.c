@@ -9,7 +9,7 @@
 /* A clock that stands still but for -resumption-delay: the runner wants ages to the millisecond. */
 int64_t shim_now_ms(const struct shim_state *state)
 {
-    return (state->started + state->clock_offset) * 1000;
+    return state->started + state->clock_offset;
 }
 
 /* The runner's -advertise-alpn is a list as on the wire, its -select-alpn one name. */
@@ -48,7 +48,7 @@ static tt_rc trust_nobody(struct tt_config *cfg)
 static bool has_psk(const struct shim_options *o)
 {
     for (size_t i = 1; i <= o->credentials_len; i++)
-        if (o->credentials[i].is_psk)
+        if (o->credentials[i].kind == SHIM_PSK)
             return true;
     return false;
 }
@@ -90,6 +90,10 @@ static tt_rc set_features(struct tt_config *cfg, struct shim_state *state, const
     TT_TRY(set_verifier(cfg, o));
     if (!o->server)
         TT_TRY(tt_config_set_grease(cfg, o->enable_grease || o->permute_extensions));
+    if (!o->server)
+        TT_TRY(tt_config_set_never_anonymous(cfg, true));
+    if (o->peer_types.n > 0)
+        TT_TRY(tt_config_set_peer_certificate_types(cfg, o->peer_types.items, o->peer_types.n));
     if (!o->server && o->enable_ocsp)
         TT_TRY(tt_config_set_ocsp(cfg, TT_OCSP_REQUEST));
     if (!o->server && o->enable_scts)
@@ -104,6 +108,8 @@ static const char *out_of_reach(const struct shim_options *o)
 {
     if (o->no_tls13 || (o->max_version != 0 && o->max_version < TLS_VERSION_1_3))
         return "only TLS 1.3 is there";
+    if (o->client_ca_list != NULL && o->client_ca_list[0] != '<')
+        return "the names of CAs are those of the trust anchors";
     return NULL;
 }
 
@@ -111,6 +117,10 @@ int shim_config(struct tt_config **ret, struct shim_keys *keys, struct shim_stat
                 const struct shim_options *o)
 {
     struct tt_error err = {0};
+    if (o->no_tls13 && o->no_tls12 && o->no_tls11 && o->no_tls1) {
+        shim_say("no version is left");
+        return SHIM_EXIT_FAILED;
+    }
     const char *missing = out_of_reach(o);
     if (missing != NULL) {
         shim_say("%s", missing);

@@ -30,7 +30,11 @@ struct shim_blob {
 
 /* struct shim_credential: certificate and key of one end, as flags name them. */
 struct shim_credential {
-    bool is_psk; /* else a certificate */
+    enum shim_credential_kind {
+        SHIM_X509,
+        SHIM_PSK,
+        SHIM_RAW_KEY
+    } kind;
     const char *cert_file, *key_file;
     struct shim_blob psk_key, psk_identity, psk_context;
     bool psk_sha384;
@@ -48,12 +52,14 @@ struct shim_options {
     struct shim_credential credentials[SHIM_MAX_CREDENTIALS];
     size_t credentials_len; /* beyond the default one */
     const char *trust_cert, *host_name;
-    struct shim_list curves, key_shares, verify_prefs;
+    struct shim_list curves, key_shares, verify_prefs, peer_types, own_types, server_groups;
+    const char *client_ca_list, *ignored; /* ignored: about other versions */
+    bool fail_ddos, fail_early;           /* the application refuses everybody who speaks */
     const char *advertise_alpn, *select_alpn, *cipher;
     bool reject_alpn, decline_alpn;
     bool verify_peer, require_client_certificate, custom_verify, verify_fail, reverify_on_resume;
     bool no_ticket, skip_ticket, enable_early_data;
-    bool no_tls13;
+    bool no_tls13, no_tls12, no_tls11, no_tls1;
     int64_t min_version, max_version, max_cert_list;
     bool fips_202205, wpa_202304, cnsa_202407, cnsa1_202603, cnsa2_202603;
     struct shim_blob ticket_key;
@@ -70,13 +76,13 @@ struct shim_options {
 
     int64_t expect_version, expect_curve, expect_peer_scheme, expect_cipher, expect_cipher_aes,
         expect_cipher_no_aes, expect_skew;
-    int64_t expect_selected_credential;
+    int64_t expect_selected_credential, expect_peer_type;
     bool expect_session_miss, expect_no_session, expect_ticket_early_data, expect_no_server_name;
     bool expect_accept_early, expect_reject_early, expect_no_offer_early, expect_hrr, expect_no_hrr;
     bool expect_no_peer_cert;
     const char *expect_alpn, *expect_advertised_alpn, *expect_server_name, *expect_peer_cert_file,
         *expect_early_reason;
-    struct shim_blob expect_ocsp, expect_scts;
+    struct shim_blob expect_ocsp, expect_scts, expect_raw_key;
 };
 
 struct shim_flags {
@@ -115,6 +121,8 @@ struct shim_keys {
 /* shim_add_identities: an exit code. Credentials whose preferences fit nothing are left out. */
 int shim_add_identities(struct tt_config *cfg, struct shim_keys *keys, const struct shim_options *o);
 void shim_keys_free(struct shim_keys *keys);
+/* shim_only_old: nothing but schemes with PKCS #1 and SHA-1 (also: nothing at all). */
+bool shim_only_old(const struct shim_list *prefs);
 /* shim_psk_number: of the credential with this identity, -1. */
 int shim_psk_number(const struct shim_keys *keys, struct tt_bytes identity);
 
@@ -128,7 +136,7 @@ bool shim_policy_allows(const struct shim_options *o, uint16_t scheme); /* for o
 struct shim_state {
     struct tt_tickets *tickets;
     struct tt_session *session;
-    int64_t started, clock_offset; /* seconds */
+    int64_t started, clock_offset; /* milliseconds */
     bool first;                    /* connection */
     bool early_tickets;            /* the first one's tickets were for 0-RTT, too */
 };

@@ -117,6 +117,8 @@ static const struct row raw_public_keys[] = {
     RAW_CH("an empty server_certificate_type", DECODE_ERROR, PUT(EXT_SERVER_CERTIFICATE_TYPE, "00")),
     RAW_CH("an empty client_certificate_type", DECODE_ERROR, PUT(EXT_CLIENT_CERTIFICATE_TYPE, "00")),
     RAW_CH("a byte behind the types", DECODE_ERROR, PUT(EXT_CLIENT_CERTIFICATE_TYPE, "010200")),
+    RAW_CH("X.509 alone", ILLEGAL_PARAMETER, PUT(EXT_SERVER_CERTIFICATE_TYPE, "0100")),
+    RAW_CH("X.509 alone for the client", ILLEGAL_PARAMETER, PUT(EXT_CLIENT_CERTIFICATE_TYPE, "0100")),
     RAW_CH("OpenPGP alone", UNSUPPORTED_CERTIFICATE, PUT(EXT_SERVER_CERTIFICATE_TYPE, "0101")),
     RAW_CH("OpenPGP alone for the client", UNSUPPORTED_CERTIFICATE, PUT(EXT_CLIENT_CERTIFICATE_TYPE, "0101")),
     RAW_CH("unknown types beside it", NONE, PUT(EXT_SERVER_CERTIFICATE_TYPE, "03ff0702")),

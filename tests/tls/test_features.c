@@ -221,6 +221,49 @@ static void client_of_two_cas(struct pump *p, struct tt_config *client, struct t
     assert_int_equal(tt_config_add_identity(client, &right_id, NULL), TT_OK);
 }
 
+static bool never_anonymous;
+
+/* Its only identity is of another CA, and only for those who say that they know that one. */
+static void client_of_the_wrong_ca(struct pump *p, struct tt_config *client, struct tt_config *server)
+{
+    (void)p;
+    (void)server;
+    other_ca = test_key_new("P-256", &(struct test_cert){.cn = "other CA"});
+    second = test_key_new("P-256",
+                          &(struct test_cert){.cn = "of the other", .eku = "clientAuth", .issuer = other_ca});
+    const struct tt_bytes chain = {second->cert, second->cert_len};
+    const struct tt_identity id = {.chain = &chain,
+                                   .chain_len = 1,
+                                   .key = second,
+                                   .schemes = &second->scheme,
+                                   .schemes_len = 1,
+                                   .only_for_its_issuer = true};
+    assert_int_equal(tt_config_add_identity(client, &id, NULL), TT_OK);
+    assert_int_equal(tt_config_set_never_anonymous(server, true), TT_ERR_USAGE);
+    assert_int_equal(tt_config_set_never_anonymous(client, never_anonymous), TT_OK);
+}
+
+static void test_identity_only_for_its_issuer(void **state)
+{
+    (void)state;
+    never_anonymous = false;
+    struct pump p = {.configure = client_of_the_wrong_ca, .client_auth = TT_CLIENT_AUTH_REQUEST};
+    run(&p); /* on without one */
+    assert_int_equal(tt_conn_peer_certificate(p.server, 0).len, 0);
+    pump_free(&p);
+    test_key_free(second);
+    test_key_free(other_ca);
+
+    never_anonymous = true;
+    struct pump q = {.configure = client_of_the_wrong_ca, .client_auth = TT_CLIENT_AUTH_REQUEST};
+    pump_start(&q);
+    pump_run(&q);
+    assert_int_equal(tt_conn_error(q.client)->alert_sent, TT_ALERT_HANDSHAKE_FAILURE);
+    pump_free(&q);
+    test_key_free(second);
+    test_key_free(other_ca);
+}
+
 static void test_identity_by_ca(void **state)
 {
     (void)state;
@@ -346,6 +389,40 @@ static void test_every_group(void **state)
     }
 }
 
+static const uint16_t *offered_groups;
+static size_t offered_len;
+
+static void only_these_groups(struct pump *p, struct tt_config *client, struct tt_config *server)
+{
+    (void)p;
+    (void)server;
+    assert_int_equal(tt_config_set_groups(client, offered_groups, offered_len), TT_OK);
+}
+
+/* By default a share for the first classical group and one for the first post-quantum group: no retry from a
+ * server that has either. */
+static void test_default_key_shares(void **state)
+{
+    (void)state;
+    static const uint16_t mixed[] = {TT_GROUP_SECP256R1, TT_GROUP_SECP384R1, TT_GROUP_MLKEM1024,
+                                     TT_GROUP_X25519MLKEM768};
+    struct tt_config *probe = NULL;
+    assert_int_equal(tt_config_new(&probe, TT_CLIENT, NULL), TT_OK);
+    bool mlkem = tt_config_set_groups(probe, mixed, 4) == TT_OK;
+    tt_config_free(probe);
+    offered_groups = mixed;
+    offered_len = mlkem ? 4 : 2;
+    for (size_t i = 0; i < offered_len; i++) {
+        struct pump p = {.configure = only_these_groups, .server_group = mixed[i]};
+        run(&p);
+        struct tt_conn_info info;
+        tt_conn_info(p.client, &info);
+        assert_int_equal(info.group, mixed[i]);
+        assert_int_equal(info.hello_retry_request, i % 2);
+        pump_free(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,10 +433,12 @@ int main(void)
         cmocka_unit_test(test_record_size_limit_and_padding),
         cmocka_unit_test(test_identity_by_name),
         cmocka_unit_test(test_identity_by_ca),
+        cmocka_unit_test(test_identity_only_for_its_issuer),
         cmocka_unit_test(test_grease_varies),
         cmocka_unit_test(test_keylog),
         cmocka_unit_test(test_a_client_without_aes),
         cmocka_unit_test(test_every_group),
+        cmocka_unit_test(test_default_key_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,6 +137,10 @@ static void who_chooses(void **state)
          {.certificate = true, .takes = {X509, RAW}, .takes_len = 2, .trust = BY_PIN},
          X509,
          X509},
+        {{.certificate = true, .raw = true},
+         {.certificate = true, .takes = {RAW, X509}, .takes_len = 2, .trust = BY_PIN},
+         X509,
+         RAW},
         {{.raw = true},
          {.certificate = true, .takes = {X509, RAW}, .takes_len = 2, .trust = BY_PIN},
          X509,
@@ -224,7 +228,8 @@ static void resumed_and_compressed(void **state)
     tt_conn_info(p.client, &c);
     tt_conn_info(p.server, &sv);
     assert_true(c.resumed && sv.resumed);
-    assert_int_equal(c.peer_certificate_type, RAW); /* who it was is still known */
+    assert_int_equal(c.peer_certificate_type, RAW);   /* who it was is still known */
+    assert_int_equal(sv.local_certificate_type, RAW); /* named beside the PSK */
     assert_int_equal(sv.peer_certificate_type, RAW);
     assert_int_equal(tt_conn_peer_certificate(p.server, 0).len, test_key_spki(p.client_key).len);
     tt_session_free(s);
