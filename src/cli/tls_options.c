@@ -204,7 +204,8 @@ static bool choice_find(uint16_t *ret, const struct list_kind *kind, const char 
 {
     for (size_t i = 0; i < kind->choices_len; i++) {
         const struct choice *c = &kind->choices[i];
-        if (strcasecmp(word, choice_name(kind, c)) == 0 || strcasecmp(word, c->alias) == 0) {
+        if (strcasecmp(word, choice_name(kind, c)) == 0 ||
+            (c->alias[0] != '\0' && strcasecmp(word, c->alias) == 0)) {
             *ret = c->number;
             return true;
         }

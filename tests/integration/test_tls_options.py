@@ -315,11 +315,13 @@ class SeveralIdentities(Case):
         def subject(*args):
             done = LAB.run("openssl", "s_client", "-connect", "127.0.0.1:" + server.port, "-CAfile", "ca/ca.pem", *args)
             text = done.out.decode()
-            return re.search(r"subject=(.*)", text).group(1), re.search(r"Peer signature type: (\S+)", text).group(1)
+            kind = re.search(r"Peer signature type: (\S+)", text).group(1).lower()  # openssl 3.5 names the scheme
+            name = re.search(r"subject=CN ?= ?(.*)", text).group(1)
+            return name, "RSA" if "rsa" in kind.replace("ecdsa", "") else "ECDSA"
 
-        self.assertEqual(subject("-servername", "localhost"), ("CN = localhost", "ECDSA"))
-        self.assertEqual(subject("-servername", "second.example"), ("CN = second", "ECDSA"))
-        self.assertEqual(subject("-servername", "localhost", "-sigalgs", "rsa_pss_rsae_sha256"), ("CN = localhost", "RSA-PSS"))
+        self.assertEqual(subject("-servername", "localhost"), ("localhost", "ECDSA"))
+        self.assertEqual(subject("-servername", "second.example"), ("second", "ECDSA"))
+        self.assertEqual(subject("-servername", "localhost", "-sigalgs", "rsa_pss_rsae_sha256"), ("localhost", "RSA"))
 
     def test_pairs(self):
         result = LAB.tpmtls("serve", "127.0.0.1:0", "--key", "soft.key", "--cert", "soft.pem", "--key", "tpm.key")
@@ -392,11 +394,17 @@ class Records(Case):
             self.assert_ok(result)
             self.assertIn("compressed_certificate", [e["type"] for e in result.events("message")])
 
+    def offers_compression(self):
+        """Does gnutls-cli put compress_certificate (27) into its ClientHello when it is told to?"""
+        hello = []
+        with harness.OneShotServer(lambda peer: hello.append(peer.recv(4096))) as probe:
+            LAB.run("gnutls-cli", "--compress-cert", "zlib", "-p", probe.port, "127.0.0.1")
+        return bool(hello) and b"\0\x1b\0" in hello[0]
+
     @unittest.skipUnless(shutil.which("gnutls-cli"), "gnutls-cli is not installed")
     def test_compression_with_gnutls(self):
-        if b"libz" not in LAB.run("ldd", shutil.which("gnutls-cli")).out + LAB.run("sh", "-c", "ldd $(ldd $(command -v "
-                          "gnutls-cli) | sed -n 's/.*=> \\(.*libgnutls.so[^ ]*\\).*/\\1/p')").out:
-            self.skipTest("GnuTLS here is built without zlib")
+        if not self.offers_compression():
+            self.skipTest("GnuTLS here offers no certificate compression")
         server = self.serve("--compress-certificates", "zlib", "--www", "--trace", options=("--json",))
         result = LAB.run("gnutls-cli", "--x509cafile", "ca/ca.pem", "--compress-cert", "zlib", "--sni-hostname", "localhost",
                          "--verify-hostname", "localhost", "-p", server.port, "127.0.0.1", stdin=b"GET / HTTP/1.0\r\n\r\n")
@@ -415,7 +423,7 @@ class Records(Case):
     def test_bad_values(self):
         for words in (("--record-size-limit", "63"), ("--record-size-limit", "16386"), ("--padding", "20000"),
                       ("--max-handshake-message", "10"), ("--compress-certificates", "gzip"), ("--schemes", "rsa_pkcs1_sha256"),
-                      ("--key-shares", "x25519,"), ("--groups", "secp256r1", "--key-shares", "x25519")):
+                      ("--key-shares", "x25519,"), ("--groups", ""), ("--suites", ","), ("--groups", "secp256r1", "--key-shares", "x25519")):
             result = self.connect("1", *words)
             self.assertEqual(result.code, 2, result.err)
 
