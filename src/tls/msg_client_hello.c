@@ -241,9 +241,6 @@ static tt_rc choose_identity(struct tt_conn *c)
 {
     if (c->hs->peer.schemes.len == 0)
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "the client sent no signature_algorithms");
-    if (c->cfg->identities_len == 0)
-        return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
-                           "the client offers no PSK of ours, and we have no certificate");
     if (!identity_type_possible(c))
         return conn_refuse(c, TT_ALERT_UNSUPPORTED_CERTIFICATE,
                            "the client takes no certificate of a type that we have");
