@@ -326,14 +326,26 @@ static tt_rc refuse_to_open(struct tt_error *err)
     return TT_ERR_TPM;
 }
 
+/* False: there is no place left. */
+static bool let_go(struct meter *m)
+{
+    if (m->inner != NULL)
+        m->close_inner(&m->inner);
+    m->inner = NULL;
+    return put_away(m);
+}
+
+void meter_release(struct meter *m)
+{
+    if (m->broken)
+        (void)let_go(m);
+}
+
 tt_rc meter_reopen(struct meter *m, struct tt_error *err)
 {
     m->broken = true; /* until it is open again */
     m->backoff_ms = 0;
-    if (m->inner != NULL)
-        m->close_inner(&m->inner);
-    m->inner = NULL;
-    if (!put_away(m))
+    if (!let_go(m))
         return refuse_to_open(err);
     if (m->open == NULL)
         return error_set(err, TT_ERR_TPM, "the connection to the TPM failed, and cannot be opened again");

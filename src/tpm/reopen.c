@@ -127,9 +127,13 @@ static bool is_hopeless(const struct tt_tpm *tpm)
 bool tpm_try_again(struct tpm_try *t, tt_rc rc, struct tt_error *why)
 {
     struct tt_tpm *tpm = t->tpm;
-    if (rc == TT_OK || t->tries++ > 0 || !tpm_is_ours(tpm) || !is_lost(tpm) || is_hopeless(tpm) ||
-        !recover(tpm))
+    if (rc == TT_OK || !tpm_is_ours(tpm) || !is_lost(tpm))
         return false;
+    if (t->tries++ > 0 || is_hopeless(tpm) || !recover(tpm)) {
+        if (tpm->meter.open != NULL)
+            meter_release(&tpm->meter);
+        return false;
+    }
     error_clear(why);
     return true;
 }

@@ -12,7 +12,7 @@ vtpm_kill() {
 }
 vtpm_back() {
     vtpm_start
-    wait_for 30 test -c $DEVICE
+    wait_for 30 test -c $DEVICE || { ls -l /dev/tpm* && cat serve-*.log | tr -d '\000' && return 1; }
     permissions
 }
 
