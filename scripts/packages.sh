@@ -63,6 +63,7 @@ kernel cpio makes its initramfs
 kernel kmod finds its modules
 kernel busybox-static its programs
 kernel tpm2-tools looks at the TPM from the side
+proof cbmc proves what tests/cbmc asserts (Debian 13 has it)
 debian13 debootstrap makes the Debian 13 root
 '
 
