@@ -51,6 +51,8 @@ static json_t *handshake_json(const struct gauge_handshake *h)
     set_stats(o, &h->wall);
     if (h->sum_us > 0)
         set(o, "commands_sum_us", json_real(h->sum_us));
+    if (h->sign_us > 0)
+        set(o, "sign_tpm_p50_us", json_real(h->sign_us));
     if (h->why[0] != '\0')
         set(o, "why", json_string(h->why));
     return o;

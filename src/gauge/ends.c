@@ -109,15 +109,12 @@ static tt_rc add_identity(struct tt_config *cfg, struct tt_key *key, struct tt_b
 static tt_rc set_common(struct tt_config *cfg, const struct world *w, struct tt_error *err)
 {
     static const uint16_t suite = TT_SUITE_AES_128_GCM_SHA256, group = TT_GROUP_X25519;
-    struct tt_trust *trust = NULL;
-    TT_TRY(tt_trust_new(&trust, err));
-    tt_rc rc = tt_trust_add_der(trust, w->ca_cert, err);
+    tt_rc rc = tt_config_set_trust(cfg, w->trust);
     if (rc == TT_OK)
-        rc = tt_config_set_trust(cfg, trust);
-    tt_trust_free(trust);
-    TT_TRY(rc);
-    TT_TRY(tt_config_set_suites(cfg, &suite, 1));
-    return tt_config_set_groups(cfg, &group, 1);
+        rc = tt_config_set_suites(cfg, &suite, 1);
+    if (rc == TT_OK)
+        rc = tt_config_set_groups(cfg, &group, 1);
+    return rc == TT_OK ? rc : error_set(err, rc, "cannot configure the handshakes");
 }
 
 static tt_rc server_config(struct world *w, struct tt_error *err)
@@ -165,6 +162,8 @@ static tt_rc world_fill(struct world *w, struct tt_error *err)
                    &(struct leaf){.key = w->ca, .name = "/CN=tpmtls bench CA", .ca = true}, err));
     TT_TRY(certify(&w->server_cert, w->ca,
                    &(struct leaf){.key = w->server, .name = "/CN=localhost", .dns = "DNS:localhost"}, err));
+    TT_TRY(tt_trust_new(&w->trust, err));
+    TT_TRY(tt_trust_add_der(w->trust, w->ca_cert, err));
     return server_config(w, err);
 }
 
@@ -181,6 +180,7 @@ void world_free(struct world *w)
 {
     tt_config_free(w->server_cfg);
     tt_tickets_free(w->tickets);
+    tt_trust_free(w->trust);
     certificate_free(&w->ca_cert);
     certificate_free(&w->server_cert);
     tt_key_free(w->server);
@@ -271,6 +271,8 @@ tt_rc handshake_run(struct handshake *h, const struct world *w, struct tt_error 
                                          .sessions_len = h->session != NULL ? 1 : 0},
                                  to = {.now_ms = from.now_ms};
     struct tt_conn *c = NULL, *s = NULL;
+    if (h->session == NULL)
+        tt_trust_forget(w->trust);
     tt_rc rc = tt_conn_new(&c, h->client, &from, err);
     if (rc == TT_OK)
         rc = tt_conn_new(&s, w->server_cfg, &to, err);

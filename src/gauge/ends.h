@@ -11,6 +11,7 @@
 struct world {
     struct tt_key *ca, *server;
     struct tt_bytes ca_cert, server_cert; /* owned */
+    struct tt_trust *trust;               /* of both ends */
     struct tt_tickets *tickets;
     struct tt_config *server_cfg;
 };
@@ -36,8 +37,8 @@ struct handshake {
     struct tt_session *taken; /* the caller's */
     double paused_us;         /* how long that really was */
 };
-/* handshake_run: from the first byte to both ends being connected. TT_ERR_INTERNAL when the session is not
- * taken up. */
+/* handshake_run: from the first byte to both ends being connected. Without a session both ends judge the
+ * other's chain anew, as those that have just started. TT_ERR_INTERNAL when the session is not taken up. */
 TT_MUST_USE tt_rc handshake_run(struct handshake *h, const struct world *w, struct tt_error *err);
 
 #endif

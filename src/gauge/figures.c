@@ -34,7 +34,7 @@ static void add(struct gauge_page *p, const char *key, const char *type, const c
     (void)snprintf(f->text, sizeof f->text, "%s%s%s", text, type[0] != '\0' ? ", " : "", type);
 }
 
-static void of_type(struct gauge_page *p, const char *key, const char *sign)
+static void of_type(struct gauge_page *p, const char *key)
 {
     const struct gauge_handshake *tpm = handshake(p, "full", key, GAUGE_TPM_KEY),
                                  *software = handshake(p, "full", key, GAUGE_SOFTWARE_KEY),
@@ -48,9 +48,9 @@ static void of_type(struct gauge_page *p, const char *key, const char *sign)
         add(p, "overhead_waiting", key, "the same / with a software key that waits as long before it signs",
             tpm->rest_us / waiting->rest_us, 0);
     }
-    if (tpm != NULL)
-        add(p, "handshake_over_sign", key, "full handshake / the bare signature",
-            tpm->wall.p50 / command(p, sign, key, false), bare_emulator && strcmp(key, "p256") == 0 ? 3 : 0);
+    if (tpm != NULL && tpm->sign_us > 0)
+        add(p, "handshake_over_sign", key, "full handshake / the bare signature, in turns",
+            tpm->wall.p50 / tpm->sign_us, bare_emulator && strcmp(key, "p256") == 0 ? 3 : 0);
     if (tpm != NULL && resumed != NULL)
         add(p, "full_over_resumed", key, "full handshake / resumed handshake",
             tpm->wall.p50 / resumed->wall.p50, 0);
@@ -82,8 +82,8 @@ static void break_even(struct gauge_page *p, const char *key, const char *sign)
 
 void gauge_figures(struct gauge_page *p)
 {
-    of_type(p, "p256", "Sign");
-    of_type(p, "rsa2048", "RSA_Decrypt");
+    of_type(p, "p256");
+    of_type(p, "rsa2048");
     break_even(p, "p256", "Sign");
     break_even(p, "rsa2048", "RSA_Decrypt");
 }

@@ -46,6 +46,7 @@ struct gauge_handshake {
     double cpu_us;     /* CPU time of this process, both ends, median */
     double rest_us;    /* wall clock without the TPM's time, median */
     double sum_us;     /* cold: the sum of the commands it needs, as measured one by one; or 0 */
+    double sign_us;    /* full, in the TPM: its time for the signature alone, in turns with them; or 0 */
     double per_second; /* one after the other */
     double share;      /* the TPM's time in the whole, 0 to 1 */
     struct gauge_stats wall;
