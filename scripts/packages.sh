@@ -58,6 +58,7 @@ interop haproxy another
 interop stunnel4 another
 interop curl a client
 interop libwolfssl-dev wolfSSL
+interop tshark reads what --trace-pcap writes, as Wireshark does
 kernel qemu-system-x86 boots the guest with a TPM behind a real kernel
 kernel cpio makes its initramfs
 kernel kmod finds its modules

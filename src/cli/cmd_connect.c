@@ -19,6 +19,7 @@
 #include "cli/trust_options.h"
 #include "net/dial.h"
 #include "net/loop.h"
+#include "net/pcap.h"
 #include "net/relay.h"
 
 static const char usage[] =
@@ -60,6 +61,7 @@ struct connect {
     struct tls_identities identities;
     struct tls_psks psks;
     struct keylog keylog;
+    struct pcap *pcap;
     struct resume resume;
     bool is_over; /* but for sessions that are still being kept */
     struct tt_config *config;
@@ -274,6 +276,7 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
         .signer = x->signer,
         .insecure_keylog = x->keylog.fd >= 0 ? keylog_line : NULL,
         .keylog_arg = &x->keylog,
+        .pcap = x->pcap,
         .sessions = x->psks.sessions,
         .sessions_len = x->psks.len,
         .handlers = handlers,
@@ -309,6 +312,8 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
     TT_TRY(resume_begin(&x->resume, x->cli, &x->resume_options, err));
     TT_TRY(set_up_config(x, err));
     TT_TRY(keylog_open(&x->keylog, x->tls.keylog, err));
+    if (x->tls.trace_pcap != NULL)
+        TT_TRY(pcap_create(&x->pcap, x->tls.trace_pcap, err));
     TT_TRY(loop_new(&x->base, true, err));
     struct sign_queue_options opt = {.base = x->base, .tpm = x->identities.tpm};
     const struct resume_peer peer = {.address = x->target,
@@ -349,7 +354,9 @@ static int run(struct connect *x)
     if (set_up(x, &x->error) == TT_OK)
         (void)event_base_dispatch(x->base);
     tear_down(x);
-    return x->error.rc == TT_OK ? CLI_OK : cli_fail(&x->error);
+    struct tt_error untraced = {0};
+    int code = pcap_close(x->pcap, &untraced) == TT_OK ? CLI_OK : cli_fail(&untraced);
+    return x->error.rc == TT_OK ? code : cli_fail(&x->error);
 }
 
 enum {

@@ -8,6 +8,7 @@
 
 #include "base/rc.h"
 #include "net/loop.h"
+#include "net/pcap.h"
 
 static const char usage[] =
     "usage: tpmtls serve ADDR:PORT [--key FILE --cert FILE] [--psk FILE]... [--client-ca FILE|DIR "
@@ -124,7 +125,8 @@ static tt_rc start_server(struct serve *serve, struct tt_error *err)
                    .role = TT_SERVER,
                    .signer = serve->signer,
                    .insecure_keylog = serve->keylog.fd >= 0 ? keylog_line : NULL,
-                   .keylog_arg = &serve->keylog},
+                   .keylog_arg = &serve->keylog,
+                   .pcap = serve->pcap},
         .accepted = session_accepted,
         .opened = session_opened,
         .failed = on_failed,
@@ -157,6 +159,8 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
     struct sign_queue_options opt = {.base = serve->base};
     TT_TRY(set_up_config(serve, &opt.tpm, err));
     TT_TRY(keylog_open(&serve->keylog, serve->tls.keylog, err));
+    if (serve->tls.trace_pcap != NULL)
+        TT_TRY(pcap_create(&serve->pcap, serve->tls.trace_pcap, err));
     TT_TRY(tls_sign_deadline(&opt.deadline_ms, &serve->tls, err));
     TT_TRY(sign_queue_new(&serve->signer, &opt, err));
     if (serve->tickets.keys != NULL)
@@ -209,7 +213,9 @@ static int run(struct serve *serve)
     else
         (void)error_set(&err, rc, "the server could not be set up");
     tear_down(serve);
-    return err.rc == TT_OK ? CLI_OK : cli_fail(&err);
+    struct tt_error untraced = {0};
+    int code = pcap_close(serve->pcap, &untraced) == TT_OK ? CLI_OK : cli_fail(&untraced);
+    return err.rc == TT_OK ? code : cli_fail(&err);
 }
 
 /* ---- options ---- */

@@ -41,6 +41,7 @@ struct serve {
     struct tls_identities identities;
     struct tls_psks psks;
     struct keylog keylog;
+    struct pcap *pcap;
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;

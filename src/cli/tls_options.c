@@ -86,6 +86,8 @@ static const char **option_value(struct tls_options *o, int c)
         return &o->max_handshake_message;
     case TLS_OPT_KEYLOG:
         return &o->keylog;
+    case TLS_OPT_TRACE_PCAP:
+        return &o->trace_pcap;
     case TLS_OPT_SIGN_DEADLINE:
         return &o->sign_deadline;
     case TLS_OPT_TIMEOUT:

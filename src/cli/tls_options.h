@@ -25,8 +25,8 @@ struct tls_options {
     const char *psks[TLS_MAX_PSKS];                                          /* files */
     size_t psks_len;
     bool too_many_psks, psk_and_certificate;
-    const char *keylog;   /* a file */
-    const char *delegate; /* hours, or a number with s, m or h; NULL: no delegation */
+    const char *keylog, *trace_pcap; /* files */
+    const char *delegate;            /* hours, or a number with s, m or h; NULL: no delegation */
     bool refuse_delegated, accept_delegated;
     bool trace;
 };
@@ -49,6 +49,7 @@ enum tls_option {
     TLS_OPT_PEER_RAW,
     TLS_OPT_KEYLOG,
     TLS_OPT_TRACE,
+    TLS_OPT_TRACE_PCAP,
     TLS_OPT_TIMEOUT,
     TLS_OPT_SIGN_DEADLINE,
     TLS_OPT_DELEGATE,
@@ -73,6 +74,7 @@ enum tls_option {
         {"peer-raw-public-key", no_argument, NULL, TLS_OPT_PEER_RAW},                                        \
         {"insecure-keylog", required_argument, NULL, TLS_OPT_KEYLOG},                                        \
         {"trace", no_argument, NULL, TLS_OPT_TRACE},                                                         \
+        {"trace-pcap", required_argument, NULL, TLS_OPT_TRACE_PCAP},                                         \
         {"sign-deadline", required_argument, NULL, TLS_OPT_SIGN_DEADLINE},                                   \
         {"delegate", optional_argument, NULL, TLS_OPT_DELEGATE},                                             \
         {"refuse-delegated", no_argument, NULL, TLS_OPT_REFUSE_DELEGATED},                                   \
@@ -114,7 +116,11 @@ enum tls_option {
     "  --accept-delegated    serve: accept them of clients; NSS (Firefox) refuses a server that offers it\n" \
     "  --insecure-keylog F   append the connections' secrets to F, for Wireshark: whoever reads it reads\n"  \
     "                        everything. The environment's SSLKEYLOGFILE does the same\n"                    \
-    "  --trace               show each handshake message and what the TPM did, on stderr\n"
+    "  --trace               show each handshake message and what the TPM did, on stderr\n"                  \
+    "  --trace-pcap FILE     what is sent and received, as a new pcap file for Wireshark. It is the "        \
+    "ciphertext, "                                                                                           \
+    "in\n                        TCP/IP headers made up; with what --insecure-keylog writes it can be "      \
+    "read\n"
 
 /* tls_option_take: true when c was one of them. Values are looked at later. */
 bool tls_option_take(struct tls_options *o, int c, const char *value);

@@ -57,6 +57,7 @@ static void close_socket(struct stream *s)
     (void)event_del(s->writable);
     (void)close(s->fd);
     s->fd = -1;
+    pcap_flow_end(&s->flow, PCAP_US);
 }
 
 static void finish_now(struct stream *s)
@@ -98,6 +99,7 @@ static void fail_transport(struct stream *s, const char *doing, int why)
 static void on_eof(struct stream *s)
 {
     s->got_eof = true;
+    pcap_flow_end(&s->flow, PCAP_PEER);
     if (s->phase == STREAM_OPEN && tt_conn_feed_eof(s->conn) != TT_OK && !stream_has_failed(s))
         (void)error_set(&s->error, TT_ERR_CLOSED, "%s hung up", s->peer);
 }
@@ -108,6 +110,8 @@ static void on_read_error(struct stream *s, int why)
         return;
     s->got_eof = true;
     s->is_write_broken = true;
+    if (why == ECONNRESET)
+        pcap_flow_reset(&s->flow);
     if (s->phase == STREAM_OPEN)
         fail_transport(s, "receive from", why);
 }
@@ -116,6 +120,8 @@ static void receive(struct stream *s)
 {
     uint8_t data[READ_SIZE];
     ssize_t n = recv(s->fd, data, sizeof data, MSG_DONTWAIT);
+    if (n > 0)
+        pcap_flow_data(&s->flow, PCAP_PEER, (struct tt_bytes){data, (size_t)n});
     if (n == 0)
         on_eof(s);
     else if (n < 0)
@@ -142,6 +148,7 @@ static void flush(struct stream *s)
                 fail_transport(s, "send to", errno);
             return;
         }
+        pcap_flow_data(&s->flow, PCAP_US, (struct tt_bytes){out.data, (size_t)n});
         tt_conn_output_done(s->conn, (size_t)n);
         s->is_active = true;
         if (s->phase == STREAM_LINGER)
@@ -196,6 +203,7 @@ static void settle(struct stream *s)
     if (!s->is_shut_down)
         (void)shutdown(s->fd, SHUT_WR);
     s->is_shut_down = true;
+    pcap_flow_end(&s->flow, PCAP_US);
     if (s->got_eof)
         finish_now(s);
 }
@@ -347,6 +355,7 @@ tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt, 
         stream_destroy(s);
         return rc;
     }
+    pcap_flow_begin(&s->flow, s->opt.pcap, fd, s->opt.role);
     s->opt.server_name = NULL; /* was copied; the caller's text may go, and so may these: */
     s->opt.sessions = NULL;
     s->opt.early_data = (struct tt_bytes){NULL, 0};

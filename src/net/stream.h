@@ -16,6 +16,7 @@
 
 #define STREAM_HANDSHAKE_TIMEOUT_S 30
 
+struct pcap;
 struct stream;
 
 /* struct stream_trace: a handshake message, an alert, or a TPM command made for this connection. */
@@ -70,6 +71,7 @@ struct stream_options {
     int64_t now;                  /* 0 = the wall clock */
     tt_keylog_fn insecure_keylog; /* see tt_conn_options */
     void *keylog_arg;
+    struct pcap *pcap; /* what is sent and received goes there; or NULL; must outlive the stream */
     struct stream_handlers handlers; /* each may be NULL */
     void *arg;
 };

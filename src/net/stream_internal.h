@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "net/diagnose.h"
 #include "net/held.h"
+#include "net/pcap.h"
 #include "net/stream.h"
 
 enum stream_phase {
@@ -19,6 +20,7 @@ struct stream {
     char peer[280];
     struct tt_conn *conn;
     int fd;
+    struct pcap_flow flow; /* in opt.pcap */
     struct event *readable, *writable, *run, *timer;
     enum stream_phase phase;
 
