@@ -31,6 +31,7 @@ test iproute2 ip, to give a test a network of its own
 test ca-certificates the system store of CAs, whom connect trusts by default
 test g++ compiles our headers as C++
 test mosquitto the broker that the MQTT example is tested with
+test valgrind sees whether time depends on a secret (tests/timing)
 test procps ps, to see that no helper process is left behind
 bench libgnutls28-dev GnuTLS, to compare with
 bench gnuplot-nox draws the figures

@@ -16,6 +16,7 @@ union header {
 static pthread_mutex_t test_lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t test_fail_in;
 static struct mem_test_stats test_stats;
+static mem_test_compare_fn test_compare;
 
 void mem_test_fail_nth(size_t nth)
 {
@@ -37,6 +38,17 @@ struct mem_test_stats mem_test_stats(void)
     struct mem_test_stats copy = test_stats;
     pthread_mutex_unlock(&test_lock);
     return copy;
+}
+
+void mem_test_on_compare(mem_test_compare_fn hook)
+{
+    test_compare = hook;
+}
+
+static void test_compared(const void *ours, size_t n, bool *equal)
+{
+    if (test_compare != NULL)
+        test_compare(ours, n, equal);
 }
 
 static bool test_alloc_fails(size_t n)
@@ -70,6 +82,12 @@ static bool test_alloc_fails(size_t n)
 static void test_freed(size_t n)
 {
     (void)n;
+}
+static void test_compared(const void *ours, size_t n, const bool *equal)
+{
+    (void)ours;
+    (void)n;
+    (void)equal;
 }
 #endif
 
@@ -128,7 +146,10 @@ bool mem_equal_ct(const void *a, const void *b, size_t n)
 {
     const volatile uint8_t *x = a, *y = b;
     uint8_t diff = 0;
+    test_compared(b, n, NULL);
     for (size_t i = 0; i < n; i++)
         diff = (uint8_t)(diff | (x[i] ^ y[i]));
-    return diff == 0;
+    bool equal = diff == 0;
+    test_compared(b, n, &equal);
+    return equal;
 }

@@ -31,7 +31,7 @@ TT_MUST_USE char *mem_strdup(const char *s);
 /* mem_wipe: overwrite with zeros in a way the compiler keeps. p may be NULL when n is 0. */
 void mem_wipe(void *p, size_t n);
 
-/* mem_equal_ct: are n bytes equal, in time that depends on n only. */
+/* mem_equal_ct: are n bytes equal, in time that depends on n only. a: what came; b: what it must be. */
 bool mem_equal_ct(const void *a, const void *b, size_t n);
 
 #ifdef TT_FAULT_INJECTION
@@ -46,6 +46,11 @@ struct mem_test_stats {
 };
 void mem_test_reset(void);
 struct mem_test_stats mem_test_stats(void);
+/* The hook is called by mem_equal_ct twice: before it compares (equal is NULL), and after, with its verdict.
+ * By convention `ours` is the second argument: what we have computed and the peer must not learn. NULL: no
+ * hook. */
+typedef void (*mem_test_compare_fn)(const void *ours, size_t n, bool *equal);
+void mem_test_on_compare(mem_test_compare_fn hook);
 #endif
 
 #endif
