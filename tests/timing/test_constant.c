@@ -181,14 +181,16 @@ static void test_mem_equal_ct(void **state)
         }
 }
 
+/* libc's memcmp, not what the compiler knows of it. */
+static int (*const volatile compare)(const void *, const void *, size_t) = memcmp;
+
 static void test_planted_memcmp(void **state)
 {
     (void)state;
     uint8_t sent[32] = {1, 2, 3}, ours[32] = {1, 2, 3};
     unsigned long before = VALGRIND_COUNT_ERRORS;
     (void)VALGRIND_MAKE_MEM_UNDEFINED(ours, sizeof ours);
-    int order = memcmp(sent, ours, sizeof ours);
-    sink = order == 0 ? 1 : 2;
+    sink = compare(sent, ours, sizeof ours);
     assert_true(VALGRIND_COUNT_ERRORS - before > 0);
 }
 
