@@ -59,7 +59,7 @@ static const struct kx_group groups[] = {
 
 struct kx_offer {
     const struct kx_group *group;
-    EVP_PKEY *keys[KX_PARTS];
+    EVP_PKEY_CTX *owns[KX_PARTS]; /* private values: contexts ready to derive or decapsulate with them */
     size_t share_len;
     uint8_t share[KX_MAX_SHARE];
 };
@@ -115,6 +115,18 @@ static tt_rc ec_private(BIGNUM *d, const struct kx_part *p, const EC_GROUP *grou
     return rc;
 }
 
+/* A private value's context, in which its operation is initialised. Takes the key over, which may be NULL. */
+static EVP_PKEY_CTX *own_context(EVP_PKEY *key, enum part_kind kind)
+{
+    EVP_PKEY_CTX *own = key == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    EVP_PKEY_free(key); /* own has a reference */
+    if (own != NULL &&
+        (kind == PART_KEM ? EVP_PKEY_decapsulate_init(own, NULL) : EVP_PKEY_derive_init(own)) == 1)
+        return own;
+    EVP_PKEY_CTX_free(own);
+    return NULL;
+}
+
 static EVP_PKEY *ec_key_of(const struct curve *curve, const BIGNUM *d, struct tt_bytes point)
 {
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
@@ -133,8 +145,8 @@ static EVP_PKEY *ec_key_of(const struct curve *curve, const BIGNUM *d, struct tt
     return ok ? key : NULL;
 }
 
-static EVP_PKEY *ec_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
-                         uint8_t *share)
+static EVP_PKEY_CTX *ec_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
+                             uint8_t *share)
 {
     const struct curve *curve = &lib->curves[p->curve];
     BIGNUM *d = BN_secure_new();
@@ -149,20 +161,24 @@ static EVP_PKEY *ec_make(const struct crypto_lib *lib, const struct kx_part *p, 
     }
     BN_clear_free(d);
     EC_POINT_free(point);
-    return key;
+    return own_context(key, p->kind);
 }
 
-/* What EVP_PKEY_new_raw_private_key and _public_key do, without making a context each time. */
-static EVP_PKEY *x25519_key(const struct crypto_lib *lib, int selection, const char *name,
-                            const uint8_t *bytes)
+/* What EVP_PKEY_new_raw_private_key and _public_key do, without making a context each time. secret may be
+ * NULL. */
+static EVP_PKEY *x25519_key(const struct crypto_lib *lib, const uint8_t *secret, const uint8_t *public)
 {
-    OSSL_PARAM params[] = {OSSL_PARAM_octet_string(name, (void *)(uintptr_t)bytes, 32), OSSL_PARAM_END};
+    OSSL_PARAM params[3] = {OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t) public, 32),
+                            OSSL_PARAM_END, OSSL_PARAM_END};
+    if (secret != NULL)
+        params[1] =
+            OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, (void *)(uintptr_t)secret, 32);
     EVP_PKEY_CTX *ctx = spare_take(lib->x25519_makers);
     EVP_PKEY *key = NULL;
     if (ctx == NULL)
         ctx = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL);
     if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
-        EVP_PKEY_fromdata(ctx, &key, selection, params) != 1) {
+        EVP_PKEY_fromdata(ctx, &key, secret == NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEYPAIR, params) != 1) {
         EVP_PKEY_CTX_free(ctx);
         return NULL;
     }
@@ -171,40 +187,56 @@ static EVP_PKEY *x25519_key(const struct crypto_lib *lib, int selection, const c
     return key;
 }
 
-static EVP_PKEY *raw_private(const struct crypto_lib *lib, const struct kx_part *p, const uint8_t *secret)
+/* The public value is X25519(a, 9) (RFC 7748 section 6.1). For a private value alone libcrypto computes it by
+ * the Edwards curve, which takes longer than the ladder that it has in assembly language. So the value is
+ * given the base point for its public one, which nothing else asks for, and agrees with itself; the context
+ * for that is the one the agreement with the peer needs anyway. Both ways are constant in time. */
+static EVP_PKEY_CTX *x25519_make(const struct crypto_lib *lib, const uint8_t *secret, uint8_t *share)
 {
-    return p == &x25519 ? x25519_key(lib, EVP_PKEY_KEYPAIR, OSSL_PKEY_PARAM_PRIV_KEY, secret)
-                        : EVP_PKEY_new_raw_private_key_ex(NULL, p->name, NULL, secret, p->private_len);
+    static const uint8_t base_point[32] = {9};
+    size_t len = sizeof base_point;
+    EVP_PKEY_CTX *own = own_context(x25519_key(lib, secret, base_point), PART_RAW);
+    if (own != NULL && EVP_PKEY_derive_set_peer_ex(own, EVP_PKEY_CTX_get0_pkey(own), 0) == 1 &&
+        EVP_PKEY_derive(own, share, &len) == 1)
+        return own;
+    EVP_PKEY_CTX_free(own);
+    return NULL;
 }
 
 static EVP_PKEY *raw_public(const struct crypto_lib *lib, const struct kx_part *p, struct tt_bytes share)
 {
-    return p == &x25519 ? x25519_key(lib, EVP_PKEY_PUBLIC_KEY, OSSL_PKEY_PARAM_PUB_KEY, share.data)
+    return p == &x25519 ? x25519_key(lib, NULL, share.data)
                         : EVP_PKEY_new_raw_public_key_ex(NULL, p->name, NULL, share.data, share.len);
 }
 
-static bool share_of(const EVP_PKEY *key, uint8_t *share, size_t len)
+/* The context of a key whose public value is its share. Takes the key over, which may be NULL. */
+static EVP_PKEY_CTX *shared_context(EVP_PKEY *key, const struct kx_part *p, uint8_t *share)
 {
-    size_t got = len;
-    return EVP_PKEY_get_raw_public_key(key, share, &got) == 1 && got == len;
-}
-
-static EVP_PKEY *raw_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
-                          uint8_t *share)
-{
-    uint8_t secret[64];
-    EVP_PKEY *key = NULL;
-    if (random.fn(random.arg, secret, p->private_len))
-        key = raw_private(lib, p, secret);
-    mem_wipe(secret, sizeof secret);
-    if (key != NULL && share_of(key, share, p->offer_len))
-        return key;
+    size_t len = p->offer_len;
+    bool ok = key != NULL && EVP_PKEY_get_raw_public_key(key, share, &len) == 1 && len == p->offer_len;
+    if (ok)
+        return own_context(key, p->kind);
     EVP_PKEY_free(key);
     return NULL;
 }
 
+static EVP_PKEY_CTX *raw_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
+                              uint8_t *share)
+{
+    uint8_t secret[64];
+    EVP_PKEY_CTX *own = NULL;
+    if (random.fn(random.arg, secret, p->private_len))
+        own =
+            p == &x25519
+                ? x25519_make(lib, secret, share)
+                : shared_context(EVP_PKEY_new_raw_private_key_ex(NULL, p->name, NULL, secret, p->private_len),
+                                 p, share);
+    mem_wipe(secret, sizeof secret);
+    return own;
+}
+
 /* ML-KEM.KeyGen from the seed d || z (FIPS 203 section 7.1). */
-static EVP_PKEY *kem_make(const struct kx_part *p, struct kx_random random, uint8_t *share)
+static EVP_PKEY_CTX *kem_make(const struct kx_part *p, struct kx_random random, uint8_t *share)
 {
     uint8_t seed[64];
     EVP_PKEY *key = NULL;
@@ -212,18 +244,14 @@ static EVP_PKEY *kem_make(const struct kx_part *p, struct kx_random random, uint
     OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string("seed", seed, sizeof seed),
                            OSSL_PARAM_construct_end()};
     bool ok = ctx != NULL && random.fn(random.arg, seed, sizeof seed) && EVP_PKEY_keygen_init(ctx) == 1 &&
-              EVP_PKEY_CTX_set_params(ctx, params) == 1 && EVP_PKEY_generate(ctx, &key) == 1 &&
-              share_of(key, share, p->offer_len);
+              EVP_PKEY_CTX_set_params(ctx, params) == 1 && EVP_PKEY_generate(ctx, &key) == 1;
     mem_wipe(seed, sizeof seed);
     EVP_PKEY_CTX_free(ctx);
-    if (ok)
-        return key;
-    EVP_PKEY_free(key);
-    return NULL;
+    return shared_context(ok ? key : NULL, p, share);
 }
 
-static EVP_PKEY *part_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
-                           uint8_t *share)
+static EVP_PKEY_CTX *part_make(const struct crypto_lib *lib, const struct kx_part *p, struct kx_random random,
+                               uint8_t *share)
 {
     return p->kind == PART_EC    ? ec_make(lib, p, random, share)
            : p->kind == PART_RAW ? raw_make(lib, p, random, share)
@@ -250,34 +278,24 @@ static EVP_PKEY *part_peer(const struct crypto_lib *lib, const struct kx_part *p
 
 /* ---- the secret: each part appends its own ---- */
 
-static tt_rc part_derive(EVP_PKEY *own, EVP_PKEY *peer, struct kx_secret *secret)
+static tt_rc part_derive(EVP_PKEY_CTX *own, EVP_PKEY *peer, struct kx_secret *secret)
 {
     size_t len = sizeof secret->data - secret->len;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
-    tt_rc rc = TT_ERR_INTERNAL;
-    if (ctx != NULL && EVP_PKEY_derive_init(ctx) == 1) {
-        /* For X25519 and X448 libcrypto fails on an all-zero result (RFC 7748 section 6.1). */
-        bool ok = EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 &&
-                  EVP_PKEY_derive(ctx, secret->data + secret->len, &len) == 1;
-        rc = ok ? TT_OK : TT_ERR_PROTOCOL;
-    }
-    EVP_PKEY_CTX_free(ctx);
-    if (rc == TT_OK)
-        secret->len += len;
-    return rc;
+    /* For X25519 and X448 libcrypto fails on an all-zero result (RFC 7748 section 6.1). */
+    if (EVP_PKEY_derive_set_peer_ex(own, peer, 0) != 1 ||
+        EVP_PKEY_derive(own, secret->data + secret->len, &len) != 1)
+        return TT_ERR_PROTOCOL;
+    secret->len += len;
+    return TT_OK;
 }
 
-static tt_rc part_decapsulate(EVP_PKEY *own, struct tt_bytes ciphertext, struct kx_secret *secret)
+static tt_rc part_decapsulate(EVP_PKEY_CTX *own, struct tt_bytes ciphertext, struct kx_secret *secret)
 {
     size_t len = sizeof secret->data - secret->len;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
-    bool ok =
-        ctx != NULL && EVP_PKEY_decapsulate_init(ctx, NULL) == 1 &&
-        EVP_PKEY_decapsulate(ctx, secret->data + secret->len, &len, ciphertext.data, ciphertext.len) == 1;
-    EVP_PKEY_CTX_free(ctx);
-    if (ok)
-        secret->len += len;
-    return ok ? TT_OK : TT_ERR_PROTOCOL;
+    if (EVP_PKEY_decapsulate(own, secret->data + secret->len, &len, ciphertext.data, ciphertext.len) != 1)
+        return TT_ERR_PROTOCOL;
+    secret->len += len;
+    return TT_OK;
 }
 
 static tt_rc part_encapsulate(EVP_PKEY *peer, const struct kx_part *p, struct kx_random random,
@@ -312,8 +330,8 @@ tt_rc kx_offer_new(struct kx_offer **ret, const struct crypto_lib *lib, uint16_t
         return TT_ERR_MEMORY;
     o->group = g;
     for (size_t i = 0; i < KX_PARTS && g->parts[i] != NULL; i++) {
-        o->keys[i] = part_make(lib, g->parts[i], random, o->share + o->share_len);
-        if (o->keys[i] == NULL) {
+        o->owns[i] = part_make(lib, g->parts[i], random, o->share + o->share_len);
+        if (o->owns[i] == NULL) {
             kx_offer_free(o);
             ERR_clear_error();
             return TT_ERR_INTERNAL;
@@ -329,7 +347,7 @@ void kx_offer_free(struct kx_offer *o)
     if (o == NULL)
         return;
     for (size_t i = 0; i < KX_PARTS; i++)
-        EVP_PKEY_free(o->keys[i]);
+        EVP_PKEY_CTX_free(o->owns[i]);
     mem_free(o);
 }
 
@@ -358,9 +376,9 @@ static tt_rc offer_finish_part(const struct kx_offer *o, size_t i, const struct 
 {
     const struct kx_part *p = o->group->parts[i];
     if (p->kind == PART_KEM)
-        return part_decapsulate(o->keys[i], share, secret);
+        return part_decapsulate(o->owns[i], share, secret);
     EVP_PKEY *peer = part_peer(lib, p, share);
-    tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : part_derive(o->keys[i], peer, secret);
+    tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : part_derive(o->owns[i], peer, secret);
     EVP_PKEY_free(peer);
     return rc;
 }
@@ -394,7 +412,8 @@ static tt_rc respond_part(struct kx_response *r, const struct crypto_lib *lib, c
                           struct kx_random random, struct tt_bytes share)
 {
     uint8_t *answer = r->share + r->share_len;
-    EVP_PKEY *peer = part_peer(lib, p, share), *own = NULL;
+    EVP_PKEY *peer = part_peer(lib, p, share);
+    EVP_PKEY_CTX *own = NULL;
     tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : TT_OK;
     if (rc == TT_OK && p->kind == PART_KEM) {
         rc = part_encapsulate(peer, p, random, answer, &r->secret);
@@ -403,7 +422,7 @@ static tt_rc respond_part(struct kx_response *r, const struct crypto_lib *lib, c
         rc = own == NULL ? TT_ERR_INTERNAL : part_derive(own, peer, &r->secret);
     }
     EVP_PKEY_free(peer);
-    EVP_PKEY_free(own);
+    EVP_PKEY_CTX_free(own);
     r->share_len += p->answer_len;
     return rc;
 }
