@@ -166,9 +166,9 @@ static EVP_PKEY_CTX *ec_make(const struct crypto_lib *lib, const struct kx_part 
 
 /* What EVP_PKEY_new_raw_private_key and _public_key do, without making a context each time. secret may be
  * NULL. */
-static EVP_PKEY *x25519_key(const struct crypto_lib *lib, const uint8_t *secret, const uint8_t *public)
+static EVP_PKEY *x25519_key(const struct crypto_lib *lib, const uint8_t *secret, const uint8_t *value)
 {
-    OSSL_PARAM params[3] = {OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t) public, 32),
+    OSSL_PARAM params[3] = {OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)value, 32),
                             OSSL_PARAM_END, OSSL_PARAM_END};
     if (secret != NULL)
         params[1] =
@@ -201,12 +201,6 @@ static EVP_PKEY_CTX *x25519_make(const struct crypto_lib *lib, const uint8_t *se
         return own;
     EVP_PKEY_CTX_free(own);
     return NULL;
-}
-
-static EVP_PKEY *raw_public(const struct crypto_lib *lib, const struct kx_part *p, struct tt_bytes share)
-{
-    return p == &x25519 ? x25519_key(lib, NULL, share.data)
-                        : EVP_PKEY_new_raw_public_key_ex(NULL, p->name, NULL, share.data, share.len);
 }
 
 /* The context of a key whose public value is its share. Takes the key over, which may be NULL. */
@@ -260,13 +254,35 @@ static EVP_PKEY_CTX *part_make(const struct crypto_lib *lib, const struct kx_par
 
 /* ---- the peer ---- */
 
+/* Keys for peers' values are kept and given another value each time. */
+static EVP_PKEY *x25519_peer(const struct crypto_lib *lib, struct tt_bytes share)
+{
+    EVP_PKEY *peer = spare_take(lib->x25519_peers);
+    if (peer == NULL)
+        return x25519_key(lib, NULL, share.data);
+    if (EVP_PKEY_set1_encoded_public_key(peer, share.data, share.len) == 1)
+        return peer;
+    EVP_PKEY_free(peer);
+    return NULL;
+}
+
+/* An offer's context may still have a reference to a peer that is kept here. It does not look at it again:
+ * part_derive gives it another one first. */
+static void part_peer_free(const struct crypto_lib *lib, const struct kx_part *p, EVP_PKEY *peer)
+{
+    if (peer == NULL || p != &x25519 || !spare_give(lib->x25519_peers, peer))
+        EVP_PKEY_free(peer);
+}
+
 /* "peers MUST validate each other's public value Q by ensuring that the point is a valid point on the
  * elliptic curve" (RFC 9846 section 4.3.8.2): libcrypto decodes the point and refuses one that is not on the
  * curve; it checks the encapsulation key of ML-KEM likewise (FIPS 203 section 7.2). */
 static EVP_PKEY *part_peer(const struct crypto_lib *lib, const struct kx_part *p, struct tt_bytes share)
 {
+    if (p == &x25519)
+        return x25519_peer(lib, share);
     if (p->kind != PART_EC)
-        return raw_public(lib, p, share);
+        return EVP_PKEY_new_raw_public_key_ex(NULL, p->name, NULL, share.data, share.len);
     /* "legacy_form = 4": only the uncompressed form is allowed (RFC 9846 section 4.3.8.2). */
     EVP_PKEY *peer = share.data[0] == 4 ? EVP_PKEY_new() : NULL;
     if (peer != NULL && EVP_PKEY_copy_parameters(peer, lib->curves[p->curve].template) == 1 &&
@@ -379,7 +395,7 @@ static tt_rc offer_finish_part(const struct kx_offer *o, size_t i, const struct 
         return part_decapsulate(o->owns[i], share, secret);
     EVP_PKEY *peer = part_peer(lib, p, share);
     tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : part_derive(o->owns[i], peer, secret);
-    EVP_PKEY_free(peer);
+    part_peer_free(lib, p, peer);
     return rc;
 }
 
@@ -421,8 +437,8 @@ static tt_rc respond_part(struct kx_response *r, const struct crypto_lib *lib, c
         own = part_make(lib, p, random, answer);
         rc = own == NULL ? TT_ERR_INTERNAL : part_derive(own, peer, &r->secret);
     }
-    EVP_PKEY_free(peer);
     EVP_PKEY_CTX_free(own);
+    part_peer_free(lib, p, peer);
     r->share_len += p->answer_len;
     return rc;
 }

@@ -16,7 +16,7 @@ static bool lib_has_keytype(const char *name)
     return m != NULL;
 }
 
-static struct spare *contexts_new(void)
+static struct spare *spares_new(void)
 {
     struct spare *s = mem_alloc(sizeof *s);
     if (s != NULL)
@@ -28,6 +28,13 @@ static void contexts_free(struct spare *s)
 {
     for (EVP_PKEY_CTX *ctx; s != NULL && (ctx = spare_take(s)) != NULL;)
         EVP_PKEY_CTX_free(ctx);
+    mem_free(s);
+}
+
+static void keys_free(struct spare *s)
+{
+    for (EVP_PKEY *key; s != NULL && (key = spare_take(s)) != NULL;)
+        EVP_PKEY_free(key);
     mem_free(s);
 }
 
@@ -71,7 +78,7 @@ static bool lib_fetch_curve(struct curve *c, const char *name, int nid, size_t f
               EVP_PKEY_fromdata(ctx, &c->template, EVP_PKEY_KEY_PARAMETERS, params) == 1;
     EVP_PKEY_CTX_free(ctx);
     c->plain = ok ? plain_group(c->group) : NULL;
-    c->verifiers = contexts_new();
+    c->verifiers = spares_new();
     return c->plain != NULL && c->verifiers != NULL;
 }
 
@@ -90,8 +97,9 @@ static void lib_make_bare(struct crypto_lib *lib)
 static bool lib_fetch(struct crypto_lib *lib)
 {
     lib_make_bare(lib);
-    lib->x25519_makers = contexts_new();
-    if (lib->x25519_makers == NULL)
+    lib->x25519_makers = spares_new();
+    lib->x25519_peers = spares_new();
+    if (lib->x25519_makers == NULL || lib->x25519_peers == NULL)
         return false;
     static const char *const digests[] = {
         [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
@@ -148,6 +156,7 @@ void crypto_lib_free(struct crypto_lib *lib)
         EVP_PKEY_free(lib->curves[i].template);
     }
     contexts_free(lib->x25519_makers);
+    keys_free(lib->x25519_peers);
     if (lib->bare != NULL) {
         (void)OSSL_PROVIDER_unload(lib->bare_null);
         OSSL_LIB_CTX_free(lib->bare);

@@ -33,7 +33,7 @@ struct crypto_lib {
     EVP_MD *md[HASH_COUNT];
     EVP_CIPHER *aead[AEAD_COUNT]; /* NULL where libcrypto lacks it */
     struct curve curves[CURVE_COUNT];
-    struct spare *x25519_makers; /* see kx.c */
+    struct spare *x25519_makers, *x25519_peers; /* contexts, public keys; see kx.c */
     bool has_x25519, has_x448, has_ed25519, has_ed448, has_mlkem;
     bool has_mldsa[3]; /* ML-DSA-44, -65, -87 */
     OSSL_LIB_CTX

@@ -1,11 +1,10 @@
-/* crypto/spare.h: contexts of libcrypto that are costly to make, kept between two uses. Layer: crypto.
+/* crypto/spare.h: contexts and keys of libcrypto that are costly to make, kept between two uses. Layer:
+ * crypto.
  *
  * Whoever needs one takes it, has it for himself, and gives it back; when there is none he makes one. What
  * belongs to no connection is kept here, so a few are enough for many threads. */
 #ifndef CRYPTO_SPARE_H
 #define CRYPTO_SPARE_H
-
-#include <openssl/evp.h>
 
 #include "base/lock.h"
 #include "base/rc.h"
@@ -14,7 +13,7 @@
 
 struct spare {
     struct lock lock;
-    EVP_PKEY_CTX *items[SPARE_MAX];
+    void *items[SPARE_MAX];
     size_t n;
 };
 
@@ -25,16 +24,16 @@ static inline void spare_init(struct spare *s)
 }
 
 /* spare_take: one of them, or NULL. */
-static inline EVP_PKEY_CTX *spare_take(struct spare *s)
+static inline void *spare_take(struct spare *s)
 {
     lock_take(&s->lock);
-    EVP_PKEY_CTX *item = s->n > 0 ? s->items[--s->n] : NULL;
+    void *item = s->n > 0 ? s->items[--s->n] : NULL;
     lock_give(&s->lock);
     return item;
 }
 
 /* spare_give: false when there are enough; it is then the caller's to free. */
-static inline bool spare_give(struct spare *s, EVP_PKEY_CTX *item)
+static inline bool spare_give(struct spare *s, void *item)
 {
     lock_take(&s->lock);
     bool kept = s->n < SPARE_MAX;
