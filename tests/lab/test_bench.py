@@ -75,8 +75,9 @@ class Profiles(unittest.TestCase):
 
     def test_published_figures(self):
         for name in self.published:
-            if self.off(name):
-                self.run_one(name)  # an RSA key is made once, and the emulator's own time for it may have been long
+            for _ in range(5):  # an RSA key is made once, and on a busy machine the emulator's own time may be long
+                if self.off(name):
+                    self.run_one(name)
         self.assertEqual([text for name in self.published for text in self.off(name)], [])
 
     def test_what_a_chip_lacks_is_said(self):
