@@ -8,8 +8,8 @@
 #include "cli/psk_file.h"
 
 static const char usage[] =
-    "usage: tpmtls psk import --identity ID --role client|server [--context TEXT] [--hash sha256|sha384]\n"
-    "                         [--plain] [--software] [--binary] -o FILE < SECRET\n"
+    "usage: tpmtls psk import --identity ID [--role client|server] [--context TEXT]\n"
+    "                         [--hash sha256|sha384] [--plain] [--software] [--binary] -o FILE < SECRET\n"
     "       tpmtls psk show FILE\n";
 static const char help[] =
     "\n"
@@ -20,7 +20,7 @@ static const char help[] =
     "server.\n"
     "\n"
     "  --identity ID      who it is; the other end reads it in the clear\n"
-    "  --role ROLE        which end this is; nobody uses one PSK as both\n"
+    "  --role ROLE        which end this is, client (default) or server; nobody uses one PSK as both\n"
     "  --context TEXT     what it was agreed on for: best, the names of both ends\n"
     "  --hash HASH        for the suites of which hash: sha256 (default), or sha384, which needs --software\n"
     "  --plain            the secret as it is, without the importer of RFC 9258: for peers that do not know "
@@ -33,8 +33,8 @@ static const char help[] =
 
 struct psk_options {
     const char *identity, *context, *out, *file;
-    enum tt_role role;
-    bool has_role, sha384, plain, software, binary, json;
+    enum tt_role role; /* zero is the client */
+    bool sha384, plain, software, binary, json;
 };
 
 /* ---- import ---- */
@@ -147,9 +147,6 @@ static int import_check(const struct psk_options *o)
 {
     if (o->identity == NULL || o->identity[0] == '\0')
         return cli_usage(usage, "who is it? --identity ID");
-    if (!o->has_role)
-        return cli_usage(usage,
-                         "which end is this? --role client or --role server: one PSK is never used as both");
     if (o->plain && o->context != NULL)
         return cli_usage(usage, "--context goes into the importer, which --plain leaves out");
     if (o->sha384 && !o->software)
@@ -216,10 +213,8 @@ static int option_take(struct psk_options *o, int c)
         return cli_usage(usage, "'%s' is not a role: client or server", optarg);
     if (c == 'H' && strcmp(optarg, "sha256") != 0 && strcmp(optarg, "sha384") != 0)
         return cli_usage(usage, "'%s' is not a hash: sha256 or sha384", optarg);
-    if (c == 'r') {
+    if (c == 'r')
         o->role = client ? TT_CLIENT : TT_SERVER;
-        o->has_role = true;
-    }
     if (c == 'H')
         o->sha384 = strcmp(optarg, "sha384") == 0;
     const char **text = c == 'i' ? &o->identity : c == 'c' ? &o->context : c == 'o' ? &o->out : NULL;

@@ -164,6 +164,11 @@ class Files(Case):
         shown = json.loads(LAB.must(harness.PROGRAM, "--json", "psk", "show", "plainsoft-client.psk").out)
         self.assertEqual(shown, {"identity": "device-1", "role": "client", "where": "software", "imported": False, "hash": "sha256"})
 
+    def test_a_client_is_what_is_made(self):
+        psk_import("unsaid.psk", "--identity", "device-1")
+        shown = json.loads(LAB.must(harness.PROGRAM, "--json", "psk", "show", "unsaid.psk").out)
+        self.assertEqual((shown["role"], shown["where"]), ("client", "tpm"))
+
     def test_one_in_the_tpm_has_no_secret(self):
         """The file holds neither the PSK nor what it was made from; the software form does."""
         def blocks(name):
@@ -196,7 +201,6 @@ class Files(Case):
                 (good, "123", "is not hexadecimal"),
                 (good + ("--binary",), "short", "has 6 bytes"),
                 (("--role", "client"), SECRET, "--identity"),
-                (("--identity", "x"), SECRET, "--role client or --role server"),
                 (("--identity", "x", "--role", "both"), SECRET, "'both' is not a role"),
                 (good + ("--hash", "sha384"), SECRET, "--software"),
                 (good + ("--hash", "md5"), SECRET, "'md5' is not a hash"),
