@@ -8,7 +8,4 @@ const struct rival *const rivals[] = {
 #ifdef BENCH_GNUTLS
     &rival_gnutls,
 #endif
-#ifdef BENCH_RUSTLS
-    &rival_rustls,
-#endif
     NULL};
