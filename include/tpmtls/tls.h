@@ -558,6 +558,8 @@ struct tt_conn_info {
     bool peer_ocsp_good; /* a stapled OCSP response says that the peer's certificate is good */
     uint64_t handshake_bytes_in, handshake_bytes_out;
 };
+/* tt_conn_info: its views, like those of the next three, hold until the connection is fed, trimmed or freed.
+ */
 TT_API void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret);
 /* tt_conn_peer_ocsp, tt_conn_peer_scts: what the peer stapled to its leaf, empty when nothing. */
 TT_API struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c);

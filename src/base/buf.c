@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#define CACHE_LINE 64
+#define LINED_FROM 4096 /* shorter ones are not worth it */
+
 static tt_rc buf_grow(struct buf *b, size_t need)
 {
     /* Double while small steps come; a large step gets what it asks for. */
@@ -30,6 +33,15 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
     if ((b->len + n > b->cap || b->data == NULL) && buf_grow(b, b->len + n) != TT_OK)
         return NULL;
     return b->data + b->len;
+}
+
+uint8_t *buf_reserve_lined(struct buf *b, size_t head, size_t n)
+{
+    uint8_t *to = n < LINED_FROM || buf_size(b) > 0 ? NULL : buf_reserve(b, head + n + CACHE_LINE);
+    if (to == NULL)
+        return buf_reserve(b, head + n);
+    b->off = b->len += (CACHE_LINE - ((uintptr_t)to + head) % CACHE_LINE) % CACHE_LINE;
+    return buf_front(b);
 }
 
 void buf_commit(struct buf *b, size_t n)

@@ -6,9 +6,8 @@
 #include <string.h>
 
 /* In front of each block, so that mem_free can wipe it. Keeps the block aligned for any type. */
-union header {
-    size_t size;
-    max_align_t align;
+struct header {
+    _Alignas(max_align_t) size_t size;
 };
 
 #ifdef TT_FAULT_INJECTION
@@ -93,9 +92,9 @@ static void test_compared(const void *ours, size_t n, const bool *equal)
 
 void *mem_alloc(size_t n)
 {
-    if (n > SIZE_MAX - sizeof(union header) || test_alloc_fails(n))
+    if (n > SIZE_MAX - sizeof(struct header) || test_alloc_fails(n))
         return NULL;
-    union header *h = calloc(1, sizeof *h + n);
+    struct header *h = calloc(1, sizeof *h + n);
     if (h == NULL)
         return NULL;
     h->size = n;
@@ -107,7 +106,7 @@ void *mem_resize(void *p, size_t n)
     void *bigger = mem_alloc(n);
     if (bigger == NULL || p == NULL)
         return bigger;
-    size_t old = ((union header *)p - 1)->size;
+    size_t old = ((struct header *)p - 1)->size;
     memcpy(bigger, p, old < n ? old : n);
     mem_free(p);
     return bigger;
@@ -117,7 +116,7 @@ void mem_free(void *p)
 {
     if (p == NULL)
         return;
-    union header *h = (union header *)p - 1;
+    struct header *h = (struct header *)p - 1;
     test_freed(h->size);
     mem_wipe(p, h->size);
     free(h);

@@ -35,7 +35,7 @@ static const struct kind kinds[] = {
     {"chacha_1k", "ChaCha20-Poly1305, 1 KiB", CHACHA, 1024, 1, 0, 1},
 };
 
-static uint8_t plain[16384], sealed[16384 + 64], back[16384 + 64];
+static _Alignas(64) uint8_t plain[16384], sealed[16384 + 64], back[16384 + 64]; /* cache lines */
 
 /* struct raw: libcrypto's AEAD, one context for each direction, as a record layer could not do better. */
 struct raw {

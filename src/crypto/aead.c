@@ -12,14 +12,6 @@
 /* Up to here it is quicker to copy the content to where it goes than to hand it to libcrypto by itself. */
 #define COPIED_CONTENT 2048
 
-struct aead {
-    const struct crypto_lib *lib;
-    EVP_CIPHER_CTX *ctx; /* NULL: at rest */
-    enum aead_id id;
-    bool encrypt;
-    uint8_t key[AEAD_MAX_KEY_SIZE];
-};
-
 size_t aead_key_size(enum aead_id id)
 {
     return id == AEAD_AES_128_GCM ? 16 : 32;
@@ -30,32 +22,26 @@ bool aead_available(const struct crypto_lib *lib, enum aead_id id)
     return id < AEAD_COUNT && lib->aead[id] != NULL;
 }
 
-tt_rc aead_new(struct aead **ret, const struct crypto_lib *lib, enum aead_id id, bool encrypt,
-               struct tt_bytes key)
+tt_rc aead_init(struct aead *a, const struct crypto_lib *lib, enum aead_id id, bool encrypt,
+                struct tt_bytes key)
 {
     if (!aead_available(lib, id) || key.len != aead_key_size(id))
         return TT_ERR_UNSUPPORTED;
-    struct aead *a = mem_alloc(sizeof *a);
-    if (a == NULL)
-        return TT_ERR_MEMORY;
     *a = (struct aead){.lib = lib, .id = id, .encrypt = encrypt};
     memcpy(a->key, key.data, key.len);
-    *ret = a;
     return TT_OK;
 }
 
 void aead_rest(struct aead *a)
 {
-    if (a == NULL)
-        return;
     EVP_CIPHER_CTX_free(a->ctx); /* wipes the key schedule */
     a->ctx = NULL;
 }
 
-void aead_free(struct aead *a)
+void aead_wipe(struct aead *a)
 {
     aead_rest(a);
-    mem_free(a);
+    mem_wipe(a, sizeof *a);
 }
 
 static tt_rc aead_wake(struct aead *a)

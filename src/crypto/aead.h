@@ -17,12 +17,19 @@ enum aead_id {
 size_t aead_key_size(enum aead_id id);
 bool aead_available(const struct crypto_lib *lib, enum aead_id id);
 
-/* struct aead: one key in one direction. libcrypto's context for it (1.2 KB) is made by the first record. */
-struct aead;
-TT_MUST_USE tt_rc aead_new(struct aead **ret, const struct crypto_lib *lib, enum aead_id id, bool encrypt,
-                           struct tt_bytes key);
-void aead_free(struct aead *a);
-/* aead_rest: give libcrypto's context back; the next record makes it anew (0.3 us). a may be NULL. */
+/* struct aead: one key in one direction; all zeros: none. It stands in what it protects, since a key that
+ * outlives a handshake would leave holes in the heap where it was made (docs/performance.md). */
+struct aead {
+    const struct crypto_lib *lib; /* NULL: no key */
+    void *ctx;                    /* libcrypto's context (1.2 KB), made by the first record */
+    enum aead_id id;
+    bool encrypt;
+    uint8_t key[AEAD_MAX_KEY_SIZE];
+};
+TT_MUST_USE tt_rc aead_init(struct aead *a, const struct crypto_lib *lib, enum aead_id id, bool encrypt,
+                            struct tt_bytes key);
+void aead_wipe(struct aead *a);
+/* aead_rest: give libcrypto's context back; the next record makes it anew (0.3 us). */
 void aead_rest(struct aead *a);
 
 /* struct aead_plain: TLSInnerPlaintext: content, its type, then zeros (RFC 9846 section 5.2). */

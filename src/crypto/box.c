@@ -14,15 +14,15 @@ tt_rc box_seal(const struct box_key *k, struct kx_random random, struct tt_bytes
 {
     size_t size = AEAD_NONCE_SIZE + plain.len + 1 + AEAD_TAG_SIZE;
     const struct aead_plain content = {plain, CONTENT_TYPE, 0};
-    struct aead *aead = NULL;
+    struct aead aead;
     uint8_t *nonce = buf_reserve(out, size);
     if (nonce == NULL)
         return TT_ERR_MEMORY;
     if (!random.fn(random.arg, nonce, AEAD_NONCE_SIZE))
         return TT_ERR_INTERNAL;
-    TT_TRY(aead_new(&aead, k->lib, AEAD_AES_256_GCM, true, key_of(k)));
-    tt_rc rc = aead_seal(aead, nonce, k->aad, &content, nonce + AEAD_NONCE_SIZE);
-    aead_free(aead);
+    TT_TRY(aead_init(&aead, k->lib, AEAD_AES_256_GCM, true, key_of(k)));
+    tt_rc rc = aead_seal(&aead, nonce, k->aad, &content, nonce + AEAD_NONCE_SIZE);
+    aead_wipe(&aead);
     if (rc == TT_OK)
         buf_commit(out, size);
     return rc;
@@ -30,16 +30,16 @@ tt_rc box_seal(const struct box_key *k, struct kx_random random, struct tt_bytes
 
 tt_rc box_open(const struct box_key *k, struct tt_bytes box, struct buf *out)
 {
-    struct aead *aead = NULL;
+    struct aead aead;
     if (box.len < AEAD_NONCE_SIZE + 1 + AEAD_TAG_SIZE)
         return TT_ERR_NOT_FOUND;
     struct tt_bytes sealed = {box.data + AEAD_NONCE_SIZE, box.len - AEAD_NONCE_SIZE};
     uint8_t *to = buf_reserve(out, sealed.len);
     if (to == NULL)
         return TT_ERR_MEMORY;
-    TT_TRY(aead_new(&aead, k->lib, AEAD_AES_256_GCM, false, key_of(k)));
-    tt_rc rc = aead_open(aead, box.data, k->aad, sealed, to);
-    aead_free(aead);
+    TT_TRY(aead_init(&aead, k->lib, AEAD_AES_256_GCM, false, key_of(k)));
+    tt_rc rc = aead_open(&aead, box.data, k->aad, sealed, to);
+    aead_wipe(&aead);
     if (rc == TT_ERR_MEMORY)
         return rc;
     size_t len = sealed.len - AEAD_TAG_SIZE - 1; /* without the type */

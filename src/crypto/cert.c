@@ -94,12 +94,17 @@ X509 *x509_read(const struct crypto_lib *lib, struct tt_bytes der, enum x509_use
 
 tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x)
 {
-    uint8_t *spki = NULL;
-    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
+    uint8_t *der = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
     if (len <= 0)
         return TT_ERR_DECODE;
-    tt_rc rc = pubkey_from_spki(ret, lib, (struct tt_bytes){spki, (size_t)len});
-    OPENSSL_free(spki);
+    struct tt_bytes spki = {der, (size_t)len}, point;
+    enum curve_id curve;
+    /* With its key read, by libcrypto or by put_key, the point is known to be on the curve. */
+    tt_rc rc = X509_get0_pubkey(x) != NULL && spki_point(spki, &curve, &point)
+                   ? point_key_new((struct sig_key **)ret, lib, curve, point)
+                   : pubkey_from_spki(ret, lib, spki);
+    OPENSSL_free(der);
     return rc;
 }
 

@@ -19,6 +19,11 @@ size_t hash_size(enum hash_id id)
     return (size_t)id < HASH_COUNT ? sizes[id] : 0;
 }
 
+struct tt_bytes hash_empty(const struct crypto_lib *lib, enum hash_id id)
+{
+    return (struct tt_bytes){id < HASH_COUNT ? lib->empty_hash[id] : NULL, hash_size(id)};
+}
+
 tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data, uint8_t *ret)
 {
     if (id == HASH_NONE || id >= HASH_COUNT)

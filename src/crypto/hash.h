@@ -15,6 +15,8 @@ enum hash_id {
 
 size_t hash_size(enum hash_id id); /* bytes; 0 for HASH_NONE */
 
+/* hash_empty: Hash(""), which the key schedule wants again and again; of HASH_NONE nothing. */
+struct tt_bytes hash_empty(const struct crypto_lib *lib, enum hash_id id);
 /* hash_digest: one-shot; ret has hash_size bytes. */
 TT_MUST_USE tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data,
                               uint8_t *ret);

@@ -105,7 +105,7 @@ static bool lib_fetch(struct crypto_lib *lib)
         [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
     for (enum hash_id id = HASH_SHA256; id < HASH_COUNT; id++) {
         lib->md[id] = EVP_MD_fetch(NULL, digests[id], NULL);
-        if (lib->md[id] == NULL)
+        if (lib->md[id] == NULL || EVP_Digest("", 0, lib->empty_hash[id], NULL, lib->md[id], NULL) != 1)
             return false;
     }
     lib->aead[AEAD_AES_128_GCM] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);

@@ -31,7 +31,8 @@ struct curve {
 
 struct crypto_lib {
     EVP_MD *md[HASH_COUNT];
-    EVP_CIPHER *aead[AEAD_COUNT]; /* NULL where libcrypto lacks it */
+    uint8_t empty_hash[HASH_COUNT][HASH_MAX_SIZE]; /* the hash of nothing */
+    EVP_CIPHER *aead[AEAD_COUNT];                  /* NULL where libcrypto lacks it */
     struct curve curves[CURVE_COUNT];
     struct spare *x25519_makers, *x25519_peers; /* contexts, public keys; see kx.c */
     bool has_x25519, has_x448, has_ed25519, has_ed448, has_mlkem;

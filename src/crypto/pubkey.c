@@ -184,10 +184,9 @@ bool spki_point(struct tt_bytes spki, enum curve_id *ret_curve, struct tt_bytes 
     return false;
 }
 
-static tt_rc point_key_new(struct sig_key **ret, const struct crypto_lib *lib, enum curve_id curve,
-                           struct tt_bytes point)
+tt_rc point_key_new(struct sig_key **ret, const struct crypto_lib *lib, enum curve_id curve,
+                    struct tt_bytes point)
 {
-    TT_TRY(ec_point_valid(lib, curve, point));
     struct sig_key *k = mem_alloc(sizeof *k);
     if (k == NULL)
         return TT_ERR_MEMORY;
@@ -217,8 +216,11 @@ tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct
     struct sig_key *k = NULL;
     enum curve_id curve;
     struct tt_bytes point;
-    tt_rc rc = spki_point(spki, &curve, &point) ? point_key_new(&k, lib, curve, point)
-                                                : sig_key_new(&k, spki_decode(spki));
+    tt_rc rc;
+    if (!spki_point(spki, &curve, &point))
+        rc = sig_key_new(&k, spki_decode(spki));
+    else if ((rc = ec_point_valid(lib, curve, point)) == TT_OK)
+        rc = point_key_new(&k, lib, curve, point);
     ERR_clear_error();
     if (rc == TT_OK)
         *ret = (struct pubkey *)k;

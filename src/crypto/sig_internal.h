@@ -47,6 +47,9 @@ void sig_key_free(struct sig_key *k); /* drops one reference */
 bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1);
 /* spki_point: the curve and the uncompressed point of a P-256 or P-384 key; false for any other. */
 bool spki_point(struct tt_bytes spki, enum curve_id *ret_curve, struct tt_bytes *ret_point);
+/* point_key_new: of a point that is known to be on the curve. */
+TT_MUST_USE tt_rc point_key_new(struct sig_key **ret, const struct crypto_lib *lib, enum curve_id curve,
+                                struct tt_bytes point);
 TT_MUST_USE tt_rc sig_pss_setup(EVP_PKEY_CTX *ctx, const struct crypto_lib *lib, const struct scheme_info *s);
 
 #endif

@@ -1,5 +1,7 @@
 /* tls/client.c: the client's flights, in the order in which they go out. Layer: tls. RFC 9846 appendix A.1.
  */
+#include <string.h>
+
 #include "tls/hs.h"
 
 /* "The key_exchange values for each KeyShareEntry MUST be generated independently." (section 4.3.8) */
@@ -56,20 +58,23 @@ static tt_rc add_offers(struct tt_conn *c, uint16_t known)
 tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
 {
     struct hs *hs = c->hs;
-    if (!conn_random(c, hs->client_random, sizeof hs->client_random))
+    struct {
+        uint8_t random[sizeof hs->client_random], session_id[sizeof hs->session_id], grease[GREASE_RANDOM];
+    } drawn; /* all that anybody may see, at once: a call costs more than the bytes */
+    if (!conn_random(c, (uint8_t *)&drawn, sizeof drawn))
         return conn_broken(c, TT_ERR_INTERNAL);
+    memcpy(hs->client_random, drawn.random, sizeof drawn.random);
     /* "In compatibility mode, this field MUST be non-empty, so a client not offering a pre-TLS 1.3 session
      * MUST generate a new 32-byte value."
      * "Otherwise, it MUST be set as a zero-length list" (section 4.2.2) */
     hs->session_id_len = c->cfg->middlebox_compat ? sizeof hs->session_id : 0;
-    if (!conn_random(c, hs->session_id, hs->session_id_len))
-        return conn_broken(c, TT_ERR_INTERNAL);
+    memcpy(hs->session_id, drawn.session_id, hs->session_id_len);
+    grease_choose(c, drawn.grease);
     psk_offer_choose(c, opt);
     if (c->cfg->psk_policy != TT_PSK_OPTIONAL && hs->psks_len == 0)
         return conn_fail(c, TT_ERR_USAGE, TT_ALERT_NONE, "a PSK is demanded, and there is none to offer");
     TT_OWN(c,
            add_offers(c, opt->known_group != 0 || hs->psks_len == 0 ? opt->known_group : hs->psks[0]->group));
-    grease_draw(c);
     return client_hello_send(c);
 }
 

@@ -18,15 +18,16 @@ static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, st
     c->send_limit = REC_MAX_PLAINTEXT;
     c->read_limit = REC_MAX_CIPHERTEXT;
     c->msg.max = c->cfg->max_message + 2 * (size_t)REC_MAX_CIPHERTEXT;
-    if (hs_new(&c->hs) != TT_OK)
+    if (kept_init(&c->kept) != TT_OK || hs_new(&c->hs) != TT_OK)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     if (c->cfg->role == TT_SERVER) {
         c->state = SERVER_START;
         return TT_OK;
     }
     c->state = CLIENT_START;
-    if (opt->server_name != NULL &&
-        buf_append(&c->server_name, opt->server_name, strlen(opt->server_name)) != TT_OK)
+    struct tt_bytes name = {(const uint8_t *)opt->server_name,
+                            opt->server_name == NULL ? 0 : strlen(opt->server_name)};
+    if (kept_add(&c->kept, KEPT_SERVER_NAME, name) != TT_OK)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     tt_rc rc = client_start(c, opt);
     return rc == TT_OK ? TT_OK : error_set(err, rc, "%s", c->status.error.text);
@@ -63,12 +64,12 @@ void tt_conn_free(struct tt_conn *c)
         return;
     hs_free(c->hs);
     hash_free(c->post_hash);
-    rec_key_free(&c->read_key);
-    rec_key_free(&c->write_key);
-    struct buf *const bufs[] = {&c->in,          &c->plain,      &c->msg,       &c->out,      &c->alpn,
-                                &c->server_name, &c->peer_chain, &c->peer_ocsp, &c->peer_scts};
+    rec_key_wipe(&c->read_key);
+    rec_key_wipe(&c->write_key);
+    struct buf *const bufs[] = {&c->in, &c->plain, &c->msg, &c->out};
     for (size_t i = 0; i < TT_COUNT(bufs); i++)
         buf_free(bufs[i]);
+    kept_free(&c->kept);
     for (size_t i = 0; i < c->sessions_len; i++)
         tt_session_free(c->sessions[i]);
     tt_session_free(c->external_psk);
@@ -82,9 +83,7 @@ void tt_conn_trim(struct tt_conn *c)
     for (size_t i = 0; i < TT_COUNT(bufs); i++)
         if (buf_size(bufs[i]) == 0)
             buf_free(bufs[i]);
-    struct buf *const kept[] = {&c->alpn, &c->server_name, &c->peer_chain, &c->peer_ocsp, &c->peer_scts};
-    for (size_t i = 0; i < TT_COUNT(kept); i++)
-        buf_fit(kept[i]);
+    kept_fit(&c->kept);
     rec_key_rest(&c->read_key);
     rec_key_rest(&c->write_key);
 }
@@ -117,8 +116,8 @@ tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ..
         conn_send_alert(c, alert);
     /* "both parties MUST immediately close the connection": nothing is read or written with these keys again.
      */
-    rec_key_free(&c->read_key);
-    rec_key_free(&c->write_key);
+    rec_key_wipe(&c->read_key);
+    rec_key_wipe(&c->write_key);
     hs_free(c->hs);
     c->hs = NULL;
     return rc;
@@ -264,8 +263,8 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .local_delegated = c->local_delegated,
                                  .peer_delegated = c->peer_delegated,
                                  .ticket_age_skew_ms = c->ticket_age_skew_ms,
-                                 .alpn = buf_bytes(&c->alpn),
-                                 .server_name = buf_bytes(&c->server_name),
+                                 .alpn = kept_get(&c->kept, KEPT_ALPN),
+                                 .server_name = kept_get(&c->kept, KEPT_SERVER_NAME),
                                  .peer_chain_len = c->peer_chain_len,
                                  .local_certificate_type = c->own_type,
                                  .peer_certificate_type = c->peer_type,
@@ -279,17 +278,17 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
 
 struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c)
 {
-    return buf_bytes(&c->peer_ocsp);
+    return kept_get(&c->kept, KEPT_OCSP);
 }
 
 struct tt_bytes tt_conn_peer_scts(const struct tt_conn *c)
 {
-    return buf_bytes(&c->peer_scts);
+    return kept_get(&c->kept, KEPT_SCTS);
 }
 
 struct tt_bytes tt_conn_peer_certificate(const struct tt_conn *c, size_t i)
 {
-    struct reader r = reader_of(buf_bytes(&c->peer_chain));
+    struct reader r = reader_of(kept_get(&c->kept, KEPT_CHAIN));
     struct tt_bytes der = {NULL, 0};
     for (size_t at = 0; at <= i; at++)
         der = at < c->peer_chain_len ? rd_vec24(&r, 1) : (struct tt_bytes){NULL, 0};

@@ -7,6 +7,7 @@
 #define TLS_CONN_H
 
 #include "tls/config.h"
+#include "tls/kept.h"
 #include "tls/record.h"
 #include "tls/transcript.h"
 #include "wire/reader.h"
@@ -96,12 +97,9 @@ struct tt_conn {
     bool peer_post_auth;                  /* server: the client offered post_handshake_auth */
     struct hash_ctx *post_hash; /* where it may be used: the transcript up to the client's Finished */
     struct ks_secret exporter_secret, early_exporter_secret, resumption_secret;
-    struct buf alpn;        /* the chosen protocol */
-    struct buf server_name; /* client: whom to reach; server: what was asked for */
-    struct buf peer_chain;  /* vec24 each, leaf first */
+    struct kept kept;
     size_t peer_chain_len;
-    struct buf peer_ocsp, peer_scts; /* stapled to the leaf */
-    uint16_t own_type, peer_type;    /* enum tt_certificate_type: of both ends' Certificate messages */
+    uint16_t own_type, peer_type; /* enum tt_certificate_type: of both ends' Certificate messages */
     bool peer_ocsp_good;
     size_t send_limit; /* content bytes in one protected record, with its padding */
     size_t read_limit; /* TLSInnerPlaintext bytes we accept */

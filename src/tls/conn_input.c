@@ -170,7 +170,7 @@ static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
     if (record.len > REC_HEADER_SIZE + c->read_limit + AEAD_TAG_SIZE)
         return conn_refuse(c, TT_ALERT_RECORD_OVERFLOW, "a record of %zu bytes is over our limit",
                            record.len);
-    uint8_t *to = buf_reserve(&c->plain, record.len);
+    uint8_t *to = buf_reserve_lined(&c->plain, 0, record.len);
     if (to == NULL)
         return conn_broken(c, TT_ERR_MEMORY);
     struct rec_opened opened;
@@ -192,7 +192,7 @@ static tt_rc input_record(struct tt_conn *c, struct tt_bytes record)
     struct tt_bytes content = {record.data + REC_HEADER_SIZE, record.len - REC_HEADER_SIZE};
     if (record.data[0] == CT_CHANGE_CIPHER_SPEC)
         return input_ccs(c, content);
-    if (c->read_key.aead != NULL)
+    if (rec_key_is_set(&c->read_key))
         return input_protected(c, record);
     if (input_is_skippable(c, record))
         return input_skip(c, record);

@@ -26,7 +26,7 @@ static uint16_t record_version(const struct tt_conn *c)
  * does) */
 static size_t record_padding(const struct tt_conn *c, size_t len)
 {
-    if (c->write_key.aead == NULL || c->cfg->padding < 2)
+    if (!rec_key_is_set(&c->write_key) || c->cfg->padding < 2)
         return 0;
     size_t multiple = c->cfg->padding;
     size_t padding = (multiple - len % multiple) % multiple;
@@ -44,7 +44,7 @@ static tt_rc output_record(struct tt_conn *c, enum content_type type, struct tt_
 
 void conn_clear_write_key(struct tt_conn *c)
 {
-    rec_key_free(&c->write_key);
+    rec_key_wipe(&c->write_key);
 }
 
 /* "Implementations MUST NOT send zero-length fragments of Handshake types" (section 5.1). */
@@ -52,7 +52,7 @@ tt_rc conn_send_handshake(struct tt_conn *c, struct tt_bytes messages)
 {
     c->handshake_bytes_out += messages.len;
     while (messages.len > 0) {
-        size_t limit = c->write_key.aead != NULL ? c->send_limit : REC_MAX_PLAINTEXT;
+        size_t limit = rec_key_is_set(&c->write_key) ? c->send_limit : REC_MAX_PLAINTEXT;
         size_t part = messages.len < limit ? messages.len : limit;
         TT_OWN(c, output_record(c, CT_HANDSHAKE, (struct tt_bytes){messages.data, part}));
         messages.data += part;
@@ -81,7 +81,8 @@ void conn_send_alert(struct tt_conn *c, unsigned alert)
     const struct tt_trace_event event = {.sent = true, .is_alert = true, .type = alert, .size = 2};
     conn_trace(c, &event);
     /* Appendix E.4: a middlebox sees no protected record of a client before the dummy one. */
-    if (c->hs != NULL && c->write_key.aead != NULL && c->cfg->role == TT_CLIENT && conn_send_ccs(c) != TT_OK)
+    if (c->hs != NULL && rec_key_is_set(&c->write_key) && c->cfg->role == TT_CLIENT &&
+        conn_send_ccs(c) != TT_OK)
         return;
     /* An alert that cannot be queued (no memory) is lost; the connection is at its end anyway. */
     if (output_record(c, CT_ALERT, (struct tt_bytes){content, sizeof content}) == TT_OK)

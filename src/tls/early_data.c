@@ -45,7 +45,7 @@ tt_rc client_early_answer(struct tt_conn *c, bool accepted)
      * selected_identity is 0. If any other value is returned, the client MUST abort the handshake with an
      * "illegal_parameter" alert." And the suite and the protocol are those of the PSK (section 4.3.10). */
     const struct tt_session *s = hs->psks[0];
-    struct tt_bytes alpn = buf_bytes(&c->alpn), before = buf_bytes(&s->alpn);
+    struct tt_bytes alpn = kept_get(&c->kept, KEPT_ALPN), before = buf_bytes(&s->alpn);
     bool same_alpn =
         alpn.len == before.len && (alpn.len == 0 || mem_equal_ct(alpn.data, before.data, alpn.len));
     if (accepted && (hs->psk.len == 0 || hs->psk_index != 0 || c->suite->id != s->suite || !same_alpn))

@@ -22,13 +22,12 @@ static tt_rc export_from(const struct tt_conn *c, const struct export_from *from
         len > 255 * hash_size(HASH_SHA256))
         return TT_ERR_USAGE;
     const struct crypto_lib *lib = c->cfg->lib;
-    uint8_t empty_hash[HASH_MAX_SIZE], context_hash[HASH_MAX_SIZE];
+    uint8_t context_hash[HASH_MAX_SIZE];
     struct ks_secret derived;
-    TT_TRY(hash_digest(lib, id, (struct tt_bytes){(const uint8_t *)"", 0}, empty_hash));
     TT_TRY(hash_digest(lib, id, from->label.context, context_hash));
     size_t n = hash_size(id);
-    TT_TRY(ks_expand_label(lib, id, from->secret->data, (struct ks_label){from->label.label, {empty_hash, n}},
-                           derived.data, n));
+    TT_TRY(ks_expand_label(lib, id, from->secret->data,
+                           (struct ks_label){from->label.label, hash_empty(lib, id)}, derived.data, n));
     tt_rc rc =
         ks_expand_label(lib, id, derived.data, (struct ks_label){"exporter", {context_hash, n}}, ret, len);
     mem_wipe(&derived, sizeof derived);

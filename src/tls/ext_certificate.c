@@ -33,7 +33,7 @@ tt_rc status_request_parse(struct tt_conn *c, enum ext_place in, struct reader *
         uint8_t type = rd_u8(r);
         struct tt_bytes response = rd_vec24(r, 1);
         if (rd_status(r) == TT_OK && type == STATUS_TYPE_OCSP && c->hs->entry == 0)
-            TT_OWN(c, buf_append(&c->peer_ocsp, response.data, response.len));
+            TT_OWN(c, kept_add(&c->kept, KEPT_OCSP, response));
         else if (type != STATUS_TYPE_OCSP)
             rd_fail(r);
         return TT_OK;
@@ -76,7 +76,7 @@ tt_rc sct_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
     if (rd_done(&list) != TT_OK)
         rd_fail(r);
     else if (rd_status(r) == TT_OK && c->hs->entry == 0)
-        TT_OWN(c, buf_append(&c->peer_scts, whole.data, whole.len));
+        TT_OWN(c, kept_add(&c->kept, KEPT_SCTS, whole));
     return TT_OK;
 }
 

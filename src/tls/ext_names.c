@@ -20,10 +20,10 @@ static bool name_is_dns(struct tt_bytes name)
 bool server_name_wants(const struct tt_conn *c, enum ext_place in)
 {
     if (in == IN_CH)
-        return name_is_dns(buf_bytes(&c->server_name));
+        return name_is_dns(kept_get(&c->kept, KEPT_SERVER_NAME));
     /* The answer in EncryptedExtensions is the server's word that it used the name. "When resuming a session,
      * the server MUST NOT include a server_name extension in the server hello." (RFC 6066 section 3) */
-    return in == IN_EE && buf_size(&c->server_name) > 0 && !c->resumed;
+    return in == IN_EE && kept_get(&c->kept, KEPT_SERVER_NAME).len > 0 && !c->resumed;
 }
 
 void server_name_build(struct tt_conn *c, enum ext_place in, struct writer *w)
@@ -32,7 +32,7 @@ void server_name_build(struct tt_conn *c, enum ext_place in, struct writer *w)
         return; /* "The "extension_data" field of this extension SHALL be empty." */
     struct wr_mark list = wr_open16(w);
     wr_u8(w, 0); /* host_name */
-    struct tt_bytes name = buf_bytes(&c->server_name);
+    struct tt_bytes name = kept_get(&c->kept, KEPT_SERVER_NAME);
     if (name.len > 0 && name.data[name.len - 1] == '.')
         name.len--; /* "without a trailing dot" */
     wr_vec16(w, name);
@@ -56,7 +56,7 @@ tt_rc server_name_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
 
 bool alpn_wants(const struct tt_conn *c, enum ext_place in)
 {
-    return in == IN_CH ? c->cfg->alpn_len > 0 : buf_size(&c->alpn) > 0;
+    return in == IN_CH ? c->cfg->alpn_len > 0 : kept_get(&c->kept, KEPT_ALPN).len > 0;
 }
 
 void alpn_build(struct tt_conn *c, enum ext_place in, struct writer *w)
@@ -65,7 +65,7 @@ void alpn_build(struct tt_conn *c, enum ext_place in, struct writer *w)
     if (in == IN_CH)
         wr_bytes(w, (struct tt_bytes){c->cfg->alpn, c->cfg->alpn_len});
     else
-        wr_vec8(w, buf_bytes(&c->alpn));
+        wr_vec8(w, kept_get(&c->kept, KEPT_ALPN));
     wr_close(w, list);
 }
 
@@ -94,8 +94,8 @@ static tt_rc alpn_choose(struct tt_conn *c, struct tt_bytes offered)
     while (rd_left(&ours) > 0) {
         struct tt_bytes name = rd_vec8(&ours, 1);
         if (alpn_list_has(offered, name)) {
-            buf_free(&c->alpn); /* a second ClientHello chooses again */
-            TT_OWN(c, buf_append(&c->alpn, name.data, name.len));
+            kept_drop(&c->kept, KEPT_ALPN); /* a second ClientHello chooses again */
+            TT_OWN(c, kept_add(&c->kept, KEPT_ALPN, name));
             return TT_OK;
         }
     }
@@ -122,6 +122,6 @@ tt_rc alpn_parse(struct tt_conn *c, enum ext_place in, struct reader *r)
     }
     if (!alpn_list_has((struct tt_bytes){c->cfg->alpn, c->cfg->alpn_len}, first))
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the server chose a protocol that was not offered");
-    TT_OWN(c, buf_append(&c->alpn, first.data, first.len));
+    TT_OWN(c, kept_add(&c->kept, KEPT_ALPN, first));
     return TT_OK;
 }

@@ -10,16 +10,14 @@ static uint16_t reserved_value(uint8_t random)
 }
 
 /* A permutation of all but the last extension of the table (pre_shared_key stays last); Fisher-Yates with
- * bytes whose slight bias does not matter here. A failing random source leaves the table's order: nothing
- * secret depends on it. */
-void grease_draw(struct tt_conn *c)
+ * bytes whose slight bias does not matter here: nothing secret depends on it. */
+void grease_choose(struct tt_conn *c, const uint8_t random[GREASE_RANDOM])
 {
     struct hs *hs = c->hs;
-    uint8_t random[64 + 3] = {0};
     size_t n = ext_count();
     for (size_t i = 0; i < n; i++)
         hs->extension_order[i] = (uint8_t)i;
-    if (!c->cfg->grease || n < 3 || !conn_random(c, random, sizeof random))
+    if (!c->cfg->grease || n < 3)
         return;
     for (size_t i = n - 2; i > 0; i--) {
         size_t j = random[i] % (i + 1);

@@ -222,7 +222,9 @@ void credential_choose(struct tt_conn *c);
 TT_MUST_USE tt_rc credential_judge(struct tt_conn *c, struct tt_bytes leaf);
 
 /* grease.c */
-void grease_draw(struct tt_conn *c);
+#define GREASE_RANDOM (64 + 3)
+/* grease_choose: the order of the extensions and the reserved values, by random bytes. */
+void grease_choose(struct tt_conn *c, const uint8_t random[GREASE_RANDOM]);
 
 /* keylog.c: hand out a secret, where the application insists. */
 void keylog_secret(const struct tt_conn *c, const char *label, enum hash_id hash,

@@ -61,7 +61,7 @@ static bool peer_knows_issuer(const struct tt_conn *c, const struct identity *id
 static unsigned rank(const struct tt_conn *c, const struct identity *id)
 {
     bool name = c->cfg->role == TT_SERVER &&
-                (id->leaf == NULL || cert_names_cover(id->leaf, buf_bytes(&c->server_name)));
+                (id->leaf == NULL || cert_names_cover(id->leaf, kept_get(&c->kept, KEPT_SERVER_NAME)));
     bool ca = c->hs->peer.authorities.len > 0 && peer_knows_issuer(c, id);
     return 1U + (name ? 2U : 0U) + (ca ? 1U : 0U);
 }

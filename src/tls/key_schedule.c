@@ -71,12 +71,10 @@ static tt_rc ks_step(struct key_schedule *ks, enum ks_phase from, struct tt_byte
         return TT_ERR_INTERNAL;
     static const uint8_t zeros[HASH_MAX_SIZE];
     size_t n = hash_size(ks->hash);
-    uint8_t empty_hash[HASH_MAX_SIZE];
     struct ks_secret salt;
     struct tt_bytes salt_bytes = {NULL, 0};
     if (from != KS_START) {
-        TT_TRY(hash_digest(ks->lib, ks->hash, (struct tt_bytes){zeros, 0}, empty_hash));
-        TT_TRY(ks_derive(ks, from, "derived", empty_hash, &salt));
+        TT_TRY(ks_derive(ks, from, "derived", hash_empty(ks->lib, ks->hash).data, &salt));
         salt_bytes = (struct tt_bytes){salt.data, n};
     }
     if (input.len == 0)

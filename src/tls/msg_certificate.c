@@ -51,7 +51,6 @@ tt_rc certificate_put(struct tt_conn *c)
 static tt_rc certificate_list_keep(struct tt_conn *c, struct tt_bytes list)
 {
     struct reader r = reader_of(list);
-    struct writer w = writer_to(&c->peer_chain);
     while (rd_left(&r) > 0) {
         struct tt_bytes der = rd_vec24(&r, 1);
         struct tt_bytes extensions = rd_vec16(&r, 0);
@@ -62,8 +61,9 @@ static tt_rc certificate_list_keep(struct tt_conn *c, struct tt_bytes list)
                                MAX_PEER_CERTIFICATES);
         c->hs->entry = c->peer_chain_len;
         TT_TRY(ext_parse_block(c, IN_CT, extensions));
-        wr_vec24(&w, der);
-        TT_OWN(c, wr_status(&w));
+        const uint8_t length[] = {(uint8_t)(der.len >> 16), (uint8_t)(der.len >> 8), (uint8_t)der.len};
+        TT_OWN(c, kept_add(&c->kept, KEPT_CHAIN, (struct tt_bytes){length, sizeof length}));
+        TT_OWN(c, kept_add(&c->kept, KEPT_CHAIN, der));
         c->peer_chain_len++;
     }
     /* "If the RawPublicKey certificate type was negotiated, then the certificate_list MUST contain no more
@@ -91,7 +91,7 @@ static tt_rc certificate_verdict(struct tt_conn *c, tt_rc rc, const struct trust
 
 static tt_rc raw_public_key_judge(struct tt_conn *c)
 {
-    struct reader r = reader_of(buf_bytes(&c->peer_chain));
+    struct reader r = reader_of(kept_get(&c->kept, KEPT_CHAIN));
     const struct tt_trust *trust = c->cfg->accept_any_certificate ? NULL : c->cfg->trust;
     struct trust_verdict verdict = {0};
     struct tt_error why = {0};
@@ -102,12 +102,13 @@ static tt_rc raw_public_key_judge(struct tt_conn *c)
 static tt_rc chain_judge(struct tt_conn *c)
 {
     struct tt_bytes chain[MAX_PEER_CERTIFICATES];
-    struct reader r = reader_of(buf_bytes(&c->peer_chain));
+    struct reader r = reader_of(kept_get(&c->kept, KEPT_CHAIN));
     for (size_t i = 0; i < c->peer_chain_len; i++)
         chain[i] = rd_vec24(&r, 1);
     const struct tt_config *cfg = c->cfg;
     char host[256];
-    struct tt_bytes name = cfg->role == TT_CLIENT ? buf_bytes(&c->server_name) : (struct tt_bytes){NULL, 0};
+    struct tt_bytes name =
+        cfg->role == TT_CLIENT ? kept_get(&c->kept, KEPT_SERVER_NAME) : (struct tt_bytes){NULL, 0};
     for (size_t i = 0; i < name.len; i++)
         host[i] = (char)name.data[i];
     host[name.len] = '\0';
@@ -116,7 +117,7 @@ static tt_rc chain_judge(struct tt_conn *c)
                                       .host = name.len > 0 ? host : NULL,
                                       .peer_is_server = cfg->role == TT_CLIENT,
                                       .now = c->now_ms / 1000,
-                                      .ocsp = buf_bytes(&c->peer_ocsp),
+                                      .ocsp = kept_get(&c->kept, KEPT_OCSP),
                                       .asked_ocsp = cfg->ocsp != TT_OCSP_NONE,
                                       .require_ocsp = cfg->ocsp == TT_OCSP_REQUIRE};
     if (cfg->trust == NULL && !cfg->accept_any_certificate) /* TT_PSK_REQUIRE, where none is expected */

@@ -255,9 +255,9 @@ static tt_rc choose_identity(struct tt_conn *c)
 static tt_rc keep_server_name(struct tt_conn *c)
 {
     struct tt_bytes name = c->hs->peer.server_name;
-    buf_free(&c->server_name);
+    kept_drop(&c->kept, KEPT_SERVER_NAME);
     if (name.len > 0)
-        TT_OWN(c, buf_append(&c->server_name, name.data, name.len));
+        TT_OWN(c, kept_add(&c->kept, KEPT_SERVER_NAME, name));
     return TT_OK;
 }
 

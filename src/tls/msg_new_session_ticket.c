@@ -10,7 +10,7 @@ static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struc
     uint8_t age_add[4];
     if (!conn_random(c, age_add, sizeof age_add))
         return TT_ERR_INTERNAL;
-    struct tt_bytes chain = buf_bytes(&c->peer_chain);
+    struct tt_bytes chain = kept_get(&c->kept, KEPT_CHAIN);
     if (chain.len > MAX_CHAIN_IN_TICKET) /* the client would resume as somebody without a certificate */
         return TT_ERR_NOT_FOUND;
     *ret = (struct ticket_state){.suite = c->suite->id,
@@ -19,8 +19,8 @@ static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struc
                                  .issued_ms = c->now_ms,
                                  .authenticated_ms = c->authenticated_ms,
                                  .peer_not_after = c->peer_not_after,
-                                 .server_name = buf_bytes(&c->server_name),
-                                 .alpn = buf_bytes(&c->alpn),
+                                 .server_name = kept_get(&c->kept, KEPT_SERVER_NAME),
+                                 .alpn = kept_get(&c->kept, KEPT_ALPN),
                                  .scope = {c->cfg->fingerprint, sizeof c->cfg->fingerprint},
                                  .peer_type = (uint8_t)c->peer_type,
                                  .peer_chain = chain,
@@ -101,11 +101,11 @@ static tt_rc session_of(struct tt_conn *c, struct tt_bytes nonce, struct tt_byte
     if (rc == TT_OK)
         rc = session_keep_field(&s->identity, ticket);
     if (rc == TT_OK)
-        rc = session_keep_field(&s->alpn, buf_bytes(&c->alpn));
+        rc = session_keep_field(&s->alpn, kept_get(&c->kept, KEPT_ALPN));
     if (rc == TT_OK)
-        rc = session_keep_field(&s->server_name, buf_bytes(&c->server_name));
+        rc = session_keep_field(&s->server_name, kept_get(&c->kept, KEPT_SERVER_NAME));
     if (rc == TT_OK)
-        rc = session_keep_field(&s->peer_chain, buf_bytes(&c->peer_chain));
+        rc = session_keep_field(&s->peer_chain, kept_get(&c->kept, KEPT_CHAIN));
     if (rc != TT_OK) {
         tt_session_free(s);
         return rc;

@@ -71,7 +71,7 @@ tt_rc post_auth_certificate_recv(struct tt_conn *c, struct tt_bytes message)
 {
     if (c->hs == NULL)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "the client sent a certificate nobody asked for");
-    buf_free(&c->peer_chain);
+    kept_drop(&c->kept, KEPT_CHAIN);
     c->peer_chain_len = 0;
     return message.data[0] == TT_HS_CERTIFICATE ? certificate_recv(c, message)
                                                 : compressed_certificate_recv(c, message);

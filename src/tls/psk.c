@@ -3,39 +3,46 @@
 
 #include "base/mem.h"
 
+/* The early secret, in *ret, and the key under which the binder is an HMAC. */
+static tt_rc psk_early(struct key_schedule *ret, struct ks_secret *ret_k1, const struct crypto_lib *lib,
+                       const struct psk *psk)
+{
+    struct ks_secret binder_key;
+    if (psk->held)
+        return TT_ERR_INTERNAL;
+    ks_init(ret, lib, psk->hash);
+    const char *label = psk->imported ? "imp binder" : psk->external ? "ext binder" : "res binder";
+    TT_TRY(ks_early(ret, (struct tt_bytes){psk->key, psk->len}));
+    tt_rc rc = ks_derive(ret, KS_EARLY, label, hash_empty(lib, psk->hash).data, &binder_key);
+    if (rc == TT_OK)
+        rc = ks_expand_label(lib, psk->hash, binder_key.data, (struct ks_label){"finished", {NULL, 0}},
+                             ret_k1->data, hash_size(psk->hash));
+    mem_wipe(&binder_key, sizeof binder_key);
+    return rc;
+}
+
 tt_rc psk_split(const struct crypto_lib *lib, const struct psk *psk, struct ks_secret *ret_k1,
                 struct ks_secret *ret_k2)
 {
     struct key_schedule ks;
-    struct ks_secret binder_key;
-    uint8_t empty_hash[HASH_MAX_SIZE];
-    if (psk->held)
-        return TT_ERR_INTERNAL;
-    TT_TRY(hash_digest(lib, psk->hash, (struct tt_bytes){(const uint8_t *)"", 0}, empty_hash));
-    ks_init(&ks, lib, psk->hash);
-    tt_rc rc = ks_early(&ks, (struct tt_bytes){psk->key, psk->len});
-    const char *label = psk->imported ? "imp binder" : psk->external ? "ext binder" : "res binder";
+    tt_rc rc = psk_early(&ks, ret_k1, lib, psk);
     if (rc == TT_OK)
-        rc = ks_derive(&ks, KS_EARLY, label, empty_hash, &binder_key);
-    if (rc == TT_OK)
-        rc = ks_expand_label(lib, psk->hash, binder_key.data, (struct ks_label){"finished", {NULL, 0}},
-                             ret_k1->data, hash_size(psk->hash));
-    if (rc == TT_OK)
-        rc = ks_derive(&ks, KS_EARLY, "derived", empty_hash, ret_k2);
+        rc = ks_derive(&ks, KS_EARLY, "derived", hash_empty(lib, psk->hash).data, ret_k2);
     ks_wipe(&ks);
-    mem_wipe(&binder_key, sizeof binder_key);
     return rc;
 }
 
 tt_rc psk_binder(const struct crypto_lib *lib, const struct psk *psk, const uint8_t *transcript_hash,
                  uint8_t *ret)
 {
-    struct ks_secret k1, k2;
-    TT_TRY(psk_split(lib, psk, &k1, &k2));
+    struct key_schedule ks;
+    struct ks_secret k1;
     const struct tt_bytes data = {transcript_hash, hash_size(psk->hash)};
-    tt_rc rc = hmac(lib, psk->hash, (struct tt_bytes){k1.data, hash_size(psk->hash)}, &data, 1, ret);
+    tt_rc rc = psk_early(&ks, &k1, lib, psk);
+    if (rc == TT_OK)
+        rc = hmac(lib, psk->hash, (struct tt_bytes){k1.data, hash_size(psk->hash)}, &data, 1, ret);
+    ks_wipe(&ks);
     mem_wipe(&k1, sizeof k1);
-    mem_wipe(&k2, sizeof k2);
     return rc;
 }
 

@@ -16,7 +16,7 @@
  * (section 4.7.1) */
 static bool session_is_for(const struct tt_conn *c, const struct tt_session *s)
 {
-    struct tt_bytes now = buf_bytes(&c->server_name), then = buf_bytes(&s->server_name);
+    struct tt_bytes now = kept_get(&c->kept, KEPT_SERVER_NAME), then = buf_bytes(&s->server_name);
     return s->psk.external ||
            (now.len == then.len && (now.len == 0 || memcmp(now.data, then.data, now.len) == 0));
 }
@@ -120,7 +120,7 @@ tt_rc psk_offer_selected(struct tt_conn *c)
     c->peer_type = s->peer_type;
     struct tt_bytes chain = buf_bytes(&s->peer_chain);
     if (chain.len > 0)
-        TT_OWN(c, buf_append(&c->peer_chain, chain.data, chain.len));
+        TT_OWN(c, kept_add(&c->kept, KEPT_CHAIN, chain));
     for (struct reader r = reader_of(chain); rd_left(&r) > 0; c->peer_chain_len++)
         (void)rd_vec24(&r, 0);
     return TT_OK;
@@ -172,8 +172,8 @@ static bool ticket_in_scope(const struct tt_conn *c, const struct ticket_state *
     return t->psk.hash == c->suite->hash && age >= 0 && age < (int64_t)t->lifetime * 1000 && total >= 0 &&
            total < (int64_t)PSK_MAX_LIFETIME * 1000 && c->now_ms / 1000 <= t->peer_not_after &&
            bytes_equal(t->scope, (struct tt_bytes){cfg->fingerprint, sizeof cfg->fingerprint}) &&
-           bytes_equal(t->server_name, buf_bytes(&c->server_name)) &&
-           bytes_equal(t->alpn, buf_bytes(&c->alpn)) &&
+           bytes_equal(t->server_name, kept_get(&c->kept, KEPT_SERVER_NAME)) &&
+           bytes_equal(t->alpn, kept_get(&c->kept, KEPT_ALPN)) &&
            (cfg->client_auth != TT_CLIENT_AUTH_REQUIRE || t->peer_chain_len > 0 ||
             t->external_identity.len > 0) &&
            (t->external_identity.len == 0 || external_psk(cfg, t->external_identity, t->psk.hash) != NULL);
@@ -263,7 +263,7 @@ static tt_rc ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint
     if (t->external_identity.len > 0) /* still known: ticket_in_scope looked */
         c->external_psk = session_ref(external_psk(c->cfg, t->external_identity, t->psk.hash));
     if (t->peer_chain.len > 0)
-        TT_OWN(c, buf_append(&c->peer_chain, t->peer_chain.data, t->peer_chain.len));
+        TT_OWN(c, kept_add(&c->kept, KEPT_CHAIN, t->peer_chain));
     c->peer_chain_len = t->peer_chain_len;
     c->peer_type = t->peer_type;
     c->ticket_age_skew_ms = (int64_t)(uint32_t)(age - t->age_add) - (c->now_ms - t->issued_ms);

@@ -14,17 +14,18 @@ tt_rc rec_key_set(struct rec_key *k, const struct crypto_lib *lib, const struct 
     tt_rc rc = ks_expand_label(lib, suite->hash, secret->data, (struct ks_label){"iv", {NULL, 0}}, fresh.iv,
                                sizeof fresh.iv);
     if (rc == TT_OK)
-        rc = aead_new(&fresh.aead, lib, suite->aead, encrypt, (struct tt_bytes){key, key_len});
+        rc = aead_init(&fresh.aead, lib, suite->aead, encrypt, (struct tt_bytes){key, key_len});
     mem_wipe(key, sizeof key);
     TT_TRY(rc);
-    rec_key_free(k);
+    rec_key_wipe(k);
     *k = fresh;
+    mem_wipe(&fresh, sizeof fresh);
     return TT_OK;
 }
 
-void rec_key_free(struct rec_key *k)
+void rec_key_wipe(struct rec_key *k)
 {
-    aead_free(k->aead);
+    aead_rest(&k->aead);
     mem_wipe(k, sizeof *k);
 }
 
@@ -58,21 +59,21 @@ static tt_rc rec_put_plain(const struct rec_content *content, struct buf *out)
 
 tt_rc rec_seal(struct rec_key *k, const struct rec_content *content, struct buf *out)
 {
-    if (k->aead == NULL)
+    if (!rec_key_is_set(k))
         return rec_put_plain(content, out);
     /* "If a TLS implementation would need to wrap a sequence number, it MUST either rekey ... or terminate
      * the connection." (section 5.3) */
     if (k->seq == UINT64_MAX)
         return TT_ERR_INTERNAL;
     size_t sealed = content->data.len + 1 + content->padding + AEAD_TAG_SIZE;
-    uint8_t *to = buf_reserve(out, REC_HEADER_SIZE + sealed);
+    uint8_t *to = buf_reserve_lined(out, REC_HEADER_SIZE, sealed);
     if (to == NULL)
         return TT_ERR_MEMORY;
     uint8_t nonce[AEAD_NONCE_SIZE];
     rec_nonce(k, nonce);
     rec_header(to, CT_APPLICATION_DATA, TLS_VERSION_1_2, sealed);
     const struct aead_plain plain = {content->data, (uint8_t)content->type, content->padding};
-    TT_TRY(aead_seal(k->aead, nonce, (struct tt_bytes){to, REC_HEADER_SIZE}, &plain, to + REC_HEADER_SIZE));
+    TT_TRY(aead_seal(&k->aead, nonce, (struct tt_bytes){to, REC_HEADER_SIZE}, &plain, to + REC_HEADER_SIZE));
     k->seq++;
     buf_commit(out, REC_HEADER_SIZE + sealed);
     return TT_OK;
@@ -84,7 +85,7 @@ tt_rc rec_open(struct rec_key *k, struct tt_bytes record, uint8_t *ret_to, struc
     struct tt_bytes sealed = {record.data + REC_HEADER_SIZE, record.len - REC_HEADER_SIZE};
     uint8_t nonce[AEAD_NONCE_SIZE];
     rec_nonce(k, nonce);
-    tt_rc rc = k->seq == UINT64_MAX ? TT_ERR_DECODE : aead_open(k->aead, nonce, aad, sealed, ret_to);
+    tt_rc rc = k->seq == UINT64_MAX ? TT_ERR_DECODE : aead_open(&k->aead, nonce, aad, sealed, ret_to);
     if (rc == TT_ERR_DECODE) {
         ret->alert = TT_ALERT_BAD_RECORD_MAC;
         return TT_ERR_PROTOCOL;

@@ -11,22 +11,26 @@
 #define REC_MAX_PLAINTEXT  16384
 #define REC_MAX_CIPHERTEXT (REC_MAX_PLAINTEXT + 256)
 
-/* struct rec_key: traffic key, IV and sequence number of one direction (sections 5.3 and 7.3). aead is NULL
- * while records are in the clear. */
+/* struct rec_key: traffic key, IV and sequence number of one direction (sections 5.3 and 7.3). */
 struct rec_key {
-    struct aead *aead;
+    struct aead aead;
     uint8_t iv[AEAD_NONCE_SIZE];
     uint64_t seq;
 };
 
-/* rec_key_set: new keys from a traffic secret; seq starts at 0. The old key is freed only on success. */
+/* rec_key_set: new keys from a traffic secret; seq starts at 0. The old key is wiped only on success. */
 TT_MUST_USE tt_rc rec_key_set(struct rec_key *k, const struct crypto_lib *lib, const struct suite *suite,
                               const struct ks_secret *secret, bool encrypt);
-void rec_key_free(struct rec_key *k);
+void rec_key_wipe(struct rec_key *k);
+/* rec_key_is_set: false while records are in the clear. */
+static inline bool rec_key_is_set(const struct rec_key *k)
+{
+    return k->aead.lib != NULL;
+}
 /* rec_key_rest: give back what the next record can make anew. */
 static inline void rec_key_rest(struct rec_key *k)
 {
-    aead_rest(k->aead);
+    aead_rest(&k->aead);
 }
 
 /* struct rec_content: what goes into one record. */

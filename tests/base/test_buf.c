@@ -147,6 +147,33 @@ static void fits_to_what_is_live(void **state)
     buf_free(&b);
 }
 
+static void many_bytes_start_at_a_cache_line(void **state)
+{
+    (void)state;
+    struct buf b = {0};
+    for (size_t head = 0; head < 70; head += 5) {
+        uint8_t *to = buf_reserve_lined(&b, head, 16384);
+        assert_int_equal(((uintptr_t)to + head) % 64, 0);
+        assert_int_equal(buf_size(&b), 0);
+        memset(to, (int)head, head + 16384);
+        buf_commit(&b, head + 16384);
+        assert_ptr_equal(buf_front(&b), to);
+        to = buf_reserve_lined(&b, 5, 16384);
+        assert_ptr_equal(to, buf_front(&b) + head + 16384); /* not a byte between */
+        for (size_t i = 0; i < head + 16384; i++)
+            assert_int_equal(buf_front(&b)[i], head);
+        buf_consume(&b, head + 16384);
+    }
+    buf_free(&b);
+    const uint8_t *few = buf_reserve_lined(&b, 5, 100);
+    assert_ptr_equal(few, b.data); /* nothing is lost for them */
+    buf_free(&b);
+    b.max = 8192;
+    assert_non_null(buf_reserve_lined(&b, 5, 8187)); /* the cap is on what is asked for */
+    assert_null(buf_reserve_lined(&b, 5, 8188));
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +184,7 @@ int main(void)
         cmocka_unit_test(the_cap_is_on_live_bytes),
         cmocka_unit_test(absurd_sizes_are_refused),
         cmocka_unit_test(fits_to_what_is_live),
+        cmocka_unit_test(many_bytes_start_at_a_cache_line),
 #ifdef TT_FAULT_INJECTION
         cmocka_unit_test(no_memory_leaves_it_as_it_was),
 #endif

@@ -98,7 +98,7 @@ static tt_rc seal_changed(struct rec_key *k, struct rec_content content, struct 
         return seal_split(k, content, out);
     case PAD:
         content.padding =
-            k->aead == NULL ? 0 : (plan.at | plan.remove << 8) % (REC_MAX_PLAINTEXT - content.data.len);
+            !rec_key_is_set(k) ? 0 : (plan.at | plan.remove << 8) % (REC_MAX_PLAINTEXT - content.data.len);
         return __real_rec_seal(k, &content, out);
     default:
         return __real_rec_seal(k, &content, out);

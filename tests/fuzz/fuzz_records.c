@@ -39,7 +39,7 @@ struct sender {
 
 static void sender_follow(struct sender *s, const struct tt_conn *c)
 {
-    if (s->key.aead != NULL && memcmp(&s->secret, &c->read_secret, sizeof s->secret) == 0)
+    if (rec_key_is_set(&s->key) && memcmp(&s->secret, &c->read_secret, sizeof s->secret) == 0)
         return;
     s->secret = c->read_secret;
     FUZZ_CHECK(rec_key_set(&s->key, c->cfg->lib, c->suite, &s->secret, true) == TT_OK);
@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     FUZZ_CHECK(tt_conn_feed_eof(c) == tt_conn_error(c)->error.rc);
     fz_check_sane(c);
-    rec_key_free(&s.key);
+    rec_key_wipe(&s.key);
     buf_free(&wire);
     tt_conn_free(c);
     return 0;

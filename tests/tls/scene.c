@@ -163,7 +163,7 @@ void scene_close(struct scene *s)
         s->conn[r] = NULL;
         buf_free(&s->inbox[r]);
         buf_free(&s->app[r]);
-        rec_key_free(&s->tap[r]);
+        rec_key_wipe(&s->tap[r]);
         s->tap_phase[r] = TAP_CLEAR;
         s->alert[r] = (struct scene_alert){0};
         s->ccs[r] = 0;
@@ -387,12 +387,12 @@ void scene_seal(struct scene *s, enum tt_role to, struct scene_record record, si
     const struct tt_conn *c = s->conn[to];
     struct rec_key key = {0};
     const struct rec_content content = {record.type, record.content, record.padding, TLS_VERSION_1_2};
-    if (c->read_key.aead != NULL) {
+    if (rec_key_is_set(&c->read_key)) {
         must(rec_key_set(&key, c->cfg->lib, c->suite, read_secret_of(c), true), "key", NULL);
         key.seq = c->read_key.seq + ahead;
     }
     must(rec_seal(&key, &content, out), "seal", NULL);
-    rec_key_free(&key);
+    rec_key_wipe(&key);
 }
 
 tt_rc scene_feed(struct scene *s, enum tt_role to, struct tt_bytes bytes)

@@ -257,7 +257,10 @@ static void a_trimmed_connection_goes_on(void **state)
     }
     assert_in_range(chain, 1, 4096);
     assert_int_equal(tt_conn_peer_certificate(s->conn[TT_CLIENT], 0).len, chain);
-    assert_string_equal((const char *)buf_front(&s->conn[TT_CLIENT]->server_name), "localhost");
+    struct tt_conn_info info;
+    tt_conn_info(s->conn[TT_CLIENT], &info);
+    assert_int_equal(info.server_name.len, strlen("localhost"));
+    assert_memory_equal(info.server_name.data, "localhost", info.server_name.len);
 }
 
 static int tear_down(void **state)

@@ -36,7 +36,7 @@ struct client {
     struct ks_secret client_hs;
 };
 
-static const uint8_t filler[32] = {1};
+static const uint8_t filler[32 + 32 + GREASE_RANDOM] = {1};
 
 /* Certificate with one entry: its DER. */
 static struct tt_bytes only_certificate(struct tt_bytes message)
@@ -87,9 +87,7 @@ static void start(struct client *t, unsigned section)
     const struct tt_bytes any = {filler, sizeof filler};
     struct tt_bytes x25519 = trace_key(section, "client", "x25519", "private key");
     *t = (struct client){.section = section};
-    t->random.items[t->random.n++] = any; /* random */
-    if (section == 7)
-        t->random.items[t->random.n++] = any; /* legacy_session_id */
+    t->random.items[t->random.n++] = any; /* random, legacy_session_id, GREASE */
     t->random.items[t->random.n++] = x25519;
     if (section == 5)
         t->random.items[t->random.n++] = trace_key(5, "client", "P-256", "private key");
@@ -165,7 +163,7 @@ static void expect_flight_in_other_records(struct client *t)
     assert_int_equal(rec_seal(&key, &content, &one), TT_OK);
     trace_expect("the client's flight as one record", trace_record(6, "client", "handshake", 1),
                  buf_front(&one), buf_size(&one));
-    rec_key_free(&key);
+    rec_key_wipe(&key);
     buf_free(&one);
 }
 
