@@ -48,7 +48,26 @@ static bool is_encoded_as(X509 *x, struct tt_bytes der)
 
 /* A leaf's key never verifies anything here (CertificateVerify has its own): with the plain group it is put
  * in four times as fast, because the coordinates of a point just read need no inversion there. */
-static bool put_key(const struct crypto_lib *lib, X509 *x, enum x509_use use)
+static EVP_PKEY *leaf_key_take(struct leaf_key *ret, const struct curve *c, struct tt_bytes point)
+{
+    ret->home = c->leaf_keys;
+    ret->key = spare_take(ret->home);
+    EC_KEY *ec = ret->key == NULL ? NULL : (EC_KEY *)(uintptr_t)EVP_PKEY_get0_EC_KEY(ret->key);
+    if (ec == NULL)
+        ret->key = point_key(c->plain, point);
+    else if (EC_KEY_oct2key(ec, point.data, point.len, NULL) != 1)
+        EVP_PKEY_free(TT_TAKE(ret->key));
+    return ret->key;
+}
+
+void leaf_key_give(struct leaf_key *k)
+{
+    if (k->key == NULL || !spare_give(k->home, k->key))
+        EVP_PKEY_free(k->key);
+    k->key = NULL;
+}
+
+static bool put_key(const struct crypto_lib *lib, X509 *x, struct leaf_key *leaf)
 {
     uint8_t *spki = NULL;
     int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
@@ -57,32 +76,33 @@ static bool put_key(const struct crypto_lib *lib, X509 *x, enum x509_use use)
     bool done = false;
     if (len > 0 && spki_point((struct tt_bytes){spki, (size_t)len}, &curve, &point)) {
         const struct curve *c = &lib->curves[curve];
-        EVP_PKEY *pkey = point_key(use == X509_LEAF ? c->plain : c->group, point);
+        EVP_PKEY *pkey = leaf != NULL ? leaf_key_take(leaf, c, point) : point_key(c->group, point);
         done = pkey != NULL && X509_set_pubkey(x, pkey) == 1;
-        EVP_PKEY_free(pkey);
+        if (leaf == NULL)
+            EVP_PKEY_free(pkey); /* x has a reference */
     }
     OPENSSL_free(spki);
     return done;
 }
 
-static X509 *x509_read_fast(const struct crypto_lib *lib, struct tt_bytes der, enum x509_use use)
+static X509 *x509_read_fast(const struct crypto_lib *lib, struct tt_bytes der, struct leaf_key *leaf)
 {
     const uint8_t *at = der.data;
     if (lib->bare == NULL)
         return NULL;
     X509 *x = (X509 *)ASN1_item_d2i_ex(NULL, &at, (long)der.len, ASN1_ITEM_rptr(X509), lib->bare, NULL);
     x = whole(x, der, at);
-    if (x == NULL || (put_key(lib, x, use) && is_encoded_as(x, der)))
+    if (x == NULL || (put_key(lib, x, leaf) && is_encoded_as(x, der)))
         return x;
     X509_free(x);
     return NULL;
 }
 
-X509 *x509_read(const struct crypto_lib *lib, struct tt_bytes der, enum x509_use use)
+X509 *x509_read(const struct crypto_lib *lib, struct tt_bytes der, struct leaf_key *leaf)
 {
     if (der.len > INT32_MAX)
         return NULL;
-    X509 *x = x509_read_fast(lib, der, use);
+    X509 *x = x509_read_fast(lib, der, leaf);
     if (x == NULL) {
         const uint8_t *at = der.data;
         x = d2i_X509(NULL, &at, (long)der.len);
@@ -110,7 +130,7 @@ tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x)
 
 tt_rc cert_leaf_key(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes der)
 {
-    X509 *x = x509_read(lib, der, X509_LEAF);
+    X509 *x = x509_read(lib, der, NULL);
     tt_rc rc = x == NULL ? TT_ERR_DECODE : x509_key(ret, lib, x);
     X509_free(x);
     return rc;

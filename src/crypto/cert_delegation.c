@@ -30,7 +30,7 @@ static bool has_digital_signature(X509 *x)
 
 tt_rc cert_delegation_read(struct cert_delegation *ret, const struct crypto_lib *lib, struct tt_bytes der)
 {
-    X509 *x = x509_read(lib, der, X509_LEAF);
+    X509 *x = x509_read(lib, der, NULL);
     struct cert_delegation d = {0};
     bool ok = x != NULL && time_seconds(&d.not_before, X509_get0_notBefore(x)) &&
               time_seconds(&d.not_after, X509_get0_notAfter(x));

@@ -6,12 +6,17 @@
 
 #include "crypto/sig.h"
 
-/* x509_read: exactly one certificate, or NULL. A leaf's key is slow to verify with. */
-enum x509_use {
-    X509_LEAF,
-    X509_ISSUER
+/* struct leaf_key: the key within a leaf that x509_read has made: one of a few that are kept and given
+ * another point each time, since a new one copies the curve. Slow to verify with. */
+struct leaf_key {
+    EVP_PKEY *key; /* may be NULL */
+    struct spare *home;
 };
-X509 *x509_read(const struct crypto_lib *lib, struct tt_bytes der, enum x509_use use);
+void leaf_key_give(struct leaf_key *k); /* after the certificate is gone */
+
+/* x509_read: exactly one certificate, or NULL. *leaf (empty before) says that its key verifies nothing; NULL:
+ * it may. */
+X509 *x509_read(const struct crypto_lib *lib, struct tt_bytes der, struct leaf_key *leaf);
 /* x509_key: its public key. TT_ERR_DECODE for one of an unknown kind. */
 TT_MUST_USE tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x);
 

@@ -79,7 +79,8 @@ static bool lib_fetch_curve(struct curve *c, const char *name, int nid, size_t f
     EVP_PKEY_CTX_free(ctx);
     c->plain = ok ? plain_group(c->group) : NULL;
     c->verifiers = spares_new();
-    return c->plain != NULL && c->verifiers != NULL;
+    c->leaf_keys = spares_new();
+    return c->plain != NULL && c->verifiers != NULL && c->leaf_keys != NULL;
 }
 
 /* Without it certificates are read slowly, but just as well: so with a libcrypto newer than those this was
@@ -151,6 +152,7 @@ void crypto_lib_free(struct crypto_lib *lib)
         EVP_CIPHER_free(lib->aead[i]);
     for (size_t i = 0; i < CURVE_COUNT; i++) {
         contexts_free(lib->curves[i].verifiers);
+        keys_free(lib->curves[i].leaf_keys);
         EC_GROUP_free(lib->curves[i].group);
         EC_GROUP_free(lib->curves[i].plain);
         EVP_PKEY_free(lib->curves[i].template);

@@ -27,6 +27,7 @@ struct curve {
     EVP_PKEY *template;      /* domain parameters only; public keys are set on copies of it */
     size_t field_size;       /* bytes of a coordinate */
     struct spare *verifiers; /* see ec_verify.c */
+    struct spare *leaf_keys; /* see cert.c */
 };
 
 struct crypto_lib {

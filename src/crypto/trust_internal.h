@@ -28,6 +28,7 @@ struct path {
     const struct tt_trust *trust;
     const struct trust_request *req;
     X509 *leaf;
+    struct leaf_key leaf_key;
     STACK_OF(X509) * rest;  /* what the peer sent behind it */
     STACK_OF(X509) * built; /* the verified path, leaf first, anchor last; NULL until there is one */
     X509_CRL *bad_crl;      /* the one that was refused */

@@ -179,12 +179,12 @@ static tt_rc judge_by_pins(struct path *p, struct tt_error *err)
 static tt_rc read_chain(struct path *p, struct tt_error *err)
 {
     const struct trust_request *req = p->req;
-    p->leaf = x509_read(p->lib, req->chain[0], X509_LEAF);
+    p->leaf = x509_read(p->lib, req->chain[0], &p->leaf_key);
     if (p->leaf == NULL)
         return error_set(err, TT_ERR_DECODE, "the peer's certificate cannot be read");
     p->rest = sk_X509_new_null();
     for (size_t i = 1; p->trust != NULL && p->rest != NULL && i < req->chain_len; i++) {
-        X509 *x = x509_read(p->lib, req->chain[i], X509_ISSUER);
+        X509 *x = x509_read(p->lib, req->chain[i], NULL);
         if (x != NULL && sk_X509_push(p->rest, x) <= 0)
             X509_free(x);
         /* One that cannot be read is left out: it may be of no use to the path anyway. */
@@ -258,6 +258,7 @@ static void path_free(struct path *p)
     sk_X509_pop_free(p->rest, X509_free);
     sk_X509_pop_free(p->built, X509_free);
     X509_CRL_free(p->bad_crl);
+    leaf_key_give(&p->leaf_key);
 }
 
 tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, const struct tt_trust *trust,
