@@ -12,7 +12,7 @@ static void must(tt_rc rc, const char *what)
         die(what);
 }
 
-static bool end_move(struct tt_conn *from, struct tt_conn *to)
+bool end_move(struct tt_conn *from, struct tt_conn *to)
 {
     struct tt_bytes out = tt_conn_output(from);
     size_t used = 0;
@@ -24,15 +24,17 @@ static bool end_move(struct tt_conn *from, struct tt_conn *to)
     return used > 0;
 }
 
-static bool end_sign(struct tt_conn *c)
+bool end_sign(struct tt_conn *c)
 {
     struct tt_sign_request req;
-    uint8_t sig[128];
+    struct tt_error err = {0};
+    uint8_t sig[1024];
     size_t len = 0;
     if ((tt_conn_wants(c) & TT_WANT_SIGN) == 0)
         return false;
     must(tt_conn_sign_request(c, &req), "a signature request");
-    must(tt_key_sign(req.key, req.scheme, req.to_sign, sig, sizeof sig, &len, NULL), "a signature");
+    if (tt_key_sign(req.key, req.scheme, req.to_sign, sig, sizeof sig, &len, &err) != TT_OK)
+        die(err.text);
     must(tt_conn_sign_complete(c, req.id, (struct tt_bytes){sig, len}), "completing a signature");
     return true;
 }

@@ -33,6 +33,10 @@ struct pair {
 void pair_connect(struct pair *p, const struct ends *e, enum ends_kind kind, void (*turn)(int end));
 void no_turn(int end);
 void pair_free(struct pair *p);
+/* end_move: what one has to say goes to the other; false when there is nothing. end_sign: a signature that is
+ * wanted is made; false when none is. Both end the program when they fail. */
+bool end_move(struct tt_conn *from, struct tt_conn *to);
+bool end_sign(struct tt_conn *c);
 /* pair_move: what the client has to say goes to the server; false when there is nothing. */
 bool pair_move(struct pair *p);
 

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "bench/ends.h"
 #include "bench/resume.h"
 
 static void must(tt_rc rc, const char *what)
@@ -76,33 +77,6 @@ struct tt_tickets *resume_tickets(void)
     return t;
 }
 
-static bool move(struct tt_conn *from, struct tt_conn *to)
-{
-    struct tt_bytes out = tt_conn_output(from);
-    size_t used = 0;
-    if (out.len == 0)
-        return false;
-    if (tt_conn_feed(to, out.data, out.len, &used) != TT_OK)
-        die(tt_conn_error(to)->error.text);
-    tt_conn_output_done(from, used);
-    return used > 0;
-}
-
-static bool sign(struct tt_conn *c)
-{
-    struct tt_sign_request req;
-    struct tt_error err = {0};
-    uint8_t sig[1024];
-    size_t len = 0;
-    if ((tt_conn_wants(c) & TT_WANT_SIGN) == 0)
-        return false;
-    must(tt_conn_sign_request(c, &req), "a signature request");
-    if (tt_key_sign(req.key, req.scheme, req.to_sign, sig, sizeof sig, &len, &err) != TT_OK)
-        die(err.text);
-    must(tt_conn_sign_complete(c, req.id, (struct tt_bytes){sig, len}), "completing a signature");
-    return true;
-}
-
 static bool answer(const struct resume_try *t, struct tt_conn *c)
 {
     struct tt_psk_request req;
@@ -129,10 +103,10 @@ void resume_handshake(const struct resume_try *t, struct tt_session **ret_sessio
     must(tt_conn_new(&server, t->server, &so, NULL), "a server");
     for (bool moved = true; moved;) {
         moved = answer(t, client);
-        moved |= move(client, server);
-        moved |= sign(server);
-        moved |= move(server, client);
-        moved |= sign(client);
+        moved |= end_move(client, server);
+        moved |= end_sign(server);
+        moved |= end_move(server, client);
+        moved |= end_sign(client);
     }
     tt_conn_info(server, &info);
     if (!tt_conn_is_connected(client) || !tt_conn_is_connected(server) ||

@@ -56,6 +56,20 @@ int key_help(void)
     return printf("%s%s", key_usage, help) < 0 ? CLI_FAILURE : CLI_OK;
 }
 
+int key_only_out(const char **ret, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"out", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {0}};
+    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
+        if (c == 'h')
+            return key_help();
+        if (c != 'o')
+            return cli_bad_option(key_usage, argv, c);
+        *ret = optarg;
+    }
+    return -1;
+}
+
 bool key_only_help(int *ret, int argc, char **argv)
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};

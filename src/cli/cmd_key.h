@@ -21,6 +21,8 @@ extern const char key_usage[];
 int key_help(void);
 /* key_only_help: for subcommands without options: true when *ret is how the command ends. */
 bool key_only_help(int *ret, int argc, char **argv);
+/* key_only_out: for those whose one option is -o: -1 to go on, else how the command ends. */
+int key_only_out(const char **ret, int argc, char **argv);
 /* key_parse_handle: "0x81000010" or "handle:0x81000010". */
 TT_MUST_USE tt_rc key_parse_handle(uint32_t *ret, const char *text, struct tt_error *err);
 /* key_refuse_taken: TT_ERR_EXISTS before the TPM works for nothing; path "-" is standard output. */

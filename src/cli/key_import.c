@@ -155,16 +155,10 @@ int cmd_key_wrap(const struct cli *cli, int argc, char **argv)
 
 int cmd_key_srk(const struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"out", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {0}};
     const char *out = NULL;
-    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
-        if (c == 'h')
-            return key_help();
-        if (c != 'o')
-            return cli_bad_option(key_usage, argv, c);
-        out = optarg;
-    }
+    int early = key_only_out(&out, argc, argv);
+    if (early >= 0)
+        return early;
     if (optind < argc || out == NULL)
         return cli_usage(key_usage, "where should the public key go? -o FILE");
     struct tt_error err = {0};

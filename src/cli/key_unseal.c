@@ -29,16 +29,10 @@ static tt_rc unseal(const struct cli *cli, const char *path, const char *out, st
 
 int cmd_key_unseal(const struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"out", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {0}};
     const char *out = NULL;
-    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
-        if (c == 'h')
-            return key_help();
-        if (c != 'o')
-            return cli_bad_option(key_usage, argv, c);
-        out = optarg;
-    }
+    int early = key_only_out(&out, argc, argv);
+    if (early >= 0)
+        return early;
     if (argc - optind != 1)
         return cli_usage(key_usage, "which file? one FILE that `tpmtls key seal` made");
     struct tt_error err = {0};
