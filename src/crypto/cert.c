@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "crypto/cert_internal.h"
+#include "crypto/refusal.h"
 #include "crypto/sig_internal.h"
 #include "crypto/trust.h"
 
@@ -98,18 +99,22 @@ static X509 *x509_read_fast(const struct crypto_lib *lib, struct tt_bytes der, s
     return NULL;
 }
 
-X509 *x509_read(const struct crypto_lib *lib, struct tt_bytes der, struct leaf_key *leaf)
+tt_rc x509_read(X509 **ret, const struct crypto_lib *lib, struct tt_bytes der, struct leaf_key *leaf)
 {
     if (der.len > INT32_MAX)
-        return NULL;
+        return TT_ERR_DECODE;
+    refusal_forget();
     X509 *x = x509_read_fast(lib, der, leaf);
     if (x == NULL) {
         const uint8_t *at = der.data;
         x = d2i_X509(NULL, &at, (long)der.len);
         x = whole(x, der, at);
     }
+    if (x == NULL)
+        return refusal_end(TT_ERR_DECODE);
     ERR_clear_error();
-    return x;
+    *ret = x;
+    return TT_OK;
 }
 
 tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x)
@@ -117,7 +122,7 @@ tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x)
     uint8_t *der = NULL;
     int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
     if (len <= 0)
-        return TT_ERR_DECODE;
+        return TT_ERR_MEMORY;
     struct tt_bytes spki = {der, (size_t)len}, point;
     enum curve_id curve;
     /* With its key read, by libcrypto or by put_key, the point is known to be on the curve. */
@@ -130,8 +135,9 @@ tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x)
 
 tt_rc cert_leaf_key(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes der)
 {
-    X509 *x = x509_read(lib, der, NULL);
-    tt_rc rc = x == NULL ? TT_ERR_DECODE : x509_key(ret, lib, x);
+    X509 *x = NULL;
+    TT_TRY(x509_read(&x, lib, der, NULL));
+    tt_rc rc = x509_key(ret, lib, x);
     X509_free(x);
     return rc;
 }

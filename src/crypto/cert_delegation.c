@@ -30,16 +30,21 @@ static bool has_digital_signature(X509 *x)
 
 tt_rc cert_delegation_read(struct cert_delegation *ret, const struct crypto_lib *lib, struct tt_bytes der)
 {
-    X509 *x = x509_read(lib, der, NULL);
-    struct cert_delegation d = {0};
-    bool ok = x != NULL && time_seconds(&d.not_before, X509_get0_notBefore(x)) &&
-              time_seconds(&d.not_after, X509_get0_notAfter(x));
-    if (ok) {
+    X509 *x = NULL;
+    TT_TRY(x509_read(&x, lib, der, NULL));
+    struct cert_delegation d;
+    tt_rc rc = TT_OK;
+    if (X509_check_purpose(x, -1, 0) != 1) /* takes note of the extensions */
+        rc = TT_ERR_INTERNAL;
+    else if (!time_seconds(&d.not_before, X509_get0_notBefore(x)) ||
+             !time_seconds(&d.not_after, X509_get0_notAfter(x)))
+        rc = TT_ERR_DECODE;
+    if (rc == TT_OK) {
         d.has_delegation_usage = has_delegation_usage(x);
         d.has_digital_signature = has_digital_signature(x);
         *ret = d;
     }
     X509_free(x);
     ERR_clear_error();
-    return ok ? TT_OK : TT_ERR_DECODE;
+    return rc;
 }

@@ -11,7 +11,8 @@ struct cert_delegation {
     bool has_digital_signature;    /* a KeyUsage extension with that bit */
 };
 
-/* cert_delegation_read: TT_ERR_DECODE for what is no certificate. */
+/* cert_delegation_read: TT_ERR_DECODE for what is no certificate; TT_ERR_INTERNAL when libcrypto cannot take
+ * note of the extensions, which for a certificate that it has judged is our own fault. */
 TT_MUST_USE tt_rc cert_delegation_read(struct cert_delegation *ret, const struct crypto_lib *lib,
                                        struct tt_bytes der);
 

@@ -14,9 +14,10 @@ struct leaf_key {
 };
 void leaf_key_give(struct leaf_key *k); /* after the certificate is gone */
 
-/* x509_read: exactly one certificate, or NULL. *leaf (empty before) says that its key verifies nothing; NULL:
- * it may. */
-X509 *x509_read(const struct crypto_lib *lib, struct tt_bytes der, struct leaf_key *leaf);
+/* x509_read: exactly one certificate; TT_ERR_DECODE when it is not. *leaf (empty before) says that its key
+ * verifies nothing; NULL: it may. */
+TT_MUST_USE tt_rc x509_read(X509 **ret, const struct crypto_lib *lib, struct tt_bytes der,
+                            struct leaf_key *leaf);
 /* x509_key: its public key. TT_ERR_DECODE for one of an unknown kind. */
 TT_MUST_USE tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x);
 

@@ -131,13 +131,13 @@ static int on_error(int ok, X509_STORE_CTX *ctx)
     return 0;
 }
 
-void crl_setup(X509_STORE_CTX *ctx, struct path *p)
+bool crl_setup(X509_STORE_CTX *ctx, struct path *p)
 {
     if (p->trust->crls == 0)
-        return;
+        return true;
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-    (void)X509_STORE_CTX_set_app_data(ctx, p);
     X509_STORE_CTX_set_verify_cb(ctx, on_error);
+    return X509_STORE_CTX_set_app_data(ctx, p) == 1;
 }
 
 static void limit_to(struct validity *when, const X509_CRL *crl)

@@ -6,8 +6,6 @@
  * left in it. */
 #include "crypto/ec_verify.h"
 
-#include <openssl/err.h>
-
 static EVP_PKEY_CTX *verifier_new(const struct curve *curve)
 {
     EVP_PKEY *key = EVP_PKEY_new();
@@ -25,13 +23,12 @@ static tt_rc verifier_take(EVP_PKEY_CTX **ret, const struct curve *curve, struct
     if (v == NULL)
         v = verifier_new(curve);
     if (v == NULL)
-        return TT_ERR_INTERNAL;
+        return TT_ERR_MEMORY;
     if (EVP_PKEY_set1_encoded_public_key(EVP_PKEY_CTX_get0_pkey(v), point.data, point.len) == 1) {
         *ret = v;
         return TT_OK;
     }
     EVP_PKEY_CTX_free(v);
-    ERR_clear_error();
     return TT_ERR_DECODE;
 }
 
@@ -53,9 +50,12 @@ tt_rc ec_verify(const struct crypto_lib *lib, enum curve_id curve, struct tt_byt
                 struct tt_bytes digest, struct tt_bytes signature)
 {
     EVP_PKEY_CTX *v = NULL;
-    TT_TRY(verifier_take(&v, &lib->curves[curve], point));
-    bool ok = EVP_PKEY_verify_init(v) == 1 &&
-              EVP_PKEY_verify(v, signature.data, signature.len, digest.data, digest.len) == 1;
+    if (verifier_take(&v, &lib->curves[curve], point) != TT_OK)
+        return TT_ERR_MEMORY; /* the point was found valid before */
+    tt_rc rc = TT_ERR_MEMORY;
+    if (EVP_PKEY_verify_init(v) == 1)
+        rc = EVP_PKEY_verify(v, signature.data, signature.len, digest.data, digest.len) == 1 ? TT_OK
+                                                                                             : TT_ERR_VERIFY;
     verifier_give(&lib->curves[curve], v);
-    return ok ? TT_OK : TT_ERR_VERIFY;
+    return rc;
 }

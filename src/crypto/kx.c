@@ -8,12 +8,12 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "crypto/lib_internal.h"
+#include "crypto/refusal.h"
 
 enum part_kind {
     PART_NONE,
@@ -270,26 +270,39 @@ static EVP_PKEY *x25519_peer(const struct crypto_lib *lib, struct tt_bytes share
  * part_derive gives it another one first. */
 static void part_peer_free(const struct crypto_lib *lib, const struct kx_part *p, EVP_PKEY *peer)
 {
-    if (peer == NULL || p != &x25519 || !spare_give(lib->x25519_peers, peer))
+    if (p != &x25519 || !spare_give(lib->x25519_peers, peer))
         EVP_PKEY_free(peer);
 }
 
 /* "peers MUST validate each other's public value Q by ensuring that the point is a valid point on the
  * elliptic curve" (RFC 9846 section 4.3.8.2): libcrypto decodes the point and refuses one that is not on the
  * curve; it checks the encapsulation key of ML-KEM likewise (FIPS 203 section 7.2). */
-static EVP_PKEY *part_peer(const struct crypto_lib *lib, const struct kx_part *p, struct tt_bytes share)
+static tt_rc ec_peer(EVP_PKEY **ret, const struct curve *curve, struct tt_bytes share)
 {
-    if (p == &x25519)
-        return x25519_peer(lib, share);
-    if (p->kind != PART_EC)
-        return EVP_PKEY_new_raw_public_key_ex(NULL, p->name, NULL, share.data, share.len);
     /* "legacy_form = 4": only the uncompressed form is allowed (RFC 9846 section 4.3.8.2). */
-    EVP_PKEY *peer = share.data[0] == 4 ? EVP_PKEY_new() : NULL;
-    if (peer != NULL && EVP_PKEY_copy_parameters(peer, lib->curves[p->curve].template) == 1 &&
-        EVP_PKEY_set1_encoded_public_key(peer, share.data, share.len) == 1)
-        return peer;
-    EVP_PKEY_free(peer);
-    return NULL;
+    if (share.data[0] != 4)
+        return TT_ERR_PROTOCOL;
+    EVP_PKEY *peer = EVP_PKEY_new();
+    tt_rc rc = TT_ERR_MEMORY;
+    if (peer != NULL && EVP_PKEY_copy_parameters(peer, curve->template) == 1)
+        rc = EVP_PKEY_set1_encoded_public_key(peer, share.data, share.len) == 1 ? TT_OK : TT_ERR_PROTOCOL;
+    if (rc == TT_OK)
+        *ret = peer;
+    else
+        EVP_PKEY_free(peer);
+    return rc;
+}
+
+static tt_rc part_peer(EVP_PKEY **ret, const struct crypto_lib *lib, const struct kx_part *p,
+                       struct tt_bytes share)
+{
+    if (p->kind == PART_EC)
+        return ec_peer(ret, &lib->curves[p->curve], share);
+    *ret = p == &x25519 ? x25519_peer(lib, share)
+                        : EVP_PKEY_new_raw_public_key_ex(NULL, p->name, NULL, share.data, share.len);
+    if (*ret != NULL)
+        return TT_OK;
+    return p->kind == PART_KEM ? TT_ERR_PROTOCOL : TT_ERR_MEMORY; /* X25519, X448: all bytes are a value */
 }
 
 /* ---- the secret: each part appends its own ---- */
@@ -297,19 +310,21 @@ static EVP_PKEY *part_peer(const struct crypto_lib *lib, const struct kx_part *p
 static tt_rc part_derive(EVP_PKEY_CTX *own, EVP_PKEY *peer, struct kx_secret *secret)
 {
     size_t len = sizeof secret->data - secret->len;
+    if (EVP_PKEY_derive_set_peer_ex(own, peer, 0) != 1)
+        return TT_ERR_INTERNAL;
     /* For X25519 and X448 libcrypto fails on an all-zero result (RFC 7748 section 6.1). */
-    if (EVP_PKEY_derive_set_peer_ex(own, peer, 0) != 1 ||
-        EVP_PKEY_derive(own, secret->data + secret->len, &len) != 1)
+    if (EVP_PKEY_derive(own, secret->data + secret->len, &len) != 1)
         return TT_ERR_PROTOCOL;
     secret->len += len;
     return TT_OK;
 }
 
+/* A ciphertext of the right length is never refused (FIPS 203 section 7.3). */
 static tt_rc part_decapsulate(EVP_PKEY_CTX *own, struct tt_bytes ciphertext, struct kx_secret *secret)
 {
     size_t len = sizeof secret->data - secret->len;
     if (EVP_PKEY_decapsulate(own, secret->data + secret->len, &len, ciphertext.data, ciphertext.len) != 1)
-        return TT_ERR_PROTOCOL;
+        return TT_ERR_INTERNAL;
     secret->len += len;
     return TT_OK;
 }
@@ -349,8 +364,7 @@ tt_rc kx_offer_new(struct kx_offer **ret, const struct crypto_lib *lib, uint16_t
         o->owns[i] = part_make(lib, g->parts[i], random, o->share + o->share_len);
         if (o->owns[i] == NULL) {
             kx_offer_free(o);
-            ERR_clear_error();
-            return TT_ERR_INTERNAL;
+            return refusal_end(TT_ERR_INTERNAL);
         }
         o->share_len += g->parts[i]->offer_len;
     }
@@ -393,8 +407,9 @@ static tt_rc offer_finish_part(const struct kx_offer *o, size_t i, const struct 
     const struct kx_part *p = o->group->parts[i];
     if (p->kind == PART_KEM)
         return part_decapsulate(o->owns[i], share, secret);
-    EVP_PKEY *peer = part_peer(lib, p, share);
-    tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : part_derive(o->owns[i], peer, secret);
+    EVP_PKEY *peer = NULL;
+    TT_TRY(part_peer(&peer, lib, p, share));
+    tt_rc rc = part_derive(o->owns[i], peer, secret);
     part_peer_free(lib, p, peer);
     return rc;
 }
@@ -405,6 +420,7 @@ static tt_rc offer_finish_part(const struct kx_offer *o, size_t i, const struct 
 tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib, struct tt_bytes peer_share,
                       struct kx_secret *ret)
 {
+    refusal_forget();
     struct kx_secret secret = {.len = 0};
     struct tt_bytes share;
     tt_rc rc = TT_OK;
@@ -417,7 +433,7 @@ tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib, st
     if (rc == TT_OK)
         *ret = secret;
     else
-        ERR_clear_error();
+        rc = refusal_end(rc);
     mem_wipe(&secret, sizeof secret);
     return rc;
 }
@@ -428,12 +444,13 @@ static tt_rc respond_part(struct kx_response *r, const struct crypto_lib *lib, c
                           struct kx_random random, struct tt_bytes share)
 {
     uint8_t *answer = r->share + r->share_len;
-    EVP_PKEY *peer = part_peer(lib, p, share);
+    EVP_PKEY *peer = NULL;
     EVP_PKEY_CTX *own = NULL;
-    tt_rc rc = peer == NULL ? TT_ERR_PROTOCOL : TT_OK;
-    if (rc == TT_OK && p->kind == PART_KEM) {
+    TT_TRY(part_peer(&peer, lib, p, share));
+    tt_rc rc;
+    if (p->kind == PART_KEM) {
         rc = part_encapsulate(peer, p, random, answer, &r->secret);
-    } else if (rc == TT_OK) {
+    } else {
         own = part_make(lib, p, random, answer);
         rc = own == NULL ? TT_ERR_INTERNAL : part_derive(own, peer, &r->secret);
     }
@@ -449,6 +466,7 @@ tt_rc kx_respond(struct kx_response *ret, const struct crypto_lib *lib, uint16_t
     const struct kx_group *g = group_of(lib, group);
     if (g == NULL)
         return TT_ERR_UNSUPPORTED;
+    refusal_forget();
     struct kx_response r = {.share_len = 0};
     struct tt_bytes share;
     tt_rc rc = TT_OK;
@@ -461,7 +479,7 @@ tt_rc kx_respond(struct kx_response *ret, const struct crypto_lib *lib, uint16_t
     if (rc == TT_OK)
         *ret = r;
     else
-        ERR_clear_error();
+        rc = refusal_end(rc);
     mem_wipe(&r, sizeof r);
     return rc;
 }

@@ -24,7 +24,6 @@ bool x509_wants_staple(const X509 *x)
     for (int i = 0; i < sk_ASN1_INTEGER_num(features); i++)
         wants |= ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) == STATUS_REQUEST;
     sk_ASN1_INTEGER_pop_free(features, ASN1_INTEGER_free);
-    ERR_clear_error();
     return wants;
 }
 

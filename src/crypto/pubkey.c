@@ -1,11 +1,11 @@
 /* crypto/pubkey.c: verification keys and signature verification. Layer: crypto. RFC 9846 section 4.3.3. */
-#include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "crypto/ec_verify.h"
+#include "crypto/refusal.h"
 #include "crypto/sig_internal.h"
 
 const struct scheme_info *scheme_info_of(uint16_t scheme)
@@ -107,9 +107,10 @@ tt_rc sig_key_new(struct sig_key **ret, EVP_PKEY *pkey)
     }
     atomic_init(&k->refs, 1);
     k->pkey = pkey;
-    if (!key_classify(k)) {
+    bool known = key_classify(k);
+    if (!known || k->bits == 0) { /* libcrypto had no memory to ask the key for its size */
         sig_key_free(k);
-        return TT_ERR_DECODE;
+        return known ? TT_ERR_MEMORY : TT_ERR_DECODE;
     }
     *ret = k;
     return TT_OK;
@@ -211,17 +212,26 @@ static EVP_PKEY *spki_decode(struct tt_bytes spki)
 }
 
 /* libcrypto's generic decoder costs as much as a signature: what can be read directly is. */
+static tt_rc spki_read(struct sig_key **ret, const struct crypto_lib *lib, struct tt_bytes spki)
+{
+    enum curve_id curve;
+    struct tt_bytes point;
+    refusal_forget();
+    tt_rc rc;
+    if (!spki_point(spki, &curve, &point))
+        rc = sig_key_new(ret, spki_decode(spki));
+    else if ((rc = ec_point_valid(lib, curve, point)) == TT_OK)
+        rc = point_key_new(ret, lib, curve, point);
+    return rc == TT_OK ? TT_OK : refusal_end(rc);
+}
+
+/* What is refused is refused twice, see refusal.h: in libcrypto 3.0 it is the generic decoder. */
 tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes spki)
 {
     struct sig_key *k = NULL;
-    enum curve_id curve;
-    struct tt_bytes point;
-    tt_rc rc;
-    if (!spki_point(spki, &curve, &point))
-        rc = sig_key_new(&k, spki_decode(spki));
-    else if ((rc = ec_point_valid(lib, curve, point)) == TT_OK)
-        rc = point_key_new(&k, lib, curve, point);
-    ERR_clear_error();
+    tt_rc rc = spki_read(&k, lib, spki);
+    if (rc == TT_ERR_DECODE)
+        rc = spki_read(&k, lib, spki);
     if (rc == TT_OK)
         *ret = (struct pubkey *)k;
     return rc;
@@ -253,27 +263,45 @@ unsigned pubkey_bits(const struct pubkey *k)
 }
 
 /* Ed25519 and Ed448 take the message itself. */
-static bool verify_message(const struct sig_key *k, struct tt_bytes message, struct tt_bytes sig)
+static tt_rc verify_message(const struct sig_key *k, struct tt_bytes message, struct tt_bytes sig)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, k->pkey) == 1 &&
-              EVP_DigestVerify(ctx, sig.data, sig.len, message.data, message.len) == 1;
+    tt_rc rc = TT_ERR_MEMORY;
+    if (ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, k->pkey) == 1)
+        rc = EVP_DigestVerify(ctx, sig.data, sig.len, message.data, message.len) == 1 ? TT_OK : TT_ERR_VERIFY;
     EVP_MD_CTX_free(ctx);
-    return ok;
+    return rc;
 }
 
-static bool verify_digest(const struct crypto_lib *lib, const struct sig_key *k, const struct scheme_info *s,
-                          struct tt_bytes digest, struct tt_bytes sig)
+static tt_rc verify_digest(const struct crypto_lib *lib, const struct sig_key *k, const struct scheme_info *s,
+                           struct tt_bytes digest, struct tt_bytes sig)
 {
     if (k->pkey == NULL)
-        return ec_verify(lib, k->curve, (struct tt_bytes){k->point, k->point_len}, digest, sig) == TT_OK;
+        return ec_verify(lib, k->curve, (struct tt_bytes){k->point, k->point_len}, digest, sig);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
-    bool ok = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && sig_pss_setup(ctx, lib, s) == TT_OK &&
-              EVP_PKEY_verify(ctx, sig.data, sig.len, digest.data, digest.len) == 1;
+    tt_rc rc = TT_ERR_MEMORY;
+    if (ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && sig_pss_setup(ctx, lib, s) == TT_OK)
+        rc = EVP_PKEY_verify(ctx, sig.data, sig.len, digest.data, digest.len) == 1 ? TT_OK : TT_ERR_VERIFY;
     EVP_PKEY_CTX_free(ctx);
-    return ok;
+    return rc;
 }
 
+static tt_rc verify(const struct crypto_lib *lib, const struct sig_key *k, const struct scheme_info *s,
+                    struct tt_bytes message, struct tt_bytes signature)
+{
+    tt_rc rc;
+    refusal_forget();
+    if (s->hash == HASH_NONE) {
+        rc = verify_message(k, message, signature);
+    } else {
+        uint8_t digest[HASH_MAX_SIZE];
+        TT_TRY(hash_digest(lib, s->hash, message, digest));
+        rc = verify_digest(lib, k, s, (struct tt_bytes){digest, hash_size(s->hash)}, signature);
+    }
+    return rc == TT_OK ? TT_OK : refusal_end(rc);
+}
+
+/* What is refused is refused twice, see refusal.h (in libcrypto 3.5 it is ossl_ecdsa_verify). */
 tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *pk, uint16_t scheme,
                     struct tt_bytes message, struct tt_bytes signature)
 {
@@ -281,14 +309,6 @@ tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *pk, uint1
     const struct scheme_info *s = scheme_info_of(scheme);
     if (s == NULL || !sig_key_fits(k, scheme, true))
         return TT_ERR_VERIFY;
-    bool ok = false;
-    if (s->hash == HASH_NONE) {
-        ok = verify_message(k, message, signature);
-    } else {
-        uint8_t digest[HASH_MAX_SIZE];
-        TT_TRY(hash_digest(lib, s->hash, message, digest));
-        ok = verify_digest(lib, k, s, (struct tt_bytes){digest, hash_size(s->hash)}, signature);
-    }
-    ERR_clear_error();
-    return ok ? TT_OK : TT_ERR_VERIFY;
+    tt_rc rc = verify(lib, k, s, message, signature);
+    return rc == TT_ERR_VERIFY ? verify(lib, k, s, message, signature) : rc;
 }

@@ -4,6 +4,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,9 +67,18 @@ tt_rc trust_changing(struct tt_trust *t, struct tt_error *err)
     return TT_OK;
 }
 
-/* Takes x. */
+/* Takes x. libcrypto takes note of a certificate's extensions once; without memory for it the certificate is
+ * bad for ever after. So that does not come with the first handshake, and what is bad is read a second time. */
 static bool add_anchor(struct tt_trust *t, X509 *x)
 {
+    if (X509_check_purpose(x, -1, 0) != 1) {
+        X509 *again = X509_dup(x);
+        X509_free(x);
+        if (again == NULL)
+            return false;
+        x = again;
+        (void)X509_check_purpose(x, -1, 0);
+    }
     bool stored = X509_STORE_add_cert(t->store, x) == 1;
     t->anchors += stored;
     X509_free(x);

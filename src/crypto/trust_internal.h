@@ -36,7 +36,8 @@ struct path {
     struct trust_verdict verdict;
 };
 
-/* path_refuse: set the alert and return error_set(err, TT_ERR_VERIFY, ...)'s result. */
+/* path_refuse: set the alert and return error_set(err, TT_ERR_VERIFY, ...)'s result. TT_ERR_MEMORY, and
+ * nothing is set, when libcrypto refused because it ran out of memory. */
 tt_rc path_refuse(struct path *p, unsigned alert, struct tt_error *err, const char *fmt, ...) TT_PRINTF(4, 5);
 
 /* trust_changing: called before anything is added: refuses a frozen set, forgets the verdicts of before. */
@@ -45,11 +46,11 @@ TT_MUST_USE tt_rc trust_changing(struct tt_trust *t, struct tt_error *err);
 /* trust_pin.c: is the set made of pins alone? */
 bool trust_has_pins_alone(const struct tt_trust *t);
 /* cert_is_pinned: is this certificate's key pinned? */
-bool cert_is_pinned(const struct tt_trust *t, const struct crypto_lib *lib, X509 *x);
+TT_MUST_USE tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_lib *lib, X509 *x);
 
-/* crl.c: crl_setup: have CRLs looked at by ctx. crl_limit: narrow p->when to the CRLs that concern the path.
+/* crl.c: crl_setup: have CRLs looked at by ctx; false for lack of memory. crl_limit: narrow p->when to the CRLs that concern the path.
  */
-void crl_setup(X509_STORE_CTX *ctx, struct path *p);
+bool crl_setup(X509_STORE_CTX *ctx, struct path *p);
 void crl_limit(struct path *p);
 
 /* ocsp.c: judge p->req->ocsp, or its absence. The issuer is in p->built. */

@@ -16,25 +16,27 @@ bool trust_takes_raw_keys(const struct tt_trust *t)
     return trust_has_pins_alone(t);
 }
 
-static bool key_is_pinned(const struct tt_trust *t, const struct crypto_lib *lib, struct tt_bytes spki)
+static tt_rc key_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_lib *lib,
+                           struct tt_bytes spki)
 {
     uint8_t pin[PIN_SIZE];
-    if (hash_digest(lib, HASH_SHA256, spki, pin) != TT_OK)
-        return false;
+    TT_TRY(hash_digest(lib, HASH_SHA256, spki, pin));
     const struct tt_bytes pins = buf_bytes(&t->pins);
+    *ret = false;
     for (size_t at = 0; at < pins.len; at += PIN_SIZE)
-        if (memcmp(pins.data + at, pin, PIN_SIZE) == 0)
-            return true;
-    return false;
+        *ret |= memcmp(pins.data + at, pin, PIN_SIZE) == 0;
+    return TT_OK;
 }
 
-bool cert_is_pinned(const struct tt_trust *t, const struct crypto_lib *lib, X509 *x)
+tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_lib *lib, X509 *x)
 {
     uint8_t *spki = NULL;
     int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
-    bool pinned = len > 0 && key_is_pinned(t, lib, (struct tt_bytes){spki, (size_t)len});
+    if (len <= 0)
+        return TT_ERR_MEMORY;
+    tt_rc rc = key_is_pinned(ret, t, lib, (struct tt_bytes){spki, (size_t)len});
     OPENSSL_free(spki);
-    return pinned;
+    return rc;
 }
 
 static tt_rc refuse_raw(struct trust_verdict *ret, unsigned alert, struct tt_error *err, const char *text,
@@ -52,12 +54,15 @@ tt_rc trust_verify_raw_key(struct trust_verdict *ret, const struct crypto_lib *l
         return refuse_raw(ret, TT_ALERT_UNSUPPORTED_CERTIFICATE, err,
                           "the peer showed a bare public key, and only certificates are trusted here",
                           "pin the peer's key instead of trusting CAs, or give the peer a certificate");
-    if (trust != NULL && !key_is_pinned(trust, lib, spki))
+    bool pinned = trust == NULL;
+    tt_rc rc = pinned ? TT_OK : key_is_pinned(&pinned, trust, lib, spki);
+    if (rc == TT_OK && !pinned)
         return refuse_raw(ret, TT_ALERT_CERTIFICATE_UNKNOWN, err,
                           "the peer's public key is none of the pinned ones",
                           "if the peer has a new key and you know it is its own, pin that");
     struct pubkey *key = NULL;
-    tt_rc rc = pubkey_from_spki(&key, lib, spki);
+    if (rc == TT_OK)
+        rc = pubkey_from_spki(&key, lib, spki);
     if (rc != TT_OK) {
         ret->alert = rc == TT_ERR_DECODE ? TT_ALERT_BAD_CERTIFICATE : TT_ALERT_INTERNAL_ERROR;
         return error_set(err, rc,

@@ -7,12 +7,18 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "crypto/refusal.h"
 #include "crypto/trust_internal.h"
 
 #define MAX_DEPTH 10 /* intermediate CAs */
 
 tt_rc path_refuse(struct path *p, unsigned alert, struct tt_error *err, const char *fmt, ...)
 {
+    tt_rc rc = refusal_end(TT_ERR_VERIFY);
+    if (rc != TT_ERR_VERIFY) {
+        error_clear(err);
+        return rc;
+    }
     char text[sizeof err->text];
     va_list args;
     va_start(args, fmt);
@@ -61,12 +67,10 @@ static bool attempt_setup(X509_STORE_CTX *ctx, struct path *p, const struct atte
     if (ctx == NULL || X509_STORE_CTX_init(ctx, store, p->leaf, a->between) != 1 ||
         !verify_setup(X509_STORE_CTX_get0_param(ctx), p->req))
         return false;
-    if (a->anchors != NULL) {
-        X509_STORE_CTX_set0_trusted_stack(ctx, a->anchors);
-        X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
-    } else {
-        crl_setup(ctx, p);
-    }
+    if (a->anchors == NULL)
+        return crl_setup(ctx, p);
+    X509_STORE_CTX_set0_trusted_stack(ctx, a->anchors);
+    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
     return true;
 }
 
@@ -87,11 +91,9 @@ static tt_rc attempt_run(struct attempt *a, struct path *p, struct tt_error *err
     if (attempt_setup(ctx, p, a)) {
         rc = X509_verify_cert(ctx) == 1 ? TT_OK : path_explain(p, ctx, err);
         if (rc == TT_OK && (p->built = X509_STORE_CTX_get1_chain(ctx)) == NULL)
-            rc = error_set(err, TT_ERR_MEMORY, "out of memory");
+            rc = TT_ERR_MEMORY;
         if (rc == TT_ERR_VERIFY)
             a->dead_end = dead_end_of(ctx);
-    } else {
-        (void)error_set(err, rc, "libcrypto cannot check the certificate chain");
     }
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
@@ -104,7 +106,7 @@ static tt_rc find_path(struct path *p, STACK_OF(X509) * anchors, struct tt_error
 {
     struct attempt a = {.anchors = anchors, .between = sk_X509_dup(p->rest)};
     struct tt_error first = {0};
-    tt_rc rc = attempt_run(&a, p, &first);
+    tt_rc rc = a.between == NULL ? TT_ERR_MEMORY : attempt_run(&a, p, &first);
     unsigned alert = p->verdict.alert;
     for (tt_rc again = rc; again == TT_ERR_VERIFY && a.dead_end != NULL;) {
         int at = 0;
@@ -113,7 +115,10 @@ static tt_rc find_path(struct path *p, STACK_OF(X509) * anchors, struct tt_error
         if (sk_X509_delete(a.between, at) == NULL)
             break; /* not one that the peer sent */
         again = attempt_run(&a, p, NULL);
-        rc = again == TT_OK ? TT_OK : rc;
+        if (again != TT_ERR_VERIFY) {
+            rc = again;
+            error_clear(&first);
+        }
     }
     sk_X509_free(a.between);
     p->verdict.alert = alert;
@@ -127,11 +132,11 @@ static tt_rc find_path(struct path *p, STACK_OF(X509) * anchors, struct tt_error
 /* In addition to anchors: the path has to go through a pinned key. */
 static tt_rc demand_pin(struct path *p, struct tt_error *err)
 {
-    if (buf_size(&p->trust->pins) == 0)
+    bool pinned = buf_size(&p->trust->pins) == 0;
+    for (int i = 0; !pinned && i < sk_X509_num(p->built); i++)
+        TT_TRY(cert_is_pinned(&pinned, p->trust, p->lib, sk_X509_value(p->built, i)));
+    if (pinned)
         return TT_OK;
-    for (int i = 0; i < sk_X509_num(p->built); i++)
-        if (cert_is_pinned(p->trust, p->lib, sk_X509_value(p->built, i)))
-            return TT_OK;
     error_hint(err, "if the peer has a new key and you know it is its own, pin that");
     return path_refuse(
         p, TT_ALERT_BAD_CERTIFICATE, err,
@@ -152,19 +157,29 @@ static tt_rc accept_pinned_leaf(struct path *p, struct tt_error *err)
     return TT_OK;
 }
 
+static tt_rc pinned_of(struct path *p, STACK_OF(X509) * ret)
+{
+    for (int i = 0; i < sk_X509_num(p->rest); i++) {
+        bool pinned;
+        TT_TRY(cert_is_pinned(&pinned, p->trust, p->lib, sk_X509_value(p->rest, i)));
+        if (pinned && sk_X509_push(ret, sk_X509_value(p->rest, i)) <= 0)
+            return TT_ERR_MEMORY;
+    }
+    return TT_OK;
+}
+
 /* Pins alone: the leaf's own key, or a CA among what the peer sent, which becomes the anchor. */
 static tt_rc judge_by_pins(struct path *p, struct tt_error *err)
 {
-    if (cert_is_pinned(p->trust, p->lib, p->leaf))
+    bool pinned;
+    TT_TRY(cert_is_pinned(&pinned, p->trust, p->lib, p->leaf));
+    if (pinned)
         return accept_pinned_leaf(p, err);
     STACK_OF(X509) *anchors = sk_X509_new_null();
-    for (int i = 0; anchors != NULL && i < sk_X509_num(p->rest); i++)
-        if (cert_is_pinned(p->trust, p->lib, sk_X509_value(p->rest, i)))
-            (void)sk_X509_push(anchors, sk_X509_value(p->rest, i));
-    tt_rc rc;
-    if (sk_X509_num(anchors) > 0) {
+    tt_rc rc = anchors == NULL ? TT_ERR_MEMORY : pinned_of(p, anchors);
+    if (rc == TT_OK && sk_X509_num(anchors) > 0) {
         rc = find_path(p, anchors, err);
-    } else {
+    } else if (rc == TT_OK) {
         error_hint(err, "if the peer has a new key and you know it is its own, pin that");
         rc = path_refuse(p, TT_ALERT_UNKNOWN_CA, err, "none of the keys in the peer's chain is a pinned one");
     }
@@ -179,17 +194,22 @@ static tt_rc judge_by_pins(struct path *p, struct tt_error *err)
 static tt_rc read_chain(struct path *p, struct tt_error *err)
 {
     const struct trust_request *req = p->req;
-    p->leaf = x509_read(p->lib, req->chain[0], &p->leaf_key);
-    if (p->leaf == NULL)
-        return error_set(err, TT_ERR_DECODE, "the peer's certificate cannot be read");
-    p->rest = sk_X509_new_null();
-    for (size_t i = 1; p->trust != NULL && p->rest != NULL && i < req->chain_len; i++) {
-        X509 *x = x509_read(p->lib, req->chain[i], NULL);
-        if (x != NULL && sk_X509_push(p->rest, x) <= 0)
+    tt_rc rc = x509_read(&p->leaf, p->lib, req->chain[0], &p->leaf_key);
+    if (rc == TT_ERR_DECODE)
+        return error_set(err, rc, "the peer's certificate cannot be read");
+    if (rc == TT_OK && (p->rest = sk_X509_new_null()) == NULL)
+        rc = TT_ERR_MEMORY;
+    for (size_t i = 1; p->trust != NULL && rc == TT_OK && i < req->chain_len; i++) {
+        X509 *x = NULL;
+        rc = x509_read(&x, p->lib, req->chain[i], NULL);
+        if (rc == TT_OK && sk_X509_push(p->rest, x) <= 0) {
             X509_free(x);
-        /* One that cannot be read is left out: it may be of no use to the path anyway. */
+            rc = TT_ERR_MEMORY;
+        }
+        if (rc == TT_ERR_DECODE) /* is left out: it may be of no use to the path anyway */
+            rc = TT_OK;
     }
-    return p->rest != NULL ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
+    return rc;
 }
 
 static void limit_to(struct validity *when, const X509 *x)
@@ -235,7 +255,7 @@ static tt_rc leaf_key(struct path *p, struct tt_error *err)
 {
     tt_rc rc = x509_key(&p->verdict.leaf_key, p->lib, p->leaf);
     if (rc != TT_ERR_DECODE)
-        return rc == TT_OK ? rc : error_set(err, rc, "out of memory");
+        return rc;
     error_hint(err, "use a key that TLS 1.3 knows, such as one on P-256");
     return path_refuse(p, TT_ALERT_UNSUPPORTED_CERTIFICATE, err,
                        "the peer's certificate holds a key of an unknown kind");
@@ -252,6 +272,16 @@ static tt_rc judge(struct path *p, struct tt_error *err)
     return leaf_key(p, err);
 }
 
+static struct path path_of(const struct crypto_lib *lib, const struct tt_trust *trust,
+                           const struct trust_request *req)
+{
+    return (struct path){.lib = lib,
+                         .trust = trust,
+                         .req = req,
+                         .when = {INT64_MIN, INT64_MAX},
+                         .verdict = {.alert = TT_ALERT_BAD_CERTIFICATE}};
+}
+
 static void path_free(struct path *p)
 {
     X509_free(p->leaf);
@@ -261,30 +291,38 @@ static void path_free(struct path *p)
     leaf_key_give(&p->leaf_key);
 }
 
+/* What is refused is refused twice, read and judged anew, see refusal.h: in libcrypto 3.0 it is
+ * ossl_x509v3_cache_extensions (an extension), do_check_string (a name), ASN1_item_verify_ctx (a signature).
+ */
+static tt_rc judge_fairly(struct path *p, struct tt_error *err)
+{
+    tt_rc rc = judge(p, NULL);
+    if (rc != TT_ERR_VERIFY && rc != TT_ERR_DECODE)
+        return rc;
+    struct path again = path_of(p->lib, p->trust, p->req);
+    path_free(p);
+    *p = again;
+    return judge(p, err);
+}
+
 tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, const struct tt_trust *trust,
                    const struct trust_request *req, struct tt_error *err)
 {
     uint8_t cache_key[CHAIN_KEY_SIZE];
     TT_AUTO(path_free)
-    struct path p = {.lib = lib,
-                     .trust = trust,
-                     .req = req,
-                     .when = {INT64_MIN, INT64_MAX},
-                     .verdict = {.alert = TT_ALERT_BAD_CERTIFICATE}};
+    struct path p = path_of(lib, trust, req);
     ret->alert = TT_ALERT_INTERNAL_ERROR;
-    if (trust != NULL) {
-        tt_rc rc = chain_cache_key(cache_key, lib, req);
-        if (rc != TT_OK)
-            return error_set(err, rc, "libcrypto cannot hash the certificate chain");
-        if (chain_cache_get(trust->cache, ret, cache_key, req->now))
-            return TT_OK;
-    }
-    tt_rc rc = judge(&p, err);
+    tt_rc rc = trust != NULL ? chain_cache_key(cache_key, lib, req) : TT_OK;
+    if (trust != NULL && rc == TT_OK && chain_cache_get(trust->cache, ret, cache_key, req->now))
+        return TT_OK;
+    if (rc == TT_OK)
+        rc = judge_fairly(&p, err);
     /* What went wrong on our side is not the peer's fault. */
     if (rc != TT_OK) {
         bool ours = rc == TT_ERR_INTERNAL || rc == TT_ERR_MEMORY;
         ret->alert = ours ? TT_ALERT_INTERNAL_ERROR : p.verdict.alert;
-        return rc;
+        return error_set(
+            err, rc, rc == TT_ERR_MEMORY ? "out of memory" : "libcrypto cannot check the certificate chain");
     }
     p.verdict.alert = TT_ALERT_NONE;
     if (trust != NULL)

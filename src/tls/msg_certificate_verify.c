@@ -54,8 +54,8 @@ tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message)
     size_t len = 0;
     enum tt_role signer = c->cfg->role == TT_CLIENT ? TT_SERVER : TT_CLIENT;
     TT_OWN(c, certificate_verify_content(c, signer, content, &len));
-    if (pubkey_verify(c->cfg->lib, hs->peer_key, scheme, (struct tt_bytes){content, len}, signature) !=
-        TT_OK) {
+    tt_rc rc = pubkey_verify(c->cfg->lib, hs->peer_key, scheme, (struct tt_bytes){content, len}, signature);
+    if (rc == TT_ERR_VERIFY) {
         error_hint(&c->status.error,
                    "the peer's key does not belong to its certificate, or its signer is faulty%s",
                    scheme >= TT_SCHEME_RSA_PSS_RSAE_SHA256 && scheme <= TT_SCHEME_RSA_PSS_RSAE_SHA512
@@ -64,6 +64,7 @@ tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message)
         return conn_fail(c, TT_ERR_VERIFY, TT_ALERT_DECRYPT_ERROR,
                          "the peer's signature in CertificateVerify is wrong");
     }
+    TT_OWN(c, rc);
     c->peer_scheme = scheme;
     c->peer_delegated = hs->delegated_scheme != 0;
     hs->peer_auth = PEER_CERTIFICATE; /* the only place: the chain was judged and the key is proven */

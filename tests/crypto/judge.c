@@ -8,7 +8,7 @@
 
 #include "crypto/judge.h"
 
-static tt_rc try(const struct trial *t, struct trust_verdict *v, struct tt_error *err)
+tt_rc trial_judge(const struct trial *t, struct trust_verdict *v, struct tt_error *err)
 {
     struct tt_bytes chain[8];
     size_t n = 0;
@@ -32,7 +32,7 @@ struct trust_verdict trial_accept(const struct trial *t)
 {
     struct trust_verdict v = {0};
     struct tt_error err = {0};
-    if (try(t, &v, &err) != TT_OK)
+    if (trial_judge(t, &v, &err) != TT_OK)
         fail_msg("refused: %s", err.text);
     assert_int_equal(v.alert, TT_ALERT_NONE);
     assert_non_null(v.leaf_key);
@@ -51,7 +51,7 @@ void trial_refuse(const struct trial *t, unsigned alert, const char *text, const
 {
     struct trust_verdict v = {0};
     struct tt_error err = {0};
-    tt_rc rc = try(t, &v, &err);
+    tt_rc rc = trial_judge(t, &v, &err);
     if (rc == TT_OK) {
         pubkey_free(v.leaf_key);
         fail_msg("accepted, and not \"%s\"", text);

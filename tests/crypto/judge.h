@@ -17,6 +17,8 @@ struct trial {
     bool asked_ocsp, require_ocsp;
 };
 
+/* trial_judge: trust_verify's answer. */
+tt_rc trial_judge(const struct trial *t, struct trust_verdict *v, struct tt_error *err);
 /* trial_accept: the verdict (its key is freed already). */
 struct trust_verdict trial_accept(const struct trial *t);
 /* trial_refuse: with this alert; the sentence contains text, the hint (or, when NULL, anything) hint. */

@@ -11,9 +11,6 @@ struct fault_source {
     void (*fail_nth)(size_t nth); /* the nth from now on; 0: none */
     size_t (*count)(void);        /* that were made while failing was asked for, or ever */
     size_t least, most;           /* so many a scene has: fewer, or not fewer, and the test fails */
-    size_t step;                  /* beyond the first 100 only each step-th fails */
-    bool blames_peer; /* a share, a certificate or a signature that could not be read or checked for lack of
-                         memory may be refused as if it were bad: never accepted, but with the peer's alert */
 };
 
 /* The scenes; *state is the fault_source. */

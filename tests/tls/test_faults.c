@@ -93,7 +93,7 @@ static void configurations(void **state)
 
 int main(void)
 {
-    static struct fault_source ours = {mem_test_fail_nth, allocations, 30, MOST, 1, false};
+    static struct fault_source ours = {mem_test_fail_nth, allocations, 30, MOST};
     const struct CMUnitTest tests[] = {
         FAULT_SCENES(&ours),
         cmocka_unit_test(a_signature_that_fails),
