@@ -32,7 +32,7 @@ tt_rc cert_delegation_read(struct cert_delegation *ret, const struct crypto_lib 
 {
     X509 *x = NULL;
     TT_TRY(x509_read(&x, lib, der, NULL));
-    struct cert_delegation d;
+    struct cert_delegation d = {0};
     tt_rc rc = TT_OK;
     if (X509_check_purpose(x, -1, 0) != 1) /* takes note of the extensions */
         rc = TT_ERR_INTERNAL;

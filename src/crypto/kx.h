@@ -35,7 +35,8 @@ struct kx_secret {
 };
 
 /* kx_offer_finish: TT_ERR_PROTOCOL when the peer's share is not valid: wrong length, not on the curve, or an
- * all-zero result (RFC 9846 section 7.4.2; the alert is illegal_parameter). */
+ * all-zero result (RFC 9846 section 7.4.2; the alert is illegal_parameter). Our own fault is TT_ERR_MEMORY or
+ * TT_ERR_INTERNAL. */
 TT_MUST_USE tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib,
                                   struct tt_bytes peer_share, struct kx_secret *ret);
 

@@ -2,8 +2,9 @@
  * of memory? Layer: crypto; included by this layer only.
  *
  * Only the one call that looks at what came from the peer can be the peer's fault; what prepares it fails for
- * want of memory, and is answered with TT_ERR_MEMORY where it is. And libcrypto does not always say that memory
- * was what it lacked: where it is known not to, a refusal counts when the same is refused a second time. */
+ * want of memory, and is answered with TT_ERR_MEMORY where it is. And libcrypto does not always say that
+ * memory was what it lacked: where it is known not to, a refusal counts when the same is refused a second
+ * time. */
 #ifndef CRYPTO_REFUSAL_H
 #define CRYPTO_REFUSAL_H
 

@@ -13,7 +13,8 @@ enum hash_id scheme_hash(uint16_t scheme);
 bool scheme_available(const struct crypto_lib *lib, uint16_t scheme);
 
 struct pubkey;
-/* pubkey_from_spki: DER SubjectPublicKeyInfo. TT_ERR_DECODE when malformed or of an unknown type. */
+/* pubkey_from_spki: DER SubjectPublicKeyInfo. TT_ERR_DECODE when malformed or of an unknown type,
+ * TT_ERR_MEMORY when it cannot be read for our own fault. */
 TT_MUST_USE tt_rc pubkey_from_spki(struct pubkey **ret, const struct crypto_lib *lib, struct tt_bytes spki);
 /* Immutable and reference counted: pubkey_ref takes one more, pubkey_free drops one. */
 void pubkey_ref(struct pubkey *k);
@@ -24,8 +25,8 @@ TT_DEFINE_AUTO(struct pubkey, pubkey_free)
 bool pubkey_fits(const struct pubkey *k, uint16_t scheme);
 /* pubkey_bits: e.g. 256, 2048. */
 unsigned pubkey_bits(const struct pubkey *k);
-/* pubkey_verify: TT_ERR_VERIFY when the signature is wrong or does not fit the key. RSA-PSS: salt = digest
- * length. */
+/* pubkey_verify: TT_ERR_VERIFY when the signature is wrong or does not fit the key; TT_ERR_MEMORY or
+ * TT_ERR_INTERNAL when it cannot be checked. RSA-PSS: salt = digest length. */
 TT_MUST_USE tt_rc pubkey_verify(const struct crypto_lib *lib, const struct pubkey *k, uint16_t scheme,
                                 struct tt_bytes message, struct tt_bytes signature);
 

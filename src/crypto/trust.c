@@ -68,7 +68,8 @@ tt_rc trust_changing(struct tt_trust *t, struct tt_error *err)
 }
 
 /* Takes x. libcrypto takes note of a certificate's extensions once; without memory for it the certificate is
- * bad for ever after. So that does not come with the first handshake, and what is bad is read a second time. */
+ * bad for ever after. So that does not come with the first handshake, and what is bad is read a second time.
+ */
 static bool add_anchor(struct tt_trust *t, X509 *x)
 {
     if (X509_check_purpose(x, -1, 0) != 1) {

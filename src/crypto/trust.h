@@ -45,7 +45,8 @@ struct trust_verdict {
 
 /* trust_verify: trust NULL means: accept any chain, but read the leaf's key (the insecure switch).
  * TT_ERR_VERIFY with ret->alert set and a sentence that says which certificate and which rule; TT_ERR_DECODE
- * (bad_certificate) for a leaf that cannot be read. May be called by several threads at once. */
+ * (bad_certificate) for a leaf that cannot be read; TT_ERR_MEMORY or TT_ERR_INTERNAL (internal_error) when
+ * the chain cannot be judged for our own fault. May be called by several threads at once. */
 TT_MUST_USE tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib,
                                const struct tt_trust *trust, const struct trust_request *req,
                                struct tt_error *err);

@@ -48,7 +48,8 @@ bool trust_has_pins_alone(const struct tt_trust *t);
 /* cert_is_pinned: is this certificate's key pinned? */
 TT_MUST_USE tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_lib *lib, X509 *x);
 
-/* crl.c: crl_setup: have CRLs looked at by ctx; false for lack of memory. crl_limit: narrow p->when to the CRLs that concern the path.
+/* crl.c: crl_setup: have CRLs looked at by ctx; false for lack of memory. crl_limit: narrow p->when to the
+ * CRLs that concern the path.
  */
 bool crl_setup(X509_STORE_CTX *ctx, struct path *p);
 void crl_limit(struct path *p);

@@ -99,8 +99,9 @@ static tt_rc job_verify(struct tpm_job *job, struct tt_bytes message, struct tt_
 {
     struct tpm_signer *s = job->signer;
     const struct tpm_key_info *info = tpm_key_info(s->tpm);
-    if (pubkey_verify(s->lib, s->pub, job->scheme, message, (struct tt_bytes){job->sig, job->len}) == TT_OK)
-        return TT_OK;
+    tt_rc rc = pubkey_verify(s->lib, s->pub, job->scheme, message, (struct tt_bytes){job->sig, job->len});
+    if (rc != TT_ERR_VERIFY)
+        return rc == TT_OK ? TT_OK : error_set(err, rc, "out of memory");
     if (is_pss(job->scheme) && !info->raw) {
         (void)error_set(
             err, TT_ERR_UNSUPPORTED,

@@ -214,9 +214,12 @@ int64_t tt_delegation_not_after(const struct tt_delegation *d)
 tt_rc tt_delegation_use(struct tt_delegation *d, struct tt_credential *c, struct tt_bytes signature,
                         struct tt_error *err)
 {
-    if (pubkey_verify(d->lib, d->leaf_key, c->algorithm, buf_bytes(&c->content), signature) != TT_OK)
-        return error_set(err, TT_ERR_VERIFY,
-                         "the signature of the delegated credential does not fit the certificate");
+    tt_rc rc = pubkey_verify(d->lib, d->leaf_key, c->algorithm, buf_bytes(&c->content), signature);
+    if (rc != TT_OK)
+        return error_set(err, rc,
+                         rc == TT_ERR_VERIFY
+                             ? "the signature of the delegated credential does not fit the certificate"
+                             : "out of memory");
     size_t unsigned_len = c->encoded.len;
     struct writer w = writer_to(&c->encoded);
     wr_vec16(&w, signature);
