@@ -36,6 +36,8 @@ test procps ps, to see that no helper process is left behind
 bench libgnutls28-dev GnuTLS, to compare with
 bench gnuplot-nox draws the figures
 bench binutils size: how much text the engine has
+bench13 librust-rustls-dev rustls, to compare with (the API of Debian 13; scripts/debian13 asks for this group)
+bench13 cargo builds it, with rustc
 lint git lists the files of the project
 lint clang the second compiler
 lint clang-format checks the layout of the code

@@ -42,7 +42,7 @@ static void idle_rival(struct report *r, const struct rival *rival, void *ends)
         pairs[i] = rival->pair_connect(ends, false, count_turn);
     double both = (double)(counts[0].live + counts[1].live + counts[2].live);
     (void)snprintf(key, sizeof key, "heap_%s_bytes", rival->key);
-    (void)snprintf(text, sizeof text, "%s, one end, its in-memory transport included", rival->name);
+    (void)snprintf(text, sizeof text, "%s, one end and its transport", rival->name);
     report_figure(r, &(struct figure){key, text, "bytes", both / (2 * CONNECTIONS), 0, 0});
     count_stop();
     for (size_t i = 0; i < CONNECTIONS; i++)

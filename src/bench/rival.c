@@ -8,4 +8,7 @@ const struct rival *const rivals[] = {
 #ifdef BENCH_GNUTLS
     &rival_gnutls,
 #endif
+#ifdef BENCH_RUSTLS
+    &rival_rustls,
+#endif
     NULL};

@@ -24,6 +24,6 @@ struct rival {
 
 /* rivals: those that this build has, ended by NULL: each needs its library at build time. */
 extern const struct rival *const rivals[];
-extern const struct rival rival_libssl, rival_gnutls;
+extern const struct rival rival_libssl, rival_gnutls, rival_rustls;
 
 #endif

@@ -16,6 +16,9 @@ int main(int argc, char **argv)
 {
     const char *profiled = getenv("BENCH_PROFILE");
     struct report *r = report_open(argc, argv, "tpmtls: the TLS engine");
+#ifndef BENCH_RUSTLS
+    report_note(r, "rustls is not beside it: not in this build (Debian 13: ./dev setup bench13)");
+#endif
     struct identities ids;
     identities_make(&ids);
     if (profiled != NULL || chosen("handshake"))
