@@ -164,6 +164,7 @@ static tt_rc world_fill(struct world *w, struct tt_error *err)
                    &(struct leaf){.key = w->server, .name = "/CN=localhost", .dns = "DNS:localhost"}, err));
     TT_TRY(tt_trust_new(&w->trust, err));
     TT_TRY(tt_trust_add_der(w->trust, w->ca_cert, err));
+    TT_TRY(peer_new(&w->peer, err));
     return server_config(w, err);
 }
 
@@ -178,6 +179,7 @@ tt_rc world_make(struct world *ret, struct tt_error *err)
 
 void world_free(struct world *w)
 {
+    peer_free(w->peer);
     tt_config_free(w->server_cfg);
     tt_tickets_free(w->tickets);
     tt_trust_free(w->trust);
@@ -200,19 +202,41 @@ static void pause_before(struct handshake *h)
     h->paused_us += now_us() - start;
 }
 
-static tt_rc answer_sign(struct tt_conn *c, struct tt_error *err)
+/* struct signature: of the length that fits the longest key. */
+struct signature {
+    uint8_t bytes[1024];
+    size_t len;
+    uint64_t id;
+};
+
+static tt_rc sign(struct signature *ret, const struct tt_conn *c, struct tt_error *err)
 {
     struct tt_sign_request req;
-    uint8_t sig[1024];
-    size_t len = 0;
     TT_TRY(tt_conn_sign_request(c, &req));
-    TT_TRY(tt_key_sign(req.key, req.scheme, req.to_sign, sig, sizeof sig, &len, err));
-    return tt_conn_sign_complete(c, req.id, (struct tt_bytes){sig, len});
+    ret->id = req.id;
+    return tt_key_sign(req.key, req.scheme, req.to_sign, ret->bytes, sizeof ret->bytes, &ret->len, err);
+}
+
+static tt_rc complete(struct tt_conn *c, const struct signature *s)
+{
+    return tt_conn_sign_complete(c, s->id, (struct tt_bytes){s->bytes, s->len});
+}
+
+static tt_rc answer_sign(struct tt_conn *c, struct tt_error *err)
+{
+    struct signature s;
+    TT_TRY(sign(&s, c, err));
+    return complete(c, &s);
 }
 
 static bool wants_sign(const struct tt_conn *c)
 {
     return (tt_conn_wants(c) & TT_WANT_SIGN) != 0;
+}
+
+static tt_rc refused(const struct tt_conn *c, struct tt_error *err)
+{
+    return error_set(err, TT_ERR_INTERNAL, "%s", tt_conn_error(c)->error.text);
 }
 
 /* What one end has to say, to the other. */
@@ -221,9 +245,26 @@ static tt_rc pass_on(struct tt_conn *from, struct tt_conn *to, struct tt_error *
     struct tt_bytes out = tt_conn_output(from);
     size_t used = 0;
     if (out.len > 0 && tt_conn_feed(to, out.data, out.len, &used) != TT_OK)
-        return error_set(err, TT_ERR_INTERNAL, "%s", tt_conn_error(to)->error.text);
+        return refused(to, err);
     tt_conn_output_done(from, used);
     return TT_OK;
+}
+
+/* The client's signature; meanwhile the server takes what the client has sent. */
+static tt_rc answer_beside(struct handshake *h, struct peer *peer, struct tt_conn *client,
+                           struct tt_conn *server, struct tt_error *err)
+{
+    struct signature s;
+    size_t used = 0;
+    peer_feed(peer, server, tt_conn_output(client));
+    pause_before(h);
+    tt_rc rc = sign(&s, client, err);
+    tt_rc fed = peer_wait(peer, &used);
+    TT_TRY(rc);
+    if (fed != TT_OK)
+        return refused(server, err);
+    tt_conn_output_done(client, used);
+    return complete(client, &s);
 }
 
 static bool is_over(const struct tt_conn *client, const struct tt_conn *server)
@@ -232,17 +273,16 @@ static bool is_over(const struct tt_conn *client, const struct tt_conn *server)
            tt_conn_output(server).len == 0;
 }
 
-static tt_rc pump(struct handshake *h, struct tt_conn *client, struct tt_conn *server, struct tt_error *err)
+static tt_rc pump(struct handshake *h, struct peer *peer, struct tt_conn *client, struct tt_conn *server,
+                  struct tt_error *err)
 {
     for (int i = 0; i < MAX_ROUNDS && !is_over(client, server); i++) {
         TT_TRY(pass_on(client, server, err));
         if (wants_sign(server))
             TT_TRY(answer_sign(server, err));
         TT_TRY(pass_on(server, client, err));
-        if (wants_sign(client)) {
-            pause_before(h);
-            TT_TRY(answer_sign(client, err));
-        }
+        if (wants_sign(client))
+            TT_TRY(h->alone ? answer_sign(client, err) : answer_beside(h, peer, client, server, err));
     }
     return is_over(client, server) ? TT_OK : error_set(err, TT_ERR_INTERNAL, "the two ends do not connect");
 }
@@ -277,7 +317,7 @@ tt_rc handshake_run(struct handshake *h, const struct world *w, struct tt_error 
     if (rc == TT_OK)
         rc = tt_conn_new(&s, w->server_cfg, &to, err);
     if (rc == TT_OK)
-        rc = pump(h, c, s, err);
+        rc = pump(h, w->peer, c, s, err);
     if (rc == TT_OK)
         rc = check_resumed(c, h->session != NULL, err);
     if (rc == TT_OK && h->take_session)

@@ -4,7 +4,7 @@
 #define GAUGE_ENDS_H
 
 #include "base/mem.h"
-#include "gauge/gauge.h"
+#include "gauge/peer.h"
 #include "tpmtls/tls.h"
 
 /* struct world: what all handshakes share. */
@@ -14,6 +14,7 @@ struct world {
     struct tt_trust *trust;               /* of both ends */
     struct tt_tickets *tickets;
     struct tt_config *server_cfg;
+    struct peer *peer; /* where the server works while the client's TPM does */
 };
 TT_MUST_USE tt_rc world_make(struct world *ret, struct tt_error *err);
 void world_free(struct world *w);
@@ -32,7 +33,8 @@ TT_MUST_USE tt_rc software_key(struct tt_key **ret, enum tt_key_type type, struc
 struct handshake {
     struct tt_config *client;
     struct tt_session *session; /* offered, or NULL */
-    double pause_us;            /* sleep this long before the client's signature */
+    bool alone;                 /* the server does not work while the client's signature is made */
+    double pause_us;            /* sleep this long before that */
     bool take_session;
     struct tt_session *taken; /* the caller's */
     double paused_us;         /* how long that really was */

@@ -116,7 +116,8 @@ static const unsigned turns[TRIO + 1][TRIO + 1] = {{IN_TPM, IN_SOFTWARE, TRIO, W
 
 static tt_rc one_of(struct taken trio[TRIO], struct bout *b, unsigned which, struct tt_error *err)
 {
-    struct handshake h = {.client = which == IN_TPM ? b->tpm_cfg : b->soft_cfg};
+    struct handshake h = {.client = which == IN_TPM ? b->tpm_cfg : b->soft_cfg,
+                          .alone = which == IN_SOFTWARE};
     const struct series *tpm = &trio[IN_TPM].tpm;
     if (which == WAITING && tpm->n > 0)
         h.pause_us = tpm->v[tpm->n - 1];
