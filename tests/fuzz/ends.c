@@ -220,6 +220,7 @@ static void config_options(struct tt_config *cfg, unsigned options, bool client)
     if ((options & FZ_ANY) != 0)
         must(tt_config_insecure_accept_any_certificate(cfg));
     config_trust(cfg);
+    must(tt_config_set_post_handshake_auth(cfg, (options & FZ_POST) != 0));
     if ((options & FZ_DELEGATE) != 0)
         must(tt_config_accept_delegated(cfg, NULL, 0));
     if ((options & FZ_FEATURES) != 0)
@@ -263,8 +264,9 @@ static void config_server(struct tt_config *cfg, unsigned options)
 
 static struct tt_config *config_of(enum tt_role role, unsigned options)
 {
-    static struct tt_config *made[2][16384];
-    options &= role == TT_CLIENT ? 0xff | FZ_FEATURES | FZ_DELEGATE | FZ_BOTH : 0xfff | FZ_DELEGATE;
+    static struct tt_config *made[2][32768];
+    options &= role == TT_CLIENT ? 0xff | FZ_FEATURES | FZ_DELEGATE | FZ_BOTH | FZ_POST
+                                 : 0xfff | FZ_DELEGATE | FZ_POST;
     struct tt_config **cfg = &made[role][options];
     if (*cfg == NULL) {
         must(tt_config_new(cfg, role, NULL));

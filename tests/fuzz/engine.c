@@ -37,10 +37,10 @@ void fz_check_sane(struct tt_conn *c)
                s->alert_sent != TT_ALERT_NONE);
     FUZZ_CHECK((wants & (TT_WANT_INPUT | TT_WANT_CLOSED | TT_WANT_PLAINTEXT | TT_WANT_EARLY_PLAINTEXT |
                          TT_WANT_SIGN)) != 0);
-    FUZZ_CHECK(!tt_conn_is_connected(c) || c->hs == NULL);
+    FUZZ_CHECK(!tt_conn_is_connected(c) || c->hs == NULL || c->cfg->post_handshake_auth);
     /* Nobody gets in without what the configuration demands. */
     bool needs_certificate = c->cfg->role == TT_CLIENT || c->cfg->client_auth == TT_CLIENT_AUTH_REQUIRE;
-    FUZZ_CHECK(!tt_conn_is_connected(c) || !needs_certificate || c->resumed ||
+    FUZZ_CHECK(failed || !tt_conn_is_connected(c) || !needs_certificate || c->resumed ||
                (c->peer_chain_len > 0 && c->peer_scheme != 0));
 }
 

@@ -27,7 +27,8 @@ enum {
     FZ_EXTERNAL = 1024, /* client: offer an external PSK; server: accept it */
     FZ_FEATURES = 2048, /* OCSP, SCTs, record_size_limit, padding; without FZ_BARE compressed certificates */
     FZ_DELEGATE = 4096, /* accept delegated credentials, and use one */
-    FZ_BOTH = 8192      /* client: certificate and external PSK together (not with AES-256 alone) */
+    FZ_BOTH = 8192,     /* client: certificate and external PSK together (not with AES-256 alone) */
+    FZ_POST = 16384     /* client: offers to authenticate after the handshake; server: may ask it to */
 };
 #define FZ_SUITE(n) ((n) << 6)
 

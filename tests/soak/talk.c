@@ -226,7 +226,9 @@ void talk_to_client(struct ends *e, struct counts *n, uint64_t seed)
     }
     if (h.kind != HOSTILE_NOT && connected)
         n->established++;
-    if (connected)
+    /* A hostile server's ticket may be for another PSK than the client has (a changed nonce): an honest one
+     * would refuse its binder, and rightly. */
+    if (connected && h.kind == HOSTILE_NOT)
         keep_session(&e->victim_session, victim);
     tt_conn_free(victim);
     hostile_free(&h);
