@@ -300,19 +300,26 @@ tt_rc session_store_put(struct session_store *s, const struct session_key *key,
 
 /* ---- the files alone ---- */
 
+/* A directory that is not there has nothing in it, and stays unopened. */
+static tt_rc open_and_scan(struct session_dir *ret, struct session_name **ret_names, size_t *ret_n,
+                           const char *dir, struct tt_error *err)
+{
+    tt_rc rc = session_dir_open(ret, dir, false, err);
+    if (rc == TT_ERR_NOT_FOUND) {
+        *err = (struct tt_error){0};
+        return TT_OK;
+    }
+    TT_TRY(rc);
+    return session_dir_scan(ret, ret_names, ret_n, err);
+}
+
 tt_rc session_dir_list(const char *dir, int64_t now_ms, void (*fn)(void *arg, const struct session_listed *x),
                        void *arg, struct tt_error *err)
 {
     TT_AUTO(dir_close_auto) struct session_dir d = {-1, -1};
     TT_AUTO(mem_free_auto) struct session_name *names = NULL;
     size_t n = 0;
-    tt_rc rc = session_dir_open(&d, dir, false, err);
-    if (rc == TT_ERR_NOT_FOUND) {
-        *err = (struct tt_error){0};
-        return TT_OK;
-    }
-    TT_TRY(rc);
-    TT_TRY(session_dir_scan(&d, &names, &n, err));
+    TT_TRY(open_and_scan(&d, &names, &n, dir, err));
     for (size_t i = 0; i < n; i++) {
         struct session_entry e;
         if (names[i].expires_ms <= now_ms) {
@@ -352,13 +359,9 @@ tt_rc session_dir_clear(const char *dir, const char *peer, size_t *ret_n, struct
     TT_AUTO(mem_free_auto) struct session_name *names = NULL;
     size_t n = 0;
     *ret_n = 0;
-    tt_rc rc = session_dir_open(&d, dir, false, err);
-    if (rc == TT_ERR_NOT_FOUND) {
-        *err = (struct tt_error){0};
+    TT_TRY(open_and_scan(&d, &names, &n, dir, err));
+    if (d.fd < 0)
         return TT_OK;
-    }
-    TT_TRY(rc);
-    TT_TRY(session_dir_scan(&d, &names, &n, err));
     for (size_t i = 0; i < n; i++)
         *ret_n += belongs_to(dir, &names[i], peer) && session_dir_remove(&d, &names[i]);
     if (peer == NULL)

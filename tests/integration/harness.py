@@ -117,6 +117,13 @@ class Lab:
         with open(self.path(name), "rb") as f:
             return f.read()
 
+    def namespace_command(self):
+        """How a program gets a network namespace of its own here, or None."""
+        for flags in (["-n"], ["-rn"]):
+            if self.run("unshare", *flags, "ip", "link", "set", "lo", "up").code == 0:
+                return ["unshare", *flags]
+        return None
+
     def run(self, *command, stdin=b"", env=None, timeout=TIMEOUT):
         done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir,
                               env=dict(self.env, **(env or {})), timeout=timeout, start_new_session=True, check=False)

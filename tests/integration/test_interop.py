@@ -23,14 +23,6 @@ def tearDownModule():
     LAB.close()
 
 
-def namespace_command():
-    """How a program gets a network namespace of its own here, or None."""
-    for flags in (["-n"], ["-rn"]):
-        if LAB.run("unshare", *flags, "ip", "link", "set", "lo", "up").code == 0:
-            return ["unshare", *flags]
-    return None
-
-
 class Interop(unittest.TestCase):
     def identity(self, role, kind):
         return ("--key", "%s-%s.key" % (role, kind), "--cert", "%s-%s.pem" % (role, kind))
@@ -189,7 +181,7 @@ class GnutlsServer(Interop):
     """
 
     def check(self, kind, priority="NORMAL"):
-        namespace = namespace_command()
+        namespace = LAB.namespace_command()
         if namespace is None:
             self.skipTest("no network namespace can be made here, and gnutls-serv listens on every address")
         result = LAB.run(*namespace, "sh", "-c", self.SCRIPT, "sh", kind, priority, stdin=b"23.5 degrees\n",

@@ -28,13 +28,6 @@ def tearDownModule():
     LAB.close()
 
 
-def namespace_command():
-    for flags in (["-n"], ["-rn"]):
-        if LAB.run("unshare", *flags, "ip", "link", "set", "lo", "up").code == 0:
-            return ["unshare", *flags]
-    return None
-
-
 class Tap(threading.Thread):
     """A TCP proxy in front of a port; what the client of its n-th connection sent is in .sent[n]."""
 
@@ -507,7 +500,7 @@ class GnutlsServer(Case):
     """
 
     def test_connect(self):
-        namespace = namespace_command()
+        namespace = LAB.namespace_command()
         if namespace is None:
             self.skipTest("no network namespace can be made here, and gnutls-serv listens on every address")
         result = LAB.run(*namespace, "sh", "-c", self.SCRIPT, env={"PROGRAM": harness.PROGRAM})

@@ -45,13 +45,3 @@ void lab_flush(const struct temp_tpm *chip)
     Tss2_TctiLdr_Finalize(&c->inner);
     mem_free(c);
 }
-
-tt_rc lab_sign(struct tt_key *key, struct tt_error *err)
-{
-    uint8_t sig[1024];
-    size_t len = 0;
-    uint16_t scheme = 0;
-    (void)tt_key_schemes(key, &scheme, 1);
-    *err = (struct tt_error){0};
-    return tt_key_sign(key, scheme, text_bytes("message"), sig, sizeof sig, &len, err);
-}

@@ -17,7 +17,4 @@ struct tt_tpm *lab_open_lossy(const struct temp_tpm *chip, const char *options);
 /* lab_flush: take every transient object and session out of a chip that has no resource manager. */
 void lab_flush(const struct temp_tpm *chip);
 
-/* lab_sign: with the key's first scheme. *err is cleared first. */
-tt_rc lab_sign(struct tt_key *key, struct tt_error *err);
-
 #endif

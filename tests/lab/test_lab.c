@@ -167,7 +167,7 @@ static size_t run_identity(const char *profile, const char *more, enum tt_key_ty
     char *pem = create_key(tpm, type);
     struct tt_key *key = open_key(tpm, pem);
     struct tt_error err;
-    assert_ok(lab_sign(key, &err), &err);
+    assert_ok(try_sign(key, &err), &err);
     tt_key_free(key);
     tt_free(pem);
     tt_tpm_close(tpm);
@@ -308,10 +308,10 @@ static void codes_come_when_they_should(void **state)
     rig_open(&r, "fault=lockout@Sign#2-3,fault=0x902@Sign#5", TT_KEY_P256);
     static const tt_rc expected[] = {TT_OK, TT_ERR_TPM, TT_ERR_TPM, TT_OK, TT_ERR_BUSY, TT_OK};
     for (size_t i = 0; i < TT_COUNT(expected); i++)
-        assert_int_equal(lab_sign(r.key, &err), expected[i]);
+        assert_int_equal(try_sign(r.key, &err), expected[i]);
     rig_close(&r);
     rig_open(&r, "fault=retry@Sign#1-3", TT_KEY_P256);
-    assert_ok(lab_sign(r.key, &err), &err); /* waited for */
+    assert_ok(try_sign(r.key, &err), &err); /* waited for */
     rig_close(&r);
 }
 
@@ -327,7 +327,7 @@ static void answers_are_lost_or_spoilt(void **state)
         struct rig r;
         struct tt_error err;
         rig_open(&r, faults[i], TT_KEY_P256);
-        assert_int_not_equal(lab_sign(r.key, &err), TT_OK);
+        assert_int_not_equal(try_sign(r.key, &err), TT_OK);
         assert_true(err.text[0] != '\0');
         rig_close(&r);
     }
@@ -355,9 +355,9 @@ static void a_restart_forgets(void **state)
     struct rig r;
     struct tt_error err;
     rig_open(&r, "fault=restart@Sign#2", TT_KEY_P256);
-    assert_ok(lab_sign(r.key, &err), &err);
-    assert_ok(lab_sign(r.key, &err), &err); /* loaded again, and signed */
-    assert_ok(lab_sign(r.key, &err), &err);
+    assert_ok(try_sign(r.key, &err), &err);
+    assert_ok(try_sign(r.key, &err), &err); /* loaded again, and signed */
+    assert_ok(try_sign(r.key, &err), &err);
     rig_close(&r);
     /* A context saved before is refused, as by a chip that was reset. */
     struct tt_tpm *tpm = lab_open(&chip, "fault=restart@ContextLoad");
@@ -414,8 +414,8 @@ static void slots_are_few(void **state)
     rig_open(&r, "slots=2", TT_KEY_P256);
     struct tt_key *second = open_key(r.tpm, r.pem);
     for (int i = 0; i < 3; i++) {
-        assert_ok(lab_sign(r.key, &err), &err);
-        assert_ok(lab_sign(second, &err), &err);
+        assert_ok(try_sign(r.key, &err), &err);
+        assert_ok(try_sign(second, &err), &err);
     }
     tt_key_free(second);
     rig_close(&r);
@@ -493,7 +493,7 @@ static void the_maximum_salt(void **state)
     struct rig r;
     struct tt_error err;
     rig_open(&r, "salt=max", TT_KEY_RSA2048);
-    assert_ok(lab_sign(r.key, &err), &err);
+    assert_ok(try_sign(r.key, &err), &err);
     sign_and_verify(r.key, TT_SCHEME_RSA_PSS_RSAE_SHA256);
     rig_close(&r);
 }

@@ -157,6 +157,14 @@ static void follow_opening(struct talk *t, size_t *at)
     (void)follow(t, at, 0, ACK);
 }
 
+/* The recording ends; its file, up to where the flow's data begins. */
+static void read_back(struct pcap *p, struct talk *t, size_t *at)
+{
+    assert_int_equal(pcap_close(p, NULL), TT_OK);
+    read_file();
+    follow_opening(t, at);
+}
+
 /* struct pair: two joined TCP sockets on the loopback interface. */
 struct pair {
     int client, server;
@@ -243,9 +251,7 @@ static void test_a_connection(void **state)
     pcap_flow_data(&flow, PCAP_US, (struct tt_bytes){(const uint8_t *)"h", 1});
     pcap_flow_end(&flow, PCAP_US);
     pcap_flow_end(&flow, PCAP_US);
-    assert_int_equal(pcap_close(p, NULL), TT_OK);
-    read_file();
-    follow_opening(&t, &at);
+    read_back(p, &t, &at);
     assert_int_equal(t.port[0], sockets.client_port);
     assert_int_equal(t.port[1], sockets.server_port);
     struct packet sent = follow(&t, &at, 0, PSH | ACK);
@@ -275,9 +281,7 @@ static void test_much_at_once(void **state)
     struct pcap *p = create();
     pcap_flow_begin(&flow, p, sockets.server, TT_SERVER);
     pcap_flow_data(&flow, PCAP_US, (struct tt_bytes){pattern(), MANY});
-    assert_int_equal(pcap_close(p, NULL), TT_OK);
-    read_file();
-    follow_opening(&t, &at);
+    read_back(p, &t, &at);
     assert_int_equal(t.port[1], sockets.server_port);
     while (at < file_len) {
         size_t before = t.bytes[1];
@@ -301,9 +305,7 @@ static void test_reset_is_the_end(void **state)
     pcap_flow_begin(&flow, p, sockets.client, TT_CLIENT);
     pcap_flow_reset(&flow);
     pcap_flow_end(&flow, PCAP_US);
-    assert_int_equal(pcap_close(p, NULL), TT_OK);
-    read_file();
-    follow_opening(&t, &at);
+    read_back(p, &t, &at);
     (void)follow(&t, &at, 1, RST | ACK);
     assert_int_equal(at, file_len);
     pair_close(&sockets);

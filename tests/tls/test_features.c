@@ -206,13 +206,18 @@ static void test_identity_by_name(void **state)
     }
 }
 
+static void make_of_other_ca(void)
+{
+    other_ca = test_key_new("P-256", &(struct test_cert){.cn = "other CA"});
+    second = test_key_new("P-256",
+                          &(struct test_cert){.cn = "of the other", .eku = "clientAuth", .issuer = other_ca});
+}
+
 static void client_of_two_cas(struct pump *p, struct tt_config *client, struct tt_config *server)
 {
     (void)p;
     (void)server;
-    other_ca = test_key_new("P-256", &(struct test_cert){.cn = "other CA"});
-    second = test_key_new("P-256",
-                          &(struct test_cert){.cn = "of the other", .eku = "clientAuth", .issuer = other_ca});
+    make_of_other_ca();
     const struct tt_bytes chain = {second->cert, second->cert_len};
     const struct tt_bytes right = {p->client_key->cert, p->client_key->cert_len};
     const struct tt_identity wrong_id = {&chain, 1, second, &second->scheme, 1, {0}, {0}};
@@ -228,9 +233,7 @@ static void client_of_the_wrong_ca(struct pump *p, struct tt_config *client, str
 {
     (void)p;
     (void)server;
-    other_ca = test_key_new("P-256", &(struct test_cert){.cn = "other CA"});
-    second = test_key_new("P-256",
-                          &(struct test_cert){.cn = "of the other", .eku = "clientAuth", .issuer = other_ca});
+    make_of_other_ca();
     const struct tt_bytes chain = {second->cert, second->cert_len};
     const struct tt_identity id = {.chain = &chain,
                                    .chain_len = 1,

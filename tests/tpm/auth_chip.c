@@ -54,16 +54,6 @@ struct tt_key *must_open(struct tt_tpm *tpm, const char *pem, const char *passwo
     return key;
 }
 
-tt_rc sign(struct tt_key *key, struct tt_error *err)
-{
-    uint8_t sig[1024];
-    size_t len = 0;
-    uint16_t scheme = 0;
-    *err = (struct tt_error){0};
-    (void)tt_key_schemes(key, &scheme, 1);
-    return tt_key_sign(key, scheme, text_bytes("message"), sig, sizeof sig, &len, err);
-}
-
 void sign_all(struct tt_key *key)
 {
     uint16_t schemes[16];

@@ -18,7 +18,6 @@ char *create_with(struct tt_tpm *tpm, const struct tt_key_params *params);
 tt_rc open_with(struct tt_key **ret, struct tt_tpm *tpm, const char *pem, const char *password,
                 struct tt_error *err);
 struct tt_key *must_open(struct tt_tpm *tpm, const char *pem, const char *password);
-tt_rc sign(struct tt_key *key, struct tt_error *err);
 void sign_all(struct tt_key *key);
 uint32_t property(struct tt_tpm *tpm, uint32_t which);
 struct tt_tpm *open_scripted(struct script *script);

@@ -112,3 +112,13 @@ void sign_and_verify(struct tt_key *key, uint16_t scheme)
     }
     EVP_PKEY_free(pub);
 }
+
+tt_rc try_sign(struct tt_key *key, struct tt_error *err)
+{
+    uint8_t sig[1024];
+    size_t len = 0;
+    uint16_t scheme = 0;
+    *err = (struct tt_error){0};
+    (void)tt_key_schemes(key, &scheme, 1);
+    return tt_key_sign(key, scheme, text_bytes("message"), sig, sizeof sig, &len, err);
+}

@@ -42,6 +42,9 @@ struct tt_tpm *open_tpm(const char *spec);
 struct tt_key *open_key(struct tt_tpm *tpm, const char *pem);
 char *create_key(struct tt_tpm *tpm, enum tt_key_type type);
 
+/* try_sign: with the key's first scheme. *err is cleared first. */
+tt_rc try_sign(struct tt_key *key, struct tt_error *err);
+
 /* sign_and_verify: signs a fixed message and verifies with libcrypto; for RSA-PSS the salt must have exactly
  * the digest's length. */
 void sign_and_verify(struct tt_key *key, uint16_t scheme);
