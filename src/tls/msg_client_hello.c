@@ -53,9 +53,10 @@ static tt_rc client_hello_parse(struct client_hello *ret, struct tt_bytes messag
 }
 
 /* "the client MUST send the same ClientHello without modification, except" for key_share, early_data, cookie,
- * pre_shared_key and padding (section 4.2.2): a digest of everything else. "extensions MAY appear in any
- * order" (section 4.3), and wolfSSL's do change places: the digests of the single ones are combined so that
- * their order does not count. */
+ * pre_shared_key, padding (section 4.2.2) and encrypted_client_hello, whose payload is another one each time
+ * (RFC 9849 section 6.1.5): a digest of everything else. "extensions MAY appear in any order" (section 4.3),
+ * and wolfSSL's do change places: the digests of the single ones are combined so that their order does not
+ * count. */
 static tt_rc client_hello_fingerprint(struct tt_conn *c, const struct client_hello *ch, uint8_t *ret)
 {
     uint8_t digest[32];
@@ -67,7 +68,8 @@ static tt_rc client_hello_fingerprint(struct tt_conn *c, const struct client_hel
         uint16_t type = rd_u16(&r);
         (void)rd_vec16(&r, 0);
         bool may_change = type == EXT_KEY_SHARE || type == EXT_EARLY_DATA || type == EXT_COOKIE ||
-                          type == EXT_PRE_SHARED_KEY || type == EXT_PADDING;
+                          type == EXT_PRE_SHARED_KEY || type == EXT_PADDING ||
+                          type == EXT_ENCRYPTED_CLIENT_HELLO;
         if (may_change)
             continue;
         TT_TRY(

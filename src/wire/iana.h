@@ -36,7 +36,8 @@ enum extension_type {
     EXT_OID_FILTERS = 48,
     EXT_POST_HANDSHAKE_AUTH = 49,
     EXT_SIGNATURE_ALGORITHMS_CERT = 50,
-    EXT_KEY_SHARE = 51
+    EXT_KEY_SHARE = 51,
+    EXT_ENCRYPTED_CLIENT_HELLO = 0xfe0d /* RFC 9849 section 5 */
 };
 
 enum protocol_version {

@@ -187,6 +187,8 @@ static const struct row second_client_hello[] = {
         {OP_FIRST, EXT_SUPPORTED_VERSIONS, "02 0304", 0}),
     CH2("a new extension", COOKIE, ILLEGAL_PARAMETER, ADD(0x7a7a, "")),
     CH2("padding may come", COOKIE, NONE, ADD(EXT_PADDING, "00*40")),
+    CH2("encrypted_client_hello may change", COOKIE, NONE,
+        ADD(EXT_ENCRYPTED_CLIENT_HELLO, "00 0001 0001 07 0000 0010 5a*16")),
     CH2("early_data", COOKIE, ILLEGAL_PARAMETER, ADD(EXT_EARLY_DATA, "")),
     CH2("no cookie", COOKIE, MISSING_EXTENSION, DROP(EXT_COOKIE)),
     CH2("an empty cookie", COOKIE, DECODE_ERROR, PUT(EXT_COOKIE, "0000")),
