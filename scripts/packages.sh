@@ -69,6 +69,10 @@ kernel busybox-static its programs
 kernel tpm2-tools looks at the TPM from the side
 proof cbmc proves what tests/cbmc asserts (Debian 13 has it)
 debian13 debootstrap makes the Debian 13 root
+package debootstrap makes the roots that packages are built and tried in
+package git meson dist takes the files from it
+package rpm reads the RPM spec
+package rpmlint reads it more closely
 '
 
 # packages_missing GROUP...: the packages of these groups that are not installed, one "NAME REASON" a line.
