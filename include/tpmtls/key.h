@@ -18,8 +18,9 @@ extern "C" {
 struct tt_tpm;
 struct tt_key;
 
-/* tt_tpm_open: `spec` is "device" (/dev/tpmrm0), "embedded[:DIR]" (a private swtpm whose state is kept in
- * DIR; default $XDG_STATE_HOME/tpmtls/tpm or ~/.local/state/tpmtls/tpm), or any TCTI string of tpm2-tss
+/* tt_tpm_open: `spec` is "device" (/dev/tpmrm0), the path of a device, "embedded[:DIR]" (a private swtpm
+ * whose state is kept in DIR; default $XDG_STATE_HOME/tpmtls/tpm or ~/.local/state/tpmtls/tpm), or any TCTI
+ * string of tpm2-tss
  * ("device:/dev/tpm0", "swtpm:path=/run/s", ...). TT_ERR_TPM with a hint when it cannot be reached. No
  * command is sent. A child forked afterwards must not use it (TT_ERR_USAGE) and may only close it. Sets the
  * environment variable TSS2_LOG to "all+NONE" unless it is set, since tpm2-tss would print to stderr; so call

@@ -35,12 +35,13 @@ struct cli_auth {
     const char *value;
 };
 
-/* struct cli: the global options, before COMMAND. */
+/* struct cli: the global options (their rows are in main.c). */
 struct cli {
-    const char *tpm;         /* --tpm, or NULL */
-    const char *tpm_timeout; /* --tpm-timeout: seconds, checked; or NULL */
-    bool json;
+    const char *tpm;           /* --tpm, or NULL */
+    unsigned long tpm_timeout; /* seconds */
+    bool json, wants_help, wants_version;
     int verbose;
+    char help[160];                /* "tpmtls help key create": what tells about the command that runs */
     const char *key_password_file; /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
     struct cli_auth auth;          /* --auth-file, --auth-fd, --auth-credential, --auth-ask, --auth-empty */
     tt_tpm_trace_fn tpm_trace;     /* told of each TPM command while a key is opened; may be NULL */
@@ -50,22 +51,13 @@ struct cli {
 /* cli_fail: print the error and its hint, and return the exit code that fits err->rc (USAGE 2, VERIFY 3, TPM
  * 4, PEER_ALERT 5, else 1). */
 int cli_fail(const struct tt_error *err);
-/* cli_usage: print "tpmtls: <sentence>" and the usage text of the command, return CLI_USAGE. */
-int cli_usage(const char *usage, const char *fmt, ...) TT_PRINTF(2, 3);
+/* cli_usage: print "tpmtls: <sentence>" and the hint which help to read, return CLI_USAGE. */
+int cli_usage(const struct cli *cli, const char *fmt, ...) TT_PRINTF(2, 3);
 /* cli_note: a line on stderr for a person ("tpmtls: ..."). */
 void cli_note(const char *fmt, ...) TT_PRINTF(1, 2);
 
 /* cli_hint: the second line of a message ("tpmtls: hint: ..."). */
 void cli_hint(const char *fmt, ...) TT_PRINTF(1, 2);
-
-/* cli_getopt: getopt_long that prints nothing itself; options and words may be mixed. At the start of a
- * command optind is 0. Long options without a letter have values from CLI_OPT on. */
-#define CLI_OPT 256
-struct option;
-int cli_getopt(int argc, char **argv, const char *short_options, const struct option *long_options);
-/* cli_bad_option: after cli_getopt returned c = '?' or ':': say which option was wrong; returns CLI_USAGE.
- * usage is the command's usage text, or NULL. */
-int cli_bad_option(const char *usage, char **argv, int c);
 
 /* cli_read_file: whole file ("-" = stdin), NUL-terminated behind len; at most 16 MiB; free with tt_free. */
 TT_MUST_USE tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, struct tt_error *err);
@@ -106,13 +98,10 @@ void cli_name_key(struct tt_error *err, const char *spec);
 TT_MUST_USE tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what,
                                     struct tt_error *err);
 
-/* cli_take_auth: take the options --auth-* out of a command's words, wherever they stand before "--". */
-TT_MUST_USE tt_rc cli_take_auth(struct cli *cli, int *argc, char **argv, struct tt_error *err);
-#define CLI_AUTH_USAGE                                                                                       \
-    "  --auth-file F, --auth-fd N, --auth-credential NAME, --auth-ask, --auth-empty\n"                       \
-    "                 where the password of a TPM key comes from: the first line of a file or descriptor, "  \
-    "a\n"                                                                                                    \
-    "                 credential of systemd, the terminal; --auth-empty: it is empty. Never an argument\n"
+/* cli_take_auth: an option --auth-*: the row's min is its enum cli_auth_kind, at a struct cli_auth. */
+struct option_row;
+TT_MUST_USE tt_rc cli_take_auth(const struct option_row *row, void *at, const char *value,
+                                struct tt_error *err);
 /* cli_auth_password: what --auth-* says, else *ret = NULL. With ask, the terminal is asked where nothing was
  * said; twice where is_new. Free with tt_free. */
 struct cli_auth_want {
@@ -123,17 +112,5 @@ TT_MUST_USE tt_rc cli_auth_password(char **ret, const struct cli *cli, const str
                                     struct tt_error *err);
 /* cli_has_terminal: somebody can be asked. */
 bool cli_has_terminal(void);
-
-int cmd_key(const struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
-int cmd_bench(const struct cli *cli, int argc, char **argv);
-int cmd_doctor(const struct cli *cli, int argc, char **argv);
-int cmd_policy(const struct cli *cli, int argc, char **argv);
-int cmd_psk(const struct cli *cli, int argc, char **argv);
-int cmd_csr(const struct cli *cli, int argc, char **argv);
-int cmd_ca(const struct cli *cli, int argc, char **argv);
-int cmd_ticket_key(const struct cli *cli, int argc, char **argv);
-int cmd_session(const struct cli *cli, int argc, char **argv);
-int cmd_connect(const struct cli *cli, int argc, char **argv);
-int cmd_serve(const struct cli *cli, int argc, char **argv);
 
 #endif

@@ -1,8 +1,5 @@
 /* cli/cmd_bench.c: `tpmtls bench`: what this TPM, or the chips the lab plays, cost a TLS 1.3 identity. Layer:
  * cli. Measured in src/gauge; here are the options, the progress and where the results go. */
-#include "cli/cli.h"
-
-#include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,35 +8,26 @@
 #include "base/mem.h"
 #include "base/rc.h"
 #include "cli/bench.h"
+#include "cli/command.h"
 
 #define PROFILES_MAX    16
 #define SECONDS_DEFAULT 2.0
 
-static const char usage_bench[] =
-    "usage: tpmtls [--tpm TPM] [--json] bench [--profile NAME[,OPTION...]]... [--seconds N] [--json FILE]\n"
-    "                    [--plot FILE.svg] [--compare OLD.json] [tpm|handshake|all]\n"
-    "\n"
-    "Measures what TLS 1.3 costs with keys in this TPM: each command it needs (tpm), whole handshakes, full "
-    "and\n"
-    "resumed, warm and from a cold start (handshake), or both (all, the default). Writes nothing that "
-    "stays.\n"
-    "\n"
-    "  --profile NAME    play a chip of the lab (docs/lab-tcti.md), on --tpm (a TCTI string) or, without it, "
-    "on a\n"
-    "                    swtpm of its own; may be given several times: one page a chip\n"
-    "  --seconds N       how long each row is measured (2); a slow command is run at least once\n"
-    "  --json FILE       all of it, to be kept and compared; the option in front of `bench` prints it "
-    "instead\n"
-    "  --compare OLD     a table of a former --json FILE beside this one\n"
-    "  --plot FILE.svg   a picture, drawn by gnuplot\n";
-
-/* struct bench: the command's words. */
+/* struct bench: the command's words, and what it works with. */
 struct bench {
     const struct cli *cli;
     struct gauge_options gauge;
-    const char *profiles[PROFILES_MAX];
-    size_t profiles_len;
-    const char *json, *plot, *compare;
+    enum bench_part {
+        PART_ALL,
+        PART_TPM,
+        PART_HANDSHAKE
+    } part;
+    struct option_list profiles;
+    struct bench_seconds {
+        bool given;
+        double value;
+    } seconds;
+    const char *out, *plot, *compare;
     json_t *old;
 };
 
@@ -84,8 +72,8 @@ static tt_rc run_profiles(struct bench_pages *all, struct bench *b, struct tt_er
         tpm = emulated.tcti;
     }
     tt_rc rc = TT_OK;
-    for (size_t i = 0; i < b->profiles_len && rc == TT_OK; i++)
-        rc = run_one(all, b, tpm, b->profiles[i], err);
+    for (size_t i = 0; i < b->profiles.len && rc == TT_OK; i++)
+        rc = run_one(all, b, tpm, b->profiles.at[i], err);
     gauge_swtpm_stop(&emulated);
     return rc;
 }
@@ -93,7 +81,7 @@ static tt_rc run_profiles(struct bench_pages *all, struct bench *b, struct tt_er
 static tt_rc run_all(struct bench_pages *all, struct bench *b, struct tt_error *err)
 {
     struct tt_tpm *tpm = NULL;
-    if (b->profiles_len > 0)
+    if (b->profiles.len > 0)
         return run_profiles(all, b, err);
     TT_TRY(cli_open_tpm(&tpm, b->cli, err)); /* says what is wrong with it, and that it is emulated */
     tt_tpm_close(tpm);
@@ -120,8 +108,8 @@ static tt_rc deliver(const struct bench_pages *all, const struct bench *b, struc
         (void)json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(7));
         (void)putchar('\n');
     }
-    if (rc == TT_OK && b->json != NULL)
-        rc = write_json(doc, b->json, err);
+    if (rc == TT_OK && b->out != NULL)
+        rc = write_json(doc, b->out, err);
     if (rc == TT_OK && b->plot != NULL)
         rc = bench_plot(all, b->plot, err);
     if (rc == TT_OK && b->old != NULL && !b->cli->json)
@@ -130,10 +118,10 @@ static tt_rc deliver(const struct bench_pages *all, const struct bench *b, struc
     return rc;
 }
 
-static int run(struct bench *b)
+static int measure(struct bench *b)
 {
     struct tt_error err = {0};
-    size_t pages = b->profiles_len > 0 ? b->profiles_len : 1;
+    size_t pages = b->profiles.len > 0 ? b->profiles.len : 1;
     TT_AUTO(mem_free_auto) struct gauge_page *buffer = mem_alloc(pages * sizeof *buffer);
     struct bench_pages all = {.pages = buffer};
     tt_rc rc = buffer == NULL ? error_set(&err, TT_ERR_MEMORY, "out of memory") : TT_OK;
@@ -150,80 +138,62 @@ static int run(struct bench *b)
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
 
-/* ---- the words ---- */
+/* ---- the command ---- */
 
-static bool seconds_parse(double *ret, const char *text)
+static tt_rc take_seconds(const struct option_row *row, void *at, const char *text, struct tt_error *err)
 {
     char *end = NULL;
     double v = strtod(text, &end);
     if (end == text || *end != '\0' || isnan(v) || v < 0 || v > 3600)
-        return false;
-    *ret = v;
-    return true;
+        return error_set(err, TT_ERR_USAGE, "--%s: '%s' is not a number of seconds from 0 to 3600", row->name,
+                         text);
+    *(struct bench_seconds *)at = (struct bench_seconds){true, v};
+    return TT_OK;
 }
 
-static bool parts_parse(struct gauge_options *o, const char *word)
+static int run(const struct cli *cli, void *options)
 {
-    o->commands = strcmp(word, "handshake") != 0;
-    o->handshakes = strcmp(word, "tpm") != 0;
-    return !o->commands || !o->handshakes || strcmp(word, "all") == 0;
-}
-
-static int take_option(struct bench *b, int c, char **argv)
-{
-    switch (c) {
-    case 'p':
-        if (b->profiles_len == PROFILES_MAX)
-            return cli_usage(usage_bench, "more than %d profiles", PROFILES_MAX);
-        b->profiles[b->profiles_len++] = optarg;
-        return CLI_OK;
-    case 's':
-        return seconds_parse(&b->gauge.seconds, optarg)
-                   ? CLI_OK
-                   : cli_usage(usage_bench, "'%s' is not a number of seconds from 0 to 3600", optarg);
-    case 'j':
-        b->json = optarg;
-        return CLI_OK;
-    case 'g':
-        b->plot = optarg;
-        return CLI_OK;
-    case 'c':
-        b->compare = optarg;
-        return CLI_OK;
-    default:
-        return cli_bad_option(usage_bench, argv, c);
-    }
-}
-
-int cmd_bench(const struct cli *cli, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"profile", required_argument, NULL, 'p'},
-        {"seconds", required_argument, NULL, 's'},
-        {"json", required_argument, NULL, 'j'},
-        {"plot", required_argument, NULL, 'g'},
-        {"compare", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    struct bench b = {.cli = cli,
-                      .gauge = {.seconds = SECONDS_DEFAULT, .commands = true, .handshakes = true}};
-    for (int c; (c = cli_getopt(argc, argv, "h", options)) != -1;) {
-        if (c == 'h') {
-            fputs(usage_bench, stdout);
-            return CLI_OK;
-        }
-        int code = take_option(&b, c, argv);
-        if (code != CLI_OK)
-            return code;
-    }
-    if (optind < argc && !parts_parse(&b.gauge, argv[optind++]))
-        return cli_usage(usage_bench, "there is no part '%s'; tpm, handshake or all", argv[optind - 1]);
-    if (optind < argc)
-        return cli_usage(usage_bench, "'%s' is one word too many", argv[optind]);
+    struct bench *b = options;
+    b->cli = cli;
+    b->gauge.seconds = b->seconds.given ? b->seconds.value : SECONDS_DEFAULT;
+    b->gauge.commands = b->part != PART_HANDSHAKE;
+    b->gauge.handshakes = b->part != PART_TPM;
     if (isatty(STDERR_FILENO)) {
-        b.gauge.progress = show_progress;
-        b.gauge.arg = &b;
+        b->gauge.progress = show_progress;
+        b->gauge.arg = b;
     }
-    return run(&b);
+    return measure(b);
 }
+
+#define TO(member) OPTION_TO(struct bench, member)
+
+static const struct option_row bench_rows[] = {
+    {NULL, NULL, "what: each command TLS 1.3 needs of the TPM, whole handshakes, or both", TO(part),
+     .choices = "all tpm handshake"},
+    {"profile", "PROFILE",
+     "play a chip of the lab (docs/lab-tcti.md), NAME[,OPTION...], on --tpm (a TCTI string) or, without it, "
+     "on a swtpm of "
+     "its own; one page a chip",
+     TO(profiles), .max = PROFILES_MAX},
+    {"seconds", "N", "how long each row is measured (2); a slow command is run at least once", OPTION_TAKEN,
+     offsetof(struct bench, seconds), .take = take_seconds},
+    {"out", "FILE", "all of it as JSON, to be kept and compared; --json prints it instead", TO(out),
+     .letter = 'o', .elsewhere = "output save"},
+    {"compare", "OLD.json", "a table of a former --out FILE beside this one", TO(compare)},
+    {"plot", "FILE.svg", "a picture, drawn by gnuplot", TO(plot)},
+    {0},
+};
+static const struct option_part bench_parts[] = {{NULL, bench_rows, 0}, {0}};
+
+const struct command command_bench = {
+    .name = "bench",
+    .summary = "measure a TPM: each command TLS needs, and whole handshakes",
+    .about = "Measures what TLS 1.3 costs with keys in this TPM: each command it needs (tpm), whole "
+             "handshakes, full and "
+             "resumed, warm and from a cold start (handshake), or both (all, the default). Writes nothing "
+             "that stays.",
+    .example = "  tpmtls bench --seconds 0.1 -o before.json tpm",
+    .parts = bench_parts,
+    .size = sizeof(struct bench),
+    .run = run,
+};

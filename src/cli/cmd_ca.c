@@ -1,8 +1,7 @@
 /* cli/cmd_ca.c: `tpmtls ca init|sign|show|list`: a small CA in a directory. Layer: cli. Reads the clock for
  * pki, which does not; opens keys for it. */
-#include "cli/cli.h"
+#include "cli/command.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -13,34 +12,11 @@
 #include "base/rc.h"
 #include "cli/key_signer.h"
 
-static const char usage[] =
-    "usage: tpmtls ca init --dir DIR --subject DN [--key FILE|handle:0x81...] [--days N]\n"
-    "       tpmtls ca sign --dir DIR CSR|- [--profile client|server|both] [--days N] [--delegation] [-o "
-    "FILE] [--chain]\n"
-    "       tpmtls ca show --dir DIR [SERIAL] [-o FILE]\n"
-    "       tpmtls ca list --dir DIR\n";
-static const char help[] =
-    "\n"
-    "A small CA. DIR holds its certificate (ca.pem: give it to those who shall trust it) and what it issued "
-    "(ca.db).\n"
-    "\n"
-    "init  makes DIR, which must not exist. Without --key the CA's key is a P-256 software key in "
-    "DIR/ca.key;\n"
-    "      with --key it is yours, which may live in the TPM. 3650 days unless --days says otherwise.\n"
-    "sign  checks the request and issues a certificate: for clients unless --profile says otherwise, for 365 "
-    "days\n"
-    "      unless --days does, never longer than the CA itself. --chain appends the CA's certificate.\n"
-    "      --delegation lets its key sign delegated credentials (RFC 9345): serve and connect --delegate.\n"
-    "      What a certificate may be used for is decided by the profile, not by the request.\n"
-    "show  tells about the CA, or about one certificate it issued; -o writes that certificate as PEM.\n"
-    "list  shows all it issued.\n"
-    "With `tpmtls --json ca ...` the answers are JSON.\n";
-
 struct ca_options {
     const char *dir, *subject, *key, *out, *word;
     enum tt_ca_profile profile;
-    unsigned days; /* 0: not given */
-    bool chain, json, delegation;
+    unsigned long days; /* 0: not given */
+    bool chain, delegation;
 };
 
 /* ---- output ---- */
@@ -92,7 +68,7 @@ static tt_rc init_key(struct cli_key *ret, char **ret_pem, const struct cli *cli
     return TT_OK;
 }
 
-static int init_report(const struct ca_options *o, bool software, bool in_tpm)
+static int init_report(const struct cli *cli, const struct ca_options *o, bool software, bool in_tpm)
 {
     struct tt_error err = {0};
     struct tt_ca *ca = NULL;
@@ -113,7 +89,7 @@ static int init_report(const struct ca_options *o, bool software, bool in_tpm)
         cli_note("its key is in the TPM");
     }
     int code = CLI_OK;
-    if (o->json) {
+    if (cli->json) {
         json_t *root = info_json(info);
         (void)json_object_set_new(root, "certificate", json_sprintf("%s/" TT_CA_CERT_FILE, o->dir));
         code = print_json(root);
@@ -122,13 +98,12 @@ static int init_report(const struct ca_options *o, bool software, bool in_tpm)
     return code;
 }
 
-static int run_init(const struct cli *cli, const struct ca_options *o)
+static int run_init(const struct cli *cli, void *options)
 {
+    const struct ca_options *o = options;
     struct tt_error err = {0};
     struct cli_key key = {0};
     TT_AUTO(mem_free_auto) char *pem = NULL;
-    if (o->subject == NULL)
-        return cli_usage(usage, "what is the CA called? --subject '/O=Example/CN=Example CA'");
     if (init_key(&key, &pem, cli, o, &err) != TT_OK)
         return cli_fail(&err);
     bool is_file = o->key != NULL && strncmp(o->key, "handle:", 7) != 0;
@@ -138,19 +113,19 @@ static int run_init(const struct cli *cli, const struct ca_options *o)
         .subject = o->subject,
         .key_pem = pem,
         .key = is_file && realpath(o->key, absolute) != NULL ? absolute : o->key,
-        .days = o->days,
+        .days = (unsigned)o->days,
         .now = (int64_t)time(NULL),
     };
     struct tt_pki_signer signer = key_signer(key.key);
     tt_rc rc = tt_ca_create(&params, &signer, &err);
     bool in_tpm = tt_key_is_tpm(key.key);
     cli_close_key(&key);
-    return rc == TT_OK ? init_report(o, pem != NULL, in_tpm) : cli_fail(&err);
+    return rc == TT_OK ? init_report(cli, o, pem != NULL, in_tpm) : cli_fail(&err);
 }
 
 /* ---- sign ---- */
 
-static int sign_report(const struct ca_options *o, const struct tt_cert_list *list)
+static int sign_report(const struct cli *cli, const struct ca_options *o, const struct tt_cert_list *list)
 {
     struct tt_error err = {0};
     struct tt_cert_info *info = NULL;
@@ -159,11 +134,11 @@ static int sign_report(const struct ca_options *o, const struct tt_cert_list *li
     if (tt_cert_describe(&info, list->certs[0], &err) != TT_OK)
         return cli_fail(&err);
     int code = CLI_OK;
-    if ((o->out != NULL || !o->json) && write_pem(o->out, list, n, &err) != TT_OK) {
+    if ((o->out != NULL || !cli->json) && write_pem(o->out, list, n, &err) != TT_OK) {
         code = cli_fail(&err);
         cli_hint("the certificate was issued and is kept: tpmtls ca show --dir %s %s -o FILE", o->dir,
                  info->serial);
-    } else if (o->json) {
+    } else if (cli->json) {
         json_t *root = info_json(info);
         if (o->out == NULL && tt_cert_list_to_pem(&pem, list, n, &err) == TT_OK)
             (void)json_object_set_new(root, "pem", json_string(pem));
@@ -185,7 +160,7 @@ static tt_rc sign_csr(struct tt_cert_list **ret, const struct cli *cli, struct t
     TT_TRY(cli_open_key(&key, cli, tt_ca_key(ca), err));
     struct tt_ca_request req = {.csr = {(const uint8_t *)csr, len},
                                 .profile = o->profile,
-                                .days = o->days,
+                                .days = (unsigned)o->days,
                                 .now = (int64_t)time(NULL),
                                 .delegation = o->delegation};
     struct tt_pki_signer signer = key_signer(key.key);
@@ -199,20 +174,19 @@ static tt_rc sign_csr(struct tt_cert_list **ret, const struct cli *cli, struct t
     return error_set(err, rc, "%.100s%s%s", bytes ? o->word : "", bytes ? ": " : "", why.text);
 }
 
-static int run_sign(const struct cli *cli, const struct ca_options *o)
+static int run_sign(const struct cli *cli, void *options)
 {
+    const struct ca_options *o = options;
     struct tt_error err = {0};
     struct tt_ca *ca = NULL;
     struct tt_cert_list *list = NULL;
-    if (o->word == NULL)
-        return cli_usage(usage, "which request? one CSR file, or - for standard input");
     tt_rc rc = tt_ca_open(&ca, o->dir, &err);
     if (rc == TT_OK)
         rc = sign_csr(&list, cli, ca, o, &err);
     tt_ca_close(ca);
     if (rc != TT_OK)
         return cli_fail(&err);
-    int code = sign_report(o, list);
+    int code = sign_report(cli, o, list);
     tt_cert_list_free(list);
     return code;
 }
@@ -255,9 +229,9 @@ static int list_print(const json_t *entries)
     return CLI_OK;
 }
 
-static int run_list(const struct cli *cli, const struct ca_options *o)
+static int run_list(const struct cli *cli, void *options)
 {
-    (void)cli;
+    const struct ca_options *o = options;
     struct tt_error err = {0};
     struct tt_ca *ca = NULL;
     struct gathered g = {.entries = json_array(), .now = (int64_t)time(NULL)};
@@ -269,7 +243,7 @@ static int run_list(const struct cli *cli, const struct ca_options *o)
     if (rc != TT_OK)
         code = cli_fail(&err);
     else
-        code = o->json ? print_json(json_incref(g.entries)) : list_print(g.entries);
+        code = cli->json ? print_json(json_incref(g.entries)) : list_print(g.entries);
     json_decref(g.entries);
     return code;
 }
@@ -282,13 +256,14 @@ static tt_rc take_der(void *arg, const struct tt_ca_entry *e)
     return copy == NULL ? TT_ERR_MEMORY : TT_OK;
 }
 
-static tt_rc show_cert(struct tt_bytes der, const struct ca_options *o, struct tt_error *err)
+static tt_rc show_cert(const struct cli *cli, struct tt_bytes der, const struct ca_options *o,
+                       struct tt_error *err)
 {
     struct tt_cert_info *info = NULL;
     if (o->out != NULL)
         return write_pem(o->out, &(struct tt_cert_list){&der, 1}, 1, err);
     TT_TRY(tt_cert_describe(&info, der, err));
-    if (o->json)
+    if (cli->json)
         (void)print_json(info_json(info));
     else
         info_print(info);
@@ -296,9 +271,9 @@ static tt_rc show_cert(struct tt_bytes der, const struct ca_options *o, struct t
     return TT_OK;
 }
 
-static int run_show(const struct cli *cli, const struct ca_options *o)
+static int run_show(const struct cli *cli, void *options)
 {
-    (void)cli;
+    const struct ca_options *o = options;
     struct tt_error err = {0};
     struct tt_ca *ca = NULL;
     struct tt_bytes issued = {NULL, 0};
@@ -306,145 +281,98 @@ static int run_show(const struct cli *cli, const struct ca_options *o)
     if (rc == TT_OK && o->word != NULL)
         rc = tt_ca_each(ca, o->word, take_der, &issued, &err);
     if (rc == TT_OK)
-        rc = show_cert(o->word != NULL ? issued : tt_ca_certificate(ca), o, &err);
-    if (rc == TT_OK && o->word == NULL && o->out == NULL && !o->json)
+        rc = show_cert(cli, o->word != NULL ? issued : tt_ca_certificate(ca), o, &err);
+    if (rc == TT_OK && o->word == NULL && o->out == NULL && !cli->json)
         printf("CA's key:    %s\ncertificate: %s/" TT_CA_CERT_FILE "\n", tt_ca_key(ca), o->dir);
     tt_ca_close(ca);
     mem_free((void *)(uintptr_t)issued.data);
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
 
-/* ---- options ---- */
+/* ---- the commands ---- */
 
-enum accepts {
-    INIT = 1,
-    SIGN = 2,
-    SHOW = 4,
-    LIST = 8
+#define TO(member) OPTION_TO(struct ca_options, member)
+
+static const struct option_row dir_rows[] = {
+    {"dir", "DIR",
+     "the CA: its certificate (ca.pem: give it to those who shall trust it) and what it issued (ca.db)",
+     TO(dir), .needed = "which CA?"},
+    {0},
+};
+static const struct option_row init_rows[] = {
+    {"subject", "DN", "what the CA is called, such as '/O=Example/CN=Example CA'", TO(subject),
+     .needed = "what is the CA called?", .elsewhere = "subj"},
+    {"key", "KEY",
+     "its key, which may live in the TPM: a TSS2 PRIVATE KEY file or handle:0x81...; default: a P-256 "
+     "software key that "
+     "is made in DIR/ca.key",
+     TO(key)},
+    {"days", "N", "how long it is valid; default: 3650", TO(days), .min = 1, .max = 36500},
+    {0},
+};
+static const struct option_row sign_rows[] = {
+    {NULL, "CSR|-", "the request, a file or standard input", TO(word), .needed = "which request?"},
+    {"profile", NULL,
+     "what the certificate may be used for, which the request does not decide; default: client", TO(profile),
+     .choices = "client server both"},
+    {"days", "N", "how long it is valid, never longer than the CA itself; default: 365", TO(days), .min = 1,
+     .max = 36500},
+    {"delegation", NULL, "let its key sign delegated credentials (RFC 9345): serve and connect --delegate",
+     TO(delegation)},
+    {"out", "FILE", "where it goes; default: standard output", TO(out), .letter = 'o', .elsewhere = "output"},
+    {"chain", NULL, "append the CA's certificate", TO(chain)},
+    {0},
+};
+static const struct option_row show_rows[] = {
+    {NULL, "SERIAL", "of one certificate that the CA issued; none: the CA's own", TO(word)},
+    {"out", "FILE", "write that certificate there as PEM", TO(out), .letter = 'o', .elsewhere = "output"},
+    {0},
+};
+static const struct option_part init_parts[] = {{NULL, dir_rows, 0}, {NULL, init_rows, 0}, {0}};
+static const struct option_part sign_parts[] = {{NULL, dir_rows, 0}, {NULL, sign_rows, 0}, {0}};
+static const struct option_part show_parts[] = {{NULL, dir_rows, 0}, {NULL, show_rows, 0}, {0}};
+static const struct option_part list_parts[] = {{NULL, dir_rows, 0}, {0}};
+
+static const struct command command_init = {
+    .name = "init",
+    .summary = "make a CA in a new directory",
+    .example = "  tpmtls ca init --dir ca --subject '/O=Example/CN=Example CA'",
+    .parts = init_parts,
+    .size = sizeof(struct ca_options),
+    .run = run_init,
+};
+static const struct command command_sign = {
+    .name = "sign",
+    .summary = "check a request and issue a certificate",
+    .example = "  tpmtls ca sign --dir ca device.csr -o device.pem",
+    .parts = sign_parts,
+    .size = sizeof(struct ca_options),
+    .run = run_sign,
+};
+static const struct command command_show = {
+    .name = "show",
+    .summary = "tell about the CA, or about one certificate it issued",
+    .example = "  tpmtls ca show --dir ca",
+    .parts = show_parts,
+    .size = sizeof(struct ca_options),
+    .run = run_show,
+};
+static const struct command command_list = {
+    .name = "list",
+    .summary = "show all it issued",
+    .example = "  tpmtls ca list --dir ca",
+    .parts = list_parts,
+    .size = sizeof(struct ca_options),
+    .run = run_list,
 };
 
-static const struct subcommand {
-    const char *name;
-    unsigned bit;
-    int (*run)(const struct cli *cli, const struct ca_options *o);
-} subcommands[] = {
-    {"init", INIT, run_init}, {"sign", SIGN, run_sign}, {"show", SHOW, run_show}, {"list", LIST, run_list}};
+static const struct command *const subcommands[] = {&command_init, &command_sign, &command_show,
+                                                    &command_list, NULL};
 
-/* Which subcommands an option goes with. */
-static unsigned option_accepted(int c)
-{
-    switch (c) {
-    case 's':
-    case 'k':
-        return INIT;
-    case 'n':
-        return INIT | SIGN;
-    case 'p':
-    case 'c':
-    case 'D':
-        return SIGN;
-    case 'o':
-        return SIGN | SHOW;
-    default:
-        return INIT | SIGN | SHOW | LIST;
-    }
-}
-
-static const char *option_name(const struct option *options, int c)
-{
-    for (; options->name != NULL; options++)
-        if (options->val == c)
-            return options->name;
-    return "this option";
-}
-
-static bool parse_days(unsigned *ret, const char *text)
-{
-    char *end;
-    unsigned long n = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || n == 0 || n > 36500)
-        return false;
-    *ret = (unsigned)n;
-    return true;
-}
-
-static bool parse_profile(enum tt_ca_profile *ret, const char *text)
-{
-    static const char *const names[] = {
-        [TT_CA_PROFILE_CLIENT] = "client", [TT_CA_PROFILE_SERVER] = "server", [TT_CA_PROFILE_BOTH] = "both"};
-    for (unsigned i = 0; i < TT_COUNT(names); i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *ret = (enum tt_ca_profile)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* CLI_OK, or the exit code of a usage error. */
-static int option_take(struct ca_options *o, int c)
-{
-    if (c == 'n' && !parse_days(&o->days, optarg))
-        return cli_usage(usage, "'%s' is not a number of days (1 to 36500)", optarg);
-    if (c == 'p' && !parse_profile(&o->profile, optarg))
-        return cli_usage(usage, "'%s' is not a profile: client, server or both", optarg);
-    const char **text = c == 'd'   ? &o->dir
-                        : c == 's' ? &o->subject
-                        : c == 'k' ? &o->key
-                        : c == 'o' ? &o->out
-                                   : NULL;
-    if (text != NULL)
-        *text = optarg;
-    o->chain |= c == 'c';
-    o->delegation |= c == 'D';
-    o->json |= c == 'j';
-    return CLI_OK;
-}
-
-static int subcommand_run(const struct cli *cli, const struct subcommand *sub, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"subject", required_argument, NULL, 's'},
-        {"key", required_argument, NULL, 'k'},
-        {"days", required_argument, NULL, 'n'},
-        {"profile", required_argument, NULL, 'p'},
-        {"out", required_argument, NULL, 'o'},
-        {"chain", no_argument, NULL, 'c'},
-        {"delegation", no_argument, NULL, 'D'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    struct ca_options o = {.json = cli->json};
-    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
-        if (c == '?' || c == ':')
-            return cli_bad_option(usage, argv, c);
-        if (c == 'h')
-            return printf("%s%s", usage, help) < 0 ? CLI_FAILURE : CLI_OK;
-        if ((option_accepted(c) & sub->bit) == 0)
-            return cli_usage(usage, "ca %s does not take --%s", sub->name, option_name(options, c));
-        int code = option_take(&o, c);
-        if (code != CLI_OK)
-            return code;
-    }
-    bool takes_word = (sub->bit & (SIGN | SHOW)) != 0;
-    o.word = takes_word && optind < argc ? argv[optind++] : NULL;
-    if (optind < argc)
-        return cli_usage(usage, "'%s' is one word too many", argv[optind]);
-    if (o.dir == NULL)
-        return cli_usage(usage, "which CA? --dir DIR");
-    return sub->run(cli, &o);
-}
-
-int cmd_ca(const struct cli *cli, int argc, char **argv)
-{
-    if (argc < 2)
-        return cli_usage(usage, "ca: init, sign, show or list?");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return printf("%s%s", usage, help) < 0 ? CLI_FAILURE : CLI_OK;
-    for (size_t i = 0; i < TT_COUNT(subcommands); i++)
-        if (strcmp(argv[1], subcommands[i].name) == 0)
-            return subcommand_run(cli, &subcommands[i], argc - 1, argv + 1);
-    return cli_usage(usage, "there is no command 'ca %s'", argv[1]);
-}
+const struct command command_ca = {
+    .name = "ca",
+    .summary = "a small CA: issue certificates",
+    .about = "A small CA. DIR holds its certificate (ca.pem: give it to those who shall trust it) and what "
+             "it issued (ca.db).",
+    .subcommands = subcommands,
+};

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/rc.h"
+#include "cli/command.h"
 #include "cli/delegate.h"
 #include "cli/keylog.h"
 #include "cli/resume.h"
@@ -22,40 +23,26 @@
 #include "net/pcap.h"
 #include "net/relay.h"
 
-static const char usage[] =
-    "usage: tpmtls connect HOST:PORT [--ca FILE|DIR] [--key FILE --cert FILE] [--psk FILE] "
-    "[--servername NAME] [--alpn A,B] [--resume MODE] [--trace]\n";
-static const char help[] =
-    "\n"
-    "Opens a TLS 1.3 connection; stdin goes to the peer, what the peer sends goes to stdout. An IPv6 address "
-    "is written\n"
-    "[::1]:443.\n"
-    "\n"
-    "  --ca FILE|DIR|system  the CAs the server's certificate may come from (PEM or DER); default, without "
-    "--pin:\n                        system, which is " TRUST_SYSTEM_STORE "\n" TRUST_OPTIONS_USAGE
-    "  --key FILE            our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)\n"
-    "  --cert FILE           our certificate and its chain (PEM), the leaf first\n"
-    "  --servername NAME     the name that is asked for, and that the certificate must have; default: HOST\n"
-    "  --ocsp MODE           the stapled OCSP response of the server: off, request (the default: it is "
-    "checked "
-    "when it\n                        comes, and has to come where the certificate says so), or require\n"
-    "  --post-handshake-auth let the server ask for our certificate later\n"
-    "  --send-authorities    tell the server which CAs we trust\n"
-    "  --connect-timeout S   seconds until an answer must be there (30)\n";
-static const char help_options[] = RESUME_OPTIONS_USAGE TLS_OPTIONS_USAGE;
+struct connect_options {
+    struct tls_options tls;
+    struct trust_options trust;
+    struct resume_options resume;
+    const char *server_name, *target;
+    unsigned long connect_timeout; /* seconds */
+    enum ocsp_option {
+        OCSP_AUTO,
+        OCSP_OFF,
+        OCSP_REQUEST,
+        OCSP_REQUIRE
+    } ocsp;
+    bool post_handshake_auth, send_authorities;
+};
 
 struct connect {
     const struct cli *cli;
-    struct tls_options tls;
-    struct trust_options trust;
-    struct resume_options resume_options;
-    const char *server_name, *target;
-    const char *connect_timeout;
+    const struct connect_options *options;
     struct address address;
     struct trace trace;
-
-    const char *ocsp;
-    bool post_handshake_auth, send_authorities;
 
     struct cli_delegate delegate;
     struct tls_identities identities;
@@ -112,9 +99,9 @@ static void on_connected(void *arg, struct stream *s)
         .failed = on_relay_failed,
         .arg = x,
     };
-    trace_handshake(&x->trace, s, TT_CLIENT, x->target);
+    trace_handshake(&x->trace, s, TT_CLIENT, x->options->target);
     if (x->cli->verbose > 0)
-        cli_note("connected to %s", x->target);
+        cli_note("connected to %s", x->options->target);
     if (resume_early_left(&x->resume, s, &opt.first, &err) != TT_OK) {
         x->error = err;
         stream_finish(s);
@@ -167,7 +154,7 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 {
     struct connect *x = arg;
     struct tt_error advised = error != NULL ? *error : (struct tt_error){0};
-    trust_advise(&advised, stream_conn(s), &x->trust);
+    trust_advise(&advised, stream_conn(s), &x->options->trust);
     finish(x, error != NULL ? &advised : NULL);
 }
 
@@ -223,35 +210,32 @@ static int open_stdout(void)
 }
 
 /* Asked for by default: it costs nine bytes, and makes must-staple certificates worth something. */
-static tt_rc set_up_ocsp(struct connect *x, struct tt_error *err)
+static enum tt_ocsp ocsp_mode(const struct connect_options *o)
 {
-    static const char *const modes[] = {
-        [TT_OCSP_NONE] = "off", [TT_OCSP_REQUEST] = "request", [TT_OCSP_REQUIRE] = "require"};
-    if (x->ocsp == NULL)
-        return tt_config_set_ocsp(x->config, x->tls.peer_raw_public_key ? TT_OCSP_NONE : TT_OCSP_REQUEST);
-    for (unsigned i = 0; i < TT_COUNT(modes); i++)
-        if (strcmp(x->ocsp, modes[i]) == 0)
-            return tt_config_set_ocsp(x->config, (enum tt_ocsp)i);
-    return error_set(err, TT_ERR_USAGE, "--ocsp is off, request or require, not '%s'", x->ocsp);
+    static const enum tt_ocsp modes[] = {
+        [OCSP_OFF] = TT_OCSP_NONE, [OCSP_REQUEST] = TT_OCSP_REQUEST, [OCSP_REQUIRE] = TT_OCSP_REQUIRE};
+    if (o->ocsp == OCSP_AUTO)
+        return o->tls.peer_raw_public_key ? TT_OCSP_NONE : TT_OCSP_REQUEST;
+    return modes[o->ocsp];
 }
 
 static tt_rc set_up_config(struct connect *x, struct tt_error *err)
 {
     TT_TRY(tt_config_new(&x->config, TT_CLIENT, err));
-    TT_TRY(tls_config_values(x->config, &x->tls, err));
-    TT_TRY(set_up_ocsp(x, err));
-    TT_TRY(tt_config_set_post_handshake_auth(x->config, x->post_handshake_auth));
-    TT_TRY(tt_config_set_send_authorities(x->config, x->send_authorities));
-    bool has_trust = trust_is_given(&x->trust);
+    TT_TRY(tls_config_values(x->config, &x->options->tls, err));
+    TT_TRY(tt_config_set_ocsp(x->config, ocsp_mode(x->options)));
+    TT_TRY(tt_config_set_post_handshake_auth(x->config, x->options->post_handshake_auth));
+    TT_TRY(tt_config_set_send_authorities(x->config, x->options->send_authorities));
+    bool has_trust = trust_is_given(&x->options->trust);
     if (has_trust)
-        TT_TRY(trust_config(x->config, &x->trust, err));
-    TT_TRY(resume_config(&x->resume, x->config, &x->tls, err));
+        TT_TRY(trust_config(x->config, &x->options->trust, err));
+    TT_TRY(resume_config(&x->resume, x->config, &x->options->tls, err));
     struct cli traced = *x->cli;
     traced.tpm_trace = trace_load;
     traced.tpm_trace_arg = &x->trace;
-    TT_TRY(tls_config_identities(x->config, &x->identities, TT_CLIENT, &traced, &x->tls, err));
+    TT_TRY(tls_config_identities(x->config, &x->identities, TT_CLIENT, &traced, &x->options->tls, err));
     struct tls_psks_where where = {x->config, TT_CLIENT, &x->identities.tpm, &traced, has_trust};
-    TT_TRY(tls_config_psks(&x->psks, &where, &x->tls, err));
+    TT_TRY(tls_config_psks(&x->psks, &where, &x->options->tls, err));
     return tt_config_freeze(x->config, err);
 }
 
@@ -272,7 +256,7 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
         .base = x->base,
         .config = x->config,
         .role = TT_CLIENT,
-        .server_name = x->server_name,
+        .server_name = x->options->server_name,
         .signer = x->signer,
         .insecure_keylog = x->keylog.fd >= 0 ? keylog_line : NULL,
         .keylog_arg = &x->keylog,
@@ -282,9 +266,8 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
         .handlers = handlers,
         .arg = x,
     };
-    TT_TRY(
-        cli_seconds(&opt.stream.handshake_timeout_s, x->tls.handshake_timeout, "--handshake-timeout", err));
-    TT_TRY(cli_seconds(&opt.connect_timeout_s, x->connect_timeout, "--connect-timeout", err));
+    opt.stream.handshake_timeout_s = (unsigned)x->options->tls.handshake_timeout;
+    opt.connect_timeout_s = (unsigned)x->options->connect_timeout;
     resume_offer(&x->resume, &opt.stream);
     return dial_start(&x->dial, &x->address, &opt, err);
 }
@@ -303,27 +286,27 @@ static tt_rc start_delegate(struct connect *x, struct tt_error *err)
 {
     x->delegate = (struct cli_delegate){
         .trace = &x->trace, .verbose = x->cli->verbose, .ready = on_delegated, .arg = x};
-    return cli_delegate_start(&x->delegate, x->base, x->signer, &x->identities, &x->tls, err);
+    return cli_delegate_start(&x->delegate, x->base, x->signer, &x->identities, &x->options->tls, err);
 }
 
 static tt_rc set_up(struct connect *x, struct tt_error *err)
 {
-    TT_TRY(address_parse(&x->address, x->target, err));
-    TT_TRY(resume_begin(&x->resume, x->cli, &x->resume_options, err));
+    TT_TRY(address_parse(&x->address, x->options->target, err));
+    TT_TRY(resume_begin(&x->resume, x->cli, &x->options->resume, err));
     TT_TRY(set_up_config(x, err));
-    TT_TRY(keylog_open(&x->keylog, x->tls.keylog, err));
-    if (x->tls.trace_pcap != NULL)
-        TT_TRY(pcap_create(&x->pcap, x->tls.trace_pcap, err));
+    TT_TRY(keylog_open(&x->keylog, x->options->tls.keylog, err));
+    if (x->options->tls.trace_pcap != NULL)
+        TT_TRY(pcap_create(&x->pcap, x->options->tls.trace_pcap, err));
     TT_TRY(loop_new(&x->base, true, err));
-    struct sign_queue_options opt = {.base = x->base, .tpm = x->identities.tpm};
-    const struct resume_peer peer = {.address = x->target,
-                                     .server_name = x->server_name != NULL ? x->server_name : x->address.host,
+    struct sign_queue_options opt = {
+        .base = x->base, .tpm = x->identities.tpm, .deadline_ms = (unsigned)x->options->tls.sign_deadline};
+    const struct resume_peer peer = {.address = x->options->target,
+                                     .server_name = x->options->server_name != NULL ? x->options->server_name
+                                                                                    : x->address.host,
                                      .config = x->config};
     TT_TRY(resume_open(&x->resume, &opt.tpm, &peer, err));
-    if (x->identities.len > 0 || opt.tpm != NULL) {
-        TT_TRY(tls_sign_deadline(&opt.deadline_ms, &x->tls, err));
+    if (x->identities.len > 0 || opt.tpm != NULL)
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
-    }
     TT_TRY(watch_signals(x, err));
     x->out_fd = open_stdout();
     return x->identities.delegation != NULL ? start_delegate(x, err) : start_dial(x, err);
@@ -359,85 +342,63 @@ static int run(struct connect *x)
     return x->error.rc == TT_OK ? code : cli_fail(&x->error);
 }
 
-enum {
-    OPT_SERVERNAME = CLI_OPT,
-    OPT_CONNECT_TIMEOUT,
-    OPT_OCSP,
-    OPT_POST_AUTH,
-    OPT_AUTHORITIES,
-    OPT_HELP
-};
+/* ---- the command ---- */
 
-static bool take_option(struct connect *x, int c, const char *value)
+static int run_connect(const struct cli *cli, void *options)
 {
-    switch (c) {
-    case OPT_SERVERNAME:
-        x->server_name = value;
-        return true;
-    case OPT_CONNECT_TIMEOUT:
-        x->connect_timeout = value;
-        return true;
-    case OPT_OCSP:
-        x->ocsp = value;
-        return true;
-    case OPT_POST_AUTH:
-        x->post_handshake_auth = true;
-        return true;
-    case OPT_AUTHORITIES:
-        x->send_authorities = true;
-        return true;
-    default:
-        return trust_option_take(&x->trust, c, value) || tls_option_take(&x->tls, c, value) ||
-               resume_option_take(&x->resume_options, c, value);
-    }
-}
-
-/* -1: go on; else the exit code. */
-static int parse(struct connect *x, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"servername", required_argument, NULL, OPT_SERVERNAME},
-        {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
-        {"ocsp", required_argument, NULL, OPT_OCSP},
-        {"post-handshake-auth", no_argument, NULL, OPT_POST_AUTH},
-        {"send-authorities", no_argument, NULL, OPT_AUTHORITIES},
-        {"help", no_argument, NULL, OPT_HELP},
-        TRUST_OPTIONS("ca"),
-        RESUME_OPTIONS,
-        TLS_OPTIONS,
-        {0},
-    };
-    for (int c; (c = cli_getopt(argc, argv, "", options)) != -1;) {
-        if (c == OPT_HELP) {
-            printf("%s%s%s", usage, help, help_options);
-            return CLI_OK;
-        }
-        if (!take_option(x, c, optarg))
-            return cli_bad_option(usage, argv, c);
-    }
-    if (argc - optind != 1)
-        return cli_usage(usage,
-                         argc == optind ? "connect to where? HOST:PORT" : "connect to one HOST:PORT only");
-    const char *conflict = tls_identities_conflict(&x->tls);
+    struct connect_options *o = options;
+    struct connect x = {.cli = cli, .options = o, .keylog.fd = -1, .out_fd = STDOUT_FILENO};
+    const char *conflict = tls_identities_conflict(&o->tls);
     if (conflict != NULL)
-        return cli_usage(usage, "%s", conflict);
-    x->target = argv[optind];
-    if (x->tls.psk_and_certificate && x->tls.psks_len == 0)
-        return cli_usage(usage, "--psk-and-certificate needs --psk: which one?");
-    bool psk_alone = x->tls.psks_len > 0 && !x->tls.psk_and_certificate;
-    if (!trust_is_given(&x->trust) && !psk_alone)
-        (void)trust_option_take(&x->trust, TRUST_OPT_CA, "system");
-    return -1;
-}
-
-int cmd_connect(const struct cli *cli, int argc, char **argv)
-{
-    struct connect x = {.cli = cli, .keylog.fd = -1, .trust.ca_option = "--ca", .out_fd = STDOUT_FILENO};
-    int code = parse(&x, argc, argv);
-    if (code != -1)
-        return code;
-    x.trace = (struct trace){.on = x.tls.trace, .json = cli->json};
+        return cli_usage(cli, "%s", conflict);
+    bool psk_alone = o->tls.psks.len > 0 && !o->tls.psk_and_certificate;
+    o->trust.ca_option = "--ca";
+    if (!trust_is_given(&o->trust) && !psk_alone)
+        o->trust.ca.at[o->trust.ca.len++] = "system";
+    x.trace = (struct trace){.on = o->tls.trace, .json = cli->json};
     x.resume.settled = on_sessions_settled;
     x.resume.arg = &x;
     return run(&x);
 }
+
+#define TO(member) OPTION_TO(struct connect_options, member)
+
+static const struct option_row connect_rows[] = {
+    {NULL, "HOST:PORT", "where to; an IPv6 address is written [::1]:443", TO(target),
+     .needed = "connect to where?"},
+    {"ca", "FILE|DIR|system",
+     "the CAs the server's certificate may come from (PEM or DER); default, without --pin: system, which "
+     "is " TRUST_SYSTEM_STORE,
+     TO(trust.ca), .max = TRUST_OPTION_VALUES, .elsewhere = "cacert CAfile CApath capath ca-file"},
+    {"servername", "NAME", "the name that is asked for, and that the certificate must have; default: HOST",
+     TO(server_name), .elsewhere = "sni server-name"},
+    {"ocsp", NULL,
+     "the stapled OCSP response of the server: off, request (checked when it comes, and has to come where "
+     "the certificate "
+     "says so), require; auto: request, but for a raw public key",
+     TO(ocsp), .choices = "auto off request require"},
+    {"post-handshake-auth", NULL, "let the server ask for our certificate later", TO(post_handshake_auth)},
+    {"send-authorities", NULL, "tell the server which CAs we trust", TO(send_authorities)},
+    {"refuse-delegated", NULL, "do not accept delegated credentials of servers", TO(tls.refuse_delegated)},
+    {"connect-timeout", "S", "seconds until an answer must be there", TO(connect_timeout), .min = 1,
+     .max = 3600, .initial = 30},
+    {0},
+};
+static const struct option_part connect_parts[] = {
+    {"connection", connect_rows, 0},
+    {"trust", trust_rows, offsetof(struct connect_options, trust)},
+    {"sessions", resume_rows, offsetof(struct connect_options, resume)},
+    TLS_OPTION_PARTS(offsetof(struct connect_options, tls)),
+    {0},
+};
+
+const struct command command_connect = {
+    .name = "connect",
+    .summary = "open a TLS 1.3 connection; stdin and stdout are the connection",
+    .about = "Opens a TLS 1.3 connection; stdin goes to the peer, what the peer sends goes to stdout.",
+    .example =
+        "  echo hello | tpmtls connect localhost:4433 --ca ca/ca.pem --key device.key --cert device.pem",
+    .parts = connect_parts,
+    .size = sizeof(struct connect_options),
+    .run = run_connect,
+};

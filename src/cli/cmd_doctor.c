@@ -1,9 +1,8 @@
 /* cli/cmd_doctor.c: `tpmtls doctor`: one page about a TPM that a person can act on. Layer: cli. Everything on
  * it comes from tt_doctor_examine; here it is only laid out. Exit code 0: a TLS 1.3 identity is possible, 4:
  * it is not. */
-#include "cli/cli.h"
+#include "cli/command.h"
 
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,16 +13,10 @@
 #include "tpmtls/doctor.h"
 #include "tpmtls/pki.h"
 
-static const char usage_doctor[] =
-    "usage: tpmtls [--tpm TPM] [--json] doctor [--quick] [--ek-roots FILE]\n"
-    "\n"
-    "Looks at the TPM, tries each type of key, and says what stands in the way of TLS 1.3 with keys in it.\n"
-    "Changes nothing and tries no password.\n"
-    "\n"
-    "  --quick          make no RSA key (on a chip that takes seconds)\n"
-    "  --ek-roots FILE  certificates (PEM) of vendors, to judge the TPM's own certificate by\n"
-    "\n"
-    "exit codes: 0 a TLS 1.3 identity is possible, 4 it is not\n";
+struct doctor_options {
+    bool quick;
+    const char *roots;
+};
 
 /* ---- the endorsement certificates ---- */
 
@@ -90,14 +83,15 @@ static const char *tpm_choice(const struct cli *cli)
     return from_environment != NULL && from_environment[0] != '\0' ? from_environment : NULL;
 }
 
-static int run(const struct cli *cli, bool quick, const char *roots_path)
+static int run(const struct cli *cli, void *options)
 {
+    const struct doctor_options *o = options;
     struct tt_error err = {0};
     struct tt_doctor *d = NULL;
     struct tt_cert_list *list = NULL;
     struct tt_doctor_request req = {
-        .spec = tpm_choice(cli), .quick = quick, .patience_ms = cli_patience_ms(cli)};
-    if (read_roots(&list, roots_path, &err) != TT_OK)
+        .spec = tpm_choice(cli), .quick = o->quick, .patience_ms = cli_patience_ms(cli)};
+    if (read_roots(&list, o->roots, &err) != TT_OK)
         return cli_fail(&err);
     if (tt_doctor_examine(&d, &req, &err) != TT_OK) {
         tt_cert_list_free(list);
@@ -115,29 +109,23 @@ static int run(const struct cli *cli, bool quick, const char *roots_path)
     return code;
 }
 
-int cmd_doctor(const struct cli *cli, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"quick", no_argument, NULL, 'q'},
-        {"ek-roots", required_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    bool quick = false;
-    const char *roots = NULL;
-    for (int c; (c = cli_getopt(argc, argv, "h", options)) != -1;) {
-        if (c == 'q') {
-            quick = true;
-        } else if (c == 'r') {
-            roots = optarg;
-        } else if (c == 'h') {
-            fputs(usage_doctor, stdout);
-            return CLI_OK;
-        } else {
-            return cli_bad_option(usage_doctor, argv, c);
-        }
-    }
-    if (optind < argc)
-        return cli_usage(usage_doctor, "'%s' is one word too many", argv[optind]);
-    return run(cli, quick, roots);
-}
+static const struct option_row doctor_rows[] = {
+    {"quick", NULL, "make no RSA key (on a chip that takes seconds)",
+     OPTION_TO(struct doctor_options, quick)},
+    {"ek-roots", "FILE", "certificates (PEM) of vendors, to judge the TPM's own certificate by",
+     OPTION_TO(struct doctor_options, roots)},
+    {0},
+};
+static const struct option_part doctor_parts[] = {{NULL, doctor_rows, 0}, {0}};
+
+const struct command command_doctor = {
+    .name = "doctor",
+    .summary = "look at a TPM: can TLS 1.3 have its keys there, and what stands in the way",
+    .about = "Looks at the TPM, tries each type of key, and says what stands in the way of TLS 1.3 with keys "
+             "in it. Changes "
+             "nothing and tries no password. Exit code 0: a TLS 1.3 identity is possible, 4: it is not.",
+    .example = "  tpmtls doctor --quick",
+    .parts = doctor_parts,
+    .size = sizeof(struct doctor_options),
+    .run = run,
+};

@@ -2,83 +2,11 @@
 #include "cli/cmd_key.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/rc.h"
-
-const char key_usage[] =
-    "usage: tpmtls key create [-o FILE] [--persist 0x81...] [--type TYPE] [--pcr PCRS] [--policy-key "
-    "PUBLIC]\n"
-    "                         [--policy-secret WHO] [--description TEXT] [--no-lockout] [--auth-file F ...]\n"
-    "       tpmtls key show FILE|handle:0x81...\n"
-    "       tpmtls key list\n"
-    "       tpmtls key persist FILE 0x81...\n"
-    "       tpmtls key evict 0x81...\n"
-    "       tpmtls key import FILE -o FILE [--description TEXT] [--no-lockout] [--auth-file F ...]\n"
-    "       tpmtls key wrap --for PUBLIC [--parent HANDLE] FILE -o FILE [--description TEXT] [--no-lockout]\n"
-    "                       [--auth-file F ...]\n"
-    "       tpmtls key srk -o FILE\n"
-    "       tpmtls key seal [FILE] -o FILE [--pcr PCRS] [--policy-key PUBLIC] [--policy-secret WHO]\n"
-    "                       [--description TEXT] [--no-lockout] [--auth-file F ...]\n"
-    "       tpmtls key unseal FILE [-o FILE] [--auth-file F ...]\n";
-
-static const char help[] =
-    "\n"
-    "create makes a signing key in the TPM and writes FILE (TSS2 PRIVATE KEY, mode 0600): only this TPM can "
-    "use\n"
-    "it. FILE is never overwritten.\n"
-    "  --type TYPE    p256 (the default: the fastest on most chips), p384, p521, rsa2048, rsa3072, rsa4096\n"
-    "  --persist 0x81...  keep it in the TPM at this handle (0x81000000 to 0x817fffff), where nothing may "
-    "be\n"
-    "                 yet; FILE may then be left out\n"
-    "  --pcr PCRS     usable only while these PCRs have their present values, such as sha256:0,2,7\n"
-    "  --policy-key PUBLIC  usable under policies signed by this key (PEM PUBLIC KEY): `tpmtls policy sign`\n"
-    "  --policy-secret WHO  whoever uses it must know the password of owner, endorsement or lockout\n"
-    "  --auth-...     it gets a password; wrong ones count towards the TPM's lockout, unless "
-    "--no-lockout\n" CLI_AUTH_USAGE
-    "show explains a key file field by field, or a key at a handle; software keys (PKCS#8), too.\n"
-    "list shows the keys at persistent handles; persist keeps the key of a file at one; evict removes one.\n"
-    "import brings a software key (PKCS#8), or an importable key file, into this TPM: FILE then works like "
-    "one\n"
-    "that create made. wrap does the first half of it on another machine, which needs no TPM: PUBLIC is the\n"
-    "target's storage root key (`tpmtls key srk` there, a TPM2B_PUBLIC, or a PEM PUBLIC KEY). A key that "
-    "was\n"
-    "ever outside of a TPM may have been copied: neither can undo that.\n"
-    "seal encrypts up to 128 bytes (standard input, or a file) so that only this TPM gives them back, under "
-    "the\n"
-    "same conditions as a key; unseal does that (to standard output, or a file).\n";
-
-int key_help(void)
-{
-    return printf("%s%s", key_usage, help) < 0 ? CLI_FAILURE : CLI_OK;
-}
-
-int key_only_out(const char **ret, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"out", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {0}};
-    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
-        if (c == 'h')
-            return key_help();
-        if (c != 'o')
-            return cli_bad_option(key_usage, argv, c);
-        *ret = optarg;
-    }
-    return -1;
-}
-
-bool key_only_help(int *ret, int argc, char **argv)
-{
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-    int c = cli_getopt(argc, argv, "h", options);
-    if (c == -1)
-        return false;
-    *ret = c == 'h' ? key_help() : cli_bad_option(key_usage, argv, c);
-    return true;
-}
 
 tt_rc key_parse_handle(uint32_t *ret, const char *text, struct tt_error *err)
 {
@@ -115,22 +43,22 @@ void key_hex(char *ret, struct tt_bytes b)
     *ret = '\0';
 }
 
-int cmd_key(const struct cli *cli, int argc, char **argv)
-{
-    static const struct {
-        const char *name;
-        int (*run)(const struct cli *cli, int argc, char **argv);
-    } commands[] = {{"create", cmd_key_create},   {"show", cmd_key_show},   {"list", cmd_key_list},
-                    {"persist", cmd_key_persist}, {"evict", cmd_key_evict}, {"import", cmd_key_import},
-                    {"wrap", cmd_key_wrap},       {"srk", cmd_key_srk},     {"seal", cmd_key_seal},
-                    {"unseal", cmd_key_unseal}};
-    if (argc < 2)
-        return cli_usage(key_usage,
-                         "key: create, show, list, persist, evict, import, wrap, srk, seal or unseal?");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return key_help();
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(cli, argc - 1, argv + 1);
-    return cli_usage(key_usage, "there is no command 'key %s'", argv[1]);
-}
+static const struct command *const subcommands[] = {&command_key_create,
+                                                    &command_key_show,
+                                                    &command_key_list,
+                                                    &command_key_persist,
+                                                    &command_key_evict,
+                                                    &command_key_import,
+                                                    &command_key_wrap,
+                                                    &command_key_srk,
+                                                    &command_key_seal,
+                                                    &command_key_unseal,
+                                                    NULL};
+
+const struct command command_key = {
+    .name = "key",
+    .summary = "make and look at keys in the TPM",
+    .about =
+        "Keys are made in the TPM and stay there; a key file (TSS2 PRIVATE KEY) is of use to that TPM alone.",
+    .subcommands = subcommands,
+};

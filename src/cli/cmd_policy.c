@@ -1,25 +1,9 @@
 /* cli/cmd_policy.c: `tpmtls policy sign`: a signed policy for a key that takes them. Layer: cli. */
-#include <getopt.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rc.h"
-#include "cli/cli.h"
-
-static const char usage[] = "usage: tpmtls policy sign FILE --policy-key KEY [--pcr PCRS] [--with-password] "
-                            "[--name NAME] [-o FILE]\n";
-static const char help[] =
-    "\n"
-    "FILE is a key made with `tpmtls key create --policy-key PUBLIC`. The key gets one more policy under "
-    "which it\n"
-    "may be used; those it has stay good: a signature cannot be taken back.\n"
-    "\n"
-    "  --policy-key KEY  the private half of PUBLIC: a file or handle as for --key elsewhere\n"
-    "  --pcr PCRS        while these PCRs have the values they have now in the TPM (--tpm), such as "
-    "sha256:0,2,7\n"
-    "  --with-password   and its password is given\n"
-    "  --name NAME       a mnemonic, for `tpmtls key show`\n"
-    "  -o FILE           where it goes (default: FILE itself)\n";
+#include "cli/command.h"
 
 struct policy_options {
     const char *file, *key, *out;
@@ -54,52 +38,47 @@ static tt_rc run(struct policy_options *o, const struct cli *cli, struct tt_erro
                           (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0600, false, err);
 }
 
-static int cmd_policy_sign(const struct cli *cli, int argc, char **argv)
+static int run_sign(const struct cli *cli, void *options)
 {
-    static const struct option options[] = {
-        {"policy-key", required_argument, NULL, 'k'},
-        {"pcr", required_argument, NULL, 'p'},
-        {"with-password", no_argument, NULL, 'w'},
-        {"name", required_argument, NULL, 'n'},
-        {"out", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    struct policy_options o = {0};
-    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
-        if (c == 'k')
-            o.key = optarg;
-        else if (c == 'p')
-            o.params.pcrs = optarg;
-        else if (c == 'w')
-            o.params.with_password = true;
-        else if (c == 'n')
-            o.params.name = optarg;
-        else if (c == 'o')
-            o.out = optarg;
-        else if (c == 'h')
-            return printf("%s%s", usage, help) < 0 ? CLI_FAILURE : CLI_OK;
-        else
-            return cli_bad_option(usage, argv, c);
-    }
-    if (argc - optind != 1)
-        return cli_usage(usage, "for which key? one FILE");
-    o.file = argv[optind];
-    if (o.key == NULL)
-        return cli_usage(usage, "who signs? --policy-key KEY");
-    if (o.params.pcrs == NULL && !o.params.with_password)
-        return cli_usage(usage, "what does the policy demand? --pcr or --with-password");
+    struct policy_options *o = options;
     struct tt_error err = {0};
-    return run(&o, cli, &err) == TT_OK ? CLI_OK : cli_fail(&err);
+    if (o->params.pcrs == NULL && !o->params.with_password)
+        return cli_usage(cli, "what does the policy demand? --pcr or --with-password");
+    return run(o, cli, &err) == TT_OK ? CLI_OK : cli_fail(&err);
 }
 
-int cmd_policy(const struct cli *cli, int argc, char **argv)
-{
-    if (argc < 2)
-        return cli_usage(usage, "policy: sign?");
-    if (strcmp(argv[1], "sign") == 0)
-        return cmd_policy_sign(cli, argc - 1, argv + 1);
-    if (strcmp(argv[1], "--help") == 0)
-        return printf("%s%s", usage, help) < 0 ? CLI_FAILURE : CLI_OK;
-    return cli_usage(usage, "there is no command 'policy %s'", argv[1]);
-}
+#define TO(member) OPTION_TO(struct policy_options, member)
+
+static const struct option_row sign_rows[] = {
+    {NULL, "FILE", "a key made with `tpmtls key create --policy-key PUBLIC`", TO(file),
+     .needed = "for which key?"},
+    {"policy-key", "KEY", "the private half of PUBLIC: a file or handle as for --key elsewhere", TO(key),
+     .needed = "who signs?"},
+    {"pcr", "PCRS", "while these PCRs have the values they have now in the TPM (--tpm), such as sha256:0,2,7",
+     TO(params.pcrs)},
+    {"with-password", NULL, "and its password is given", TO(params.with_password)},
+    {"name", "NAME", "a mnemonic, for `tpmtls key show`", TO(params.name)},
+    {"out", "FILE", "where it goes; default: FILE itself", TO(out), .letter = 'o', .elsewhere = "output"},
+    {0},
+};
+static const struct option_part sign_parts[] = {{NULL, sign_rows, 0}, {0}};
+
+static const struct command command_sign = {
+    .name = "sign",
+    .summary = "sign one more policy under which a key may be used",
+    .about = "The key gets one more policy under which it may be used; those it has stay good: a signature "
+             "cannot be taken "
+             "back.",
+    .example = "  tpmtls policy sign bound.key --policy-key policy.key --pcr sha256:0,7 --name today",
+    .parts = sign_parts,
+    .size = sizeof(struct policy_options),
+    .run = run_sign,
+};
+
+static const struct command *const subcommands[] = {&command_sign, NULL};
+
+const struct command command_policy = {
+    .name = "policy",
+    .summary = "sign policies for keys that take signed ones",
+    .subcommands = subcommands,
+};

@@ -1,40 +1,20 @@
 /* cli/cmd_psk.c: `tpmtls psk import|show`: external PSKs, in the TPM or in software. Layer: cli. RFC 9257 has
  * the rules for their use, RFC 9258 the importer. */
-#include <getopt.h>
 #include <jansson.h>
 #include <string.h>
 
 #include "base/rc.h"
+#include "cli/command.h"
 #include "cli/psk_file.h"
-
-static const char usage[] =
-    "usage: tpmtls psk import --identity ID [--role client|server] [--context TEXT]\n"
-    "                         [--hash sha256|sha384] [--plain] [--software] [--binary] -o FILE < SECRET\n"
-    "       tpmtls psk show FILE\n";
-static const char help[] =
-    "\n"
-    "import reads a secret that one client and one server share, and makes the file that `connect --psk` or\n"
-    "`serve --psk` takes. The secret goes into the TPM and never comes back: the file is useless without "
-    "this\n"
-    "TPM. Each end imports the same secret with the same identity and context, one as client, one as "
-    "server.\n"
-    "\n"
-    "  --identity ID      who it is; the other end reads it in the clear\n"
-    "  --role ROLE        which end this is, client (default) or server; nobody uses one PSK as both\n"
-    "  --context TEXT     what it was agreed on for: best, the names of both ends\n"
-    "  --hash HASH        for the suites of which hash: sha256 (default), or sha384, which needs --software\n"
-    "  --plain            the secret as it is, without the importer of RFC 9258: for peers that do not know "
-    "it\n"
-    "                     (OpenSSL, GnuTLS)\n"
-    "  --software         leave it in the file: whoever reads that has it\n"
-    "  --binary           SECRET is bytes, not hexadecimal\n"
-    "\n"
-    "SECRET is random: at least 128 bits (`openssl rand -hex 32`). Wipe it when both ends have it.\n";
 
 struct psk_options {
     const char *identity, *context, *out, *file;
     enum tt_role role; /* zero is the client */
-    bool sha384, plain, software, binary, json;
+    enum psk_hash {
+        HASH_SHA256,
+        HASH_SHA384
+    } hash;
+    bool plain, software, binary;
 };
 
 /* ---- import ---- */
@@ -97,8 +77,8 @@ static tt_rc session_make(struct tt_session **ret, const struct psk_options *o, 
         .identity = identity,
         .context = {(const uint8_t *)o->context, o->context != NULL ? strlen(o->context) : 0},
         .key = secret,
-        .sha384 = o->sha384};
-    return o->plain ? tt_session_new_external(ret, identity, secret, o->sha384, err)
+        .sha384 = o->hash == HASH_SHA384};
+    return o->plain ? tt_session_new_external(ret, identity, secret, o->hash == HASH_SHA384, err)
                     : tt_session_new_imported(ret, &what, err);
 }
 
@@ -143,27 +123,14 @@ static tt_rc import_run(const struct cli *cli, const struct psk_options *o, stru
     return cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)text, strlen(text)}, 0600, true, err);
 }
 
-static int import_check(const struct psk_options *o)
+static int run_import(const struct cli *cli, void *options)
 {
-    if (o->identity == NULL || o->identity[0] == '\0')
-        return cli_usage(usage, "who is it? --identity ID");
-    if (o->plain && o->context != NULL)
-        return cli_usage(usage, "--context goes into the importer, which --plain leaves out");
-    if (o->sha384 && !o->software)
-        return cli_usage(usage, "the TPM holds PSKs for sha256 only; --software keeps this one in the file");
-    if (o->out == NULL)
-        return cli_usage(usage, "where does it go? -o FILE");
-    if (o->file != NULL)
-        return cli_usage(usage, "the secret is read from standard input");
-    return CLI_OK;
-}
-
-static int run_import(const struct cli *cli, const struct psk_options *o)
-{
+    const struct psk_options *o = options;
     struct tt_error err = {0};
-    int code = import_check(o);
-    if (code != CLI_OK)
-        return code;
+    if (o->identity[0] == '\0')
+        return cli_usage(cli, "who is it? --identity ID");
+    if (o->hash == HASH_SHA384 && !o->software)
+        return cli_usage(cli, "the TPM holds PSKs for sha256 only; --software keeps this one in the file");
     if (import_run(cli, o, &err) != TT_OK)
         return cli_fail(&err);
     cli_note(o->software ? "wrote %s: a software PSK for the %s; whoever reads it has the PSK"
@@ -174,22 +141,20 @@ static int run_import(const struct cli *cli, const struct psk_options *o)
 
 /* ---- show ---- */
 
-static int run_show(const struct cli *cli, const struct psk_options *o)
+static int run_show(const struct cli *cli, void *options)
 {
+    const struct psk_options *o = options;
     struct tt_error err = {0};
     struct psk_file f = {0};
     struct tt_session_info info;
     char identity[600];
-    (void)cli;
-    if (o->file == NULL)
-        return cli_usage(usage, "which one? FILE");
     if (psk_file_read(&f, o->file, &err) != TT_OK)
         return cli_fail(&err);
     tt_session_info(f.session, &info);
     psk_identity_text(identity, sizeof identity, info.identity, info.imported);
     const char *role = f.role == TT_CLIENT ? "client" : "server", *where = info.held ? "tpm" : "software";
     const char *hash = info.suite == TT_SUITE_AES_256_GCM_SHA384 ? "sha384" : "sha256";
-    if (o->json) {
+    if (cli->json) {
         json_t *root = json_pack("{s:s, s:s, s:s, s:b, s:s}", "identity", identity, "role", role, "where",
                                  where, "imported", info.imported, "hash", hash);
         (void)json_dumpf(root, stdout, JSON_INDENT(2));
@@ -203,62 +168,64 @@ static int run_show(const struct cli *cli, const struct psk_options *o)
     return CLI_OK;
 }
 
-/* ---- options ---- */
+/* ---- the commands ---- */
 
-/* CLI_OK, or the exit code of a usage error. */
-static int option_take(struct psk_options *o, int c)
-{
-    bool client = c == 'r' && strcmp(optarg, "client") == 0;
-    if (c == 'r' && !client && strcmp(optarg, "server") != 0)
-        return cli_usage(usage, "'%s' is not a role: client or server", optarg);
-    if (c == 'H' && strcmp(optarg, "sha256") != 0 && strcmp(optarg, "sha384") != 0)
-        return cli_usage(usage, "'%s' is not a hash: sha256 or sha384", optarg);
-    if (c == 'r')
-        o->role = client ? TT_CLIENT : TT_SERVER;
-    if (c == 'H')
-        o->sha384 = strcmp(optarg, "sha384") == 0;
-    const char **text = c == 'i' ? &o->identity : c == 'c' ? &o->context : c == 'o' ? &o->out : NULL;
-    if (text != NULL)
-        *text = optarg;
-    o->plain |= c == 'p';
-    o->software |= c == 's';
-    o->binary |= c == 'b';
-    o->json |= c == 'j';
-    return CLI_OK;
-}
+#define TO(member) OPTION_TO(struct psk_options, member)
 
-int cmd_psk(const struct cli *cli, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"identity", required_argument, NULL, 'i'},
-        {"role", required_argument, NULL, 'r'},
-        {"context", required_argument, NULL, 'c'},
-        {"hash", required_argument, NULL, 'H'},
-        {"plain", no_argument, NULL, 'p'},
-        {"software", no_argument, NULL, 's'},
-        {"binary", no_argument, NULL, 'b'},
-        {"out", required_argument, NULL, 'o'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    struct psk_options o = {.json = cli->json};
-    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
-        if (c == '?' || c == ':')
-            return cli_bad_option(usage, argv, c);
-        if (c == 'h')
-            return printf("%s%s", usage, help) < 0 ? CLI_FAILURE : CLI_OK;
-        int code = option_take(&o, c);
-        if (code != CLI_OK)
-            return code;
-    }
-    const char *what = optind < argc ? argv[optind] : "";
-    o.file = optind + 1 < argc ? argv[optind + 1] : NULL;
-    if (optind + 2 < argc)
-        return cli_usage(usage, "one FILE only");
-    if (strcmp(what, "import") == 0)
-        return run_import(cli, &o);
-    if (strcmp(what, "show") == 0)
-        return run_show(cli, &o);
-    return cli_usage(usage, what[0] == '\0' ? "psk: import or show?" : "there is no command 'psk %s'", what);
-}
+static const struct option_row import_rows[] = {
+    {"identity", "ID", "who it is; the other end reads it in the clear", TO(identity),
+     .needed = "who is it?"},
+    {"role", NULL, "which end this is; default: client. Nobody uses one PSK as both", TO(role),
+     .choices = "client server"},
+    {"context", "TEXT", "what it was agreed on for: best, the names of both ends", TO(context),
+     .not_with = "plain", .why = "the context goes into the importer"},
+    {"hash", NULL, "for the suites of which hash; default: sha256. sha384 needs --software", TO(hash),
+     .choices = "sha256 sha384"},
+    {"plain", NULL,
+     "the secret as it is, without the importer of RFC 9258: for peers that do not know it (OpenSSL, GnuTLS)",
+     TO(plain)},
+    {"software", NULL, "leave it in the file: whoever reads that has it", TO(software)},
+    {"binary", NULL, "the secret is bytes, not hexadecimal", TO(binary)},
+    {"out", "FILE", "where it goes", TO(out), .letter = 'o', .needed = "where does it go?",
+     .elsewhere = "output"},
+    {0},
+};
+static const struct option_row show_rows[] = {
+    {NULL, "FILE", "that `tpmtls psk import` made", TO(file), .needed = "which one?"},
+    {0},
+};
+static const struct option_part import_parts[] = {{NULL, import_rows, 0}, {0}};
+static const struct option_part show_parts[] = {{NULL, show_rows, 0}, {0}};
+
+static const struct command command_import = {
+    .name = "import",
+    .summary = "bring a secret that one client and one server share into the TPM",
+    .about = "Reads a secret on standard input, and makes the file that `connect --psk` or `serve --psk` "
+             "takes. The secret "
+             "goes into the TPM and never comes back: the file is useless without this TPM. Each end imports "
+             "the same "
+             "secret with the same identity and context, one as client, one as server. The secret is random: "
+             "at least 128 "
+             "bits (`openssl rand -hex 32`). Wipe it when both ends have it.",
+    .example =
+        "  openssl rand -hex 32 | tpmtls psk import --identity meter-7 --context 'meter-7 to hub' -o psk.pem",
+    .parts = import_parts,
+    .size = sizeof(struct psk_options),
+    .run = run_import,
+};
+static const struct command command_show = {
+    .name = "show",
+    .summary = "tell about the file of a PSK",
+    .example = "  tpmtls psk show psk.pem",
+    .parts = show_parts,
+    .size = sizeof(struct psk_options),
+    .run = run_show,
+};
+
+static const struct command *const subcommands[] = {&command_import, &command_show, NULL};
+
+const struct command command_psk = {
+    .name = "psk",
+    .summary = "put pre-shared keys into the TPM",
+    .subcommands = subcommands,
+};

@@ -7,36 +7,9 @@
 #include <string.h>
 
 #include "base/rc.h"
+#include "cli/command.h"
 #include "net/loop.h"
 #include "net/pcap.h"
-
-static const char usage[] =
-    "usage: tpmtls serve ADDR:PORT [--key FILE --cert FILE] [--psk FILE]... [--client-ca FILE|DIR "
-    "[--require-client-cert]]\n"
-    "                    [--echo | --www | --exec CMD] [--accept N] [--alpn A,B] [--sign-deadline MS] "
-    "[--trace]\n";
-static const char help[] =
-    "\n"
-    "Accepts TLS 1.3 connections. Port 0 lets the system choose; the address is printed on stderr. A peer "
-    "that fails\n"
-    "gets a line on stderr and stops nobody else.\n"
-    "\n"
-    "  --key FILE            our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)\n"
-    "  --cert FILE           our certificate and its chain (PEM), the leaf first. Several pairs may be "
-    "given: "
-    "the\n                        server name, what the client can verify and its CAs choose\n"
-    "  --client-ca FILE|DIR  ask clients for a certificate, which must come from these CAs (PEM or "
-    "DER)\n" TRUST_OPTIONS_USAGE "  --require-client-cert turn away clients that have none\n"
-    "  --echo                send back what comes (the default)\n"
-    "  --www                 answer a request line with a page that describes the connection\n"
-    "  --exec CMD            run `sh -c CMD` for each connection; its stdin and stdout are the connection; "
-    "in its\n"
-    "                        environment: TPMTLS_PEER_SUBJECT, _PEER_SHA256, _PEER_KEY_SHA256, _PEER_PSK,\n"
-    "                        _PEER_ADDRESS, _SERVER_NAME, _ALPN, _SUITE, _GROUP\n"
-    "  --accept N            end after N connections\n"
-    "  --max-connections N   how many at once (1024); more wait\n"
-    "  --force-retry         answer each first ClientHello with a HelloRetryRequest\n";
-static const char help_options[] = TICKET_OPTIONS_USAGE TLS_OPTIONS_USAGE;
 
 /* ---- while it runs ---- */
 
@@ -85,21 +58,22 @@ static tt_rc set_up_config(struct serve *serve, struct tt_tpm **ret_tpm, struct 
     traced.tpm_trace = trace_load;
     traced.tpm_trace_arg = &serve->trace;
     TT_TRY(tt_config_new(&serve->config, TT_SERVER, err));
-    serve->tls.refuse_delegated = !serve->tls.accept_delegated;
-    TT_TRY(tls_config_values(serve->config, &serve->tls, err));
-    if (trust_is_given(&serve->trust)) {
-        TT_TRY(trust_config(serve->config, &serve->trust, err));
-        TT_TRY(tt_config_set_client_auth(serve->config, serve->require_client_cert ? TT_CLIENT_AUTH_REQUIRE
-                                                                                   : TT_CLIENT_AUTH_REQUEST));
+    TT_TRY(tls_config_values(serve->config, &serve->options->tls, err));
+    if (trust_is_given(&serve->options->trust)) {
+        TT_TRY(trust_config(serve->config, &serve->options->trust, err));
+        TT_TRY(tt_config_set_client_auth(serve->config, serve->options->require_client_cert
+                                                            ? TT_CLIENT_AUTH_REQUIRE
+                                                            : TT_CLIENT_AUTH_REQUEST));
     }
-    TT_TRY(tt_config_set_force_retry(serve->config, serve->force_retry));
-    TT_TRY(tls_config_identities(serve->config, &serve->identities, TT_SERVER, &traced, &serve->tls, err));
+    TT_TRY(tt_config_set_force_retry(serve->config, serve->options->force_retry));
+    TT_TRY(tls_config_identities(serve->config, &serve->identities, TT_SERVER, &traced, &serve->options->tls,
+                                 err));
     struct tls_psks_where where = {serve->config, TT_SERVER, &serve->identities.tpm, &traced,
                                    serve->identities.len > 0};
-    TT_TRY(tls_config_psks(&serve->psks, &where, &serve->tls, err));
-    const struct tickets_at at = {.base = serve->base, .listen = serve->listen, .tpm = ret_tpm};
+    TT_TRY(tls_config_psks(&serve->psks, &where, &serve->options->tls, err));
+    const struct tickets_at at = {.base = serve->base, .listen = serve->options->listen, .tpm = ret_tpm};
     *ret_tpm = serve->identities.tpm;
-    TT_TRY(tickets_begin(&serve->tickets, serve->cli, &serve->ticket_options, serve->config, &at, err));
+    TT_TRY(tickets_begin(&serve->tickets, serve->cli, &serve->options->tickets, serve->config, &at, err));
     return tt_config_freeze(serve->config, err);
 }
 
@@ -133,15 +107,10 @@ static tt_rc start_server(struct serve *serve, struct tt_error *err)
         .finished = on_finished,
         .arg = serve,
     };
-    unsigned long limit = 0, most = 0;
-    TT_TRY(address_parse(&at, serve->listen, err));
-    TT_TRY(cli_number(&limit, serve->accept, &(struct cli_range){"--accept", 1, 1000000000}, err));
-    TT_TRY(
-        cli_number(&most, serve->max_connections, &(struct cli_range){"--max-connections", 1, 100000}, err));
-    TT_TRY(cli_seconds(&opt.stream.handshake_timeout_s, serve->tls.handshake_timeout, "--handshake-timeout",
-                       err));
-    opt.accept_limit = limit;
-    opt.max_connections = most;
+    TT_TRY(address_parse(&at, serve->options->listen, err));
+    opt.stream.handshake_timeout_s = (unsigned)serve->options->tls.handshake_timeout;
+    opt.accept_limit = serve->options->accept;
+    opt.max_connections = serve->options->max_connections;
     return server_listen(&serve->server, &at, &opt, err);
 }
 
@@ -156,12 +125,12 @@ static void announce(const struct serve *serve)
 static tt_rc set_up(struct serve *serve, struct tt_error *err)
 {
     TT_TRY(loop_new(&serve->base, false, err));
-    struct sign_queue_options opt = {.base = serve->base};
+    struct sign_queue_options opt = {.base = serve->base,
+                                     .deadline_ms = (unsigned)serve->options->tls.sign_deadline};
     TT_TRY(set_up_config(serve, &opt.tpm, err));
-    TT_TRY(keylog_open(&serve->keylog, serve->tls.keylog, err));
-    if (serve->tls.trace_pcap != NULL)
-        TT_TRY(pcap_create(&serve->pcap, serve->tls.trace_pcap, err));
-    TT_TRY(tls_sign_deadline(&opt.deadline_ms, &serve->tls, err));
+    TT_TRY(keylog_open(&serve->keylog, serve->options->tls.keylog, err));
+    if (serve->options->tls.trace_pcap != NULL)
+        TT_TRY(pcap_create(&serve->pcap, serve->options->tls.trace_pcap, err));
     TT_TRY(sign_queue_new(&serve->signer, &opt, err));
     if (serve->tickets.keys != NULL)
         ticket_keys_use_queue(serve->tickets.keys, serve->signer);
@@ -170,7 +139,7 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
     serve->delegate = (struct cli_delegate){.trace = &serve->trace, .verbose = serve->cli->verbose};
     if (serve->identities.delegation != NULL)
         TT_TRY(cli_delegate_start(&serve->delegate, serve->base, serve->signer, &serve->identities,
-                                  &serve->tls, err));
+                                  &serve->options->tls, err));
     announce(serve);
     return TT_OK;
 }
@@ -218,117 +187,77 @@ static int run(struct serve *serve)
     return err.rc == TT_OK ? code : cli_fail(&err);
 }
 
-/* ---- options ---- */
+/* ---- the command ---- */
 
-enum {
-    OPT_REQUIRE = CLI_OPT,
-    OPT_ECHO,
-    OPT_WWW,
-    OPT_EXEC,
-    OPT_ACCEPT,
-    OPT_MAX,
-    OPT_RETRY,
-    OPT_HELP
-};
-
-static bool set_mode(struct serve *serve, const struct serve_mode *mode)
+/* What the rows cannot say: NULL when it is all right. */
+static const char *conflict(const struct serve_options *o)
 {
-    bool is_first = serve->mode == NULL;
-    serve->mode = mode;
-    return is_first;
+    bool has_identity = o->tls.keys.len > 0 && (o->tls.certs.len > 0 || o->tls.raw_public_key);
+    bool half = o->tls.keys.len + o->tls.certs.len > 0 && !has_identity;
+    if (half || (!has_identity && o->tls.psks.len == 0))
+        return "a server needs --key and --cert, or --psk";
+    if (o->tls.psk_and_certificate && !has_identity)
+        return "--psk-and-certificate needs --psk, --key and --cert";
+    return tls_identities_conflict(&o->tls);
 }
 
-/* '?' for an option that is not ours, 0 when it was taken, else a conflict. */
-static int take_option(struct serve *serve, int c, const char *value)
+static int run_serve(const struct cli *cli, void *options)
 {
-    switch (c) {
-    case OPT_REQUIRE:
-        serve->require_client_cert = true;
-        return 0;
-    case OPT_ECHO:
-        return set_mode(serve, &serve_echo) ? 0 : c;
-    case OPT_WWW:
-        return set_mode(serve, &serve_www) ? 0 : c;
-    case OPT_EXEC:
-        serve->command = value;
-        return set_mode(serve, &serve_exec) ? 0 : c;
-    case OPT_ACCEPT:
-        serve->accept = value;
-        return 0;
-    case OPT_MAX:
-        serve->max_connections = value;
-        return 0;
-    case OPT_RETRY:
-        serve->force_retry = true;
-        return 0;
-    default:
-        return trust_option_take(&serve->trust, c, value) || tls_option_take(&serve->tls, c, value) ||
-                       ticket_option_take(&serve->ticket_options, c, value)
-                   ? 0
-                   : '?';
-    }
-}
-
-static int check_options(struct serve *serve, int argc, char **argv)
-{
-    if (argc - optind != 1)
-        return cli_usage(usage, argc == optind ? "serve where? ADDR:PORT" : "serve at one ADDR:PORT only");
-    bool has_identity = serve->tls.keys_len > 0 && (serve->tls.certs_len > 0 || serve->tls.raw_public_key);
-    bool half = serve->tls.keys_len + serve->tls.certs_len > 0 && !has_identity;
-    if (half || (!has_identity && serve->tls.psks_len == 0))
-        return cli_usage(usage, "a server needs --key and --cert, or --psk");
-    const char *conflict = tls_identities_conflict(&serve->tls);
-    if (conflict != NULL)
-        return cli_usage(usage, "%s", conflict);
-    if (serve->tls.psk_and_certificate && (!has_identity || serve->tls.psks_len == 0))
-        return cli_usage(usage, "--psk-and-certificate needs --psk, --key and --cert");
-    if (serve->require_client_cert && !trust_is_given(&serve->trust))
-        return cli_usage(usage, "--require-client-cert needs --client-ca or --pin, to know whom to believe");
-    if (serve->trust.crls.len > 0 && serve->trust.ca.len == 0)
-        return cli_usage(usage, "--crl needs --client-ca: the CA it belongs to");
-    serve->listen = argv[optind];
-    if (serve->mode == NULL)
-        serve->mode = &serve_echo;
-    return -1;
-}
-
-/* -1: go on; else the exit code. */
-static int parse(struct serve *serve, int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"require-client-cert", no_argument, NULL, OPT_REQUIRE},
-        {"echo", no_argument, NULL, OPT_ECHO},
-        {"www", no_argument, NULL, OPT_WWW},
-        {"exec", required_argument, NULL, OPT_EXEC},
-        {"accept", required_argument, NULL, OPT_ACCEPT},
-        {"max-connections", required_argument, NULL, OPT_MAX},
-        {"force-retry", no_argument, NULL, OPT_RETRY},
-        {"help", no_argument, NULL, OPT_HELP},
-        TRUST_OPTIONS("client-ca"),
-        TICKET_OPTIONS,
-        TLS_OPTIONS,
-        {0},
-    };
-    for (int c; (c = cli_getopt(argc, argv, "", options)) != -1;) {
-        if (c == OPT_HELP) {
-            printf("%s%s%s", usage, help, help_options);
-            return CLI_OK;
-        }
-        int wrong = take_option(serve, c, optarg);
-        if (wrong == '?')
-            return cli_bad_option(usage, argv, c);
-        if (wrong != 0)
-            return cli_usage(usage, "only one of --echo, --www and --exec");
-    }
-    return check_options(serve, argc, argv);
-}
-
-int cmd_serve(const struct cli *cli, int argc, char **argv)
-{
-    struct serve serve = {.cli = cli, .keylog.fd = -1, .trust.ca_option = "--client-ca"};
-    int code = parse(&serve, argc, argv);
-    if (code != -1)
-        return code;
-    serve.trace = (struct trace){.on = serve.tls.trace, .json = cli->json};
+    struct serve_options *o = options;
+    struct serve serve = {.cli = cli, .options = o, .keylog.fd = -1};
+    const char *wrong = conflict(o);
+    if (wrong != NULL)
+        return cli_usage(cli, "%s", wrong);
+    o->trust.ca_option = "--client-ca";
+    o->tls.refuse_delegated = !o->tls.accept_delegated;
+    serve.mode = o->www ? &serve_www : o->command != NULL ? &serve_exec : &serve_echo;
+    serve.trace = (struct trace){.on = o->tls.trace, .json = cli->json};
     return run(&serve);
 }
+
+#define TO(member) OPTION_TO(struct serve_options, member)
+
+static const struct option_row serve_rows[] = {
+    {NULL, "ADDR:PORT", "where; port 0 lets the system choose, and the address is printed on stderr",
+     TO(listen), .needed = "serve where?"},
+    {"client-ca", "FILE|DIR", "ask clients for a certificate, which must come from these CAs (PEM or DER)",
+     TO(trust.ca), .max = TRUST_OPTION_VALUES, .elsewhere = "ca cacert CAfile"},
+    {"require-client-cert", NULL, "turn away clients that have none", TO(require_client_cert),
+     .needs = "client-ca pin", .why = "whom to believe?"},
+    {"accept-delegated", NULL,
+     "accept delegated credentials of clients; NSS (Firefox) refuses a server that offers it",
+     TO(tls.accept_delegated)},
+    {"echo", NULL, "send back what comes (the default)", TO(echo), .not_with = "www exec"},
+    {"www", NULL, "answer a request line with a page that describes the connection", TO(www),
+     .not_with = "echo exec"},
+    {"exec", "CMD",
+     "run `sh -c CMD` for each connection; its stdin and stdout are the connection; in its environment: "
+     "TPMTLS_PEER_SUBJECT, _PEER_SHA256, _PEER_KEY_SHA256, _PEER_PSK, _PEER_ADDRESS, _SERVER_NAME, _ALPN, "
+     "_SUITE, _GROUP",
+     TO(command)},
+    {"accept", "N", "end after N connections", TO(accept), .min = 1, .max = 1000000000},
+    {"max-connections", "N", "how many at once; more wait", TO(max_connections), .min = 1, .max = 100000,
+     .initial = 1024},
+    {"force-retry", NULL, "answer each first ClientHello with a HelloRetryRequest", TO(force_retry)},
+    {0},
+};
+static const struct option_part serve_parts[] = {
+    {"server", serve_rows, 0},
+    {"trust", trust_rows, offsetof(struct serve_options, trust)},
+    {"tickets", ticket_rows, offsetof(struct serve_options, tickets)},
+    TLS_OPTION_PARTS(offsetof(struct serve_options, tls)),
+    {0},
+};
+
+const struct command command_serve = {
+    .name = "serve",
+    .summary = "accept TLS 1.3 connections",
+    .about = "Accepts TLS 1.3 connections. A peer that fails gets a line on stderr and stops nobody else. "
+             "Several pairs of "
+             "--key and --cert may be given: the server name, what the client can verify and its CAs choose.",
+    .example =
+        "  tpmtls serve 127.0.0.1:4433 --key server.key --cert server.pem --client-ca ca/ca.pem --echo",
+    .parts = serve_parts,
+    .size = sizeof(struct serve_options),
+    .run = run_serve,
+};

@@ -1,5 +1,4 @@
 /* cli/cmd_session.c: `tpmtls session`: look at kept sessions, and remove them. Layer: cli. Needs no TPM. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -7,18 +6,9 @@
 #include <time.h>
 
 #include "base/rc.h"
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "net/clock.h"
 #include "net/session_store.h"
-
-static const char usage[] = "usage: tpmtls session list\n"
-                            "       tpmtls session clear [HOST:PORT]\n";
-static const char help[] =
-    "\n"
-    "The sessions that `tpmtls connect --resume sealed|held` keeps in $XDG_STATE_HOME/tpmtls/sessions.\n"
-    "\n"
-    "  list                   one line for each; --json: an array\n"
-    "  clear [HOST:PORT]      remove those of one peer, or all, with the key they are sealed under\n";
 
 struct listing {
     json_t *json; /* NULL: text */
@@ -43,9 +33,13 @@ static void print_one(void *arg, const struct session_listed *x)
            left_s / 3600, (int)(left_s / 60 % 60), (int)(left_s % 60));
 }
 
-static int list(const struct cli *cli, const char *dir)
+static int list(const struct cli *cli, void *options)
 {
+    char dir[512];
     struct tt_error err = {0};
+    (void)options;
+    if (session_dir_default(dir, sizeof dir, &err) != TT_OK)
+        return cli_fail(&err);
     struct listing l = {.json = cli->json ? json_array() : NULL, .now_ms = clock_wall_ms()};
     tt_rc rc = session_dir_list(dir, l.now_ms, print_one, &l, &err);
     if (rc == TT_OK && l.json != NULL) {
@@ -58,35 +52,53 @@ static int list(const struct cli *cli, const char *dir)
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
 
-static int clear(const char *dir, const char *peer)
+/* struct clear_options: whose sessions; NULL: all. */
+struct clear_options {
+    const char *peer;
+};
+
+static int clear(const struct cli *cli, void *options)
 {
+    const struct clear_options *o = options;
+    char dir[512];
     struct tt_error err = {0};
     size_t n = 0;
-    if (session_dir_clear(dir, peer, &n, &err) != TT_OK)
+    (void)cli;
+    if (session_dir_default(dir, sizeof dir, &err) != TT_OK ||
+        session_dir_clear(dir, o->peer, &n, &err) != TT_OK)
         return cli_fail(&err);
     cli_note("%zu session%s removed", n, n == 1 ? "" : "s");
     return CLI_OK;
 }
 
-int cmd_session(const struct cli *cli, int argc, char **argv)
-{
-    static const struct option options[] = {{"help", no_argument, NULL, CLI_OPT}, {0}};
-    char dir[512];
-    struct tt_error err = {0};
-    for (int c; (c = cli_getopt(argc, argv, "", options)) != -1;) {
-        if (c != CLI_OPT)
-            return cli_bad_option(usage, argv, c);
-        printf("%s%s", usage, help);
-        return CLI_OK;
-    }
-    const char *word = optind < argc ? argv[optind] : "";
-    int words = argc - optind;
-    bool wants_list = strcmp(word, "list") == 0 && words == 1;
-    bool wants_clear = strcmp(word, "clear") == 0 && words <= 2;
-    if (!wants_list && !wants_clear)
-        return cli_usage(
-            usage, words == 0 ? "session: list or clear?" : "session: '%s' is neither list nor clear", word);
-    if (session_dir_default(dir, sizeof dir, &err) != TT_OK)
-        return cli_fail(&err);
-    return wants_list ? list(cli, dir) : clear(dir, words == 2 ? argv[optind + 1] : NULL);
-}
+static const struct option_row clear_rows[] = {
+    {NULL, "HOST:PORT", "the peer; none: all, with the key they are sealed under",
+     OPTION_TO(struct clear_options, peer)},
+    {0},
+};
+static const struct option_part clear_parts[] = {{NULL, clear_rows, 0}, {0}};
+
+static const struct command command_list = {
+    .name = "list",
+    .summary = "one line for each; --json: an array",
+    .example = "  tpmtls session list",
+    .run = list,
+};
+static const struct command command_clear = {
+    .name = "clear",
+    .summary = "remove those of one peer, or all",
+    .example = "  tpmtls session clear localhost:4433",
+    .parts = clear_parts,
+    .size = sizeof(struct clear_options),
+    .run = clear,
+};
+
+static const struct command *const subcommands[] = {&command_list, &command_clear, NULL};
+
+const struct command command_session = {
+    .name = "session",
+    .summary = "look at the sessions that connect keeps, and remove them",
+    .about =
+        "The sessions that `tpmtls connect --resume sealed|held` keeps in $XDG_STATE_HOME/tpmtls/sessions.",
+    .subcommands = subcommands,
+};

@@ -1,29 +1,14 @@
 /* cli/cmd_ticket_key.c: `tpmtls ticket-key`: make and rotate the keys of `serve --ticket-key`. Layer: cli. */
-#include <getopt.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rc.h"
-#include "cli/tls_options.h"
+#include "cli/command.h"
 #include "net/ticket_keys.h"
 
-static const char usage[] = "usage: tpmtls ticket-key -o FILE [--rotate [--keep N]] [--in-tpm]\n";
-static const char help[] =
-    "\n"
-    "Makes a key for the tickets that servers give out. Servers that share the file resume each other's "
-    "sessions, and\n"
-    "read it again when it changes.\n"
-    "\n"
-    "  -o FILE       written with mode 0600; an existing file is only touched with:\n"
-    "  --rotate      put a new key in front of those in FILE, and drop the oldest\n"
-    "  --keep N      with --rotate: how many older keys still open tickets (1, at most 3)\n"
-    "  --in-tpm      make a root in the TPM instead, from which the server derives a key for each epoch; the "
-    "file "
-    "is\n"
-    "                useless elsewhere\n";
-
 struct ticket_key {
-    const char *out, *keep;
+    const char *out;
+    unsigned long keep;
     bool rotate, in_tpm;
 };
 
@@ -31,11 +16,9 @@ static tt_rc make(const struct ticket_key *t, struct tt_error *err)
 {
     struct tt_ticket_key keys[TT_MAX_TICKET_KEYS + 1];
     size_t n = 0;
-    unsigned long keep = 1;
-    TT_TRY(cli_number(&keep, t->keep, &(struct cli_range){"--keep", 1, TT_MAX_TICKET_KEYS - 1}, err));
     if (t->rotate)
         TT_TRY(ticket_key_file_read(keys + 1, &n, t->out, err));
-    n = n < keep ? n : keep;
+    n = n < t->keep ? n : t->keep;
     tt_rc rc = ticket_key_draw(&keys[0]);
     if (rc == TT_OK)
         rc = ticket_key_file_write(t->out, keys, n + 1, !t->rotate, err);
@@ -56,49 +39,38 @@ static tt_rc make_root(const struct cli *cli, const struct ticket_key *t, struct
     return rc;
 }
 
-enum {
-    OPT_ROTATE = CLI_OPT,
-    OPT_KEEP,
-    OPT_IN_TPM,
-    OPT_HELP
-};
-
-int cmd_ticket_key(const struct cli *cli, int argc, char **argv)
+static int run(const struct cli *cli, void *options)
 {
-    static const struct option options[] = {{"rotate", no_argument, NULL, OPT_ROTATE},
-                                            {"keep", required_argument, NULL, OPT_KEEP},
-                                            {"in-tpm", no_argument, NULL, OPT_IN_TPM},
-                                            {"help", no_argument, NULL, OPT_HELP},
-                                            {0}};
-    struct ticket_key t = {0};
+    const struct ticket_key *t = options;
     struct tt_error err = {0};
-    for (int c; (c = cli_getopt(argc, argv, "o:", options)) != -1;) {
-        switch (c) {
-        case 'o':
-            t.out = optarg;
-            break;
-        case OPT_ROTATE:
-            t.rotate = true;
-            break;
-        case OPT_KEEP:
-            t.keep = optarg;
-            break;
-        case OPT_IN_TPM:
-            t.in_tpm = true;
-            break;
-        case OPT_HELP:
-            printf("%s%s", usage, help);
-            return CLI_OK;
-        default:
-            return cli_bad_option(usage, argv, c);
-        }
-    }
-    if (t.out == NULL || optind < argc)
-        return cli_usage(usage, "where does the key go? -o FILE");
-    if (t.keep != NULL && !t.rotate)
-        return cli_usage(usage, "--keep goes with --rotate");
-    if (t.in_tpm && t.rotate)
-        return cli_usage(usage, "a root in the TPM is not rotated: each epoch has its own key");
-    tt_rc rc = t.in_tpm ? make_root(cli, &t, &err) : make(&t, &err);
+    tt_rc rc = t->in_tpm ? make_root(cli, t, &err) : make(t, &err);
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
+
+#define TO(member) OPTION_TO(struct ticket_key, member)
+
+static const struct option_row ticket_key_rows[] = {
+    {"out", "FILE", "written with mode 0600; an existing file is only touched with --rotate", TO(out),
+     .letter = 'o', .needed = "where does the key go?", .elsewhere = "output"},
+    {"rotate", NULL, "put a new key in front of those in FILE, and drop the oldest", TO(rotate)},
+    {"keep", "N", "how many older keys still open tickets", TO(keep), .min = 1, .max = TT_MAX_TICKET_KEYS - 1,
+     .initial = 1, .needs = "rotate"},
+    {"in-tpm", NULL,
+     "make a root in the TPM instead, from which the server derives a key for each epoch; the file is "
+     "useless elsewhere",
+     TO(in_tpm), .not_with = "rotate", .why = "a root in the TPM has its own key for each epoch"},
+    {0},
+};
+static const struct option_part ticket_key_parts[] = {{NULL, ticket_key_rows, 0}, {0}};
+
+const struct command command_ticket_key = {
+    .name = "ticket-key",
+    .summary = "make the keys of a server's tickets",
+    .about = "Makes a key for the tickets that servers give out. Servers that share the file resume each "
+             "other's sessions, "
+             "and read it again when it changes.",
+    .example = "  tpmtls ticket-key -o ticket.key\n  tpmtls ticket-key -o ticket.key --rotate",
+    .parts = ticket_key_parts,
+    .size = sizeof(struct ticket_key),
+    .run = run,
+};

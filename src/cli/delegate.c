@@ -43,8 +43,8 @@ tt_rc cli_delegate_start(struct cli_delegate *d, struct event_base *base, struct
                                    .queue = queue,
                                    .key = ids->keys[0].key,
                                    .delegation = ids->delegation,
+                                   .lifetime_s = o->delegate_s,
                                    .told = on_told,
                                    .arg = d};
-    TT_TRY(tls_delegate_seconds(&opt.lifetime_s, o, err));
     return delegate_start(&d->delegator, &opt, err);
 }

@@ -2,7 +2,6 @@
  * Layer: cli. */
 #include "cli/cmd_key.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -13,18 +12,10 @@ struct create_options {
     const char *path, *persist, *policy_key;
     uint32_t handle;
     bool no_lockout;
-    bool seal; /* data, not a new key */
+    bool seal;        /* data, not a new key */
+    const char *from; /* the data's file */
     struct tt_bytes data;
     struct tt_key_params params;
-};
-
-enum {
-    OPT_PERSIST = CLI_OPT,
-    OPT_PCR,
-    OPT_POLICY_KEY,
-    OPT_POLICY_SECRET,
-    OPT_DESCRIPTION,
-    OPT_NO_LOCKOUT
 };
 
 static void tell(const struct cli *cli, const struct create_options *o, struct tt_tpm *tpm)
@@ -110,96 +101,91 @@ static tt_rc run(const struct cli *cli, struct create_options *o, struct tt_erro
     return run_with_tpm(cli, o, err);
 }
 
-/* -1: go on; else how the command ends. */
-static int take_option(struct create_options *o, char **argv, int c)
-{
-    switch (c) {
-    case 'o':
-        o->path = optarg;
-        return -1;
-    case 't':
-        if (tt_key_type_parse(&o->params.type, optarg) != TT_OK)
-            return cli_usage(key_usage, "'%s' is not a type of key", optarg);
-        return -1;
-    case OPT_PERSIST:
-        o->persist = optarg;
-        return -1;
-    case OPT_PCR:
-        o->params.pcrs = optarg;
-        return -1;
-    case OPT_POLICY_KEY:
-        o->policy_key = optarg;
-        return -1;
-    case OPT_POLICY_SECRET:
-        o->params.secret_of = optarg;
-        return -1;
-    case OPT_DESCRIPTION:
-        o->params.description = optarg;
-        return -1;
-    case OPT_NO_LOCKOUT:
-        o->no_lockout = true;
-        return -1;
-    case 'h':
-        return key_help();
-    default:
-        return cli_bad_option(key_usage, argv, c);
-    }
-}
+/* ---- the commands ---- */
 
-/* -1: go on; else how the command ends. */
-static int parse(struct create_options *o, int argc, char **argv)
+static int run_create(const struct cli *cli, void *options)
 {
-    static const struct option options[] = {
-        {"out", required_argument, NULL, 'o'},
-        {"type", required_argument, NULL, 't'},
-        {"persist", required_argument, NULL, OPT_PERSIST},
-        {"pcr", required_argument, NULL, OPT_PCR},
-        {"policy-key", required_argument, NULL, OPT_POLICY_KEY},
-        {"policy-secret", required_argument, NULL, OPT_POLICY_SECRET},
-        {"description", required_argument, NULL, OPT_DESCRIPTION},
-        {"no-lockout", no_argument, NULL, OPT_NO_LOCKOUT},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    for (int c; (c = cli_getopt(argc, argv, "o:t:h", options)) != -1;) {
-        int end = take_option(o, argv, c);
-        if (end >= 0)
-            return end;
-    }
-    return -1;
-}
-
-int cmd_key_create(const struct cli *cli, int argc, char **argv)
-{
-    struct create_options o = {.params.type = TT_KEY_P256};
-    int end = parse(&o, argc, argv);
-    if (end >= 0)
-        return end;
-    if (optind < argc)
-        return cli_usage(key_usage, "'%s' is one word too many", argv[optind]);
-    bool policy = o.params.pcrs != NULL || o.policy_key != NULL || o.params.secret_of != NULL;
-    if (o.path == NULL && (o.persist == NULL || policy))
-        return cli_usage(key_usage, policy ? "a key under a policy needs a file that says which: -o FILE"
-                                           : "where should the key go? -o FILE");
+    struct create_options *o = options;
     struct tt_error err = {0};
-    return run(cli, &o, &err) == TT_OK ? CLI_OK : cli_fail(&err);
+    bool policy = o->params.pcrs != NULL || o->policy_key != NULL || o->params.secret_of != NULL;
+    if (o->path == NULL && (o->persist == NULL || policy))
+        return cli_usage(cli, policy ? "a key under a policy needs a file that says which: -o FILE"
+                                     : "where should the key go? -o FILE");
+    return run(cli, o, &err) == TT_OK ? CLI_OK : cli_fail(&err);
 }
 
-int cmd_key_seal(const struct cli *cli, int argc, char **argv)
+static int run_seal(const struct cli *cli, void *options)
 {
-    struct create_options o = {.params.type = TT_KEY_OTHER, .seal = true};
+    struct create_options *o = options;
     struct tt_error err = {0};
     TT_AUTO(mem_free_auto) char *data = NULL;
-    int end = parse(&o, argc, argv);
-    if (end >= 0)
-        return end;
-    if (o.params.type != TT_KEY_OTHER || o.persist != NULL)
-        return cli_usage(key_usage, "data that is sealed has no --type and is kept in a file only");
-    if (argc - optind > 1 || o.path == NULL)
-        return cli_usage(key_usage, "what is to be sealed, and where does it go? [FILE] -o FILE");
-    tt_rc rc = cli_read_file(&data, &o.data.len, optind < argc ? argv[optind] : "-", &err);
-    o.data.data = (const uint8_t *)data;
+    o->seal = true;
+    o->params.type = TT_KEY_OTHER;
+    tt_rc rc = cli_read_file(&data, &o->data.len, o->from != NULL ? o->from : "-", &err);
+    o->data.data = (const uint8_t *)data;
     if (rc == TT_OK)
-        rc = run(cli, &o, &err);
+        rc = run(cli, o, &err);
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
+
+#define TO(member) OPTION_TO(struct create_options, member)
+
+static const struct option_row create_rows[] = {
+    {"out", "FILE", "the key's file (TSS2 PRIVATE KEY, mode 0600), which is never overwritten", TO(path),
+     .letter = 'o', .elsewhere = "output"},
+    {"type", NULL, "default: p256, the fastest on most chips", TO(params.type), .letter = 't',
+     .choices =
+         "p256=P-256=prime256v1=secp256r1=ecc256 p384=P-384=secp384r1=ecc384 p521=P-521=secp521r1=ecc521 "
+         "rsa2048=rsa=rsa-2048 rsa3072=rsa-3072 rsa4096=rsa-4096",
+     .elsewhere = "algorithm alg"},
+    {"persist", "0x81...",
+     "keep it in the TPM at this handle (0x81000000 to 0x817fffff), where nothing may be yet; FILE may then "
+     "be left out",
+     TO(persist)},
+    {0},
+};
+static const struct option_row protection_rows[] = {
+    {"pcr", "PCRS", "usable only while these PCRs have their present values, such as sha256:0,2,7",
+     TO(params.pcrs), .elsewhere = "pcrs"},
+    {"policy-key", "PUBLIC",
+     "usable under policies signed by this key (PEM PUBLIC KEY): `tpmtls policy sign`", TO(policy_key)},
+    {"policy-secret", "WHO", "whoever uses it must know the password of owner, endorsement or lockout",
+     TO(params.secret_of)},
+    {"description", "TEXT", "a mnemonic for the file", TO(params.description)},
+    {"no-lockout", NULL,
+     "wrong passwords (--auth-file F ... give it one) do not count towards the TPM's lockout",
+     TO(no_lockout)},
+    {0},
+};
+static const struct option_row seal_rows[] = {
+    {NULL, "FILE", "what is to be sealed; default: standard input", TO(from)},
+    {"out", "FILE", "where it goes; it is never overwritten", TO(path), .letter = 'o',
+     .needed = "where does it go?", .elsewhere = "output"},
+    {0},
+};
+static const struct option_part create_parts[] = {
+    {NULL, create_rows, 0}, {"protection", protection_rows, 0}, {0}};
+static const struct option_part seal_parts[] = {
+    {NULL, seal_rows, 0}, {"protection", protection_rows, 0}, {0}};
+
+const struct command command_key_create = {
+    .name = "create",
+    .summary = "make a signing key in the TPM",
+    .about = "Makes a signing key in the TPM and writes FILE: only this TPM can use it. With --auth-file, "
+             "--auth-fd, "
+             "--auth-credential or --auth-ask it gets a password.",
+    .example = "  tpmtls key create -o device.key",
+    .parts = create_parts,
+    .size = sizeof(struct create_options),
+    .run = run_create,
+};
+const struct command command_key_seal = {
+    .name = "seal",
+    .summary = "encrypt up to 128 bytes so that only this TPM gives them back",
+    .about =
+        "Encrypts up to 128 bytes so that only this TPM gives them back, under the same conditions as a key.",
+    .example = "  echo secret | tpmtls key seal -o secret.sealed",
+    .parts = seal_parts,
+    .size = sizeof(struct create_options),
+    .run = run_seal,
+};

@@ -1,5 +1,4 @@
 /* cli/key_handles.c: `tpmtls key list`, `persist` and `evict`: keys at persistent handles. Layer: cli. */
-#include <getopt.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -39,17 +38,13 @@ static void list_text(const struct tt_persistent *list, size_t n)
     }
 }
 
-int cmd_key_list(const struct cli *cli, int argc, char **argv)
+static int run_list(const struct cli *cli, void *options)
 {
-    int end;
+    (void)options;
     struct tt_error err = {0};
     struct tt_tpm *tpm = NULL;
     TT_AUTO(mem_free_auto) struct tt_persistent *list = NULL;
     size_t n = 0;
-    if (key_only_help(&end, argc, argv))
-        return end;
-    if (optind < argc)
-        return cli_usage(key_usage, "'%s' is one word too many", argv[optind]);
     if (cli_open_tpm(&tpm, cli, &err) != TT_OK)
         return cli_fail(&err);
     tt_rc rc = tt_persistent_list(&list, &n, tpm, &err);
@@ -80,35 +75,31 @@ static tt_rc persist(const struct cli *cli, const char *path, uint32_t handle, s
     return rc;
 }
 
-int cmd_key_persist(const struct cli *cli, int argc, char **argv)
+struct handle_options {
+    const char *file, *handle;
+};
+
+static int run_persist(const struct cli *cli, void *options)
 {
-    int end;
+    const struct handle_options *o = options;
     uint32_t handle = 0;
     struct tt_error err = {0};
-    if (key_only_help(&end, argc, argv))
-        return end;
-    if (argc - optind != 2)
-        return cli_usage(key_usage, "which key, and where to? one FILE and one 0x81...");
-    tt_rc rc = key_parse_handle(&handle, argv[optind + 1], &err);
+    tt_rc rc = key_parse_handle(&handle, o->handle, &err);
     if (rc == TT_OK)
-        rc = persist(cli, argv[optind], handle, &err);
+        rc = persist(cli, o->file, handle, &err);
     if (rc != TT_OK)
         return cli_fail(&err);
-    cli_note("the key of %s is now at 0x%08x, too: --key handle:0x%08x", argv[optind], handle, handle);
+    cli_note("the key of %s is now at 0x%08x, too: --key handle:0x%08x", o->file, handle, handle);
     return CLI_OK;
 }
 
-int cmd_key_evict(const struct cli *cli, int argc, char **argv)
+static int run_evict(const struct cli *cli, void *options)
 {
-    int end;
+    const struct handle_options *o = options;
     uint32_t handle = 0;
     struct tt_error err = {0};
     struct tt_tpm *tpm = NULL;
-    if (key_only_help(&end, argc, argv))
-        return end;
-    if (argc - optind != 1)
-        return cli_usage(key_usage, "which key? one 0x81...");
-    tt_rc rc = key_parse_handle(&handle, argv[optind], &err);
+    tt_rc rc = key_parse_handle(&handle, o->handle, &err);
     if (rc == TT_OK)
         rc = cli_open_tpm(&tpm, cli, &err);
     if (rc == TT_OK)
@@ -119,3 +110,40 @@ int cmd_key_evict(const struct cli *cli, int argc, char **argv)
     cli_note("removed the key at 0x%08x", handle);
     return CLI_OK;
 }
+
+#define TO(member) OPTION_TO(struct handle_options, member)
+
+static const struct option_row persist_rows[] = {
+    {NULL, "FILE", "the key's file", TO(file), .needed = "which key? one"},
+    {NULL, "0x81...", "the handle, 0x81000000 to 0x817fffff", TO(handle), .needed = "where to? one"},
+    {0},
+};
+static const struct option_row evict_rows[] = {
+    {NULL, "0x81...", "the handle", TO(handle), .needed = "which key? one"},
+    {0},
+};
+static const struct option_part persist_parts[] = {{NULL, persist_rows, 0}, {0}};
+static const struct option_part evict_parts[] = {{NULL, evict_rows, 0}, {0}};
+
+const struct command command_key_list = {
+    .name = "list",
+    .summary = "show the keys at persistent handles",
+    .example = "  tpmtls key list",
+    .run = run_list,
+};
+const struct command command_key_persist = {
+    .name = "persist",
+    .summary = "keep the key of a file in the TPM, at a persistent handle",
+    .example = "  tpmtls key persist device.key 0x81000010",
+    .parts = persist_parts,
+    .size = sizeof(struct handle_options),
+    .run = run_persist,
+};
+const struct command command_key_evict = {
+    .name = "evict",
+    .summary = "remove the key at a persistent handle",
+    .example = "  tpmtls key evict 0x81000010",
+    .parts = evict_parts,
+    .size = sizeof(struct handle_options),
+    .run = run_evict,
+};

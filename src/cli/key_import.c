@@ -1,6 +1,5 @@
 /* cli/key_import.c: `tpmtls key import`, `wrap` and `srk`: software keys on their way into a TPM. Layer: cli.
  */
-#include <getopt.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -12,53 +11,6 @@ struct import_options {
     bool no_lockout;
     struct tt_wrap_params wrap;
 };
-
-enum {
-    OPT_FOR = CLI_OPT,
-    OPT_PARENT,
-    OPT_DESCRIPTION,
-    OPT_NO_LOCKOUT
-};
-
-/* -1: go on; else how the command ends. */
-static int parse(struct import_options *o, int argc, char **argv, bool wrap)
-{
-    static const struct option options[] = {
-        {"out", required_argument, NULL, 'o'},
-        {"description", required_argument, NULL, OPT_DESCRIPTION},
-        {"no-lockout", no_argument, NULL, OPT_NO_LOCKOUT},
-        {"help", no_argument, NULL, 'h'},
-        {"for", required_argument, NULL, OPT_FOR},
-        {"parent", required_argument, NULL, OPT_PARENT},
-        {0},
-    };
-    for (int c; (c = cli_getopt(argc, argv, "o:h", options)) != -1;) {
-        if (c == 'o')
-            o->out = optarg;
-        else if (c == OPT_DESCRIPTION)
-            o->wrap.params.description = optarg;
-        else if (c == OPT_NO_LOCKOUT)
-            o->no_lockout = true;
-        else if (c == OPT_FOR && wrap)
-            o->target = optarg;
-        else if (c == OPT_PARENT && wrap)
-            o->parent = optarg;
-        else if (c == 'h')
-            return key_help();
-        else if (c == OPT_FOR || c == OPT_PARENT)
-            return cli_usage(key_usage, "--for and --parent are options of wrap");
-        else
-            return cli_bad_option(key_usage, argv, c);
-    }
-    if (argc - optind != 1)
-        return cli_usage(key_usage, "which key? one FILE");
-    o->key = argv[optind];
-    if (o->out == NULL)
-        return cli_usage(key_usage, "where should the key go? -o FILE");
-    if (wrap && o->target == NULL)
-        return cli_usage(key_usage, "for which TPM? --for FILE with its storage root key's public part");
-    return -1;
-}
 
 /* struct texts: what was read, freed when the command ends. */
 struct texts {
@@ -133,34 +85,27 @@ static int end(const struct import_options *o, bool wrap)
     return CLI_OK;
 }
 
-static int cmd_import(const struct cli *cli, int argc, char **argv, bool wrap)
+/* ---- the commands ---- */
+
+static int import_or_wrap(const struct cli *cli, struct import_options *o, bool wrap)
 {
-    struct import_options o = {0};
     struct tt_error err = {0};
-    int early = parse(&o, argc, argv, wrap);
-    if (early >= 0)
-        return early;
-    return run(&o, cli, wrap, &err) == TT_OK ? end(&o, wrap) : cli_fail(&err);
+    return run(o, cli, wrap, &err) == TT_OK ? end(o, wrap) : cli_fail(&err);
 }
 
-int cmd_key_import(const struct cli *cli, int argc, char **argv)
+static int run_import(const struct cli *cli, void *options)
 {
-    return cmd_import(cli, argc, argv, false);
+    return import_or_wrap(cli, options, false);
 }
 
-int cmd_key_wrap(const struct cli *cli, int argc, char **argv)
+static int run_wrap(const struct cli *cli, void *options)
 {
-    return cmd_import(cli, argc, argv, true);
+    return import_or_wrap(cli, options, true);
 }
 
-int cmd_key_srk(const struct cli *cli, int argc, char **argv)
+static int run_srk(const struct cli *cli, void *options)
 {
-    const char *out = NULL;
-    int early = key_only_out(&out, argc, argv);
-    if (early >= 0)
-        return early;
-    if (optind < argc || out == NULL)
-        return cli_usage(key_usage, "where should the public key go? -o FILE");
+    const struct import_options *o = options;
     struct tt_error err = {0};
     struct tt_tpm *tpm = NULL;
     uint8_t *pub = NULL;
@@ -170,7 +115,66 @@ int cmd_key_srk(const struct cli *cli, int argc, char **argv)
         rc = tt_storage_public(&pub, &len, tpm, &err);
     tt_tpm_close(tpm);
     if (rc == TT_OK)
-        rc = cli_write_file(out, (struct tt_bytes){pub, len}, 0644, true, &err);
+        rc = cli_write_file(o->out, (struct tt_bytes){pub, len}, 0644, true, &err);
     tt_free(pub);
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
+
+#define TO(member) OPTION_TO(struct import_options, member)
+
+static const struct option_row import_rows[] = {
+    {NULL, "FILE", "a software key (PKCS#8), or an importable key file", TO(key), .needed = "which key?"},
+    {"out", "FILE", "where the key goes; it is never overwritten", TO(out), .letter = 'o',
+     .needed = "where should the key go?", .elsewhere = "output"},
+    {"description", "TEXT", "a mnemonic for the file", TO(wrap.params.description)},
+    {"no-lockout", NULL,
+     "wrong passwords (--auth-file F ... give it one) do not count towards the TPM's lockout",
+     TO(no_lockout)},
+    {0},
+};
+static const struct option_row wrap_rows[] = {
+    {"for", "PUBLIC",
+     "the target's storage root key: of `tpmtls key srk` there, a TPM2B_PUBLIC, or a PEM PUBLIC KEY",
+     TO(target), .needed = "for which TPM?"},
+    {"parent", "HANDLE", "where the target has that key, when it is not its storage root key", TO(parent)},
+    {0},
+};
+static const struct option_row srk_rows[] = {
+    {"out", "FILE", "where it goes; it is never overwritten", TO(out), .letter = 'o',
+     .needed = "where should the public key go?", .elsewhere = "output"},
+    {0},
+};
+static const struct option_part import_parts[] = {{NULL, import_rows, 0}, {0}};
+static const struct option_part wrap_parts[] = {{NULL, import_rows, 0}, {NULL, wrap_rows, 0}, {0}};
+static const struct option_part srk_parts[] = {{NULL, srk_rows, 0}, {0}};
+
+const struct command command_key_import = {
+    .name = "import",
+    .summary = "bring a software key, or an importable key file, into this TPM",
+    .about = "FILE then works like one that `key create` made. A key that was ever outside of a TPM may have "
+             "been copied: "
+             "importing it cannot undo that.",
+    .example = "  tpmtls key import soft.key -o imported.key",
+    .parts = import_parts,
+    .size = sizeof(struct import_options),
+    .run = run_import,
+};
+const struct command command_key_wrap = {
+    .name = "wrap",
+    .summary = "wrap a software key for another machine's TPM; needs no TPM",
+    .about = "Does the first half of `key import` on another machine, which needs no TPM. A key that was "
+             "ever outside of a "
+             "TPM may have been copied: wrapping it cannot undo that.",
+    .example = "  tpmtls key wrap soft.key --for srk.pub -o wrapped.key",
+    .parts = wrap_parts,
+    .size = sizeof(struct import_options),
+    .run = run_wrap,
+};
+const struct command command_key_srk = {
+    .name = "srk",
+    .summary = "write the public part of this TPM's storage root key, for `key wrap`",
+    .example = "  tpmtls key srk -o srk.pub",
+    .parts = srk_parts,
+    .size = sizeof(struct import_options),
+    .run = run_srk,
+};

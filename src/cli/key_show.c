@@ -1,6 +1,5 @@
 /* cli/key_show.c: `tpmtls key show`: a key file field by field, or a key. Layer: cli. Everything is first a
  * JSON object; the text is that object, printed. */
-#include <getopt.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -350,16 +349,16 @@ static tt_rc show(json_t **ret, const struct cli *cli, const char *spec, struct 
     return TT_OK;
 }
 
-int cmd_key_show(const struct cli *cli, int argc, char **argv)
+struct show_options {
+    const char *key;
+};
+
+static int run(const struct cli *cli, void *options)
 {
-    int end;
+    const struct show_options *o = options;
     struct tt_error err = {0};
     json_t *root = NULL;
-    if (key_only_help(&end, argc, argv))
-        return end;
-    if (argc - optind != 1)
-        return cli_usage(key_usage, "which key? one FILE or handle:0x81...");
-    tt_rc rc = show(&root, cli, argv[optind], &err);
+    tt_rc rc = show(&root, cli, o->key, &err);
     if (root == NULL)
         return cli_fail(&err);
     if (cli->json) {
@@ -371,3 +370,19 @@ int cmd_key_show(const struct cli *cli, int argc, char **argv)
     json_decref(root);
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
+
+static const struct option_row show_rows[] = {
+    {NULL, "KEY", "a key file, a software key (PKCS#8), or handle:0x81...",
+     OPTION_TO(struct show_options, key), .needed = "which key? one"},
+    {0},
+};
+static const struct option_part show_parts[] = {{NULL, show_rows, 0}, {0}};
+
+const struct command command_key_show = {
+    .name = "show",
+    .summary = "explain a key file field by field, or a key at a handle",
+    .example = "  tpmtls key show device.key",
+    .parts = show_parts,
+    .size = sizeof(struct show_options),
+    .run = run,
+};

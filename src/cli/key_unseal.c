@@ -1,6 +1,4 @@
 /* cli/key_unseal.c: `tpmtls key unseal`: sealed data, back again. Layer: cli. */
-#include <getopt.h>
-
 #include "base/mem.h"
 #include "base/rc.h"
 #include "cli/cmd_key.h"
@@ -27,17 +25,34 @@ static tt_rc unseal(const struct cli *cli, const char *path, const char *out, st
     return cli_write_file(out, (struct tt_bytes){data, len}, 0600, true, err);
 }
 
-int cmd_key_unseal(const struct cli *cli, int argc, char **argv)
+struct unseal_options {
+    const char *file, *out;
+};
+
+static int run(const struct cli *cli, void *options)
 {
-    const char *out = NULL;
-    int early = key_only_out(&out, argc, argv);
-    if (early >= 0)
-        return early;
-    if (argc - optind != 1)
-        return cli_usage(key_usage, "which file? one FILE that `tpmtls key seal` made");
+    const struct unseal_options *o = options;
     struct tt_error err = {0};
-    tt_rc rc = unseal(cli, argv[optind], out, &err);
+    tt_rc rc = unseal(cli, o->file, o->out, &err);
     if (rc != TT_OK)
-        cli_name_key(&err, argv[optind]);
+        cli_name_key(&err, o->file);
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
+
+static const struct option_row unseal_rows[] = {
+    {NULL, "FILE", "that `tpmtls key seal` made", OPTION_TO(struct unseal_options, file),
+     .needed = "which file? one"},
+    {"out", "FILE", "where it goes; default: standard output", OPTION_TO(struct unseal_options, out),
+     .letter = 'o', .elsewhere = "output"},
+    {0},
+};
+static const struct option_part unseal_parts[] = {{NULL, unseal_rows, 0}, {0}};
+
+const struct command command_key_unseal = {
+    .name = "unseal",
+    .summary = "sealed data, back again",
+    .example = "  tpmtls key unseal secret.sealed",
+    .parts = unseal_parts,
+    .size = sizeof(struct unseal_options),
+    .run = run,
+};

@@ -10,8 +10,7 @@
 #include "base/mem.h"
 #include "base/rc.h"
 
-#define TPM_DEVICE  "/dev/tpmrm0"
-#define PATIENCE_MS 60000 /* another program may be making a key */
+#define TPM_DEVICE "/dev/tpmrm0"
 
 const char *cli_tpm_choice(const struct cli *cli)
 {
@@ -37,7 +36,7 @@ static bool is_emulator(const char *spec)
 
 unsigned cli_patience_ms(const struct cli *cli)
 {
-    return cli->tpm_timeout != NULL ? (unsigned)strtoul(cli->tpm_timeout, NULL, 10) * 1000 : PATIENCE_MS;
+    return (unsigned)cli->tpm_timeout * 1000;
 }
 
 tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err)

@@ -1,80 +1,88 @@
-/* cli/main.c: the program's entry: global options, then one command. Layer: cli. One command, one file:
- * cmd_*.c.
+/* cli/main.c: the program's entry: the tree of commands, the global options, then one command. Layer: cli.
+ * One command, one file: cmd_*.c.
  *
  * The process never dumps core: keys of peers and software keys live in its memory. Must not hold any logic
  * of a command. */
-#include "cli/cli.h"
-
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const struct command {
-    const char *name;
-    int (*run)(const struct cli *cli, int argc, char **argv);
-    const char *what;
-} commands[] = {
-    {"key", cmd_key, "make and look at keys in the TPM"},
-    {"doctor", cmd_doctor, "look at a TPM: can TLS 1.3 have its keys there, and what stands in the way"},
-    {"bench", cmd_bench, "measure a TPM: each command TLS needs, and whole handshakes"},
-    {"policy", cmd_policy, "sign policies for keys that take signed ones"},
-    {"psk", cmd_psk, "put pre-shared keys into the TPM"},
-    {"csr", cmd_csr, "write a certificate request signed by the TPM"},
-    {"ca", cmd_ca, "a small CA: issue certificates"},
-    {"connect", cmd_connect, "open a TLS 1.3 connection; stdin and stdout are the connection"},
-    {"session", cmd_session, "look at the sessions that connect keeps, and remove them"},
-    {"serve", cmd_serve, "accept TLS 1.3 connections"},
-    {"ticket-key", cmd_ticket_key, "make the keys of a server's tickets"},
+#include "base/mem.h"
+#include "cli/command.h"
+#include "gauge/versions.h"
+
+static const struct option_row global_rows[] = {
+    {"tpm", "TPM",
+     "device or /dev/tpmrm0, embedded[:DIR] (an emulated one), or a TCTI string of tpm2-tss; default: the "
+     "environment "
+     "variable TPMTLS_TPM, else /dev/tpmrm0 when it is there",
+     OPTION_TO(struct cli, tpm)},
+    {"tpm-timeout", "S",
+     "give up a TPM that does not answer a command for S seconds; ten times as long for making a key",
+     OPTION_TO(struct cli, tpm_timeout), .min = 1, .max = 3600, .initial = 60},
+    {"json", NULL, "results and events as JSON", OPTION_TO(struct cli, json)},
+    {"verbose", NULL, "say more", OPTION_TO(struct cli, verbose), .letter = 'v'},
+    {"help", NULL, "tell about the command", OPTION_TO(struct cli, wants_help), .letter = 'h'},
+    {"version", NULL, "tell the version; with -v those of the libraries, too",
+     OPTION_TO(struct cli, wants_version), .letter = 'V'},
+    {0},
 };
 
-static const char usage_head[] =
-    "usage: tpmtls [--tpm TPM] [--tpm-timeout S] [--json] [-v] COMMAND ...\n"
-    "\n"
-    "TLS 1.3 with keys that live in a TPM 2.0.\n"
-    "\n"
-    "  --tpm TPM   device (/dev/tpmrm0), embedded[:DIR] (an emulated one), or a TCTI string of tpm2-tss;\n"
-    "              default: the environment variable TPMTLS_TPM, else /dev/tpmrm0 when it is there\n"
-    "  --tpm-timeout S  give up a TPM that does not answer a command for S seconds (default: 60; ten times "
-    "as\n"
-    "              long for making a key)\n"
-    "  --json      results and events as JSON\n"
-    "  --key-password-file FILE|fd:N\n"
-    "              where the password of an encrypted software key is read from (default: asked on the "
-    "terminal)\n"
-    "  --auth-file F, --auth-fd N, --auth-credential NAME, --auth-ask, --auth-empty\n"
-    "              (also behind COMMAND) where the password of a TPM key comes from (default: asked on the "
-    "terminal)\n"
-    "  -v          say more\n"
-    "  --help      this text; `tpmtls COMMAND --help` tells about a command\n"
-    "  --version\n"
-    "\n"
-    "commands:\n";
+static const struct option_row password_rows[] = {
+    {"key-password-file", "FILE|fd:N",
+     "where the password of an encrypted software key is read from; default: asked on the terminal",
+     OPTION_TO(struct cli, key_password_file)},
+    {"auth-file", "FILE",
+     "the password of a TPM key is the first line of FILE; default: asked on the terminal. It is never an "
+     "argument",
+     OPTION_TO(struct cli, auth), .take = cli_take_auth, .min = CLI_AUTH_FILE, .elsewhere = "password-file"},
+    {"auth-fd", "N", "the same, from a descriptor", OPTION_TO(struct cli, auth), .take = cli_take_auth,
+     .min = CLI_AUTH_FD},
+    {"auth-credential", "NAME", "the same, from a credential of systemd", OPTION_TO(struct cli, auth),
+     .take = cli_take_auth, .min = CLI_AUTH_CREDENTIAL},
+    {"auth-ask", NULL, "ask for it", OPTION_TO(struct cli, auth), .take = cli_take_auth, .min = CLI_AUTH_ASK,
+     .elsewhere = "password"},
+    {"auth-empty", NULL, "it is empty", OPTION_TO(struct cli, auth), .take = cli_take_auth,
+     .min = CLI_AUTH_EMPTY},
+    {0},
+};
 
-static const char usage_tail[] =
-    "\n"
-    "exit codes: 0 ok, 1 failure, 2 usage, 3 peer not trusted, 4 TPM, 5 refused by the peer\n";
+const struct option_part cli_global_options[] = {
+    {"options of every command, before or behind it", global_rows, 0}, {"passwords", password_rows, 0}, {0}};
 
-static void print_help(FILE *to)
+static int run_version(const struct cli *cli, void *options)
 {
-    fputs(usage_head, to);
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
-    fputs(usage_tail, to);
+    (void)options;
+    printf("tpmtls %s\n", tt_version());
+    if (cli->verbose > 0)
+        gauge_print_versions(stdout);
+    return CLI_OK;
 }
 
-static const struct command *command_find(const char *name)
-{
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
-    }
-    return NULL;
-}
+const struct command command_version = {
+    .name = "version",
+    .summary = "tell the version; with -v those of the libraries, too",
+    .example = "  tpmtls version -v",
+    .run = run_version,
+};
+
+static const struct command *const commands[] = {&command_key,        &command_doctor,
+                                                 &command_bench,      &command_policy,
+                                                 &command_psk,        &command_csr,
+                                                 &command_ca,         &command_connect,
+                                                 &command_session,    &command_serve,
+                                                 &command_ticket_key, &command_help_command,
+                                                 &command_version,    NULL};
+
+const struct command cli_program = {
+    .name = "tpmtls",
+    .summary = "TLS 1.3 with keys that live in a TPM 2.0",
+    .about =
+        "TLS 1.3 with keys that live in a TPM 2.0. `tpmtls help COMMAND [SUBCOMMAND]` tells about a command.",
+    .subcommands = commands,
+};
 
 /* A descriptor 0, 1 or 2 that is closed would be given to the next file or socket, and messages or data would
  * go there. */
@@ -95,85 +103,24 @@ static void harden_process(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-enum global_option {
-    OPT_TPM = CLI_OPT,
-    OPT_TPM_TIMEOUT,
-    OPT_JSON,
-    OPT_PASSWORD_FILE,
-    OPT_HELP,
-    OPT_VERSION
-};
-
-static const struct option global_options[] = {
-    {"tpm", required_argument, NULL, OPT_TPM},
-    {"tpm-timeout", required_argument, NULL, OPT_TPM_TIMEOUT},
-    {"json", no_argument, NULL, OPT_JSON},
-    {"key-password-file", required_argument, NULL, OPT_PASSWORD_FILE},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {0},
-};
-
-static bool is_timeout(const char *text)
+static int run(const struct command_line *line)
 {
-    char *end = NULL;
-    unsigned long seconds = text == NULL || text[0] < '1' || text[0] > '9' ? 0 : strtoul(text, &end, 10);
-    return text == NULL || (end != NULL && *end == '\0' && seconds <= 3600);
+    if (line->cli.wants_help)
+        command_help(line->path, line->depth);
+    else if (line->cli.wants_version)
+        return run_version(&line->cli, NULL);
+    else
+        return line->path[line->depth - 1]->run(&line->cli, line->options);
+    return CLI_OK;
 }
 
 int main(int argc, char **argv)
 {
     keep_standard_descriptors();
     harden_process();
-    struct cli cli = {0};
+    struct command_line line;
     struct tt_error err = {0};
-    if (cli_take_auth(&cli, &argc, argv, &err) != TT_OK)
-        return cli_fail(&err);
-    opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "+:v", global_options, NULL)) != -1;) {
-        switch (c) {
-        case OPT_TPM:
-            cli.tpm = optarg;
-            break;
-        case OPT_TPM_TIMEOUT:
-            cli.tpm_timeout = optarg;
-            break;
-        case OPT_JSON:
-            cli.json = true;
-            break;
-        case OPT_PASSWORD_FILE:
-            cli.key_password_file = optarg;
-            break;
-        case 'v':
-            cli.verbose++;
-            break;
-        case OPT_HELP:
-            print_help(stdout);
-            return CLI_OK;
-        case OPT_VERSION:
-            printf("tpmtls %s\n", tt_version());
-            return CLI_OK;
-        default:
-            return cli_bad_option(NULL, argv, c);
-        }
-    }
-    if (!is_timeout(cli.tpm_timeout)) {
-        cli_note("--tpm-timeout: '%s' is not a number of seconds from 1 to 3600", cli.tpm_timeout);
-        return CLI_USAGE;
-    }
-    if (optind >= argc) {
-        cli_note("no command given");
-        print_help(stderr);
-        return CLI_USAGE;
-    }
-    const struct command *command = command_find(argv[optind]);
-    if (command == NULL) {
-        cli_note("there is no command '%s'", argv[optind]);
-        cli_hint("`tpmtls --help` lists the commands");
-        return CLI_USAGE;
-    }
-    int first = optind;
-    optind = 0; /* the command parses its own options from the start */
-    return command->run(&cli, argc - first, argv + first);
+    int code = command_line_parse(&line, argc, argv, &err) == TT_OK ? run(&line) : cli_fail(&err);
+    mem_free(line.options);
+    return code;
 }

@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "cli/options.h"
 
 #define PASSWORD_MAX 1024
 
@@ -130,9 +131,8 @@ bool cli_has_terminal(void)
 
 tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what, struct tt_error *err)
 {
-    const struct question q = {
-        what, "is encrypted",
-        "tpmtls --key-password-file FILE COMMAND reads it from a file (fd:N: from a descriptor)"};
+    const struct question q = {what, "is encrypted",
+                               "--key-password-file FILE reads it from a file (fd:N: from a descriptor)"};
     return cli->key_password_file != NULL ? from_file(ret, cli->key_password_file, err)
                                           : from_terminal(ret, &q, err);
 }
@@ -200,66 +200,9 @@ tt_rc cli_auth_password(char **ret, const struct cli *cli, const struct cli_auth
     }
 }
 
-static bool option_is(const char *word, const char *name)
+tt_rc cli_take_auth(const struct option_row *row, void *at, const char *value, struct tt_error *err)
 {
-    size_t n = strlen(name);
-    return strncmp(word, name, n) == 0 && (word[n] == '\0' || word[n] == '=');
-}
-
-/* struct words: a command line, and where in it we are. */
-struct words {
-    int argc;
-    char **argv;
-    int at;
-};
-
-/* The option's value: behind '=' or the next word; NULL: there is none. *used: words. */
-static const char *option_value(const struct words *w, const char *name, int *used)
-{
-    const char *word = w->argv[w->at];
-    size_t n = strlen(name);
-    *used = word[n] == '=' ? 1 : 2;
-    return word[n] == '=' ? word + n + 1 : w->at + 1 < w->argc ? w->argv[w->at + 1] : NULL;
-}
-
-static tt_rc take_one(struct cli_auth *ret, int *used, const struct words *w, struct tt_error *err)
-{
-    static const struct {
-        const char *name;
-        enum cli_auth_kind kind;
-        bool has_value;
-    } options[] = {{"--auth-file", CLI_AUTH_FILE, true},
-                   {"--auth-fd", CLI_AUTH_FD, true},
-                   {"--auth-credential", CLI_AUTH_CREDENTIAL, true},
-                   {"--auth-ask", CLI_AUTH_ASK, false},
-                   {"--auth-empty", CLI_AUTH_EMPTY, false}};
-    *used = 0;
-    for (size_t k = 0; k < sizeof options / sizeof options[0]; k++) {
-        if (!option_is(w->argv[w->at], options[k].name))
-            continue;
-        *used = 1;
-        ret->kind = options[k].kind;
-        ret->value = options[k].has_value ? option_value(w, options[k].name, used) : NULL;
-        if (options[k].has_value && ret->value == NULL)
-            return error_set(err, TT_ERR_USAGE, "the option %s needs an argument", options[k].name);
-        return TT_OK;
-    }
-    return TT_OK;
-}
-
-tt_rc cli_take_auth(struct cli *cli, int *argc, char **argv, struct tt_error *err)
-{
-    int kept = 1;
-    bool options = true;
-    for (int i = 1, used; i<*argc; i += used> 0 ? used : 1) {
-        used = 0;
-        options = options && strcmp(argv[i], "--") != 0;
-        if (options)
-            TT_TRY(take_one(&cli->auth, &used, &(struct words){*argc, argv, i}, err));
-        if (used == 0)
-            argv[kept++] = argv[i];
-    }
-    *argc = kept;
-    argv[kept] = NULL;
+    (void)err;
+    *(struct cli_auth *)at = (struct cli_auth){(enum cli_auth_kind)row->min, value};
     return TT_OK;
 }

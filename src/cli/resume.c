@@ -12,35 +12,32 @@
 
 #define KEEP_DEADLINE_MS 60000 /* a slow TPM takes two keys in this time */
 
-bool resume_option_take(struct resume_options *o, int c, const char *value)
-{
-    switch (c) {
-    case RESUME_OPT_MODE:
-        o->mode = value;
-        return true;
-    case RESUME_OPT_PCRS:
-        o->pcrs = value;
-        return true;
-    case RESUME_OPT_EARLY:
-        o->early_data = value;
-        return true;
-    case RESUME_OPT_EARLY_RETRY:
-        o->early_retry = true;
-        return true;
-    default:
-        return false;
-    }
-}
+#define TO(member) OPTION_TO(struct resume_options, member)
+
+const struct option_row resume_rows[] = {
+    {"resume", NULL,
+     "keep tickets to resume with: sealed (on disk, under a key that only this TPM unseals), held (on disk, "
+     "the secret in "
+     "the TPM for ever; SHA-256 suites), memory, off (the default). Kept in $XDG_STATE_HOME/tpmtls/sessions",
+     TO(mode), .choices = "off memory sealed held"},
+    {"resume-pcrs", "PCRS", "sealed: only while these PCRs keep their present values, such as sha256:0,7",
+     TO(pcrs), .needs = "resume"},
+    {"early-data", "FILE",
+     "send FILE in the first flight (0-RTT), where a ticket allows it; whoever sees it may send it again, "
+     "and a server "
+     "may act on it twice",
+     TO(early_data), .needs = "resume", .why = "it is sent with a ticket"},
+    {"early-data-retry", NULL, "send what was not accepted so as ordinary data instead of failing",
+     TO(early_retry), .needs = "early-data"},
+    {0},
+};
 
 tt_rc resume_begin(struct resume *r, const struct cli *cli, const struct resume_options *o,
                    struct tt_error *err)
 {
     r->cli = cli;
     r->options = o;
-    r->mode = SESSIONS_OFF;
-    if (o->mode != NULL && !session_mode_parse(&r->mode, o->mode))
-        return error_set(err, TT_ERR_USAGE, "--resume: '%s' is none of memory, sealed, held and off",
-                         o->mode);
+    r->mode = o->mode;
     if (o->pcrs != NULL && r->mode != SESSIONS_SEALED)
         return error_set(err, TT_ERR_USAGE, "--resume-pcrs goes with --resume sealed");
     if (o->early_data == NULL)

@@ -4,43 +4,16 @@
 #ifndef CLI_RESUME_H
 #define CLI_RESUME_H
 
-#include <getopt.h>
-
 #include "cli/tls_options.h"
 #include "net/session_store.h"
 #include "net/stream.h"
 
 struct resume_options {
-    const char *mode, *pcrs, *early_data;
+    enum session_mode mode;
+    const char *pcrs, *early_data;
     bool early_retry;
 };
-enum {
-    RESUME_OPT_MODE = CLI_OPT + 300,
-    RESUME_OPT_PCRS,
-    RESUME_OPT_EARLY,
-    RESUME_OPT_EARLY_RETRY
-};
-#define RESUME_OPTIONS                                                                                       \
-    {"resume", required_argument, NULL, RESUME_OPT_MODE},                                                    \
-        {"resume-pcrs", required_argument, NULL, RESUME_OPT_PCRS},                                           \
-        {"early-data", required_argument, NULL, RESUME_OPT_EARLY},                                           \
-    {                                                                                                        \
-        "early-data-retry", no_argument, NULL, RESUME_OPT_EARLY_RETRY                                        \
-    }
-#define RESUME_OPTIONS_USAGE                                                                                 \
-    "  --resume MODE         keep tickets to resume with: sealed (on disk, under a key that only this TPM "  \
-    "unseals),\n"                                                                                            \
-    "                        held (on disk, the secret in the TPM for ever; SHA-256 suites), memory, off "   \
-    "(the\n"                                                                                                 \
-    "                        default). Kept in $XDG_STATE_HOME/tpmtls/sessions\n"                            \
-    "  --resume-pcrs PCRS    sealed: only while these PCRs keep their present values, such as sha256:0,7\n"  \
-    "  --early-data FILE     send FILE in the first flight (0-RTT), where a ticket allows it; whoever sees " \
-    "it may\n"                                                                                               \
-    "                        send it again, and a server may act on it twice\n"                              \
-    "  --early-data-retry    send what was not accepted so as ordinary data instead of failing\n"
-
-/* resume_option_take: true when c was one of them. */
-bool resume_option_take(struct resume_options *o, int c, const char *value);
+extern const struct option_row resume_rows[];
 
 struct resume {
     const struct cli *cli;

@@ -27,13 +27,18 @@ struct serve_mode {
 };
 extern const struct serve_mode serve_echo, serve_www, serve_exec;
 
-struct serve {
-    const struct cli *cli;
+struct serve_options {
     struct tls_options tls;
     struct trust_options trust;
-    struct ticket_options ticket_options;
-    const char *listen, *command, *accept, *max_connections;
-    bool require_client_cert, force_retry;
+    struct ticket_options tickets;
+    const char *listen, *command;
+    unsigned long accept, max_connections; /* 0: without end; the default */
+    bool echo, www, require_client_cert, force_retry;
+};
+
+struct serve {
+    const struct cli *cli;
+    const struct serve_options *options;
     const struct serve_mode *mode;
     struct trace trace;
 

@@ -175,7 +175,7 @@ static tt_rc exec_start(struct session *x, struct exec *e, struct tt_error *err)
     struct pipes p;
     TT_TRY(environment_fill(&env, x, err));
     tt_rc rc = open_pipes(&p, err);
-    int why = rc == TT_OK ? spawn_shell(&e->pid, x->serve->command, &p, env.list) : 0;
+    int why = rc == TT_OK ? spawn_shell(&e->pid, x->serve->options->command, &p, env.list) : 0;
     mem_free(env.list);
     TT_TRY(rc);
     (void)close(p.to_child[0]);

@@ -100,7 +100,7 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 {
     struct session *x = arg;
     struct tt_error advised = error != NULL ? *error : (struct tt_error){0};
-    trust_advise(&advised, stream_conn(s), &x->serve->trust);
+    trust_advise(&advised, stream_conn(s), &x->serve->options->trust);
     closed_event(x, error != NULL ? &advised : NULL);
     x->stream = NULL;
     stream_free(s);

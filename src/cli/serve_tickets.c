@@ -8,21 +8,28 @@
 #include "base/rc.h"
 #include "net/clock.h"
 
-#define DEFAULT_COUNT    2
-#define DEFAULT_LIFETIME 7200
-#define SEVEN_DAYS       604800
-#define SCOPE_MAX        64
+#define SEVEN_DAYS 604800
+#define SCOPE_MAX  64
 
-bool ticket_option_take(struct ticket_options *o, int c, const char *value)
-{
-    const char **const fields[] = {&o->count,    &o->lifetime, &o->key,
-                                   &o->rotation, &o->scope,    &o->max_early_data};
-    size_t i = (size_t)(c - TICKET_OPT_COUNT);
-    if (c < TICKET_OPT_COUNT || i >= TT_COUNT(fields))
-        return false;
-    *fields[i] = value;
-    return true;
-}
+#define TO(member) OPTION_TO(struct ticket_options, member)
+
+const struct option_row ticket_rows[] = {
+    {"tickets", "N", "tickets for each handshake; 0: nobody resumes", TO(count), .max = 8, .initial = 2},
+    {"ticket-lifetime", "S", "seconds they count", TO(lifetime), .min = 1, .max = SEVEN_DAYS,
+     .initial = 7200},
+    {"ticket-key", "PATH",
+     "a file of `tpmtls ticket-key`, or a directory of such; read again when it changes. Or a root in the "
+     "TPM (ticket-key "
+     "--in-tpm). Default: keys in memory only",
+     TO(key)},
+    {"ticket-rotation", "S", "seconds until the next key, where it is made here; default: the lifetime",
+     TO(rotation), .min = 1, .max = 10 * SEVEN_DAYS},
+    {"ticket-scope", "NAME",
+     "servers with the same name take each other's tickets; default: the ADDR:PORT given", TO(scope)},
+    {"max-early-data", "N", "accept N bytes of 0-RTT data with a ticket. They can be replayed",
+     TO(max_early_data), .max = 1 << 20},
+    {0},
+};
 
 static void on_told(void *arg, const char *text)
 {
@@ -53,12 +60,10 @@ static tt_rc open_root(struct serve_tickets *t, const char *path, struct tt_tpm 
     return rc;
 }
 
-static tt_rc open_keys(struct serve_tickets *t, const struct ticket_options *o, unsigned long lifetime,
-                       const struct tickets_at *at, struct tt_error *err)
+static tt_rc open_keys(struct serve_tickets *t, const struct ticket_options *o, const struct tickets_at *at,
+                       struct tt_error *err)
 {
-    unsigned long rotation = lifetime;
-    TT_TRY(cli_number(&rotation, o->rotation, &(struct cli_range){"--ticket-rotation", 1, 10 * SEVEN_DAYS},
-                      err));
+    unsigned long lifetime = o->lifetime, rotation = o->rotation > 0 ? o->rotation : lifetime;
     if (rotation < lifetime)
         return error_set(err, TT_ERR_USAGE,
                          "--ticket-rotation %lu is shorter than the lifetime of tickets, %lu: two keys open "
@@ -86,22 +91,18 @@ static struct tt_bytes scope_of(const struct ticket_options *o, const char *list
 tt_rc tickets_begin(struct serve_tickets *t, const struct cli *cli, const struct ticket_options *o,
                     struct tt_config *cfg, const struct tickets_at *at, struct tt_error *err)
 {
-    unsigned long count = DEFAULT_COUNT, lifetime = DEFAULT_LIFETIME, early = 0;
     t->cli = cli;
-    TT_TRY(cli_number(&count, o->count, &(struct cli_range){"--tickets", 0, 8}, err));
-    TT_TRY(cli_number(&lifetime, o->lifetime, &(struct cli_range){"--ticket-lifetime", 1, SEVEN_DAYS}, err));
-    TT_TRY(cli_number(&early, o->max_early_data, &(struct cli_range){"--max-early-data", 0, 1 << 20}, err));
-    if (count == 0 && (early > 0 || o->key != NULL))
+    if (o->count == 0 && (o->max_early_data > 0 || o->key != NULL))
         return error_set(err, TT_ERR_USAGE, "--tickets 0 leaves nothing for %s to do",
-                         early > 0 ? "--max-early-data" : "--ticket-key");
-    if (count == 0)
+                         o->max_early_data > 0 ? "--max-early-data" : "--ticket-key");
+    if (o->count == 0)
         return TT_OK;
     TT_TRY(tt_tickets_new(&t->tickets, clock_wall_ms(), err));
-    TT_TRY(open_keys(t, o, lifetime, at, err));
-    tt_rc rc =
-        tt_config_set_tickets(cfg, t->tickets, (unsigned)count, (uint32_t)lifetime, scope_of(o, at->listen));
+    TT_TRY(open_keys(t, o, at, err));
+    tt_rc rc = tt_config_set_tickets(cfg, t->tickets, (unsigned)o->count, (uint32_t)o->lifetime,
+                                     scope_of(o, at->listen));
     if (rc == TT_OK)
-        rc = tt_config_set_max_early_data(cfg, (uint32_t)early);
+        rc = tt_config_set_max_early_data(cfg, (uint32_t)o->max_early_data);
     return rc == TT_OK ? rc : error_set(err, rc, "the tickets could not be set up");
 }
 

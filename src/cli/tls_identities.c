@@ -7,15 +7,9 @@
 
 const char *tls_identities_conflict(const struct tls_options *o)
 {
-    if (o->keys_len > TLS_IDENTITIES || o->certs_len > TLS_IDENTITIES)
-        return "--key and --cert may be given 8 times each";
-    if (o->keys_len != o->certs_len && !(o->raw_public_key && o->certs_len == 0))
+    if (o->keys.len != o->certs.len && !(o->raw_public_key && o->certs.len == 0))
         return "--key and --cert go together";
-    if (o->raw_public_key && o->keys_len == 0)
-        return "--raw-public-key needs a --key";
-    if (o->delegate != NULL && o->certs_len == 0)
-        return "--delegate needs --key and --cert: whose key is to delegate?";
-    if (o->delegate != NULL && o->keys_len > 1)
+    if (o->delegate_s > 0 && o->keys.len > 1)
         return "--delegate goes with one --key and --cert only";
     return o->stray_staple ? "--ocsp-response goes behind the --cert it belongs to" : NULL;
 }
@@ -28,11 +22,11 @@ static tt_rc add_identity(struct tt_config *cfg, struct tls_identities *ids, enu
     const size_t i = ids->len;
     size_t pem_len = 0, staple_len = 0;
     struct cli_key *k = &ids->keys[i];
-    if (i < o->certs_len)
-        TT_TRY(cli_read_file(&pem, &pem_len, o->certs[i], err));
+    if (i < o->certs.len)
+        TT_TRY(cli_read_file(&pem, &pem_len, o->certs.at[i], err));
     if (o->staples[i] != NULL)
         TT_TRY(cli_read_file(&staple, &staple_len, o->staples[i], err));
-    TT_TRY(cli_open_key_beside(k, cli, o->keys[i], ids->tpm, err));
+    TT_TRY(cli_open_key_beside(k, cli, o->keys.at[i], ids->tpm, err));
     ids->len++;
     ids->tpm = k->tpm != NULL ? k->tpm : ids->tpm;
     const struct identity_source source = {
@@ -40,17 +34,17 @@ static tt_rc add_identity(struct tt_config *cfg, struct tls_identities *ids, enu
         .chain_pem = {(const uint8_t *)pem, pem_len},
         .ocsp_response = {(const uint8_t *)staple, staple_len},
         .raw_public_key = o->raw_public_key,
-        .key_name = o->keys[i],
-        .chain_name = o->certs[i],
+        .key_name = o->keys.at[i],
+        .chain_name = o->certs.at[i],
         .role = role,
-        .ret_delegation = o->delegate != NULL ? &ids->delegation : NULL,
+        .ret_delegation = o->delegate_s > 0 ? &ids->delegation : NULL,
     };
     bool wants_staple = false;
     TT_TRY(identity_add(cfg, &source, &wants_staple, err));
     if (wants_staple && staple_len == 0)
         cli_note("%s demands an OCSP response (must-staple) and none was given: clients will refuse it; "
                  "--ocsp-response FILE staples one",
-                 o->certs[i]);
+                 o->certs.at[i]);
     return TT_OK;
 }
 
@@ -59,7 +53,7 @@ tt_rc tls_config_identities(struct tt_config *cfg, struct tls_identities *ret, e
 {
     struct tls_identities ids = {0};
     tt_rc rc = TT_OK;
-    while (rc == TT_OK && ids.len < o->keys_len && ids.len < TLS_IDENTITIES)
+    while (rc == TT_OK && ids.len < o->keys.len && ids.len < TLS_IDENTITIES)
         rc = add_identity(cfg, &ids, role, cli, o, err);
     if (rc == TT_OK)
         *ret = ids;

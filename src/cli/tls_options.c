@@ -12,145 +12,107 @@
 
 #define LIST_MAX 16
 
-tt_rc cli_number(unsigned long *ret, const char *text, const struct cli_range *range, struct tt_error *err)
+/* ---- the table ---- */
+
+/* A number of hours, or with s, m or h. */
+static tt_rc take_delegate(const struct option_row *row, void *at, const char *text, struct tt_error *err)
 {
     char *end = NULL;
     if (text == NULL)
-        return TT_OK;
-    unsigned long value = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || strlen(text) > 10 || value < range->min ||
-        value > range->max)
-        return error_set(err, TT_ERR_USAGE, "%s: '%s' is not a number from %lu to %lu", range->option, text,
-                         range->min, range->max);
-    *ret = value;
-    return TT_OK;
-}
-
-tt_rc cli_seconds(unsigned *ret, const char *text, const char *option, struct tt_error *err)
-{
-    unsigned long seconds = *ret;
-    TT_TRY(cli_number(&seconds, text, &(struct cli_range){option, 1, 3600}, err));
-    *ret = (unsigned)seconds;
-    return TT_OK;
-}
-
-tt_rc tls_sign_deadline(unsigned *ret, const struct tls_options *o, struct tt_error *err)
-{
-    unsigned long ms = 0;
-    TT_TRY(cli_number(&ms, o->sign_deadline, &(struct cli_range){"--sign-deadline", 1, 3600000}, err));
-    *ret = (unsigned)ms;
-    return TT_OK;
-}
-
-tt_rc tls_delegate_seconds(unsigned *ret, const struct tls_options *o, struct tt_error *err)
-{
-    char *end = NULL;
-    if (o->delegate == NULL)
-        return TT_OK;
-    unsigned long n = strtoul(o->delegate, &end, 10);
+        text = "1";
+    unsigned long n = strtoul(text, &end, 10);
     unsigned long unit = strcmp(end, "") == 0 || strcmp(end, "h") == 0 ? 3600
                          : strcmp(end, "m") == 0                       ? 60
                          : strcmp(end, "s") == 0                       ? 1
                                                                        : 0;
-    if (o->delegate[0] < '0' || o->delegate[0] > '9' || strlen(o->delegate) > 10 || unit == 0 ||
-        n * unit < DELEGATE_MIN_S || n * unit > DELEGATE_MAX_S)
-        return error_set(
-            err, TT_ERR_USAGE,
-            "--delegate: '%s' is not a time from 10s to 168h (a number of hours, or 90s, 30m, 2h)",
-            o->delegate);
-    *ret = (unsigned)(n * unit);
+    if (text[0] < '0' || text[0] > '9' || strlen(text) > 10 || unit == 0 || n * unit < DELEGATE_MIN_S ||
+        n * unit > DELEGATE_MAX_S)
+        return error_set(err, TT_ERR_USAGE,
+                         "--%s: '%s' is not a time from 10s to 168h (a number of hours, or 90s, 30m, 2h)",
+                         row->name, text);
+    *(unsigned *)at = (unsigned)(n * unit);
     return TT_OK;
 }
 
-/* Where the value of an option that may be given once goes. */
-static const char **option_value(struct tls_options *o, int c)
+static tt_rc take_staple(const struct option_row *row, void *at, const char *value, struct tt_error *err)
 {
-    switch (c) {
-    case TLS_OPT_ALPN:
-        return &o->alpn;
-    case TLS_OPT_GROUPS:
-        return &o->groups;
-    case TLS_OPT_KEY_SHARES:
-        return &o->key_shares;
-    case TLS_OPT_SUITES:
-        return &o->suites;
-    case TLS_OPT_SCHEMES:
-        return &o->schemes;
-    case TLS_OPT_COMPRESSION:
-        return &o->compression;
-    case TLS_OPT_RECORD_SIZE:
-        return &o->record_size_limit;
-    case TLS_OPT_PADDING:
-        return &o->padding;
-    case TLS_OPT_MAX_MESSAGE:
-        return &o->max_handshake_message;
-    case TLS_OPT_KEYLOG:
-        return &o->keylog;
-    case TLS_OPT_TRACE_PCAP:
-        return &o->trace_pcap;
-    case TLS_OPT_SIGN_DEADLINE:
-        return &o->sign_deadline;
-    case TLS_OPT_TIMEOUT:
-        return &o->handshake_timeout;
-    default:
-        return NULL;
-    }
+    struct tls_options *o = at;
+    (void)row;
+    (void)err;
+    if (o->certs.len == 0)
+        o->stray_staple = true;
+    else
+        o->staples[o->certs.len - 1] = value;
+    return TT_OK;
 }
 
-bool tls_option_take(struct tls_options *o, int c, const char *value)
-{
-    const char **single = option_value(o, c);
-    if (single != NULL) {
-        *single = value;
-        return true;
-    }
-    switch (c) {
-    case TLS_OPT_KEY:
-        if (o->keys_len < TLS_IDENTITIES)
-            o->keys[o->keys_len] = value;
-        o->keys_len++;
-        return true;
-    case TLS_OPT_CERT:
-        if (o->certs_len < TLS_IDENTITIES)
-            o->certs[o->certs_len] = value;
-        o->certs_len++;
-        return true;
-    case TLS_OPT_DELEGATE:
-        o->delegate = value != NULL ? value : "1";
-        return true;
-    case TLS_OPT_STAPLE:
-        o->stray_staple = o->stray_staple || o->certs_len == 0;
-        if (o->certs_len >= 1 && o->certs_len <= TLS_IDENTITIES)
-            o->staples[o->certs_len - 1] = value;
-        return true;
-    case TLS_OPT_RAW:
-        o->raw_public_key = true;
-        return true;
-    case TLS_OPT_PEER_RAW:
-        o->peer_raw_public_key = true;
-        return true;
-    case TLS_OPT_PSK:
-        if (o->psks_len == TLS_MAX_PSKS)
-            o->too_many_psks = true;
-        else
-            o->psks[o->psks_len++] = value;
-        return true;
-    case TLS_OPT_PSK_AND_CERTIFICATE:
-        o->psk_and_certificate = true;
-        return true;
-    case TLS_OPT_ACCEPT_DELEGATED:
-        o->accept_delegated = true;
-        return true;
-    case TLS_OPT_REFUSE_DELEGATED:
-        o->refuse_delegated = true;
-        return true;
-    case TLS_OPT_TRACE:
-        o->trace = true;
-        return true;
-    default:
-        return false;
-    }
-}
+#define TO(member) OPTION_TO(struct tls_options, member)
+
+const struct option_row tls_identity_rows[] = {
+    {"key", "KEY", "our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)", TO(keys),
+     .max = TLS_IDENTITIES},
+    {"cert", "FILE", "our certificate and its chain (PEM), the leaf first; the n-th goes with the n-th --key",
+     TO(certs), .max = TLS_IDENTITIES, .elsewhere = "certificate"},
+    {"ocsp-response", "FILE", "an OCSP response (DER) that goes with the --cert before it", OPTION_TAKEN, 0,
+     .take = take_staple},
+    {"raw-public-key", NULL, "show the key alone to a peer that wants that (RFC 7250); --cert is not needed",
+     TO(raw_public_key), .needs = "key"},
+    {"peer-raw-public-key", NULL, "take the peer's key alone, which --pin must name; no certificate",
+     TO(peer_raw_public_key)},
+    {"psk", "FILE",
+     "a pre-shared key (tpmtls psk import). Without certificates to go by, a PSK or no connection", TO(psks),
+     .max = TLS_MAX_PSKS},
+    {"psk-and-certificate", NULL, "both together, or no connection (RFC 8773)", TO(psk_and_certificate),
+     .needs = "psk"},
+    {"delegate", "[=HOURS]",
+     "let our key sign a credential for a software key that lives in memory for HOURS (1, at most 168; or "
+     "30m, 90s), "
+     "and with that the handshakes of peers that accept it",
+     OPTION_TAKEN, offsetof(struct tls_options, delegate_s), .take = take_delegate, .needs = "cert",
+     .why = "whose key is to delegate?"},
+    {0},
+};
+
+const struct option_row tls_protocol_rows[] = {
+    {"alpn", "A,B", "application protocols, most wanted first", TO(alpn)},
+    {"groups", "A,B",
+     "X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, MLKEM1024 (libcrypto 3.5), x25519, x448, "
+     "secp256r1, "
+     "secp384r1, secp521r1",
+     TO(groups), .elsewhere = "curves"},
+    {"key-shares", "A,B", "the groups that a client sends a share of at once", TO(key_shares)},
+    {"suites", "A,B", "TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256",
+     TO(suites), .elsewhere = "ciphersuites ciphers"},
+    {"schemes", "A,B", "what the peer may sign with: ecdsa_secp256r1_sha256, rsa_pss_rsae_sha256, ...",
+     TO(schemes), .elsewhere = "sigalgs"},
+    {"compress-certificates", "A,B", "zlib, brotli, zstd (RFC 8879); default: none", TO(compression)},
+    {"record-size-limit", "N", "the largest record we take (RFC 8449), in bytes", TO(record_size_limit),
+     .min = 64, .max = 16385},
+    {"padding", "N", "pad what is sent to multiples of N bytes", TO(padding), .max = 16384},
+    {"max-handshake-message", "N", "refuse longer messages of the peer", TO(max_handshake_message),
+     .min = 1024, .max = 1048576, .initial = 65536},
+    {"handshake-timeout", "S", "seconds a handshake may take", TO(handshake_timeout), .min = 1, .max = 3600,
+     .initial = 30},
+    {"sign-deadline", "MS",
+     "milliseconds until our signature must be made; one that would come later is refused at once",
+     TO(sign_deadline), .min = 1, .max = 3600000, .initial = 5000},
+    {0},
+};
+
+const struct option_row tls_trace_rows[] = {
+    {"trace", NULL, "show each handshake message and what the TPM did, on stderr", TO(trace)},
+    {"trace-pcap", "FILE",
+     "what is sent and received, as a new pcap file for Wireshark. It is the ciphertext, in TCP/IP headers "
+     "made up; with "
+     "what --insecure-keylog writes it can be read",
+     TO(trace_pcap)},
+    {"insecure-keylog", "FILE",
+     "append the connections' secrets to FILE, for Wireshark: whoever reads it reads everything. The "
+     "environment's "
+     "SSLKEYLOGFILE does the same",
+     TO(keylog)},
+    {0},
+};
 
 /* ---- lists ---- */
 
@@ -279,25 +241,19 @@ static tt_rc apply_lists(struct tt_config *cfg, const struct tls_options *o, str
     return apply_numbers(cfg, &compression_kind, o->compression, tt_config_set_certificate_compression, err);
 }
 
-static tt_rc apply_sizes(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
+static tt_rc apply_sizes(struct tt_config *cfg, const struct tls_options *o)
 {
-    unsigned long limit = 0, padding = 0, message = 65536;
-    TT_TRY(
-        cli_number(&limit, o->record_size_limit, &(struct cli_range){"--record-size-limit", 64, 16385}, err));
-    TT_TRY(cli_number(&padding, o->padding, &(struct cli_range){"--padding", 0, 16384}, err));
-    TT_TRY(cli_number(&message, o->max_handshake_message,
-                      &(struct cli_range){"--max-handshake-message", 1024, 1048576}, err));
-    if (limit > 0)
-        TT_TRY(tt_config_set_record_size_limit(cfg, (uint16_t)limit));
-    TT_TRY(tt_config_set_padding(cfg, (uint16_t)padding));
-    return tt_config_set_max_handshake_message(cfg, message);
+    if (o->record_size_limit > 0)
+        TT_TRY(tt_config_set_record_size_limit(cfg, (uint16_t)o->record_size_limit));
+    TT_TRY(tt_config_set_padding(cfg, (uint16_t)o->padding));
+    return tt_config_set_max_handshake_message(cfg, o->max_handshake_message);
 }
 
 tt_rc tls_config_values(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
 {
     static const uint16_t raw = TT_CERTIFICATE_RAW_PUBLIC_KEY;
     TT_TRY(apply_lists(cfg, o, err));
-    TT_TRY(apply_sizes(cfg, o, err));
+    TT_TRY(apply_sizes(cfg, o));
     if (o->peer_raw_public_key)
         TT_TRY(tt_config_set_peer_certificate_types(cfg, &raw, 1));
     if (!o->refuse_delegated)

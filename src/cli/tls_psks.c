@@ -23,11 +23,9 @@ static tt_rc psk_add(struct tls_psks *psks, const struct tls_psks_where *where, 
 tt_rc tls_config_psks(struct tls_psks *ret, const struct tls_psks_where *where, const struct tls_options *o,
                       struct tt_error *err)
 {
-    if (o->too_many_psks)
-        return error_set(err, TT_ERR_USAGE, "more than %d PSKs", TLS_MAX_PSKS);
-    for (size_t i = 0; i < o->psks_len; i++)
-        TT_TRY(psk_add(ret, where, o->psks[i], err)); /* what is there by then is closed by the caller */
-    if (o->psks_len == 0)
+    for (size_t i = 0; i < o->psks.len; i++)
+        TT_TRY(psk_add(ret, where, o->psks.at[i], err)); /* what is there by then is closed by the caller */
+    if (o->psks.len == 0)
         return TT_OK;
     return tt_config_set_psk_policy(where->config, o->psk_and_certificate    ? TT_PSK_WITH_CERTIFICATE
                                                    : where->has_certificates ? TT_PSK_OPTIONAL

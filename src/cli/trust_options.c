@@ -13,19 +13,18 @@
 
 TT_DEFINE_AUTO(struct tt_trust, tt_trust_free)
 
-bool trust_option_take(struct trust_options *o, int c, const char *value)
-{
-    struct trust_values *v = c == TRUST_OPT_CA    ? &o->ca
-                             : c == TRUST_OPT_PIN ? &o->pins
-                             : c == TRUST_OPT_CRL ? &o->crls
-                                                  : NULL;
-    if (v == NULL)
-        return false;
-    if (v->len < TRUST_OPTION_VALUES)
-        v->at[v->len] = value;
-    v->len++;
-    return true;
-}
+const struct option_row trust_rows[] = {
+    {"pin", "sha256:KEY",
+     "a public key (hex or base64 of the SHA-256 of its SubjectPublicKeyInfo): with CAs, one that the peer's "
+     "chain must "
+     "contain; alone, the one that is trusted",
+     OPTION_TO(struct trust_options, pins), .max = TRUST_OPTION_VALUES,
+     .elsewhere = "pinnedpubkey fingerprint"},
+    {"crl", "FILE", "revoked certificates (PEM or DER); then the peer's CA must have a valid CRL",
+     OPTION_TO(struct trust_options, crls), .max = TRUST_OPTION_VALUES, .needs = "client-ca",
+     .why = "the CA it belongs to"},
+    {0},
+};
 
 bool trust_is_given(const struct trust_options *o)
 {
@@ -168,10 +167,6 @@ static tt_rc add_pin(struct tt_trust *trust, const char *text, struct tt_error *
 tt_rc trust_config(struct tt_config *cfg, const struct trust_options *o, struct tt_error *err)
 {
     TT_AUTO(tt_trust_free_auto) struct tt_trust *trust = NULL;
-    if (o->ca.len > TRUST_OPTION_VALUES || o->pins.len > TRUST_OPTION_VALUES ||
-        o->crls.len > TRUST_OPTION_VALUES)
-        return error_set(err, TT_ERR_USAGE, "%s, --pin and --crl may be given %d times each", o->ca_option,
-                         TRUST_OPTION_VALUES);
     TT_TRY(tt_trust_new(&trust, err));
     for (size_t i = 0; i < o->ca.len; i++)
         TT_TRY(add_ca(trust, o->ca.at[i], o, err));

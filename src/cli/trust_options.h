@@ -4,43 +4,19 @@
 #define CLI_TRUST_OPTIONS_H
 
 #include "cli/cli.h"
+#include "cli/options.h"
 #include "tpmtls/tls.h"
 
 #define TRUST_SYSTEM_STORE  "/etc/ssl/certs/ca-certificates.crt"
 #define TRUST_OPTION_VALUES 32
 
-/* struct trust_values: an option that may be given several times. */
-struct trust_values {
-    const char *at[TRUST_OPTION_VALUES];
-    size_t len; /* more than fit are counted, and refused by trust_config */
-};
-
 struct trust_options {
-    const char *ca_option;          /* how the command calls it: "--ca" */
-    struct trust_values ca;         /* a file, a directory, or "system" */
-    struct trust_values pins, crls; /* --pin, --crl */
+    const char *ca_option;         /* how the command calls it: "--ca" */
+    struct option_list ca;         /* a file, a directory, or "system": the command's own row */
+    struct option_list pins, crls; /* --pin, --crl */
 };
+extern const struct option_row trust_rows[]; /* but for the CAs */
 
-/* What a command puts into its table, and trust_option_take understands. */
-enum trust_option {
-    TRUST_OPT_CA = CLI_OPT + 200,
-    TRUST_OPT_PIN,
-    TRUST_OPT_CRL
-};
-#define TRUST_OPTIONS(ca)                                                                                    \
-    {ca, required_argument, NULL, TRUST_OPT_CA}, {"pin", required_argument, NULL, TRUST_OPT_PIN},            \
-    {                                                                                                        \
-        "crl", required_argument, NULL, TRUST_OPT_CRL                                                        \
-    }
-#define TRUST_OPTIONS_USAGE                                                                                  \
-    "  --pin sha256:KEY      a public key (hex or base64 of the SHA-256 of its SubjectPublicKeyInfo): "      \
-    "with\n"                                                                                                 \
-    "                        CAs, one that the peer's chain must contain; alone, the one that is trusted\n"  \
-    "  --crl FILE            revoked certificates (PEM or DER); then the peer's CA must have a valid CRL\n"  \
-    "                        (these options may be given several times)\n"
-
-/* trust_option_take: true when c was one of them. Values are looked at later. */
-bool trust_option_take(struct trust_options *o, int c, const char *value);
 /* trust_is_given: is there a CA or a pin? */
 bool trust_is_given(const struct trust_options *o);
 

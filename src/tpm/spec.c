@@ -1,5 +1,5 @@
-/* tpm/spec.c: from a person's words ("device", "embedded:DIR", a TCTI string) to an open TPM, with an error
- * that says what is in the way. Layer: tpm. */
+/* tpm/spec.c: from a person's words ("device", "/dev/...", "embedded:DIR", a TCTI string) to an open TPM,
+ * with an error that says what is in the way. Layer: tpm. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -101,9 +101,9 @@ static tt_rc open_tcti_string(struct tt_tpm **ret, const char *spec, const char 
     if (rc != TSS2_RC_SUCCESS) {
         (void)error_set(err, TT_ERR_TPM, "cannot open the TPM at %s: %s (0x%x)", where, Tss2_RC_Decode(rc),
                         rc);
-        error_hint(err,
-                   "the choices are \"device\", \"embedded[:DIR]\" and the TCTI strings of tpm2-tss, such as "
-                   "\"device:/dev/tpm0\" or \"swtpm:path=/run/swtpm.sock\"");
+        error_hint(err, "the choices are \"device\", \"/dev/tpmrm0\", \"embedded[:DIR]\" and the TCTI "
+                        "strings of tpm2-tss, such as "
+                        "\"swtpm:path=/run/swtpm.sock\"");
         return TT_ERR_TPM;
     }
     close_on_exec(tcti);
@@ -149,8 +149,8 @@ static tt_rc open_spec(struct tt_tpm **ret, const char *spec, struct tt_error *e
     if (config != NULL)
         return embedded_open(ret, config, err);
     config = spec_config(spec, "device");
-    if (config != NULL)
-        return open_device(ret, config, err);
+    if (config != NULL || spec[0] == '/')
+        return open_device(ret, config != NULL ? config : spec, err);
     config = lab_config(spec);
     if (config != NULL)
         return open_lab(ret, spec, config, err);

@@ -2,6 +2,7 @@
 and what connect and serve promise."""
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -26,6 +27,21 @@ def tearDownModule():
     LAB.close()
 
 
+def walk(command):
+    yield command
+    for below in command["commands"]:
+        yield from walk(below)
+
+
+def tree(lab):
+    """Every command's words, groups included: ("key",), ("key", "create"), ..."""
+    def words(command, path):
+        for below in command["commands"]:
+            yield path + (below["name"],)
+            yield from words(below, path + (below["name"],))
+    return list(words(json.loads(lab.tpmtls("help", "--json").out), ()))
+
+
 class Case(unittest.TestCase):
     def assert_fails(self, result, code, text, hint=""):
         self.assertEqual(result.code, code, result.err)
@@ -45,19 +61,57 @@ class Usage(Case):
         self.assertEqual(result.code, 0)
         for word in (b"key", b"csr", b"ca", b"connect", b"serve", b"--tpm", b"exit codes"):
             self.assertIn(word, result.out)
-        for command in ("connect", "serve", "key"):
-            result = LAB.tpmtls(command, "--help")
-            self.assertEqual(result.code, 0)
-            self.assertIn(b"usage: tpmtls " + command.encode(), result.out)
+        for command in tree(LAB):
+            for words in ((*command, "--help"), (*command, "-h"), ("--help", *command), ("help", *command)):
+                result = LAB.tpmtls(*words)
+                self.assertEqual((result.code, result.err), (0, ""))
+                self.assertIn(b"usage: tpmtls " + " ".join(command).encode(), result.out)
+        self.assert_fails(LAB.tpmtls("help", "conect"), 2, "did you mean connect?")
+
+    def test_help_fits_its_width(self):
+        for width in (60, 80, 100):
+            for command in tree(LAB):
+                text = LAB.tpmtls(*command, "--help", env={"COLUMNS": str(width)}).out.decode()
+                sentences = [line for line in text.split("\n") if " " in line.strip() and not line.startswith("  tpmtls ")
+                             and not line.startswith("  openssl") and not line.startswith("  echo")]
+                self.assertLessEqual(max(map(len, sentences)), width, command)
+
+    def test_every_row_is_sound(self):
+        """A name stands once in a table, and never hides a global one; letters, too."""
+        def names(command):
+            return [row[key] for part in command["parts"] for row in part["rows"] for key in ("name", "letter") if row.get(key)]
+        root = json.loads(LAB.tpmtls("help", "--json").out)
+        for command in walk(root):
+            mine = names(command) + (names(root) if command is not root else [])
+            self.assertEqual(len(mine), len(set(mine)), command["name"])
+            self.assertTrue(command["summary"])
+            self.assertTrue(command["commands"] or command["example"], command["name"] + " has no example")
 
     def test_version(self):
-        self.assertRegex(LAB.tpmtls("--version").out, rb"^tpmtls \d+\.\d+\.\d+\n$")
+        for words in (("--version",), ("-V",), ("version",), ("connect", "-V")):
+            self.assertRegex(LAB.tpmtls(*words).out, rb"^tpmtls \d+\.\d+\.\d+\n$")
+        for words in (("--version", "-v"), ("-Vv",), ("version", "-v"), ("-v", "version")):
+            text = LAB.tpmtls(*words).out
+            for library in (b"libcrypto: OpenSSL 3", b"tss2-esys: ", b"jansson: ", b"sqlite3: ", b"libevent_core: "):
+                self.assertIn(library, text)
 
     def test_no_command(self):
-        self.assert_fails(LAB.tpmtls(), 2, "no command given")
+        self.assert_fails(LAB.tpmtls(), 2, "no command given", "tpmtls help")
+        self.assert_fails(LAB.tpmtls("key"), 2, "key: create, show", "tpmtls help key")
+
+    def test_usage_errors_are_short(self):
+        """The message, and one hint: what is wrong must not scroll away."""
+        for words in (("connect",), ("connect", "a:1", "b:1"), ("key", "create", "-o"), ("serve",), ("ca", "sign"), ("nope",),
+                      ("psk", "import"), ("ticket-key",), ("csr", "--nope"), ("policy", "sign", "f")):
+            result = LAB.tpmtls(*words)
+            self.assertEqual(result.code, 2)
+            self.assertRegex(result.err, "^tpmtls: .*\ntpmtls: hint: .*`tpmtls help.*\n$")
 
     def test_unknown_command(self):
-        self.assert_fails(LAB.tpmtls("konnect"), 2, "there is no command 'konnect'", "--help")
+        self.assert_fails(LAB.tpmtls("konnect"), 2, "there is no command 'konnect'", "did you mean `tpmtls connect`")
+        self.assert_fails(LAB.tpmtls("connet"), 2, "there is no command 'connet'", "did you mean `tpmtls connect`")
+        self.assert_fails(LAB.tpmtls("key", "craete"), 2, "there is no command 'key craete'", "did you mean `tpmtls key create`")
+        self.assertNotIn("did you mean", LAB.tpmtls("xyzzy").err)
 
     def test_unknown_options(self):
         self.assert_fails(LAB.tpmtls("--nope", "key"), 2, "there is no option --nope")
@@ -65,14 +119,59 @@ class Usage(Case):
         self.assert_fails(LAB.tpmtls("connect", "h:1", "-x"), 2, "there is no option -x")
         self.assert_fails(LAB.tpmtls("connect", "h:1", "--ca"), 2, "the option --ca needs an argument")
         self.assert_fails(LAB.tpmtls("serve", "h:1", "--www=yes"), 2, "takes no argument")
-        self.assert_fails(LAB.tpmtls("connect", "h:1", "--json"), 2, "goes before the command")
+
+    def test_the_nearest_option_is_offered(self):
+        for typed, meant in (("--cacert", "--ca"), ("--CAfile", "--ca"), ("--servernam", "--servername"), ("--sni", "--servername"),
+                             ("--verbos", "--verbose"), ("--ciphersuites", "--suites")):
+            self.assert_fails(LAB.tpmtls("connect", "h:1", typed, "x"), 2, "there is no option " + typed, "did you mean %s\\?" % meant)
+        self.assert_fails(LAB.tpmtls("connect", "h:1", "--client-ca", "x"), 2, "no option --client-ca", "`tpmtls serve` has it")
+
+    def test_nothing_is_abbreviated(self):
+        """`--insecure --trace` was read as --insecure-keylog with a file named --trace."""
+        for typed in ("--insecure", "--insecure-key", "--han", "--serv=x"):
+            result = LAB.tpmtls("connect", "h:1", typed, "--trace")
+            self.assert_fails(result, 2, "there is no option " + typed.split("=")[0])
+        self.assertNotIn("keylog", LAB.tpmtls("connect", "h:1", "--insecure").err)
+        self.assert_fails(LAB.tpmtls("connect", "h:1", "--insecure-keylog", "--trace"), 2, "--insecure-keylog needs an argument",
+                          "--insecure-keylog=--trace")
+        self.assertFalse(os.path.exists(LAB.path("--trace")))
+
+    def test_a_value_with_dashes_is_written_with_an_equals_sign(self):
+        self.assertEqual(LAB.tpmtls("key", "create", "--out=--dashes.key").code, 0)
+        self.assertTrue(os.path.exists(LAB.path("--dashes.key")))
+        self.assertEqual(LAB.tpmtls("key", "show", "--", "--dashes.key").code, 0)
+
+    def test_global_options_stand_anywhere(self):
+        shown = LAB.tpmtls("--json", "key", "show", "client-p256.key").out
+        for words in (("key", "--json", "show", "client-p256.key"), ("key", "show", "client-p256.key", "--json"),
+                      ("key", "show", "--json", "client-p256.key")):
+            self.assertEqual(LAB.tpmtls(*words).out, shown)
+        for words in (("key", "list", "--tpm", "nosuch:x"), ("--tpm", "nosuch:x", "key", "list"), ("key", "--tpm=nosuch:x", "list")):
+            self.assert_fails(LAB.tpmtls(*words), 4, "nosuch")
+        for words in (("-v", "key", "list"), ("key", "list", "-v"), ("key", "list", "--verbose")):
+            self.assertIn("TPM: ", LAB.tpmtls(*words).err)
+        for words in (("--tpm-timeout", "0", "key", "list"), ("key", "list", "--tpm-timeout", "0")):
+            self.assert_fails(LAB.tpmtls(*words), 2, "--tpm-timeout: '0' is not a number from 1 to 3600")
+
+    def test_letters(self):
+        self.assertEqual(LAB.tpmtls("key", "create", "-oletter.key", "-tp384").code, 0)
+        self.assertIn(b"p384", LAB.tpmtls("key", "show", "letter.key").out)
+
+    def test_spellings_of_a_type(self):
+        for typed, kind in (("P-256", b"p256"), ("prime256v1", b"p256"), ("secp384r1", b"p384"), ("RSA", b"rsa2048")):
+            name = "spelt-%s.key" % typed
+            self.assertEqual(LAB.tpmtls("key", "create", "-o", name, "--type", typed).code, 0, typed)
+            self.assertIn(kind, LAB.tpmtls("key", "show", name).out)
+        for typed in ("ed25519", "rsa1024"):
+            self.assert_fails(LAB.tpmtls("key", "create", "-o", "no.key", "--type", typed), 2,
+                              "'%s' is not p256, p384, p521, rsa2048, rsa3072 or rsa4096" % typed)
 
     def test_bad_addresses(self):
         for text in ("localhost", "::1:443", "localhost:https", "localhost:65536", "[::1:443"):
             self.assert_fails(LAB.tpmtls("connect", text), 2, "'%s' is not an address" % text, "HOST:PORT")
 
     def test_bad_values(self):
-        self.assert_fails(LAB.tpmtls("key", "create", "-o", "x.key", "--type", "p257"), 2, "'p257' is not a type")
+        self.assert_fails(LAB.tpmtls("key", "create", "-o", "x.key", "--type", "p257"), 2, "'p257' is not p256, p384")
         self.assert_fails(LAB.tpmtls("key", "create"), 2, "-o FILE")
         base = ("connect", "localhost:1", "--ca", "ca/ca.pem")
         self.assert_fails(LAB.tpmtls(*base, "--groups", "x25519,p999"), 2, "'p999' is not known")
@@ -83,7 +182,7 @@ class Usage(Case):
         self.assert_fails(LAB.tpmtls("serve", "127.0.0.1:0"), 2, "a server needs --key and --cert")
         self.assert_fails(LAB.tpmtls("serve", "127.0.0.1:0", "--key", "k", "--cert", "c", "--require-client-cert"), 2,
                           "needs --client-ca")
-        self.assert_fails(LAB.tpmtls("serve", "127.0.0.1:0", "--www", "--echo"), 2, "only one of")
+        self.assert_fails(LAB.tpmtls("serve", "127.0.0.1:0", "--www", "--echo"), 2, "does not go with")
 
     def test_weakening_switches_wear_it_in_their_names(self):
         for command in ("connect", "serve"):
@@ -150,6 +249,9 @@ class Keys(Case):
     def test_no_tpm(self):
         result = LAB.tpmtls("--tpm", "swtpm:path=/nonexistent/socket", "key", "show", "client-p256.key")
         self.assert_fails(result, 4, "/nonexistent/socket")
+        for name in ("/nonexistent/tpmrm0", "device:/nonexistent/tpmrm0"):
+            self.assert_fails(LAB.tpmtls("--tpm", name, "key", "list"), 4, "the TPM at /nonexistent/tpmrm0: there is no such device")
+        self.assert_fails(LAB.tpmtls("--tpm", LAB.path("soft.key"), "key", "list"), 4, "it is not a device")
         if not os.path.exists("/dev/tpmrm0"):
             self.assert_fails(LAB.tpmtls("key", "show", "client-p256.key", env={"TPMTLS_TPM": ""}), 4, "no TPM", "embedded")
             self.assert_fails(LAB.tpmtls("--tpm", "device", "key", "show", "client-p256.key"), 4, "/dev/tpmrm0")

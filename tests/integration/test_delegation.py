@@ -108,7 +108,7 @@ class Delegation(unittest.TestCase):
             self.assertIn(text, result.err)
         result = LAB.tpmtls("connect", "localhost:1", "--delegate")
         self.assertEqual(result.code, 2)
-        self.assertIn("--delegate needs --key", result.err)
+        self.assertIn("--delegate needs --cert", result.err)
 
 
 if __name__ == "__main__":

@@ -244,7 +244,7 @@ doctor_owner_password() {
 # ---- the benchmark ----
 
 bench() {
-    tpmtls bench --seconds 0.2 --json /out/bench.json >/out/bench.txt
+    tpmtls bench --seconds 0.2 --out /out/bench.json >/out/bench.txt
     has 'Sign p256  *[0-9]' /out/bench.txt
     has 'RSA_Decrypt rsa2048  *[0-9]' /out/bench.txt
     has 'full p256  *[0-9]' /out/bench.txt

@@ -60,7 +60,7 @@ class Profiles(unittest.TestCase):
 
     @classmethod
     def run_one(cls, name):
-        bench("tpm", "--profile", name + ",jitter=off", "--seconds", "0", "--json", name + ".json")
+        bench("tpm", "--profile", name + ",jitter=off", "--seconds", "0", "--out", name + ".json")
         cls.runs[name] = rows(json.loads(LAB.read(name + ".json"))["runs"][0])
 
     def off(self, name):
@@ -93,7 +93,7 @@ class Page(unittest.TestCase):
     def setUpClass(cls):
         cls.tpm = "swtpm:path=" + LAB.path("s")
         cls.before = cls.handles()
-        cls.text = bench("--seconds", "0.05", "--json", "page.json", tpm=cls.tpm).out.decode()
+        cls.text = bench("--seconds", "0.05", "--out", "page.json", tpm=cls.tpm).out.decode()
         cls.after = cls.handles()
         cls.doc = json.loads(LAB.read("page.json"))
         cls.page = cls.doc["runs"][0]
@@ -164,7 +164,7 @@ class Page(unittest.TestCase):
     def test_an_owner_password_stops_only_what_needs_it(self):
         LAB.must("tpm2_changeauth", "-T", self.tpm, "-c", "o", "secret")
         try:
-            bench("--seconds", "0", "--json", "owned.json", tpm=self.tpm)
+            bench("--seconds", "0", "--out", "owned.json", tpm=self.tpm)
         finally:
             LAB.must("tpm2_changeauth", "-T", self.tpm, "-c", "o", "-p", "secret")
         page = json.loads(LAB.read("owned.json"))["runs"][0]
@@ -179,7 +179,7 @@ class Words(unittest.TestCase):
 
     def test_usage(self):
         for args in (("all", "more"), ("nonsense",), ("--seconds", "x"), ("--seconds", "-1"), ("--profile",)):
-            self.assertIn("usage:", bench(*args, code=2, tpm=self.TPM).err, args)
+            self.assertIn("`tpmtls help bench`", bench(*args, code=2, tpm=self.TPM).err, args)
 
     def test_no_tpm(self):
         self.assertIn("cannot open the TPM", bench(code=4, tpm=self.TPM).err)
