@@ -39,7 +39,8 @@ enum tt_alert {
     TT_ALERT_CERTIFICATE_REQUIRED = 116,
     TT_ALERT_GENERAL_ERROR = 117,
     TT_ALERT_NO_APPLICATION_PROTOCOL = 120,
-    TT_ALERT_NONE = 256 /* ours: no alert */
+    TT_ALERT_ECH_REQUIRED = 121, /* RFC 9849 section 11.2 */
+    TT_ALERT_NONE = 256          /* ours: no alert */
 };
 
 /* HandshakeType, RFC 9846 appendix B.3. */

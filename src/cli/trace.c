@@ -84,14 +84,17 @@ static void print_message(const struct trace *t, const struct tt_trace_event *m,
     if (t->json) {
         json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f}", "event", m->is_alert ? "alert" : "message", "dir",
                               direction, "type", type, "size", (json_int_t)m->size, "ms", at_ms);
+        (void)json_object_set_new(o, "number", json_integer((json_int_t)m->type));
         add_connection(o, t);
         cli_event(o);
         return;
     }
-    char tag[32];
+    char tag[32], what[48];
     connection_tag(tag, t);
-    fprintf(stderr, "trace: %s%8.2f ms  %-8s  %s%-*s %5zu bytes\n", tag, at_ms, direction,
-            m->is_alert ? "alert " : "", m->is_alert ? 16 : 22, type, m->size);
+    if (m->is_alert)
+        (void)snprintf(what, sizeof what, "alert %s (%u)", type, m->type);
+    fprintf(stderr, "trace: %s%8.2f ms  %-8s  %-22s %5zu bytes\n", tag, at_ms, direction,
+            m->is_alert ? what : type, m->size);
 }
 
 void trace_event(const struct trace *t, const struct stream_trace *event)

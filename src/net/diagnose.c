@@ -107,8 +107,9 @@ static void old_version(struct tt_error *err, const struct diagnose_facts *f)
 static void refused(struct tt_error *err, const struct diagnose_facts *f)
 {
     char text[sizeof err->text];
-    (void)snprintf(text, sizeof text, "%s refused the connection%s: alert %s", f->peer,
-                   f->connected ? " after the handshake" : "", tt_alert_name(f->alert_received));
+    (void)snprintf(text, sizeof text, "%s refused the connection%s: alert %s (%u)", f->peer,
+                   f->connected ? " after the handshake" : "", tt_alert_name(f->alert_received),
+                   f->alert_received);
     say(err, text, advice_for(f->alert_received, f->role));
 }
 

@@ -17,7 +17,8 @@ static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, st
     c->keylog_arg = opt->keylog_arg;
     c->send_limit = REC_MAX_PLAINTEXT;
     c->read_limit = REC_MAX_CIPHERTEXT;
-    c->msg.max = c->cfg->max_message + 2 * (size_t)REC_MAX_CIPHERTEXT;
+    size_t longest = c->cfg->max_message > HS_CLIENT_HELLO_MAX ? c->cfg->max_message : HS_CLIENT_HELLO_MAX;
+    c->msg.max = longest + 2 * (size_t)REC_MAX_CIPHERTEXT;
     if (kept_init(&c->kept) != TT_OK || hs_new(&c->hs) != TT_OK)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     if (c->cfg->role == TT_SERVER) {

@@ -76,12 +76,13 @@ struct tt_conn {
     bool certificate_with_psk;
     struct tt_session *external_psk; /* the one that was used, or NULL */
     bool peer_can_resume;            /* server: the client offered psk_dhe_ke */
+    bool peer_takes_tickets;         /* server: that, or it named no mode at all */
     enum tt_early early;
     enum hash_id early_hash; /* of the PSK the early secrets come from */
     bool ccs_sent;
     bool plain_is_early;        /* what stands in plain is 0-RTT data */
     uint32_t early_left;        /* bytes of 0-RTT data that may still come or go */
-    size_t skip_left;           /* server: bytes of rejected 0-RTT records to be skipped still */
+    size_t skip_left;           /* server: bytes of rejected 0-RTT data to be skipped still */
     bool tickets_refused;       /* client: the application wants none */
     uint8_t tickets_sent;       /* also the next ticket_nonce */
     int64_t authenticated_ms;   /* when the peer was authenticated by a full handshake */

@@ -36,14 +36,45 @@ tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret)
     return TT_OK;
 }
 
+/* What the form of a message allows, where that is not a matter of taste (the short ones have their true
+ * length checked where they are read); 0: our own limit counts, which the application can raise. */
+static size_t longest_form(uint8_t type)
+{
+    switch (type) {
+    case TT_HS_CLIENT_HELLO:
+        return HS_CLIENT_HELLO_MAX;
+    case TT_HS_FINISHED:
+    case TT_HS_KEY_UPDATE:
+    case TT_HS_END_OF_EARLY_DATA:
+        return HASH_MAX_SIZE;
+    default:
+        return 0;
+    }
+}
+
+static tt_rc input_check_length(struct tt_conn *c, uint8_t type, size_t len)
+{
+    size_t longest = longest_form(type);
+    /* decode_error: "the length of the message was incorrect" (section 6.2) */
+    if (longest > 0 && len > longest)
+        return conn_refuse(c, TT_ALERT_DECODE_ERROR, "%s of %zu bytes is too long",
+                           tt_handshake_type_name(type), len);
+    if (longest > 0 || len <= c->cfg->max_message)
+        return TT_OK;
+    error_hint(&c->status.error,
+               "where the peer is meant to send so much: --max-handshake-message %zu, in a program "
+               "tt_config_set_max_message",
+               len);
+    return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "a handshake message of %zu bytes (%s) is too long",
+                       len, tt_handshake_type_name(type));
+}
+
 tt_rc conn_process_messages(struct tt_conn *c)
 {
     while (buf_size(&c->msg) >= 4 && !hs_awaits_answer(c)) {
         const uint8_t *at = buf_front(&c->msg);
         size_t len = (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
-        if (len > c->cfg->max_message)
-            return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "a handshake message of %zu bytes is too long",
-                               len);
+        TT_TRY(input_check_length(c, at[0], len));
         if (buf_size(&c->msg) < 4 + len)
             return TT_OK;
         /* Consumed first: what is left over is then visible to a change of keys. The bytes stay where they
@@ -146,13 +177,17 @@ static bool input_is_skippable(const struct tt_conn *c, struct tt_bytes record)
            record.data[0] == CT_APPLICATION_DATA && c->skip_left > 0;
 }
 
+/* "Only Application Data payload (i.e., plaintext but not padding or the inner content type byte) is
+ * counted." (section 4.7.1) Padding cannot be told from payload here. */
 static tt_rc input_skip(struct tt_conn *c, struct tt_bytes record)
 {
-    if (record.len > c->skip_left)
+    const size_t around = REC_HEADER_SIZE + 1 + AEAD_TAG_SIZE;
+    size_t payload = record.len > around ? record.len - around : 0;
+    if (payload > c->skip_left)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE,
                            "the client sends too much early data that was refused");
-    c->skip_left -= record.len;
-    return TT_OK;
+    c->skip_left -= payload;
+    return payload > 0 ? TT_OK : input_quiet(c, &c->quiet_records, 1);
 }
 
 static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)

@@ -104,21 +104,23 @@ void key_share_build(struct tt_conn *c, enum ext_place in, struct writer *w)
  * supported_groups stands earlier in the table, so it is known here. */
 static tt_rc client_shares_check(struct tt_conn *c, struct tt_bytes shares)
 {
-    uint16_t seen[32];
-    size_t n = 0;
-    struct reader r = reader_of(shares);
+    uint8_t expected[65536 / 8] = {0}; /* a bit for each group: looking through lists would take a hostile
+                                          client's thousands of shares times its thousands of groups */
+    struct reader groups = reader_of(c->hs->peer.groups), r = reader_of(shares);
+    while (rd_left(&groups) > 0) {
+        uint16_t group = rd_u16(&groups);
+        expected[group >> 3] |= (uint8_t)(1U << (group & 7));
+    }
     while (rd_left(&r) > 0) {
         uint16_t group = rd_u16(&r);
         (void)rd_vec16(&r, 1);
         if (rd_status(&r) != TT_OK)
             return conn_refuse(c, TT_ALERT_DECODE_ERROR, "key_share is malformed");
-        bool again = n == TT_COUNT(seen);
-        for (size_t i = 0; i < n; i++)
-            again = again || seen[i] == group;
-        if (again || !list_has(c->hs->peer.groups, group))
+        uint8_t bit = (uint8_t)(1U << (group & 7));
+        if ((expected[group >> 3] & bit) == 0)
             return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                                "key_share has a group twice, or one that is not in supported_groups");
-        seen[n++] = group;
+        expected[group >> 3] &= (uint8_t)~bit;
     }
     return TT_OK;
 }

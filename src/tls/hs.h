@@ -9,7 +9,10 @@
 #define HS_MAX_SHARES  (CONFIG_MAX_LIST + 1) /* all that can be configured, and a known group */
 #define HS_MAX_NEXT    5
 #define HS_RANDOM_SIZE 32
-#define HS_MAX_COOKIE  1024 /* ours is 32 bytes; a server's is echoed up to this */
+/* ClientHello with all its vectors full: legacy_version, random, legacy_session_id<0..32>,
+ * cipher_suites<2..2^16-2>, legacy_compression_methods<1..2^8-1>, extensions<7..2^16-1> (section 4.2.2). */
+#define HS_CLIENT_HELLO_MAX ((size_t)2 + 32 + 33 + 65536 + 256 + 65537)
+#define HS_MAX_COOKIE       1024 /* ours is 32 bytes; a server's is echoed up to this */
 
 /* What was learnt about the peer. Nothing but the verifier sets PEER_CERTIFICATE; CONNECTED demands it. */
 enum peer_auth {
@@ -89,6 +92,7 @@ struct hs {
     struct buf hello;               /* server with a held PSK: ClientHello, while its holder is asked */
     struct tt_bytes hello_share;    /* the share in it that is to be answered */
     bool accept_early;              /* server */
+    uint32_t ticket_early_data;     /* server: what the offered ticket allows, whoever of us issued it */
     struct ks_secret early_traffic; /* client_early_traffic_secret */
     struct kx_offer *offers[HS_MAX_SHARES]; /* client */
     size_t offers_len;

@@ -40,13 +40,15 @@ tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message)
      * key in the sender's end-entity certificate" (section 4.5.2). */
     if (hs->delegated_scheme == 0 && !u16_list_has(&c->cfg->verify_schemes, scheme))
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
-                           "the peer signed with 0x%04x, which was not offered", scheme);
+                           "the peer signed with %s (0x%04x), which was not offered", tt_scheme_name(scheme),
+                           scheme);
     /* RFC 9345: "Verify that dc_cert_verify_algorithm matches the scheme indicated in the peer's
      * CertificateVerify message" */
     if (hs->delegated_scheme != 0 && scheme != hs->delegated_scheme)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
-                           "the peer signed with %s, its delegated credential is for %s",
-                           tt_scheme_name(scheme), tt_scheme_name(hs->delegated_scheme));
+                           "the peer signed with %s (0x%04x), its delegated credential is for %s (0x%04x)",
+                           tt_scheme_name(scheme), scheme, tt_scheme_name(hs->delegated_scheme),
+                           hs->delegated_scheme);
     if (!pubkey_fits(hs->peer_key, scheme))
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the peer signed with %s, which does not fit its key", tt_scheme_name(scheme));

@@ -197,7 +197,8 @@ static tt_rc choose_suite(struct tt_conn *c, struct tt_bytes suites)
 static void early_data_reject(struct tt_conn *c)
 {
     c->early = TT_EARLY_REJECTED;
-    c->skip_left = (size_t)c->cfg->max_early_data + REC_MAX_PLAINTEXT;
+    size_t ours = (size_t)c->cfg->max_early_data + REC_MAX_PLAINTEXT, theirs = c->hs->ticket_early_data;
+    c->skip_left = ours > theirs ? ours : theirs;
 }
 
 /* The client's share for a group, or empty. */
@@ -357,6 +358,11 @@ tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message)
     TT_TRY(client_hello_check(c, &ch));
     if (second)
         TT_TRY(client_hello_check_second(c, &ch));
+    if (second) /* "The server then ignores early data by skipping": up to here (section 4.3.10) */
+        c->skip_left = 0;
+    /* "tickets that are not compatible with the advertised modes" SHOULD NOT be sent (section 4.3.9). A
+     * client that advertises none may still say psk_dhe_ke once it has a ticket to offer: Erlang's does. */
+    c->peer_takes_tickets = c->peer_can_resume || !ext_seen(c, EXT_PSK_KEY_EXCHANGE_MODES);
     TT_TRY(choose_suite(c, ch.suites));
     if (second && c->suite->id != suite_before)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the second ClientHello changed the cipher suites");

@@ -81,7 +81,7 @@ tt_rc tt_conn_send_ticket(struct tt_conn *c)
     if (c->state != SERVER_CONNECTED || c->cfg->tickets == NULL || !tt_conn_can_write(c) ||
         c->tickets_sent == 255)
         return TT_ERR_USAGE;
-    if (!c->peer_can_resume)
+    if (!c->peer_takes_tickets)
         return TT_ERR_UNSUPPORTED;
     TT_OWN(c, new_session_ticket_put(c));
     return TT_OK;

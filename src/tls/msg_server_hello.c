@@ -136,7 +136,9 @@ static tt_rc hello_retry_request_recv(struct tt_conn *c, const struct server_hel
      * ... If either of these checks fails, then the client MUST abort the handshake with an
      * "illegal_parameter"" */
     if (new_group && (!u16_list_has(&c->cfg->groups, group) || share_was_offered(c, group)))
-        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the server asks for a share it must not ask for");
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
+                           "the server asks for a share of %s (%u), which it must not", tt_group_name(group),
+                           group);
     /* "Clients MUST abort the handshake with an "illegal_parameter" alert if the HelloRetryRequest would not
      * result in any change in the ClientHello." */
     if (!new_group && !cookie)
@@ -189,7 +191,8 @@ tt_rc server_hello_recv(struct tt_conn *c, struct tt_bytes message)
     const struct kx_offer *offer = offer_answered(c);
     if (offer == NULL)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
-                           "the server chose a group for which there was no share");
+                           "the server chose %s (%u), for which there was no share",
+                           tt_group_name(c->hs->peer.selected_group), c->hs->peer.selected_group);
     c->group = c->hs->peer.selected_group;
     TT_OWN(c, transcript_choose(&c->hs->transcript, c->cfg->lib, c->suite->hash));
     TT_OWN(c, transcript_add(&c->hs->transcript, message));

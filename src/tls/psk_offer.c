@@ -287,8 +287,10 @@ static bool ticket_is_ours(const struct tt_conn *c, struct tt_bytes identity)
 {
     struct buf plain = {0};
     struct ticket_state t;
-    bool ours =
-        ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t) == TT_OK && ticket_in_scope(c, &t);
+    bool opens = ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t) == TT_OK;
+    bool ours = opens && ticket_in_scope(c, &t);
+    if (opens)
+        c->hs->ticket_early_data = t.max_early_data;
     buf_free(&plain);
     mem_wipe(&t, sizeof t);
     return ours;
@@ -323,6 +325,8 @@ static tt_rc psk_examine(struct tt_conn *c, struct tt_bytes hello, struct tt_byt
     struct ticket_state t;
     tt_rc rc = ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t);
     bool usable = rc == TT_OK && ticket_in_scope(c, &t) && client_still_trusted(c, &t);
+    if (rc == TT_OK)
+        c->hs->ticket_early_data = t.max_early_data;
     rc = usable ? binder_check(c, &t.psk, hello, binder) : TT_OK; /* all else is an unknown PSK: no oracle */
     if (rc == TT_OK && usable)
         rc = ticket_accept(c, &t, age, binder);

@@ -106,7 +106,7 @@ tt_rc server_connected(struct tt_conn *c)
         c->authenticated_ms = c->now_ms;
     TT_TRY(hs_connected(c, SERVER_CONNECTED));
     /* A ticket could not stand for both. */
-    bool tickets = c->cfg->tickets != NULL && c->peer_can_resume && !c->certificate_with_psk;
+    bool tickets = c->cfg->tickets != NULL && c->peer_takes_tickets && !c->certificate_with_psk;
     for (unsigned i = 0; tickets && i < c->cfg->tickets_count; i++)
         TT_OWN(c, new_session_ticket_put(c));
     return TT_OK;

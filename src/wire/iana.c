@@ -47,6 +47,7 @@ const char *tt_alert_name(unsigned alert)
         {TT_ALERT_CERTIFICATE_REQUIRED, "certificate_required"},
         {TT_ALERT_GENERAL_ERROR, "general_error"},
         {TT_ALERT_NO_APPLICATION_PROTOCOL, "no_application_protocol"},
+        {TT_ALERT_ECH_REQUIRED, "ech_required"},
     };
     return name_of(names, TT_COUNT(names), alert);
 }

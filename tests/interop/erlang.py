@@ -7,8 +7,6 @@ from interop.lab import PEERS
 from interop.peer import ProgramPeer
 from interop.run import NO_SCHEME, Seen, cannot_have_ml_kem
 
-NO_MODES = Seen(r"not resumed|error,timeout", "its first ClientHello has no psk_key_exchange_modes, and so gets no ticket (RFC 9846 section 4.3.9: \"SHOULD "
-                "NOT send NewSessionTicket with tickets that are not compatible with the advertised modes\")")
 NO_GROUP = Seen(r"decode_error|supported_groups|handshake_failure|insufficient|no key exchange group|Handshake Failure")
 
 
@@ -19,7 +17,6 @@ class Erlang(ProgramPeer):
             ("server", "cert ed448"): Seen(r"signed with ed25519, which does not fit its key", "OTP 25 names ed25519 in CertificateVerify with an Ed448 key (s_client: "
                                            "wrong signature type); our client says"),
             ("server", "cert mldsa65"): Seen(r"no function clause matching", "OTP 25 ends in ssl_config:group_pairs"),
-            ("client", "resumption"): NO_MODES, ("client", "0-RTT"): NO_MODES,
             **cannot_have_ml_kem(NO_GROUP),
             ("client", "cert mldsa65"): NO_SCHEME}
 

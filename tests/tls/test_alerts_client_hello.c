@@ -52,6 +52,8 @@ static const struct row fields[] = {
     CH("half a cipher suite", DECODE_ERROR, SPLICE(SUITES, 8, "0003 130113")),
     CH("only unknown suites", HANDSHAKE_FAILURE, SPLICE(SUITES, 8, "0006 0a0a c02f 1304")),
     CH("unknown suites beside a known one", NONE, SPLICE(SUITES, 8, "0006 0a0a 1301 5600")),
+    CH("as long as one can be, but for an extension", NONE, SPLICE(SUITES, 8, "fffe 1301 13*65532"),
+       ADD(0x7a7a, "00*60000")),
     CH("compression deflate", ILLEGAL_PARAMETER, SET(COMPRESSION, "0101")),
     CH("two compression methods", ILLEGAL_PARAMETER, SPLICE(COMPRESSION, 2, "020001")),
     CH("no compression method", DECODE_ERROR, SPLICE(COMPRESSION, 2, "00")),

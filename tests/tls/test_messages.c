@@ -321,9 +321,7 @@ static void the_header_off_by_one(void **state)
         for (size_t nth = 0; stop_before(&stop, kinds[k], nth); nth++) {
             change_length(stop.message->data + 1, 3, -1);
             (void)!row_deliver(stop.s, stop.to, (struct tt_bytes){stop.message->data, stop.message->len});
-            bool was_empty = stop.message->len == 4; /* EndOfEarlyData: now the greatest length of all */
-            scene_expect_alert(stop.s, stop.to, "one less",
-                               was_empty ? TT_ALERT_ILLEGAL_PARAMETER : TT_ALERT_DECODE_ERROR);
+            scene_expect_alert(stop.s, stop.to, "one less", TT_ALERT_DECODE_ERROR);
 
             assert_true(stop_before(&stop, kinds[k], nth));
             enum conn_state before = stop.s->conn[stop.to]->state;
@@ -334,6 +332,51 @@ static void the_header_off_by_one(void **state)
             (void)!scene_put(stop.s, stop.to, CT_HANDSHAKE, (struct tt_bytes){zero, 1});
             scene_expect_alert(stop.s, stop.to, "one more", TT_ALERT_DECODE_ERROR);
         }
+    }
+}
+
+/* Only a message whose length is a matter of our own limit names the option that raises it. */
+static void our_own_limit_has_a_hint(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        enum conn_state at;
+        unsigned alert;
+        bool hint;
+    } rows[] = {{"Certificate", CLIENT_WAIT_CERT_CR, TT_ALERT_ILLEGAL_PARAMETER, true},
+                {"Finished", CLIENT_WAIT_FINISHED, TT_ALERT_DECODE_ERROR, false}};
+    for (size_t i = 0; i < TT_COUNT(rows); i++) {
+        struct scene *s = scene_of(KIND_PLAIN);
+        scene_open(s);
+        scene_reach(s, TT_CLIENT, rows[i].at);
+        uint8_t header[4] = {scene_next(s, TT_CLIENT).data[0], 1, 0x11, 0x70}; /* 70000 bytes */
+        (void)!scene_put(s, TT_CLIENT, CT_HANDSHAKE, (struct tt_bytes){header, 4});
+        const char *hint = tt_conn_error(s->conn[TT_CLIENT])->error.hint;
+        scene_expect_alert(s, TT_CLIENT, rows[i].what, rows[i].alert);
+        assert_int_equal(strstr(hint, "--max-handshake-message 70000") != NULL, rows[i].hint);
+    }
+}
+
+/* "Servers SHOULD NOT send NewSessionTicket with tickets that are not compatible with the advertised modes"
+ * (section 4.3.9): none advertised is not incompatible. */
+static void who_gets_tickets(void **state)
+{
+    (void)state;
+    static const struct {
+        struct edit edit;
+        bool takes;
+    } rows[] = {{{0}, true},
+                {DROP(EXT_PSK_KEY_EXCHANGE_MODES), true},
+                {PUT(EXT_PSK_KEY_EXCHANGE_MODES, "01 00"), false}};
+    for (size_t i = 0; i < TT_COUNT(rows); i++) {
+        static struct msg m;
+        struct scene *s = scene_of(KIND_PLAIN);
+        scene_open(s);
+        msg_set(&m, scene_next(s, TT_SERVER));
+        msg_edit(&m, &rows[i].edit);
+        assert_int_equal(row_deliver(s, TT_SERVER, (struct tt_bytes){m.data, m.len}), TT_OK);
+        assert_int_equal(s->conn[TT_SERVER]->peer_takes_tickets, rows[i].takes);
     }
 }
 
@@ -371,7 +414,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut_off_at_every_byte),   cmocka_unit_test(the_stream_ends_at_every_byte),
         cmocka_unit_test(every_length_off_by_one), cmocka_unit_test(the_header_off_by_one),
-        cmocka_unit_test(every_message_was_there),
+        cmocka_unit_test(every_message_was_there), cmocka_unit_test(our_own_limit_has_a_hint),
+        cmocka_unit_test(who_gets_tickets),
     };
     return cmocka_run_group_tests_name("tls/messages", tests, NULL, tear_down);
 }

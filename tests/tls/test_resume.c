@@ -313,6 +313,98 @@ static void test_early_data(void **state)
     pump_free(&p);
 }
 
+/* The client's whole first flight to that server, its 0-RTT data in records of `part` bytes. */
+static const struct tt_conn_status *flight_to(struct pump *p, struct tt_session *s, struct tt_conn *server,
+                                              size_t len, size_t part)
+{
+    static uint8_t data[100000];
+    size_t n = 0, used = 0;
+    again(p, &(struct again){.session = s, .early = true});
+    for (size_t at = 0; at < len; at += n) {
+        assert_int_equal(tt_conn_write_early(p->client, data, len - at < part ? len - at : part, &n), TT_OK);
+        assert_int_not_equal(n, 0);
+    }
+    struct tt_bytes out = tt_conn_output(p->client);
+    struct tt_sign_request q;
+    tt_rc rc = tt_conn_feed(server, out.data, out.len, &used);
+    if (tt_conn_sign_request(server, &q) == TT_OK) {
+        uint8_t signature[256];
+        size_t signed_len = test_sign(q.key, q.scheme, q.to_sign, signature, sizeof signature);
+        assert_int_equal(tt_conn_sign_complete(server, q.id, (struct tt_bytes){signature, signed_len}),
+                         TT_OK);
+        rc = tt_conn_feed(server, out.data + used, out.len - used, &n);
+        used += n;
+    }
+    if (rc == TT_OK)
+        assert_int_equal(used, out.len);
+    return tt_conn_error(server);
+}
+
+/* Refused 0-RTT data is counted by its payload: a server that takes none skips what another one of its fleet
+ * allowed in the ticket; of a ticket that it cannot open, one record's worth. */
+static void test_refused_early_data_is_skipped(void **state)
+{
+    (void)state;
+    struct pump p = {.max_early_data = 100000}, fleet = {0}, stranger = {0};
+    struct tt_tickets *t = start_with_tickets(&p), *of_stranger = NULL;
+    assert_int_equal(tt_tickets_new(&of_stranger, NOW_MS - 1000, NULL), TT_OK);
+    assert_int_equal(tt_tickets_set_keys(of_stranger, &(struct tt_ticket_key){.name = {9}}, 1), TT_OK);
+    fleet.tickets = t;
+    stranger.tickets = of_stranger;
+    fleet.tickets_count = stranger.tickets_count = 1;
+    pump_configs(&fleet);
+    pump_configs(&stranger);
+    const struct {
+        struct pump *to;
+        size_t len, part;
+        unsigned alert;
+    } rows[] = {{&fleet, 100000, 16384, TT_ALERT_NONE},
+                {&fleet, 100000, 50, TT_ALERT_NONE},
+                {&stranger, 16384, 16384, TT_ALERT_NONE},
+                {&stranger, 16384, 64, TT_ALERT_NONE},
+                {&stranger, 16385, 16384, TT_ALERT_BAD_RECORD_MAC},
+                {&stranger, 20000, 10000, TT_ALERT_UNEXPECTED_MESSAGE}};
+    struct tt_session *s = tt_conn_take_session(p.client);
+    for (size_t i = 0; i < TT_COUNT(rows); i++) {
+        struct tt_conn *server = NULL;
+        assert_int_equal(
+            tt_conn_new(&server, rows[i].to->server_cfg, &(struct tt_conn_options){.now = TEST_NOW}, NULL),
+            TT_OK);
+        const struct tt_conn_status *end = flight_to(&p, s, server, rows[i].len, rows[i].part);
+        assert_int_equal(end->alert_sent, rows[i].alert);
+        tt_conn_free(server);
+    }
+    tt_session_free(s);
+    tt_tickets_free(t);
+    tt_tickets_free(of_stranger);
+    pump_free(&p);
+    pump_free(&fleet);
+    pump_free(&stranger);
+}
+
+/* After a HelloRetryRequest the skipping ends with the second ClientHello (section 4.3.10). */
+static void test_skipping_ends_with_the_second_hello(void **state)
+{
+    (void)state;
+    struct pump p = {.max_early_data = 20000, .force_retry = true};
+    struct tt_tickets *t = start_with_tickets(&p);
+    struct tt_session *s = tt_conn_take_session(p.client);
+    static const uint8_t late[5 + 40] = {CT_APPLICATION_DATA, 3, 3, 0, 40};
+    size_t n = 0;
+    again(&p, &(struct again){.session = s, .early = true});
+    assert_int_equal(tt_conn_write_early(p.client, late, sizeof late, &n), TT_OK);
+    (void)pump_move(&p, p.client, p.server);
+    assert_int_equal(tt_conn_feed(p.server, late, sizeof late, &n), TT_OK);
+    (void)pump_move(&p, p.server, p.client);
+    (void)pump_move(&p, p.client, p.server);
+    assert_int_equal(tt_conn_error(p.server)->error.rc, TT_OK);
+    assert_int_equal(tt_conn_feed(p.server, late, sizeof late, &n), TT_ERR_PROTOCOL);
+    assert_int_equal(tt_conn_error(p.server)->alert_sent, TT_ALERT_BAD_RECORD_MAC);
+    tt_session_free(s);
+    tt_tickets_free(t);
+    pump_free(&p);
+}
+
 static void test_early_data_after_retry(void **state)
 {
     (void)state;
@@ -485,6 +577,8 @@ int main(void)
         cmocka_unit_test(test_wrong_psk_is_refused),
         cmocka_unit_test(test_early_data),
         cmocka_unit_test(test_early_data_after_retry),
+        cmocka_unit_test(test_refused_early_data_is_skipped),
+        cmocka_unit_test(test_skipping_ends_with_the_second_hello),
         cmocka_unit_test(test_external_psk),
         cmocka_unit_test(test_exporters_agree),
         cmocka_unit_test(test_held_psk),

@@ -150,8 +150,39 @@ static void shares(void **state)
         scene_free(&s);
 }
 
+/* As many shares as a client has groups (section 4.3.8): their number is no fault, the same one again is. */
+static void many_shares(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 2000
+    };
+    static char groups[MANY * 4 + 16], entries[MANY * 13 + 128];
+    static struct msg m;
+    for (int twice = 0; twice < 2; twice++) {
+        struct scene *s = scene_of(KIND_PLAIN);
+        size_t g = (size_t)snprintf(groups, sizeof groups, "%04x 001d", 2 * MANY + 2);
+        size_t e = (size_t)snprintf(entries, sizeof entries, "%04x 001d 0020 09 00*31 ", 5 * MANY + 36);
+        for (unsigned i = 0; i < MANY; i++) {
+            g += (size_t)snprintf(groups + g, sizeof groups - g, "%04x", 0x4000 + i);
+            e += (size_t)snprintf(entries + e, sizeof entries - e, "%04x 0001 00",
+                                  0x4000 + (twice && i == MANY - 1 ? 0 : i));
+        }
+        scene_open(s);
+        msg_set(&m, scene_next(s, TT_SERVER));
+        msg_edit(&m, &(struct edit){OP_PUT, EXT_SUPPORTED_GROUPS, groups, 0});
+        msg_edit(&m, &(struct edit){OP_PUT, EXT_KEY_SHARE, entries, 0});
+        (void)!row_deliver(s, TT_SERVER, (struct tt_bytes){m.data, m.len});
+        if (twice)
+            scene_expect_alert(s, TT_SERVER, "the first one again", TT_ALERT_ILLEGAL_PARAMETER);
+        else
+            scene_expect_well(s, TT_SERVER, "2001 shares");
+    }
+    scenes_free();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(shares)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(shares), cmocka_unit_test(many_shares)};
     return cmocka_run_group_tests_name("tls/shares", tests, NULL, NULL);
 }
