@@ -13,6 +13,7 @@ build libtss2-dev tpm2-tss: speaks to the TPM
 build libevent-dev the event loop
 build libjansson-dev reads and writes JSON
 build libsqlite3-dev the store of the CA
+build libp11-kit-dev the header of PKCS#11, for the module
 build zlib1g-dev certificate compression by zlib
 build libbrotli-dev certificate compression by brotli
 build libzstd-dev certificate compression by zstd

@@ -287,6 +287,31 @@ TT_API uint16_t tt_key_x509_scheme(const struct tt_key *key);
 TT_API TT_MUST_USE tt_rc tt_key_sign(struct tt_key *key, uint16_t scheme, struct tt_bytes message,
                                      uint8_t *ret_sig, size_t cap, size_t *ret_len, struct tt_error *err);
 
+/* ---- identities: a key and its certificates in a directory, which the PKCS#11 module shows as a token ----
+ *
+ * An identity is a directory NAME with key.pem (a TSS2 PRIVATE KEY, or what tt_identity_handle_text makes)
+ * and cert.pem (the leaf's certificate first). They lie in $XDG_CONFIG_HOME/tpmtls/identities (~/.config) and
+ * in /etc/tpmtls/identities; or, where TPMTLS_IDENTITIES is set, in the directories that it lists, separated
+ * by colons. */
+#define TT_IDENTITY_KEY_FILE  "key.pem"
+#define TT_IDENTITY_CERT_FILE "cert.pem"
+
+/* tt_identity_name_is_valid: 1 to 32 of A-Z a-z 0-9 . _ @ + -, the first one a letter or a digit. */
+TT_API bool tt_identity_name_is_valid(const char *name);
+/* tt_identities_each: calls fn for each directory, sorted by name, until it returns something else than
+ * TT_OK, which is then returned. Nothing is said twice: of two with the same name the first place's counts.
+ * What is in them is not looked at. */
+typedef tt_rc (*tt_identity_fn)(void *arg, const char *name, const char *path);
+TT_API TT_MUST_USE tt_rc tt_identities_each(tt_identity_fn fn, void *arg, struct tt_error *err);
+/* tt_identities_home: where new ones go, the first place; tt_free. TT_ERR_NOT_FOUND: there is no home. */
+TT_API TT_MUST_USE tt_rc tt_identities_home(char **ret, struct tt_error *err);
+/* tt_identity_handle_text: the text of key.pem for a persistent key; one command. tt_free. */
+TT_API TT_MUST_USE tt_rc tt_identity_handle_text(char **ret, struct tt_tpm *tpm, uint32_t handle,
+                                                 bool needs_password, struct tt_error *err);
+/* tt_identity_key_spki: the public key of a key.pem, DER SubjectPublicKeyInfo; no TPM is asked. tt_free. */
+TT_API TT_MUST_USE tt_rc tt_identity_key_spki(uint8_t **ret, size_t *ret_len, struct tt_bytes text,
+                                              struct tt_error *err);
+
 /* tt_free: for what this library allocated and handed out. Wipes. NULL is fine. */
 TT_API void tt_free(void *p);
 

@@ -95,6 +95,18 @@ static void lib_make_bare(struct crypto_lib *lib)
     }
 }
 
+static bool lib_fetch_hashes(struct crypto_lib *lib, OSSL_LIB_CTX *ctx)
+{
+    static const char *const digests[] = {
+        [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
+    for (enum hash_id id = HASH_SHA256; id < HASH_COUNT; id++) {
+        lib->md[id] = EVP_MD_fetch(ctx, digests[id], NULL);
+        if (lib->md[id] == NULL || EVP_Digest("", 0, lib->empty_hash[id], NULL, lib->md[id], NULL) != 1)
+            return false;
+    }
+    return true;
+}
+
 static bool lib_fetch(struct crypto_lib *lib)
 {
     lib_make_bare(lib);
@@ -102,13 +114,8 @@ static bool lib_fetch(struct crypto_lib *lib)
     lib->x25519_peers = spares_new();
     if (lib->x25519_makers == NULL || lib->x25519_peers == NULL)
         return false;
-    static const char *const digests[] = {
-        [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
-    for (enum hash_id id = HASH_SHA256; id < HASH_COUNT; id++) {
-        lib->md[id] = EVP_MD_fetch(NULL, digests[id], NULL);
-        if (lib->md[id] == NULL || EVP_Digest("", 0, lib->empty_hash[id], NULL, lib->md[id], NULL) != 1)
-            return false;
-    }
+    if (!lib_fetch_hashes(lib, NULL))
+        return false;
     lib->aead[AEAD_AES_128_GCM] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
     lib->aead[AEAD_AES_256_GCM] = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     lib->aead[AEAD_CHACHA20_POLY1305] = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
@@ -124,6 +131,19 @@ static bool lib_fetch(struct crypto_lib *lib)
            lib_fetch_curve(&lib->curves[CURVE_P256], "P-256", NID_X9_62_prime256v1, 32) &&
            lib_fetch_curve(&lib->curves[CURVE_P384], "P-384", NID_secp384r1, 48) &&
            lib_fetch_curve(&lib->curves[CURVE_P521], "P-521", NID_secp521r1, 66);
+}
+
+tt_rc crypto_lib_new_apart(struct crypto_lib **ret, void *ctx, struct tt_error *err)
+{
+    struct crypto_lib *lib = mem_alloc(sizeof *lib);
+    if (lib == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    if (!lib_fetch_hashes(lib, ctx)) {
+        crypto_lib_free(lib);
+        return error_set(err, TT_ERR_INTERNAL, "libcrypto lacks SHA-2");
+    }
+    *ret = lib;
+    return TT_OK;
 }
 
 tt_rc crypto_lib_new(struct crypto_lib **ret, struct tt_error *err)

@@ -23,22 +23,23 @@ static tt_rc mgf1_xor(uint8_t *data, size_t len, const struct crypto_lib *lib, e
 
 tt_rc pss_encode(uint8_t *ret, const struct crypto_lib *lib, const struct pss_request *req)
 {
-    size_t h = hash_size(req->hash), modulus = (req->modulus_bits + 7) / 8;
+    size_t h = hash_size(req->hash), s = req->salt.len, modulus = (req->modulus_bits + 7) / 8;
     /* Step 3: emBits = modBits - 1, emLen = ceil(emBits / 8) >= hLen + sLen + 2. */
     size_t em_bits = req->modulus_bits - 1U, em_len = (em_bits + 7) / 8;
-    if (h == 0 || modulus > PSS_MAX_BYTES || em_len < 2 * h + 2)
+    if (h == 0 || modulus > PSS_MAX_BYTES || em_len < h + 2 || em_len - h - 2 < s)
         return TT_ERR_USAGE;
     uint8_t em_buf[PSS_MAX_BYTES] = {0};
     uint8_t *em = em_buf + (modulus - em_len);
     size_t db_len = em_len - h - 1;
     /* Steps 5 and 6: H = Hash(eight zeros || mHash || salt). */
-    uint8_t m[8 + 2 * HASH_MAX_SIZE] = {0};
+    uint8_t m[8 + HASH_MAX_SIZE + PSS_MAX_BYTES] = {0};
     memcpy(m + 8, req->digest, h);
-    memcpy(m + 8 + h, req->salt, h);
-    TT_TRY(hash_digest(lib, req->hash, (struct tt_bytes){m, 8 + 2 * h}, em + db_len));
+    if (s > 0)
+        memcpy(m + 8 + h, req->salt.data, s);
+    TT_TRY(hash_digest(lib, req->hash, (struct tt_bytes){m, 8 + h + s}, em + db_len));
     /* Steps 7 to 10: DB = PS || 0x01 || salt, masked. */
-    em[db_len - h - 1] = 0x01;
-    memcpy(em + db_len - h, req->salt, h);
+    em[db_len - s - 1] = 0x01;
+    memcpy(em + db_len - s, m + 8 + h, s);
     TT_TRY(mgf1_xor(em, db_len, lib, req->hash, em + db_len));
     /* Step 11: the leftmost 8 emLen - emBits bits are zero, so that the number is below the modulus. */
     em[0] &= (uint8_t)(0xff >> (8 * em_len - em_bits));

@@ -6,13 +6,13 @@
 
 #define PSS_MAX_BYTES 512 /* RSA-4096 */
 
-/* struct pss_request: what is padded. salt has the digest's length (RFC 9846 section 4.3.3) and is handed in.
- */
+/* struct pss_request: what is padded. The salt is handed in; TLS 1.3 wants it as long as the digest (RFC 9846
+ * section 4.3.3), PKCS#11 lets the caller say. */
 struct pss_request {
     enum hash_id hash;
     unsigned modulus_bits;
     const uint8_t *digest;
-    const uint8_t *salt;
+    struct tt_bytes salt;
 };
 
 /* pss_encode: EMSA-PSS-ENCODE with MGF1 over the same hash; ret has modulus_bits/8 bytes (rounded up),

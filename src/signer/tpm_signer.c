@@ -67,7 +67,7 @@ static tt_rc sign_pss_raw(struct tpm_job *job, struct tt_error *err)
     struct pss_request req = {.hash = job->hash,
                               .modulus_bits = tpm_key_info(job->signer->tpm)->bits,
                               .digest = job->digest,
-                              .salt = salt};
+                              .salt = {salt, hash_size(job->hash)}};
     tt_rc rc = pss_encode(padded, job->signer->lib, &req);
     if (rc != TT_OK)
         return error_set(err, rc, "cannot pad the message for this key");

@@ -169,23 +169,47 @@ bool tpm_has_hash(struct tt_tpm *tpm, uint16_t hash)
 
 /* ---- the dictionary attack's counter ---- */
 
-tt_rc caps_lockout_counter(uint32_t *ret, struct tt_tpm *tpm, struct tt_error *err)
+/* n properties that follow each other; the values only. */
+static tt_rc variable_properties(uint32_t *ret, uint32_t n, TPM2_PT first, struct tt_tpm *tpm,
+                                 struct tt_error *err)
 {
     TPMS_CAPABILITY_DATA *data = NULL;
     TPMI_YES_NO more;
     struct tpm_op op = tpm_op_start(tpm, "ask the TPM how many wrong passwords it has counted");
     do
         op.rc = Esys_GetCapability(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                   TPM2_CAP_TPM_PROPERTIES, TPM2_PT_LOCKOUT_COUNTER, 1, &more, &data);
+                                   TPM2_CAP_TPM_PROPERTIES, first, n, &more, &data);
     while (tpm_op_again(&op));
     TT_TRY(tpm_op_end(&op, err));
     const TPML_TAGGED_TPM_PROPERTY *list = &data->data.tpmProperties;
-    bool right = data->capability == TPM2_CAP_TPM_PROPERTIES && list->count >= 1 &&
-                 list->tpmProperty[0].property == TPM2_PT_LOCKOUT_COUNTER;
-    uint32_t value = right ? list->tpmProperty[0].value : 0;
+    bool right = data->capability == TPM2_CAP_TPM_PROPERTIES && list->count >= n;
+    for (uint32_t i = 0; right && i < n; i++) {
+        right = list->tpmProperty[i].property == first + i;
+        if (right)
+            ret[i] = list->tpmProperty[i].value;
+    }
     Esys_Free(data);
-    if (!right)
-        return error_set(err, TT_ERR_TPM, "the TPM returned malformed properties");
-    *ret = value;
+    return right ? TT_OK : error_set(err, TT_ERR_TPM, "the TPM returned malformed properties");
+}
+
+enum tpm_refusal tpm_last_refusal(const struct tt_tpm *tpm)
+{
+    TSS2_RC rc = tpm->last_failure;
+    return tpm_rc_is(rc, TPM2_RC_LOCKOUT)                                        ? TPM_REFUSED_LOCKED
+           : tpm_rc_is(rc, TPM2_RC_AUTH_FAIL) || tpm_rc_is(rc, TPM2_RC_BAD_AUTH) ? TPM_REFUSED_PASSWORD
+                                                                                 : TPM_REFUSED_OTHERWISE;
+}
+
+tt_rc tpm_lockout_read(struct tpm_lockout *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    uint32_t values[2];
+    TT_TRY(variable_properties(values, TT_COUNT(values), TPM2_PT_LOCKOUT_COUNTER, tpm, err));
+    *ret = (struct tpm_lockout){
+        .counter = values[0], .max = values[1], .locked = values[1] > 0 && values[0] >= values[1]};
     return TT_OK;
+}
+
+tt_rc caps_lockout_counter(uint32_t *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    return variable_properties(ret, 1, TPM2_PT_LOCKOUT_COUNTER, tpm, err);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tpm/caps.h"
+#include "tpm/reopen.h"
 #include "tpm/session.h"
 
 /* With the meter's waits of 1, 2, 4 .. 250 ms, and ESAPI's own five repeats a call, this is about six

@@ -64,10 +64,6 @@ TT_MUST_USE tt_rc tpm_open_tcti(struct tt_tpm **ret, TSS2_TCTI_CONTEXT *tcti,
                                 void (*close_tcti)(TSS2_TCTI_CONTEXT **), const char *where,
                                 struct tt_error *err);
 
-/* tpm_silence: tpm2-tss prints to stderr what its callers are told anyway, and has no other switch than the
- * variable TSS2_LOG. It is set for this process unless it is set already: who sets it gets its messages. */
-void tpm_silence(void);
-
 /* tpm_is_ours: false in a child forked after the TPM was opened; such a child must leave it alone. */
 bool tpm_is_ours(const struct tt_tpm *tpm);
 

@@ -103,6 +103,10 @@ struct tpm_persistent {
 TT_MUST_USE tt_rc tpm_persistent_list(struct buf *ret, struct tt_tpm *tpm, struct tt_error *err);
 TT_MUST_USE tt_rc tpm_persistent_evict(struct tt_tpm *tpm, uint32_t handle, struct tt_error *err);
 
+/* tpm_persistent_public: append the TPM2B_PUBLIC of what is at a handle; one command. */
+TT_MUST_USE tt_rc tpm_persistent_public(struct buf *ret, struct tt_tpm *tpm, uint32_t handle,
+                                        struct tt_error *err);
+
 /* tpm_storage_public: the storage root key's TPM2B_PUBLIC, marshalled, its name, and what a key file calls
  * it. */
 struct tpm_storage {
@@ -127,6 +131,22 @@ TT_MUST_USE tt_rc tpm_pcrs_read(struct tpm_pcrs *ret, struct tt_tpm *tpm, struct
 
 /* tpm_has_hash: the chip has this hash (TPM_ALG_ID); one command, once. True when it cannot be asked. */
 bool tpm_has_hash(struct tt_tpm *tpm, uint16_t hash);
+
+/* struct tpm_lockout: what the TPM has counted (TPM 2.0 part 1, section 19.8); two properties, one command.
+ */
+struct tpm_lockout {
+    uint32_t counter, max; /* at max it is locked */
+    bool locked;
+};
+TT_MUST_USE tt_rc tpm_lockout_read(struct tpm_lockout *ret, struct tt_tpm *tpm, struct tt_error *err);
+
+/* enum tpm_refusal: why the TPM refused the last command that failed, where it was about authorisation. */
+enum tpm_refusal {
+    TPM_REFUSED_OTHERWISE,
+    TPM_REFUSED_PASSWORD,
+    TPM_REFUSED_LOCKED
+};
+enum tpm_refusal tpm_last_refusal(const struct tt_tpm *tpm);
 
 /* tpm_key_tpm: the TPM it is in. */
 struct tt_tpm *tpm_key_tpm(const struct tpm_key *k);

@@ -160,3 +160,21 @@ tt_rc tpm_persistent_list(struct buf *ret, struct tt_tpm *tpm, struct tt_error *
 {
     return TPM_TWICE(tpm, err, list_once(ret, tpm, err));
 }
+
+static tt_rc public_once(struct buf *ret, struct tt_tpm *tpm, uint32_t handle, struct tt_error *err)
+{
+    ESYS_TR object;
+    TPM2B_PUBLIC pub;
+    uint8_t area[sizeof pub];
+    size_t len = 0;
+    TT_TRY(persistent_open(&object, &pub, tpm, handle, err));
+    (void)Esys_TR_Close(tpm->esys, &object);
+    if (Tss2_MU_TPM2B_PUBLIC_Marshal(&pub, area, sizeof area, &len) != TSS2_RC_SUCCESS)
+        return error_set(err, TT_ERR_TPM, "the TPM returned a malformed public area");
+    return buf_append(ret, area, len);
+}
+
+tt_rc tpm_persistent_public(struct buf *ret, struct tt_tpm *tpm, uint32_t handle, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, public_once(ret, tpm, handle, err));
+}

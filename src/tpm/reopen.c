@@ -34,6 +34,11 @@ tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err)
     return TT_OK;
 }
 
+void tpm_never_reopen(struct tt_tpm *tpm)
+{
+    tpm->meter.open = NULL;
+}
+
 void tt_tpm_set_deadline(struct tt_tpm *tpm, uint64_t at_ns, unsigned patience_ms)
 {
     meter_set_deadline(&tpm->meter, at_ns, patience_ms);
@@ -93,6 +98,11 @@ static bool is_lost(const struct tt_tpm *tpm)
         if (tpm_rc_is(rc, codes[i]))
             return true;
     return session_is_lost(rc);
+}
+
+bool tpm_is_lost(const struct tt_tpm *tpm)
+{
+    return is_lost(tpm);
 }
 
 tt_rc tpm_try_start(struct tpm_try *ret, struct tt_tpm *tpm, struct tt_error *err)

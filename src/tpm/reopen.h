@@ -13,6 +13,15 @@
 TT_MUST_USE tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err);
 TT_MUST_USE tt_rc tpm_reopen(struct tt_tpm *tpm, struct tt_error *err);
 
+/* tpm_silence: tpm2-tss prints to stderr what its callers are told anyway, and has no other switch than the
+ * variable TSS2_LOG. It is set for this process unless it is set already: who sets it gets its messages. */
+void tpm_silence(void);
+
+/* tpm_never_reopen: that would start a thread (tpm/courier.h): what is lost stays lost, and the caller opens
+ * a TPM anew. tpm_is_lost: it has to. */
+void tpm_never_reopen(struct tt_tpm *tpm);
+bool tpm_is_lost(const struct tt_tpm *tpm);
+
 /* struct tpm_try: something that is done once more after a loss; TPM_TWICE is how it is used. */
 struct tpm_try {
     struct tt_tpm *tpm;

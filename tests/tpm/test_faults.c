@@ -297,14 +297,16 @@ static void pss_sizes(void **state)
     assert_ok(crypto_lib_new(&lib, &err), &err);
     uint8_t digest[64] = {1}, salt[64] = {2}, em[PSS_MAX_BYTES];
     for (unsigned bits = 2041; bits <= 2056; bits++) {
-        struct pss_request req = {.hash = HASH_SHA256, .modulus_bits = bits, .digest = digest, .salt = salt};
+        struct pss_request req = {
+            .hash = HASH_SHA256, .modulus_bits = bits, .digest = digest, .salt = {salt, 32}};
         size_t len = (bits + 7) / 8;
         assert_ok(pss_encode(em, lib, &req), &err);
         assert_int_equal(em[len - 1], 0xbc);
         unsigned top = (bits - 1) % 8; /* bits that may be set in the first byte */
         assert_int_equal(em[0] >> top, 0);
     }
-    struct pss_request small = {.hash = HASH_SHA512, .modulus_bits = 1024, .digest = digest, .salt = salt};
+    struct pss_request small = {
+        .hash = HASH_SHA512, .modulus_bits = 1024, .digest = digest, .salt = {salt, 64}};
     assert_int_equal(pss_encode(em, lib, &small), TT_ERR_USAGE);
     crypto_lib_free(lib);
 }

@@ -1,5 +1,5 @@
-/* net/file_write.c: see file_write.h. Layer: net. */
-#include "net/file_write.h"
+/* signer/file_write.c: see file_write.h. Layer: signer. */
+#include "signer/file_write.h"
 
 #include <errno.h>
 #include <fcntl.h>
