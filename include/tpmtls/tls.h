@@ -291,7 +291,9 @@ TT_API TT_MUST_USE tt_rc tt_psk_identity_read(struct tt_bytes identity, struct t
 /* struct tt_tickets: the server's ticket keys. May be shared by configurations and threads; keys may change
  * at any time, and several servers may have the same. 0-RTT is for tickets that this very object issued,
  * since only it knows what was used before (RFC 9846 section 8): not for those of before a restart, or of
- * another server; they resume without it. */
+ * another server, or of the process that this one was forked from; they resume without it. What cannot be
+ * seen: a virtual machine, or a process, that is set back to an earlier state with its register. Until the
+ * wall clock is more than 10 s past the first use, what was taken since then can be taken once more. */
 struct tt_tickets;
 #define TT_MAX_TICKET_KEYS 4
 struct tt_ticket_key {
@@ -363,6 +365,9 @@ struct tt_conn_options {
     int64_t now; /* seconds since 1970-01-01 UTC: the time certificates are judged at; see tt_conn_set_now */
     int64_t now_ms; /* the same in milliseconds; when it is set `now` is not looked at. Sessions need it: with
                        whole seconds one that has just come is not yet there, and its age is told wrong. */
+    int64_t
+        monotonic_ms; /* server: milliseconds of a clock that nobody sets (CLOCK_BOOTTIME), for the register
+                         of 0-RTT; see tt_conn_set_monotonic. 0: the highest time that was told serves */
     struct tt_session *const
         *sessions; /* client: PSKs to offer, most wanted first; the first 4 usable ones are */
     size_t sessions_len;
@@ -383,6 +388,10 @@ TT_API void tt_conn_free(struct tt_conn *c);
 /* tt_conn_set_now: milliseconds since 1970; call it before feeding on a long-lived connection: ticket ages
  * need it. */
 TT_API void tt_conn_set_now(struct tt_conn *c, int64_t now_ms);
+/* tt_conn_set_monotonic: the same of tt_conn_options.monotonic_ms. All connections that share a struct
+ * tt_tickets tell one, or none does. Without it 0-RTT rests after the wall clock was set back, until that has
+ * caught up; either way a flight that was taken is not taken again. */
+TT_API void tt_conn_set_monotonic(struct tt_conn *c, int64_t monotonic_ms);
 
 enum tt_want {
     TT_WANT_INPUT = 1,            /* feed ciphertext to make progress */
@@ -437,7 +446,8 @@ TT_API struct tt_bytes tt_conn_early_plaintext(const struct tt_conn *c);
 TT_API TT_MUST_USE tt_rc tt_conn_early_plaintext_done(struct tt_conn *c, size_t n);
 
 /* tt_conn_take_session: client: the oldest session received and not yet taken, NULL when there is none; the
- * caller owns it. At most 8 are kept, the newest win. */
+ * caller owns it. At most 8 are kept, the newest win. A connection that failed gives none any more, unless it
+ * was the transport that ended. */
 TT_API struct tt_session *tt_conn_take_session(struct tt_conn *c);
 /* tt_conn_refuse_tickets: client, connected: take no more tickets, and forget the secret that they come from.
  * What was taken before is then the only way to resume. TT_ERR_USAGE before the handshake is complete. */
@@ -447,8 +457,9 @@ TT_API TT_MUST_USE tt_rc tt_conn_refuse_tickets(struct tt_conn *c);
 TT_API TT_MUST_USE tt_rc tt_conn_send_ticket(struct tt_conn *c);
 
 /* tt_conn_export: keying material (RFC 9846 section 7.5, RFC 5705): len 1 .. 8,160 bytes for a label and a
- * context (empty is the same as none). TT_ERR_USAGE before the server's Finished. tt_conn_export_early: from
- * the early exporter secret, where 0-RTT was offered; weaker, see section 7.5. */
+ * context (empty is the same as none). TT_ERR_USAGE before the server's Finished; the connection's error once
+ * it failed: its secrets are gone. tt_conn_export_early: from the early exporter secret, where 0-RTT was
+ * offered; weaker, see section 7.5. */
 TT_API TT_MUST_USE tt_rc tt_conn_export(const struct tt_conn *c, const char *label, struct tt_bytes context,
                                         uint8_t *ret, size_t len);
 TT_API TT_MUST_USE tt_rc tt_conn_export_early(const struct tt_conn *c, const char *label,
@@ -456,7 +467,7 @@ TT_API TT_MUST_USE tt_rc tt_conn_export_early(const struct tt_conn *c, const cha
 /* tt_conn_channel_binding: "tls-exporter" of RFC 9266, 32 bytes. */
 TT_API TT_MUST_USE tt_rc tt_conn_channel_binding(const struct tt_conn *c, uint8_t ret[32]);
 
-/* tt_conn_is_connected: the handshake is complete in both directions. */
+/* tt_conn_is_connected: the handshake is complete in both directions, and nothing has failed since. */
 TT_API bool tt_conn_is_connected(const struct tt_conn *c);
 
 /* tt_conn_close: send close_notify; our writing side ends, reading goes on (RFC 9846 section 6.1). Before the
@@ -474,9 +485,8 @@ TT_API TT_MUST_USE tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer
 
 /* tt_conn_request_certificate: server, connected: ask the client for a certificate now. TT_ERR_UNSUPPORTED
  * when the client did not offer it, or was authenticated by an external PSK; TT_ERR_BUSY while an earlier
- * request is open. The answer is complete when tt_conn_certificate_requested is false again; a client may
- * decline: then tt_conn_info.peer_chain_len is 0.
- */
+ * request is open. The answer is complete when tt_conn_certificate_requested is false again and
+ * tt_conn_is_connected still true; a client may decline: then tt_conn_info.peer_chain_len is 0. */
 TT_API TT_MUST_USE tt_rc tt_conn_request_certificate(struct tt_conn *c);
 TT_API bool tt_conn_certificate_requested(const struct tt_conn *c);
 
@@ -531,11 +541,14 @@ struct tt_conn_status {
     struct tt_error error;   /* error.rc is TT_OK while all is well */
     unsigned alert_sent;     /* enum tt_alert; TT_ALERT_NONE */
     unsigned alert_received; /* enum tt_alert; TT_ALERT_NONE */
+    bool handshake_complete; /* with an error: whether the connection failed after its handshake */
 };
 /* tt_conn_error: the first error, with the alert that was sent or received. */
 TT_API const struct tt_conn_status *tt_conn_error(const struct tt_conn *c);
 
-/* struct tt_conn_info: what was negotiated; fields are 0 or empty until known. Views live as long as c. */
+/* struct tt_conn_info: what was negotiated; fields are 0 or empty until known. What says who the peer is
+ * (scheme, chain, PSK, resumed) is there once it has proven it, and gone when the connection fails; the same
+ * holds for tt_conn_peer_certificate, tt_conn_peer_ocsp and tt_conn_peer_scts. */
 struct tt_conn_info {
     enum tt_role role;
     const char *state; /* the state's name in RFC 9846 appendix A, e.g. "CLIENT_WAIT_SH" */

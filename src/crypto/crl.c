@@ -151,6 +151,27 @@ static void limit_to(struct validity *when, const X509_CRL *crl)
     when->until = until < when->until ? until : when->until;
 }
 
+/* The lists of a set were checked when they came; of two CAs of one name it may be the other's. */
+bool crl_lists(const struct tt_trust *t, X509 *issuer, X509 *x)
+{
+    if (t->crls == 0)
+        return false;
+    if (X509_STORE_lock(t->store) != 1)
+        return true; /* rather than to miss it */
+    bool listed = false;
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(t->store);
+    for (int i = 0; !listed && i < sk_X509_OBJECT_num(objects); i++) {
+        X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+        X509_REVOKED *entry = NULL;
+        listed = crl != NULL && X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(issuer)) == 0 &&
+                 X509_CRL_get0_by_cert(crl, &entry, x) == 1 &&
+                 X509_CRL_verify(crl, X509_get0_pubkey(issuer)) == 1;
+    }
+    (void)X509_STORE_unlock(t->store);
+    ERR_clear_error();
+    return listed;
+}
+
 /* Every list of an issuer in the path, not only the one libcrypto took: rather too short than too long. The
  * lock: a look-up by another thread sorts the objects. */
 void crl_limit(struct path *p)

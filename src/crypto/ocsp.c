@@ -2,8 +2,9 @@
  * RFC 6960, RFC 9846 section 4.5.1.1, RFC 7633 (must-staple).
  *
  * A response counts when it is signed by the CA that issued the certificate, or by a responder which that CA
- * certified for this with its own key (RFC 6960 section 4.2.2.2), and when it is of this time. libcrypto's
- * own check of the times reads the clock, so they are compared here. */
+ * certified for this with its own key (RFC 6960 section 4.2.2.2) and did not revoke since (where there are
+ * CRLs), and when it is of this time. The verdict ends with the responder's certificate, too. libcrypto's own
+ * check of the times reads the clock, so they are compared here. */
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 #include <openssl/x509v3.h>
@@ -89,12 +90,13 @@ static X509_STORE *issuer_store(X509 *issuer, int64_t now)
     return store;
 }
 
-static bool is_signed_for(OCSP_BASICRESP *basic, X509 *issuer, int64_t now)
+static bool is_signed_for(OCSP_BASICRESP *basic, X509 *issuer, int64_t now, X509 **ret_signer)
 {
     X509_STORE *store = issuer_store(issuer, now);
     STACK_OF(X509) *extra = sk_X509_new_null();
     bool ok = store != NULL && extra != NULL && sk_X509_push(extra, issuer) > 0 &&
-              OCSP_basic_verify(basic, extra, store, OCSP_PARTIAL_CHAIN | OCSP_NOEXPLICIT) == 1;
+              OCSP_basic_verify(basic, extra, store, OCSP_PARTIAL_CHAIN | OCSP_NOEXPLICIT) == 1 &&
+              OCSP_resp_get0_signer(basic, ret_signer, extra) == 1;
     sk_X509_free(extra);
     X509_STORE_free(store);
     return ok;
@@ -170,16 +172,30 @@ static tt_rc judge_answer(struct path *p, OCSP_SINGLERESP *single, struct tt_err
     return TT_OK;
 }
 
+/* A certificate that the CA gave a responder has an end, and may be revoked, also where it asks not to be
+ * looked up (id-pkix-ocsp-nocheck): a list that is at hand counts. */
+static tt_rc judge_responder(struct path *p, X509 *issuer, X509 *signer, struct tt_error *err)
+{
+    if (X509_cmp(signer, issuer) == 0)
+        return TT_OK;
+    if (crl_lists(p->trust, issuer, signer))
+        return refuse(p, err, "the peer's OCSP response is of a responder whose certificate was revoked");
+    validity_limit(&p->when, signer);
+    return TT_OK;
+}
+
 static tt_rc judge_basic(struct path *p, OCSP_BASICRESP *basic, struct tt_error *err)
 {
     /* A self-signed leaf has no other issuer than itself. */
     X509 *issuer = sk_X509_value(p->built, sk_X509_num(p->built) > 1 ? 1 : 0);
     if (hash_is_weak(basic))
         return refuse(p, err, "the peer's OCSP response is signed with a hash that is too weak");
-    if (!is_signed_for(basic, issuer, p->req->now))
+    X509 *signer = NULL;
+    if (!is_signed_for(basic, issuer, p->req->now, &signer))
         return refuse(p, err,
                       "the peer's OCSP response was not signed by the CA of its certificate, nor by a "
                       "responder of that CA");
+    TT_TRY(judge_responder(p, issuer, signer, err));
     OCSP_SINGLERESP *single = find_answer(basic, p->leaf, issuer);
     return single == NULL ? refuse(p, err, "the peer's OCSP response is about another certificate")
                           : judge_answer(p, single, err);

@@ -36,7 +36,9 @@ enum trust_basis {
 /* struct trust_verdict: the proof that a chain was judged, with the key that came out of it. */
 struct trust_verdict {
     struct pubkey *leaf_key; /* a reference, owned by the receiver */
-    int64_t not_after;       /* of the leaf, seconds since 1970; INT64_MAX where no date limits the trust */
+    int64_t not_after;       /* seconds since 1970: the earliest end of all that the verdict rests on: each
+                                certificate of the path, the CRLs, the OCSP response and its responder; of the
+                                leaf alone where nobody judged; INT64_MAX where no date limits the trust */
     unsigned alert;          /* on failure: the alert to send (RFC 9846 section 6.2) */
     enum trust_basis basis;
     bool ocsp_good; /* a valid OCSP response says that the leaf is good */

@@ -53,6 +53,11 @@ TT_MUST_USE tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const stru
  */
 bool crl_setup(X509_STORE_CTX *ctx, struct path *p);
 void crl_limit(struct path *p);
+/* crl_lists: is the certificate in a list of the set that this issuer signed? */
+bool crl_lists(const struct tt_trust *t, X509 *issuer, X509 *x);
+
+/* trust_verify.c: narrow to the certificate's own dates. */
+void validity_limit(struct validity *when, const X509 *x);
 
 /* ocsp.c: judge p->req->ocsp, or its absence. The issuer is in p->built. */
 TT_MUST_USE tt_rc ocsp_judge(struct path *p, struct tt_error *err);

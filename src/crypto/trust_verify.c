@@ -212,7 +212,7 @@ static tt_rc read_chain(struct path *p, struct tt_error *err)
     return rc;
 }
 
-static void limit_to(struct validity *when, const X509 *x)
+void validity_limit(struct validity *when, const X509 *x)
 {
     int64_t from = INT64_MAX, until = INT64_MIN;
     (void)time_seconds(&from, X509_get0_notBefore(x));
@@ -243,12 +243,14 @@ static tt_rc judge_chain(struct path *p, struct tt_error *err)
         TT_TRY(demand_pin(p, err));
     }
     for (int i = 0; i < sk_X509_num(p->built); i++)
-        limit_to(&p->when, sk_X509_value(p->built, i));
+        validity_limit(&p->when, sk_X509_value(p->built, i));
     if (p->built == NULL)
         return TT_OK;
     p->verdict.basis = TRUST_BY_ANCHOR;
     crl_limit(p);
-    return ocsp_judge(p, err);
+    TT_TRY(ocsp_judge(p, err));
+    p->verdict.not_after = p->when.until;
+    return TT_OK;
 }
 
 static tt_rc leaf_key(struct path *p, struct tt_error *err)

@@ -49,7 +49,7 @@ static tt_rc engine_error(struct tt_stream *s)
     const struct diagnose_facts facts = {
         .peer = s->peer,
         .role = info.role,
-        .connected = s->is_connected,
+        .connected = s->is_connected || tt_conn_error(s->conn)->handshake_complete,
         .alert_sent = status->alert_sent,
         .alert_received = status->alert_received,
         .first = {s->first, s->first_len},
@@ -228,6 +228,7 @@ tt_rc tt_stream_new(struct tt_stream **ret, int fd, struct tt_config *cfg,
     const struct tt_conn_options conn = {
         .server_name = opt->server_name,
         .now_ms = clock_wall_ms(),
+        .monotonic_ms = clock_boot_ms(),
         .sessions = opt->sessions,
         .sessions_len = opt->sessions_len,
     };
@@ -301,6 +302,7 @@ static tt_rc read_some(struct tt_stream *s, uint8_t *ret_buf, size_t cap, size_t
     if (tt_conn_plaintext(s->conn).len > 0) /* also when what came behind it was wrong */
         return tt_conn_read(s->conn, ret_buf, cap, ret_n);
     tt_conn_set_now(s->conn, clock_wall_ms());
+    tt_conn_set_monotonic(s->conn, clock_boot_ms());
     tt_rc rc = run_until(s, has_plaintext_or_end, deadline_after(s->timeout_ms));
     if (rc == TT_ERR_DEADLINE)
         return error_set(err, rc, "%s sent nothing within %u ms", s->peer, s->timeout_ms);

@@ -21,6 +21,14 @@ static inline int64_t clock_wall_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* clock_boot_ms: milliseconds since the machine started, sleep included; nobody sets it. */
+static inline int64_t clock_boot_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 /* clock_wall_s: the same in seconds. */
 static inline int64_t clock_wall_s(void)
 {

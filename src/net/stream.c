@@ -41,7 +41,7 @@ static void diagnose_end(struct stream *s, struct tt_error *err)
     const struct diagnose_facts facts = {
         .peer = s->peer,
         .role = s->opt.role,
-        .connected = s->stats.connected,
+        .connected = s->stats.connected || tt_conn_error(s->conn)->handshake_complete,
         .alert_sent = status->alert_sent,
         .alert_received = status->alert_received,
         .first = {s->first, s->first_len},
@@ -313,6 +313,7 @@ static tt_rc stream_set_up(struct stream *s, struct tt_error *err)
     const struct tt_conn_options conn = {
         .server_name = s->opt.server_name,
         .now_ms = s->opt.now != 0 ? s->opt.now * 1000 : clock_wall_ms(),
+        .monotonic_ms = clock_boot_ms(),
         .sessions = s->opt.sessions,
         .sessions_len = s->opt.sessions_len,
         .early_data = s->opt.early_data.len > 0,

@@ -41,6 +41,7 @@ void stream_feed(struct stream *s, struct tt_bytes data)
     remember_first(s, data);
     if (s->opt.now == 0)
         tt_conn_set_now(s->conn, clock_wall_ms());
+    tt_conn_set_monotonic(s->conn, clock_boot_ms());
     size_t taken = buf_size(&s->in) == 0 ? feed_engine(s, data) : 0;
     s->is_plaintext_told = false;
     if (taken < data.len && buf_append(&s->in, data.data + taken, data.len - taken) != TT_OK)

@@ -10,7 +10,8 @@ static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, st
 {
     c->status.alert_sent = c->status.alert_received = TT_ALERT_NONE;
     c->now_ms = opt->now_ms != 0 ? opt->now_ms : opt->now * 1000;
-    c->peer_not_after = INT64_MAX;
+    c->auth.until = INT64_MAX;
+    c->monotonic_ms = opt->monotonic_ms;
     c->trace = opt->trace;
     c->trace_arg = opt->trace_arg;
     c->insecure_keylog = opt->insecure_keylog;
@@ -100,8 +101,26 @@ void conn_trace(struct tt_conn *c, const struct tt_trace_event *event)
         c->trace(c->trace_arg, event);
 }
 
-/* "Servers and clients MUST forget the secret values and keys established in failed connections" (section
- * 6). "MUST close the connection without sending or receiving any additional data" and "the implementation
+/* "Servers and clients MUST forget the secret values and keys established in failed connections, with the
+ * exception of the PSKs associated with session tickets, which SHOULD be discarded if possible." (section 6)
+ * They are kept where nothing but the transport ended. */
+static void forget(struct tt_conn *c, tt_rc rc)
+{
+    rec_key_wipe(&c->read_key);
+    rec_key_wipe(&c->write_key);
+    struct ks_secret *const secrets[] = {&c->read_secret, &c->write_secret, &c->exporter_secret,
+                                         &c->early_exporter_secret, &c->resumption_secret};
+    for (size_t i = 0; i < TT_COUNT(secrets); i++)
+        mem_wipe(secrets[i], sizeof *secrets[i]);
+    hs_free(c->hs);
+    c->hs = NULL;
+    hash_free(c->post_hash);
+    c->post_hash = NULL;
+    for (; rc != TT_ERR_CLOSED && c->sessions_len > 0; c->sessions_len--)
+        tt_session_free(c->sessions[c->sessions_len - 1]);
+}
+
+/* "MUST close the connection without sending or receiving any additional data" and "the implementation
  * MUST send alert X if it sends any alert" (section 6.2). */
 tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ...)
 {
@@ -115,12 +134,10 @@ tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ..
     err->rc = rc;
     if (alert != TT_ALERT_NONE && !c->write_closed)
         conn_send_alert(c, alert);
+    c->status.handshake_complete = !conn_in_handshake(c);
     /* "both parties MUST immediately close the connection": nothing is read or written with these keys again.
      */
-    rec_key_wipe(&c->read_key);
-    rec_key_wipe(&c->write_key);
-    hs_free(c->hs);
-    c->hs = NULL;
+    forget(c, rc);
     return rc;
 }
 
@@ -143,9 +160,12 @@ void tt_conn_set_now(struct tt_conn *c, int64_t now_ms)
     c->now_ms = now_ms;
 }
 
-/* "TLS implementations MUST provide a way for the application to determine if the handshake has completed"
- * (appendix F.5). */
-bool tt_conn_is_connected(const struct tt_conn *c)
+void tt_conn_set_monotonic(struct tt_conn *c, int64_t monotonic_ms)
+{
+    c->monotonic_ms = monotonic_ms;
+}
+
+bool conn_in_handshake(const struct tt_conn *c)
 {
     switch (c->state) {
     case CLIENT_CONNECTED:
@@ -153,10 +173,42 @@ bool tt_conn_is_connected(const struct tt_conn *c)
     case SERVER_CONNECTED:
     case SERVER_POST_WAIT_CV:
     case SERVER_POST_WAIT_FINISHED:
-        return true;
-    default:
         return false;
+    default:
+        return true;
     }
+}
+
+/* "TLS implementations MUST provide a way for the application to determine if the handshake has completed"
+ * (appendix F.5). */
+bool tt_conn_is_connected(const struct tt_conn *c)
+{
+    return c->status.error.rc == TT_OK && !conn_in_handshake(c);
+}
+
+struct auth conn_auth(const struct tt_conn *c)
+{
+    struct auth a = c->auth;
+    memcpy(a.rules, c->cfg->fingerprint, sizeof a.rules);
+    a.peer_type = (uint8_t)c->peer_type;
+    a.chain = kept_get(&c->kept, KEPT_CHAIN);
+    a.ocsp = kept_get(&c->kept, KEPT_OCSP);
+    return a;
+}
+
+tt_rc conn_auth_take_over(struct tt_conn *c, const struct auth *a, const struct auth_found *found)
+{
+    c->auth = *a;
+    c->auth.chain = c->auth.ocsp = (struct tt_bytes){NULL, 0};
+    c->peer_type = a->peer_type;
+    c->peer_ocsp_good = found->ocsp_good;
+    if (found->psk != NULL)
+        c->external_psk = session_ref(found->psk);
+    TT_OWN(c, kept_add(&c->kept, KEPT_CHAIN, a->chain));
+    TT_OWN(c, kept_add(&c->kept, KEPT_OCSP, a->ocsp));
+    for (struct reader r = reader_of(a->chain); rd_left(&r) > 0; c->peer_chain_len++)
+        (void)rd_vec24(&r, 0);
+    return TT_OK;
 }
 
 bool tt_conn_received_close_notify(const struct tt_conn *c)
@@ -250,6 +302,33 @@ const struct tt_conn_status *tt_conn_error(const struct tt_conn *c)
     return &c->status;
 }
 
+/* What says who the peer is, once that is proven. */
+static void info_of_peer(const struct tt_conn *c, struct tt_conn_info *ret)
+{
+    ret->peer_scheme = c->peer_scheme;
+    ret->resumed = c->resumed;
+    ret->certificate_with_psk = c->certificate_with_psk;
+    ret->peer_delegated = c->peer_delegated;
+    ret->ticket_age_skew_ms = c->ticket_age_skew_ms;
+    ret->peer_chain_len = c->peer_chain_len;
+    ret->peer_certificate_type = c->peer_type;
+    ret->peer_ocsp_good = c->peer_ocsp_good;
+    if (c->external_psk != NULL)
+        ret->psk_identity = buf_bytes(&c->external_psk->identity);
+    ret->psk_imported = c->external_psk != NULL && c->external_psk->psk.imported;
+}
+
+/* Nobody is shown who has not proven to be it, and nobody by a connection that failed. */
+static bool shows_peer(const struct tt_conn *c)
+{
+    return c->status.error.rc == TT_OK && c->peer_proven;
+}
+
+static struct tt_bytes shown(const struct tt_conn *c, enum kept_item item)
+{
+    return shows_peer(c) ? kept_get(&c->kept, item) : (struct tt_bytes){NULL, 0};
+}
+
 void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
 {
     *ret = (struct tt_conn_info){.role = c->cfg->role,
@@ -257,41 +336,32 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .suite = c->suite != NULL ? c->suite->id : 0,
                                  .group = c->group,
                                  .local_scheme = c->local_scheme,
-                                 .peer_scheme = c->peer_scheme,
                                  .hello_retry_request = c->hello_retry_request,
-                                 .resumed = c->resumed,
-                                 .certificate_with_psk = c->certificate_with_psk,
                                  .local_delegated = c->local_delegated,
-                                 .peer_delegated = c->peer_delegated,
-                                 .ticket_age_skew_ms = c->ticket_age_skew_ms,
                                  .alpn = kept_get(&c->kept, KEPT_ALPN),
                                  .server_name = kept_get(&c->kept, KEPT_SERVER_NAME),
-                                 .peer_chain_len = c->peer_chain_len,
                                  .local_certificate_type = c->own_type,
-                                 .peer_certificate_type = c->peer_type,
-                                 .peer_ocsp_good = c->peer_ocsp_good,
                                  .handshake_bytes_in = c->handshake_bytes_in,
                                  .handshake_bytes_out = c->handshake_bytes_out};
-    if (c->external_psk != NULL)
-        ret->psk_identity = buf_bytes(&c->external_psk->identity);
-    ret->psk_imported = c->external_psk != NULL && c->external_psk->psk.imported;
+    if (shows_peer(c))
+        info_of_peer(c, ret);
 }
 
 struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c)
 {
-    return kept_get(&c->kept, KEPT_OCSP);
+    return shown(c, KEPT_OCSP);
 }
 
 struct tt_bytes tt_conn_peer_scts(const struct tt_conn *c)
 {
-    return kept_get(&c->kept, KEPT_SCTS);
+    return shown(c, KEPT_SCTS);
 }
 
 struct tt_bytes tt_conn_peer_certificate(const struct tt_conn *c, size_t i)
 {
-    struct reader r = reader_of(kept_get(&c->kept, KEPT_CHAIN));
+    struct reader r = reader_of(shown(c, KEPT_CHAIN));
     struct tt_bytes der = {NULL, 0};
     for (size_t at = 0; at <= i; at++)
-        der = at < c->peer_chain_len ? rd_vec24(&r, 1) : (struct tt_bytes){NULL, 0};
+        der = rd_left(&r) > 0 ? rd_vec24(&r, 1) : (struct tt_bytes){NULL, 0};
     return der;
 }

@@ -6,12 +6,10 @@
 #ifndef TLS_CONN_H
 #define TLS_CONN_H
 
-#include "tls/config.h"
+#include "tls/auth.h"
 #include "tls/kept.h"
 #include "tls/record.h"
 #include "tls/transcript.h"
-#include "wire/reader.h"
-#include "wire/writer.h"
 
 /* States as in RFC 9846 appendix A, plus the *_WAIT_SIGN ones of the pull model. */
 enum conn_state {
@@ -43,9 +41,8 @@ enum conn_state {
 };
 const char *conn_state_name(enum conn_state s);
 
-#define CONN_MAX_SESSIONS     8
-#define CONN_MAX_UNSENT       ((size_t)256 * 1024)
-#define MAX_PEER_CERTIFICATES 64 /* the limit for messages is most often met before */
+#define CONN_MAX_SESSIONS 8
+#define CONN_MAX_UNSENT   ((size_t)256 * 1024)
 
 struct hs; /* the handshake's own memory, hs.h; NULL once connected, but for an open post-handshake request */
 
@@ -85,8 +82,6 @@ struct tt_conn {
     size_t skip_left;           /* server: bytes of rejected 0-RTT data to be skipped still */
     bool tickets_refused;       /* client: the application wants none */
     uint8_t tickets_sent;       /* also the next ticket_nonce */
-    int64_t authenticated_ms;   /* when the peer was authenticated by a full handshake */
-    int64_t peer_not_after;     /* seconds */
     int64_t ticket_age_skew_ms; /* server: the client's age of the ticket less ours */
     struct tt_session *sessions[CONN_MAX_SESSIONS]; /* client: received, oldest first */
     size_t sessions_len;
@@ -100,11 +95,13 @@ struct tt_conn {
     struct ks_secret exporter_secret, early_exporter_secret, resumption_secret;
     struct kept kept;
     size_t peer_chain_len;
+    struct auth auth;             /* what the peer's authentication rests on; conn_auth has it whole */
+    bool peer_proven;             /* that it is who it shows: by its signature, or by the PSK */
     uint16_t own_type, peer_type; /* enum tt_certificate_type: of both ends' Certificate messages */
     bool peer_ocsp_good;
     size_t send_limit; /* content bytes in one protected record, with its padding */
     size_t read_limit; /* TLSInnerPlaintext bytes we accept */
-    int64_t now_ms;
+    int64_t now_ms, monotonic_ms;
     tt_trace_fn trace;
     void *trace_arg;
     tt_keylog_fn insecure_keylog;
@@ -113,11 +110,19 @@ struct tt_conn {
     struct tt_conn_status status;
 };
 
-/* conn_in_handshake: the first handshake is not complete. */
-static inline bool conn_in_handshake(const struct tt_conn *c)
+/* conn_in_handshake: the first handshake is not complete. (Also of a connection that failed, of which
+ * tt_conn_is_connected knows nothing.) */
+bool conn_in_handshake(const struct tt_conn *c);
+/* conn_steady_ms: for what must not go back. */
+static inline int64_t conn_steady_ms(const struct tt_conn *c)
 {
-    return !tt_conn_is_connected(c);
+    return c->monotonic_ms != 0 ? c->monotonic_ms : c->now_ms;
 }
+/* conn_auth: c->auth with what else of it stands in c; views into c->kept. */
+struct auth conn_auth(const struct tt_conn *c);
+/* conn_auth_take_over: a session's or ticket's, which holds. */
+TT_MUST_USE tt_rc conn_auth_take_over(struct tt_conn *c, const struct auth *a,
+                                      const struct auth_found *found);
 
 /* conn_fail: the one way to give up: keeps the first error, queues the alert (TT_ALERT_NONE: none), wipes the
  * keys' further use. Returns rc so that `return conn_fail(...)` reads well. */

@@ -102,7 +102,7 @@ static tt_rc input_alert(struct tt_conn *c, struct tt_bytes content)
     if (alert != TT_ALERT_CLOSE_NOTIFY)
         return conn_fail(c, TT_ERR_PEER_ALERT, TT_ALERT_NONE, "the peer refused with the alert %s (%u)",
                          tt_alert_name(alert), alert);
-    if (!tt_conn_is_connected(c))
+    if (conn_in_handshake(c))
         return conn_fail(c, TT_ERR_CLOSED, TT_ALERT_NONE,
                          "the peer closed the connection during the handshake");
     c->read_closed = true;
@@ -117,7 +117,7 @@ static tt_rc input_application_data(struct tt_conn *c, size_t len)
     if (c->state == SERVER_POST_WAIT_CV || c->state == SERVER_POST_WAIT_FINISHED)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE,
                            "application data cuts the client's authentication in two");
-    if (!tt_conn_is_connected(c) && !early)
+    if (conn_in_handshake(c) && !early)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "application data came during the handshake");
     if (len == 0)
         return input_quiet(c, &c->quiet_records, 1);
@@ -193,7 +193,7 @@ static tt_rc input_skip(struct tt_conn *c, struct tt_bytes record)
 static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
 {
     /* A peer that could not follow our keys has only alerts in the clear to say so. */
-    bool clear_alert = record.data[0] == CT_ALERT && !c->first_record_done && !tt_conn_is_connected(c) &&
+    bool clear_alert = record.data[0] == CT_ALERT && !c->first_record_done && conn_in_handshake(c) &&
                        record.len == REC_HEADER_SIZE + 2;
     if (clear_alert)
         return input_alert(c, (struct tt_bytes){record.data + REC_HEADER_SIZE, 2});
@@ -317,7 +317,7 @@ tt_rc tt_conn_feed_eof(struct tt_conn *c)
 {
     if (c->status.error.rc != TT_OK || c->read_closed)
         return c->status.error.rc;
-    if (!tt_conn_is_connected(c))
+    if (conn_in_handshake(c))
         return conn_fail(c, TT_ERR_CLOSED, TT_ALERT_NONE,
                          "the peer closed the connection during the handshake");
     return conn_fail(c, TT_ERR_CLOSED, TT_ALERT_NONE,

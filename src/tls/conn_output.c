@@ -106,7 +106,7 @@ tt_rc conn_send_key_update(struct tt_conn *c, bool request_peer)
 
 tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer)
 {
-    if (!tt_conn_can_write(c) || !tt_conn_is_connected(c) || c->write_epoch == MAX_EPOCH)
+    if (!tt_conn_can_write(c) || conn_in_handshake(c) || c->write_epoch == MAX_EPOCH)
         return TT_ERR_USAGE;
     /* "Until receiving a subsequent KeyUpdate from the peer, the sender MUST NOT send another KeyUpdate with
      * request_update set to "update_requested"." (section 4.7.3) */
@@ -126,7 +126,7 @@ static bool half_rtt(const struct tt_conn *c)
  * here on there are keys. (Sections 2 and 5.1.) */
 bool tt_conn_can_write(const struct tt_conn *c)
 {
-    return (tt_conn_is_connected(c) || half_rtt(c)) && c->status.error.rc == TT_OK && !c->write_closed;
+    return (!conn_in_handshake(c) || half_rtt(c)) && c->status.error.rc == TT_OK && !c->write_closed;
 }
 
 /* Section 5.5: change keys before the AEAD's limit; section 4.7.3: answer before the next data. No KeyUpdate
@@ -135,7 +135,7 @@ bool tt_conn_can_write(const struct tt_conn *c)
 static tt_rc write_update_keys(struct tt_conn *c, bool *ret_may_go_on)
 {
     bool full = c->write_key.seq >= c->suite->record_limit, last = c->write_epoch == MAX_EPOCH;
-    *ret_may_go_on = !full || (tt_conn_is_connected(c) && !last);
+    *ret_may_go_on = !full || (!conn_in_handshake(c) && !last);
     return *ret_may_go_on && !last && (full || c->key_update_owed) ? conn_send_key_update(c, false) : TT_OK;
 }
 
@@ -164,7 +164,7 @@ tt_rc tt_conn_close(struct tt_conn *c)
 {
     if (c->status.error.rc != TT_OK || c->write_closed)
         return c->status.error.rc;
-    if (!tt_conn_is_connected(c)) {
+    if (conn_in_handshake(c)) {
         conn_send_alert(c, TT_ALERT_USER_CANCELED); /* "MUST be followed by a "close_notify"" */
         c->read_closed = true;
     }

@@ -82,7 +82,7 @@ tt_rc tt_conn_write_early(struct tt_conn *c, const uint8_t *data, size_t len, si
     if (c->early == TT_EARLY_NONE || c->cfg->role != TT_CLIENT || c->write_closed)
         return TT_ERR_USAGE;
     size_t done = 0;
-    bool open = c->hs != NULL && c->early != TT_EARLY_REJECTED && !tt_conn_is_connected(c);
+    bool open = c->hs != NULL && c->early != TT_EARLY_REJECTED && conn_in_handshake(c);
     /* "it is not possible to perform a KeyUpdate for early data; therefore, implementations MUST NOT exceed
      * the limits when sending early data" (section 5.5) */
     const uint64_t limit = open ? suite_of(c->hs->psks[0]->suite)->record_limit : 0;

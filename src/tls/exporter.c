@@ -17,6 +17,8 @@ static tt_rc export_from(const struct tt_conn *c, const struct export_from *from
 {
     /* "tls13 " and the label are at most 255 bytes; HKDF-Expand gives at most 255 blocks. */
     enum hash_id id = from->hash;
+    if (c->status.error.rc != TT_OK)
+        return c->status.error.rc;
     if (id == HASH_NONE || memcmp(from->secret, &no_secret, sizeof no_secret) == 0 ||
         from->label.label == NULL || strlen(from->label.label) > 249 || len < 1 ||
         len > 255 * hash_size(HASH_SHA256))

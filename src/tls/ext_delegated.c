@@ -143,7 +143,7 @@ tt_rc credential_judge(struct tt_conn *c, struct tt_bytes leaf)
     pubkey_free(hs->peer_key);
     hs->peer_key = verdict.key;
     hs->delegated_scheme = dc.dc_cert_verify_algorithm;
-    if (verdict.expiry < c->peer_not_after)
-        c->peer_not_after = verdict.expiry;
+    if (verdict.expiry < c->auth.until)
+        c->auth.until = verdict.expiry;
     return TT_OK;
 }

@@ -143,8 +143,10 @@ void hs_free(struct hs *hs)
     if (hs == NULL)
         return;
     transcript_free(&hs->transcript);
-    for (size_t i = 0; i < hs->psks_len; i++)
+    for (size_t i = 0; i < hs->psks_len; i++) {
         tt_session_free(hs->psks[i]);
+        tt_session_free(hs->psks_found[i].psk);
+    }
     for (size_t i = 0; i < hs->offers_len; i++)
         kx_offer_free(hs->offers[i]);
     mem_free(hs->response);

@@ -83,8 +83,10 @@ struct hs {
                                       CertificateRequest) */
     struct peer_hello peer;
 
-    struct tt_session *psks[PSK_MAX_OFFERED]; /* client: offered */
+    struct tt_session *psks[PSK_MAX_OFFERED];      /* client: offered */
+    struct auth_found psks_found[PSK_MAX_OFFERED]; /* of each; .psk is a reference */
     size_t psks_len;
+    size_t binders_len;             /* so many of the binders stand in ClientHello */
     bool offer_early;               /* client: ClientHello carries early_data */
     struct psk psk;                 /* chosen; len 0: none */
     uint16_t psk_index;             /* which of the client's identities */
@@ -195,7 +197,10 @@ TT_MUST_USE tt_rc certificate_verify_content(struct tt_conn *c, enum tt_role sig
 /* psk_offer.c: the client's and the server's side of pre_shared_key */
 void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt);
 void psk_offer_drop_other_hashes(struct tt_conn *c); /* after a HelloRetryRequest */
-TT_MUST_USE tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello);
+/* psk_offer_binders: into the ClientHello in the flight; the holder of a held PSK may then be asked, and
+ * psk_offer_binder_answered goes on. */
+TT_MUST_USE tt_rc psk_offer_binders(struct tt_conn *c);
+TT_MUST_USE tt_rc psk_offer_binder_answered(struct tt_conn *c, struct tt_bytes binder);
 TT_MUST_USE tt_rc psk_offer_selected(struct tt_conn *c); /* from ServerHello */
 TT_MUST_USE tt_rc psk_offer_mode(struct tt_conn *c);     /* from ServerHello: PSK, certificate, or both */
 bool psk_external_offered(const struct tt_conn *c, enum hash_id hash); /* one that we have */

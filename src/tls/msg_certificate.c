@@ -83,51 +83,16 @@ static tt_rc certificate_verdict(struct tt_conn *c, tt_rc rc, const struct trust
     }
     pubkey_free(c->hs->peer_key);
     c->hs->peer_key = verdict->leaf_key;
-    c->peer_not_after = verdict->not_after;
+    c->auth.until = verdict->not_after;
+    c->auth.authenticated_ms = c->now_ms;
     c->peer_ocsp_good = verdict->ocsp_good;
-    c->authenticated_ms = c->now_ms;
     return TT_OK;
 }
 
-static tt_rc raw_public_key_judge(struct tt_conn *c)
+static struct tt_bytes leaf_of(const struct auth *a)
 {
-    struct reader r = reader_of(kept_get(&c->kept, KEPT_CHAIN));
-    const struct tt_trust *trust = c->cfg->accept_any_certificate ? NULL : c->cfg->trust;
-    struct trust_verdict verdict = {0};
-    struct tt_error why = {0};
-    tt_rc rc = trust_verify_raw_key(&verdict, c->cfg->lib, trust, rd_vec24(&r, 1), &why);
-    return certificate_verdict(c, rc, &verdict, &why);
-}
-
-static tt_rc chain_judge(struct tt_conn *c)
-{
-    struct tt_bytes chain[MAX_PEER_CERTIFICATES];
-    struct reader r = reader_of(kept_get(&c->kept, KEPT_CHAIN));
-    for (size_t i = 0; i < c->peer_chain_len; i++)
-        chain[i] = rd_vec24(&r, 1);
-    const struct tt_config *cfg = c->cfg;
-    char host[256];
-    struct tt_bytes name =
-        cfg->role == TT_CLIENT ? kept_get(&c->kept, KEPT_SERVER_NAME) : (struct tt_bytes){NULL, 0};
-    for (size_t i = 0; i < name.len; i++)
-        host[i] = (char)name.data[i];
-    host[name.len] = '\0';
-    const struct trust_request req = {.chain = chain,
-                                      .chain_len = c->peer_chain_len,
-                                      .host = name.len > 0 ? host : NULL,
-                                      .peer_is_server = cfg->role == TT_CLIENT,
-                                      .now = c->now_ms / 1000,
-                                      .ocsp = kept_get(&c->kept, KEPT_OCSP),
-                                      .asked_ocsp = cfg->ocsp != TT_OCSP_NONE,
-                                      .require_ocsp = cfg->ocsp == TT_OCSP_REQUIRE};
-    if (cfg->trust == NULL && !cfg->accept_any_certificate) /* TT_PSK_REQUIRE, where none is expected */
-        return conn_broken(c, TT_ERR_INTERNAL);
-    struct trust_verdict verdict = {0};
-    const struct tt_trust *trust = cfg->accept_any_certificate ? NULL : cfg->trust;
-    struct tt_error why = {0};
-    tt_rc rc = trust_verify(&verdict, cfg->lib, trust, &req, &why);
-    TT_TRY(certificate_verdict(c, rc, &verdict, &why));
-    return credential_judge(c, chain[0]);
+    struct reader r = reader_of(a->chain);
+    return rd_vec24(&r, 1);
 }
 
 /* Hand what the peer showed to the verifier. Only here does it get PEER_CHAIN_JUDGED. */
@@ -137,7 +102,17 @@ static tt_rc certificate_judge(struct tt_conn *c)
     if (!u16_list_has(&c->cfg->peer_types, c->peer_type))
         return conn_fail(c, TT_ERR_VERIFY, TT_ALERT_UNSUPPORTED_CERTIFICATE,
                          "the peer showed an X.509 certificate, and only raw public keys are taken here");
-    TT_TRY(c->peer_type == TT_CERTIFICATE_RAW_PUBLIC_KEY ? raw_public_key_judge(c) : chain_judge(c));
+    if (c->cfg->trust == NULL && !c->cfg->accept_any_certificate) /* TT_PSK_REQUIRE, where none is expected */
+        return conn_broken(c, TT_ERR_INTERNAL);
+    const struct auth shown = conn_auth(c);
+    const struct auth_asked asked = {
+        .cfg = c->cfg, .now_ms = c->now_ms, .server_name = kept_get(&c->kept, KEPT_SERVER_NAME)};
+    struct trust_verdict verdict = {0};
+    struct tt_error why = {0};
+    tt_rc rc = auth_judge(&verdict, &asked, &shown, &why);
+    TT_TRY(certificate_verdict(c, rc, &verdict, &why));
+    if (c->peer_type == TT_CERTIFICATE_X509)
+        TT_TRY(credential_judge(c, leaf_of(&shown)));
     c->hs->peer_auth = PEER_CHAIN_JUDGED;
     return TT_OK;
 }

@@ -69,6 +69,9 @@ tt_rc certificate_verify_recv(struct tt_conn *c, struct tt_bytes message)
     TT_OWN(c, rc);
     c->peer_scheme = scheme;
     c->peer_delegated = hs->delegated_scheme != 0;
+    c->auth.scheme = scheme;
+    c->auth.delegated = c->peer_delegated;
+    c->peer_proven = true;
     hs->peer_auth = PEER_CERTIFICATE; /* the only place: the chain was judged and the key is proven */
     TT_OWN(c, transcript_add(&hs->transcript, message));
     return hs_set_state(c, c->cfg->role == TT_CLIENT         ? CLIENT_WAIT_FINISHED

@@ -21,7 +21,8 @@ tt_rc client_hello_put(struct tt_conn *c)
     ext_build_block(c, IN_CH, &m.w);
     struct tt_bytes whole;
     TT_TRY(hs_close(c, &m, &whole));
-    return psk_offer_binders(c, whole);
+    c->hs->binders_len = 0;
+    return psk_offer_binders(c);
 }
 
 /* The flight holds nothing else. */

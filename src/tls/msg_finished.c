@@ -36,7 +36,7 @@ tt_rc finished_recv(struct tt_conn *c, struct tt_bytes message)
     TT_OWN(c, transcript_add(&c->hs->transcript, message));
     /* Who made this Finished knows the PSK: it authenticates both sides (section 2.2). */
     if (c->hs->psk.len > 0 && !c->certificate_with_psk) /* there it is the certificate that does */
-        c->hs->peer_auth = PEER_PSK;
+        c->hs->peer_auth = PEER_PSK, c->peer_proven = true;
     if (c->state == SERVER_POST_WAIT_FINISHED)
         return post_auth_done(c);
     return c->cfg->role == TT_CLIENT ? client_second_flight(c) : server_connected(c);

@@ -2,7 +2,7 @@
 #include "tls/ext.h"
 #include "tls/ticket.h"
 
-#define MAX_CHAIN_IN_TICKET 16384 /* one of ML-DSA-87 has half of that */
+#define MAX_AUTH_IN_TICKET 16384 /* a chain of ML-DSA-87 has half of that */
 
 /* "The server MUST generate a fresh value for each ticket it sends." (section 4.7.1, ticket_age_add) */
 static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struct tt_bytes nonce)
@@ -10,23 +10,17 @@ static tt_rc ticket_state_now(struct tt_conn *c, struct ticket_state *ret, struc
     uint8_t age_add[4];
     if (!conn_random(c, age_add, sizeof age_add))
         return TT_ERR_INTERNAL;
-    struct tt_bytes chain = kept_get(&c->kept, KEPT_CHAIN);
-    if (chain.len > MAX_CHAIN_IN_TICKET) /* the client would resume as somebody without a certificate */
+    const struct auth auth = conn_auth(c);
+    if (auth.chain.len + auth.ocsp.len > MAX_AUTH_IN_TICKET) /* it could not be judged again */
         return TT_ERR_NOT_FOUND;
     *ret = (struct ticket_state){.suite = c->suite->id,
                                  .lifetime = c->cfg->ticket_lifetime,
                                  .max_early_data = c->cfg->max_early_data,
                                  .issued_ms = c->now_ms,
-                                 .authenticated_ms = c->authenticated_ms,
-                                 .peer_not_after = c->peer_not_after,
+                                 .issued_steady_ms = conn_steady_ms(c),
                                  .server_name = kept_get(&c->kept, KEPT_SERVER_NAME),
                                  .alpn = kept_get(&c->kept, KEPT_ALPN),
-                                 .scope = {c->cfg->fingerprint, sizeof c->cfg->fingerprint},
-                                 .peer_type = (uint8_t)c->peer_type,
-                                 .peer_chain = chain,
-                                 .peer_chain_len = c->peer_chain_len};
-    if (c->external_psk != NULL)
-        ret->external_identity = buf_bytes(&c->external_psk->identity);
+                                 .auth = auth};
     for (size_t i = 0; i < sizeof age_add; i++)
         ret->age_add = ret->age_add << 8 | age_add[i];
     return psk_of_ticket(&ret->psk, c->cfg->lib, c->suite->hash, &c->resumption_secret, nonce);
@@ -104,18 +98,18 @@ static tt_rc session_of(struct tt_conn *c, struct tt_bytes nonce, struct tt_byte
         rc = session_keep_field(&s->alpn, kept_get(&c->kept, KEPT_ALPN));
     if (rc == TT_OK)
         rc = session_keep_field(&s->server_name, kept_get(&c->kept, KEPT_SERVER_NAME));
+    const struct auth auth = conn_auth(c);
+    struct writer w = writer_to(&s->auth);
+    auth_put(&w, &auth);
     if (rc == TT_OK)
-        rc = session_keep_field(&s->peer_chain, kept_get(&c->kept, KEPT_CHAIN));
+        rc = wr_status(&w);
     if (rc != TT_OK) {
         tt_session_free(s);
         return rc;
     }
     s->suite = c->suite->id;
     s->group = c->group;
-    s->peer_type = (uint8_t)c->peer_type;
     s->received_ms = c->now_ms;
-    s->authenticated_ms = c->authenticated_ms;
-    s->peer_not_after = c->peer_not_after;
     *ret = s;
     return TT_OK;
 }
@@ -162,8 +156,8 @@ tt_rc new_session_ticket_recv(struct tt_conn *c, struct tt_bytes message)
      * tickets for longer than 7 days" */
     if (lifetime == 0 || c->tickets_refused)
         return TT_OK;
-    /* What was authenticated ends with the server's certificate. */
-    int64_t left = c->peer_not_after == INT64_MAX ? INT64_MAX : c->peer_not_after - c->now_ms / 1000;
+    /* It ends with the first thing that the server's authentication rests on. */
+    int64_t left = c->auth.until == INT64_MAX ? INT64_MAX : c->auth.until - c->now_ms / 1000;
     if (left <= 0)
         return TT_OK;
     struct tt_session *s = NULL;
@@ -178,7 +172,7 @@ tt_rc new_session_ticket_recv(struct tt_conn *c, struct tt_bytes message)
 
 tt_rc tt_conn_refuse_tickets(struct tt_conn *c)
 {
-    if (c->cfg->role != TT_CLIENT || !tt_conn_is_connected(c))
+    if (c->cfg->role != TT_CLIENT || conn_in_handshake(c))
         return TT_ERR_USAGE;
     c->tickets_refused = true;
     mem_wipe(&c->resumption_secret, sizeof c->resumption_secret);

@@ -71,8 +71,12 @@ tt_rc post_auth_certificate_recv(struct tt_conn *c, struct tt_bytes message)
 {
     if (c->hs == NULL)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "the client sent a certificate nobody asked for");
-    kept_drop(&c->kept, KEPT_CHAIN);
+    const enum kept_item before[] = {KEPT_CHAIN, KEPT_OCSP, KEPT_SCTS};
+    for (size_t i = 0; i < TT_COUNT(before); i++)
+        kept_drop(&c->kept, before[i]);
     c->peer_chain_len = 0;
+    c->peer_proven = c->peer_ocsp_good = false;
+    c->auth = (struct auth){.authenticated_ms = c->auth.authenticated_ms, .until = INT64_MAX};
     return message.data[0] == TT_HS_CERTIFICATE ? certificate_recv(c, message)
                                                 : compressed_certificate_recv(c, message);
 }

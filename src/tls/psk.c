@@ -1,7 +1,8 @@
 /* tls/psk.c: binders and ticket keys. Layer: tls. RFC 9846 sections 4.3.11.2, 4.7.1, 7.1. */
 #include "tls/psk.h"
 
-#include "base/mem.h"
+#include "base/buf.h"
+#include "wire/writer.h"
 
 /* The early secret, in *ret, and the key under which the binder is an HMAC. */
 static tt_rc psk_early(struct key_schedule *ret, struct ks_secret *ret_k1, const struct crypto_lib *lib,
@@ -66,6 +67,23 @@ tt_rc psk_import(struct psk *ret, const struct crypto_lib *lib, const struct psk
     mem_wipe(epskx, sizeof epskx);
     mem_wipe(&psk, sizeof psk);
     return rc;
+}
+
+tt_rc psk_digest(uint8_t ret[32], const struct crypto_lib *lib, const struct psk *psk,
+                 struct tt_bytes identity)
+{
+    static const char label[] = "tpmtls external psk";
+    TT_AUTO(buf_free) struct buf all = {0};
+    struct writer w = writer_to(&all);
+    if (psk->held)
+        return TT_ERR_INTERNAL;
+    wr_bytes(&w, (struct tt_bytes){(const uint8_t *)label, sizeof label});
+    wr_u8(&w, (uint8_t)psk->hash);
+    wr_u8(&w, psk->imported);
+    wr_vec16(&w, identity);
+    wr_vec8(&w, (struct tt_bytes){psk->key, psk->len});
+    TT_TRY(wr_status(&w));
+    return hash_digest(lib, HASH_SHA256, buf_bytes(&all), ret);
 }
 
 tt_rc psk_of_ticket(struct psk *ret, const struct crypto_lib *lib, enum hash_id hash,

@@ -38,6 +38,10 @@ struct psk_import {
 };
 TT_MUST_USE tt_rc psk_import(struct psk *ret, const struct crypto_lib *lib, const struct psk_import *from);
 
+/* psk_digest: which external PSK it is: SHA-256 over its kind, its identity and its key. */
+TT_MUST_USE tt_rc psk_digest(uint8_t ret[32], const struct crypto_lib *lib, const struct psk *psk,
+                             struct tt_bytes identity);
+
 /* psk_of_ticket: HKDF-Expand-Label(resumption_secret, "resumption", ticket_nonce, Hash.length). */
 TT_MUST_USE tt_rc psk_of_ticket(struct psk *ret, const struct crypto_lib *lib, enum hash_id hash,
                                 const struct ks_secret *resumption_secret, struct tt_bytes nonce);

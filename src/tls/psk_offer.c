@@ -5,10 +5,6 @@
 #include "tls/ext.h"
 #include "tls/ticket.h"
 
-#define AGE_TOLERANCE_MS                                                                                     \
-    10000 /* section 8.3: what a client's and our clocks and the network may differ by                       \
-           */
-
 /* ---- client ---- */
 
 /* "Clients MUST only resume if the new SNI value is valid for the server certificate presented in the
@@ -21,24 +17,46 @@ static bool session_is_for(const struct tt_conn *c, const struct tt_session *s)
            (now.len == then.len && (now.len == 0 || memcmp(now.data, then.data, now.len) == 0));
 }
 
+/* A ticket is worth what the server was believed for. */
+static bool session_holds(const struct tt_conn *c, const struct tt_session *s,
+                          const struct tt_conn_options *opt, struct auth_found *ret)
+{
+    *ret = (struct auth_found){0};
+    if (s->psk.external)
+        return true;
+    struct reader r = reader_of(buf_bytes(&s->auth));
+    const struct auth a = auth_read(&r);
+    const struct auth_asked asked = {.cfg = c->cfg,
+                                     .now_ms = c->now_ms,
+                                     .server_name = kept_get(&c->kept, KEPT_SERVER_NAME),
+                                     .psks = opt->sessions,
+                                     .psks_len = opt->sessions_len};
+    return rd_done(&r) == TT_OK && auth_holds(&a, &asked, ret);
+}
+
+static bool hash_is_offered(const struct tt_conn *c, const struct tt_session *s)
+{
+    for (size_t i = 0; i < c->cfg->suites.n; i++)
+        if (suite_of(c->cfg->suites.items[i])->hash == s->psk.hash)
+            return true;
+    return false;
+}
+
 void psk_offer_choose(struct tt_conn *c, const struct tt_conn_options *opt)
 {
     struct hs *hs = c->hs;
     for (size_t i = 0; i < opt->sessions_len && hs->psks_len < PSK_MAX_OFFERED; i++) {
         struct tt_session *s = opt->sessions[i];
-        bool hash_offered = false;
-        for (size_t j = 0; j < c->cfg->suites.n; j++)
-            hash_offered = hash_offered || suite_of(c->cfg->suites.items[j])->hash == s->psk.hash;
+        struct auth_found found;
         /* "All of the listed PSKs MUST be external PSKs." (RFC 8773 section 5.1) */
-        if (!hash_offered || !session_usable(s, c->now_ms) || !session_is_for(c, s) ||
-            (c->cfg->psk_policy == TT_PSK_WITH_CERTIFICATE && !s->psk.external))
-            continue;
-        /* A held PSK goes alone: its binder is one request to its holder. */
-        if (s->psk.held && hs->psks_len > 0)
-            break;
-        hs->psks[hs->psks_len++] = session_ref(s);
-        if (s->psk.held)
-            break;
+        if (hash_is_offered(c, s) && session_usable(s, c->now_ms) && session_is_for(c, s) &&
+            session_holds(c, s, opt, &found) &&
+            (c->cfg->psk_policy != TT_PSK_WITH_CERTIFICATE || s->psk.external)) {
+            if (found.psk != NULL)
+                (void)session_ref(found.psk);
+            hs->psks_found[hs->psks_len] = found;
+            hs->psks[hs->psks_len++] = session_ref(s);
+        }
     }
     const struct tt_session *first = hs->psks_len > 0 ? hs->psks[0] : NULL;
     /* 0-RTT data is for the protocol of the session (section 4.3.10): one we do not offer cannot be chosen.
@@ -55,10 +73,13 @@ void psk_offer_drop_other_hashes(struct tt_conn *c)
     struct hs *hs = c->hs;
     size_t kept = 0;
     for (size_t i = 0; i < hs->psks_len; i++) {
-        if (hs->psks[i]->psk.hash == c->suite->hash)
+        if (hs->psks[i]->psk.hash == c->suite->hash) {
+            hs->psks_found[kept] = hs->psks_found[i];
             hs->psks[kept++] = hs->psks[i];
-        else
+        } else {
+            tt_session_free(hs->psks_found[i].psk);
             tt_session_free(hs->psks[i]);
+        }
     }
     hs->psks_len = kept;
 }
@@ -72,23 +93,46 @@ static size_t binders_size(const struct hs *hs)
     return n;
 }
 
-tt_rc psk_offer_binders(struct tt_conn *c, struct tt_bytes hello)
+/* Where the binder of the i-th PSK stands in ClientHello, which is all that is in the flight. */
+static uint8_t *binder_at(const struct hs *hs, size_t i)
+{
+    uint8_t *at = buf_front(&hs->flight) + buf_size(&hs->flight) - binders_size(hs) + 3;
+    for (size_t before = 0; before < i; before++)
+        at += 1 + hash_size(hs->psks[before]->psk.hash);
+    return at;
+}
+
+/* Up to the next one whose holder has to be asked. */
+tt_rc psk_offer_binders(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
-    if (hs->psks_len == 0)
-        return TT_OK;
-    struct tt_bytes truncated = {hello.data, hello.len - binders_size(hs)};
-    uint8_t *at = buf_front(&hs->flight) + buf_size(&hs->flight) - binders_size(hs) + 2;
-    for (size_t i = 0; i < hs->psks_len; i++) {
-        const struct psk *psk = &hs->psks[i]->psk;
+    const struct tt_bytes truncated = {buf_front(&hs->flight), buf_size(&hs->flight) - binders_size(hs)};
+    for (; hs->binders_len < hs->psks_len; hs->binders_len++) {
+        const struct psk *psk = &hs->psks[hs->binders_len]->psk;
         uint8_t hash[HASH_MAX_SIZE];
         TT_OWN(c, transcript_hash_with(&hs->transcript, c->cfg->lib, psk->hash, truncated, hash));
         if (psk->held)
-            return psk_pull_ask(c, hs->psks[i], TT_PSK_BINDER, (struct tt_bytes){hash, hash_size(psk->hash)});
-        TT_OWN(c, psk_binder(c->cfg->lib, psk, hash, at + 1));
-        at += 1 + hash_size(psk->hash);
+            return psk_pull_ask(c, hs->psks[hs->binders_len], TT_PSK_BINDER,
+                                (struct tt_bytes){hash, hash_size(psk->hash)});
+        TT_OWN(c, psk_binder(c->cfg->lib, psk, hash, binder_at(hs, hs->binders_len)));
     }
     return TT_OK;
+}
+
+tt_rc psk_offer_binder_answered(struct tt_conn *c, struct tt_bytes binder)
+{
+    struct hs *hs = c->hs;
+    memcpy(binder_at(hs, hs->binders_len++), binder.data, binder.len);
+    TT_TRY(psk_offer_binders(c));
+    return hs->pull.open ? TT_OK : client_hello_sent(c);
+}
+
+/* Both ends: by the PSK itself. */
+static void external_psk_used(struct tt_conn *c, struct tt_session *s)
+{
+    c->external_psk = session_ref(s);
+    memcpy(c->auth.psk, s->psk_digest, sizeof c->auth.psk);
+    c->auth.authenticated_ms = c->now_ms;
 }
 
 tt_rc psk_offer_selected(struct tt_conn *c)
@@ -108,22 +152,14 @@ tt_rc psk_offer_selected(struct tt_conn *c)
     hs->psk = s->psk;
     hs->psk_index = hs->peer.selected_psk;
     hs->psk_session = hs->psks[hs->psk_index];
-    if (s->psk.external)
-        c->external_psk = session_ref(hs->psk_session);
     c->resumed = true;
     if (s->psk.external) {
-        c->authenticated_ms = c->now_ms; /* by the PSK itself */
+        external_psk_used(c, hs->psk_session);
         return TT_OK;
     }
-    c->authenticated_ms = s->authenticated_ms;
-    c->peer_not_after = s->peer_not_after;
-    c->peer_type = s->peer_type;
-    struct tt_bytes chain = buf_bytes(&s->peer_chain);
-    if (chain.len > 0)
-        TT_OWN(c, kept_add(&c->kept, KEPT_CHAIN, chain));
-    for (struct reader r = reader_of(chain); rd_left(&r) > 0; c->peer_chain_len++)
-        (void)rd_vec24(&r, 0);
-    return TT_OK;
+    struct reader r = reader_of(buf_bytes(&s->auth));
+    const struct auth a = auth_read(&r);
+    return conn_auth_take_over(c, &a, &hs->psks_found[hs->psk_index]);
 }
 
 /* "The "tls_cert_with_extern_psk" extension MUST be accompanied by the "key_share" and "pre_shared_key"
@@ -160,42 +196,19 @@ static struct tt_session *external_psk(const struct tt_config *cfg, struct tt_by
     return NULL;
 }
 
-/* May this ticket stand for the handshake it came from: same scope, same names, and nothing has run out
- * since.
+/* May this ticket stand for the handshake it came from: same names, not too old, and the client's
+ * authentication still holds.
  * "Any ticket MUST only be resumed with a cipher suite that has the same KDF hash algorithm as that used
  * to establish the original connection." (section 4.7.1) "The server MUST ensure that it selects a
  * compatible PSK (if any) and cipher suite." (section 4.3.11) */
-static bool ticket_in_scope(const struct tt_conn *c, const struct ticket_state *t)
+static bool ticket_holds(const struct tt_conn *c, const struct ticket_state *t, struct auth_found *ret)
 {
-    const struct tt_config *cfg = c->cfg;
-    int64_t age = c->now_ms - t->issued_ms, total = c->now_ms - t->authenticated_ms;
-    return t->psk.hash == c->suite->hash && age >= 0 && age < (int64_t)t->lifetime * 1000 && total >= 0 &&
-           total < (int64_t)PSK_MAX_LIFETIME * 1000 && c->now_ms / 1000 <= t->peer_not_after &&
-           bytes_equal(t->scope, (struct tt_bytes){cfg->fingerprint, sizeof cfg->fingerprint}) &&
+    const struct auth_asked asked = {
+        .cfg = c->cfg, .now_ms = c->now_ms, .psks = c->cfg->psks, .psks_len = c->cfg->psks_len};
+    int64_t age = c->now_ms - t->issued_ms;
+    return t->psk.hash == c->suite->hash && age >= 0 && age < (int64_t)t->lifetime * 1000 &&
            bytes_equal(t->server_name, kept_get(&c->kept, KEPT_SERVER_NAME)) &&
-           bytes_equal(t->alpn, kept_get(&c->kept, KEPT_ALPN)) &&
-           (cfg->client_auth != TT_CLIENT_AUTH_REQUIRE || t->peer_chain_len > 0 ||
-            t->external_identity.len > 0) &&
-           (t->external_identity.len == 0 || external_psk(cfg, t->external_identity, t->psk.hash) != NULL);
-}
-
-/* A CRL may have come since the full handshake: then the client's chain is judged again. */
-static bool client_still_trusted(const struct tt_conn *c, const struct ticket_state *t)
-{
-    const struct tt_config *cfg = c->cfg;
-    if (t->peer_chain_len == 0 || cfg->accept_any_certificate || cfg->trust == NULL ||
-        !trust_has_crls(cfg->trust))
-        return true;
-    struct tt_bytes chain[MAX_PEER_CERTIFICATES];
-    struct reader r = reader_of(t->peer_chain);
-    for (size_t i = 0; i < t->peer_chain_len; i++)
-        chain[i] = rd_vec24(&r, 1);
-    const struct trust_request req = {
-        .chain = chain, .chain_len = t->peer_chain_len, .now = c->now_ms / 1000};
-    struct trust_verdict verdict = {0};
-    bool trusted = trust_verify(&verdict, cfg->lib, cfg->trust, &req, NULL) == TT_OK;
-    pubkey_free(verdict.leaf_key);
-    return trusted;
+           bytes_equal(t->alpn, kept_get(&c->kept, KEPT_ALPN)) && auth_holds(&t->auth, &asked, ret);
 }
 
 /* "The server MUST derive the storage key only from validated sections of the ClientHello." (section 8.2):
@@ -203,13 +216,15 @@ static bool client_still_trusted(const struct tt_conn *c, const struct ticket_st
  * Section 4.3.10: the first PSK, the same suite, fresh, never seen before. (Same ALPN: part of the scope.)
  * "In addition, it MUST verify that the following values are the same as those associated with the
  * selected PSK" (section 4.3.10): version (there is one), cipher suite, protocol (in the scope). */
-static bool early_data_acceptable(struct tt_conn *c, const struct ticket_state *t, struct tt_bytes binder)
+static bool early_data_acceptable(struct tt_conn *c, const struct ticket_state *t, uint32_t age,
+                                  struct tt_bytes binder)
 {
     const struct hs *hs = c->hs;
     int64_t skew = c->ticket_age_skew_ms, apart = skew < 0 ? -skew : skew;
+    const struct ticket_use use = {.binder = binder, .age_ms = age, .now_ms = conn_steady_ms(c)};
     return ext_seen(c, EXT_EARLY_DATA) && hs->psk_index == 0 && !c->hello_retry_request &&
            c->cfg->max_early_data > 0 && t->max_early_data > 0 && t->suite == c->suite->id &&
-           apart <= AGE_TOLERANCE_MS && ticket_first_use(c->cfg->tickets, binder, t, c->now_ms);
+           apart <= TICKET_AGE_TOLERANCE_MS && ticket_first_use(c->cfg->tickets, t, &use);
 }
 
 static tt_rc binder_compare(struct tt_conn *c, const struct psk *psk, struct tt_bytes binder,
@@ -223,11 +238,9 @@ static tt_rc binder_compare(struct tt_conn *c, const struct psk *psk, struct tt_
             c, ext_seen(c, EXT_CERT_WITH_EXTERN_PSK) ? TT_ALERT_ILLEGAL_PARAMETER : TT_ALERT_DECRYPT_ERROR,
             "the binder of the client's PSK is wrong");
     hs->psk = *psk;
-    c->resumed = true;
-    if (hs->psk_session != NULL) {
-        c->external_psk = session_ref(hs->psk_session);
-        c->authenticated_ms = c->now_ms;
-    }
+    c->resumed = c->peer_proven = true;
+    if (hs->psk_session != NULL)
+        external_psk_used(c, hs->psk_session);
     return TT_OK;
 }
 
@@ -255,20 +268,12 @@ tt_rc psk_accept_answered(struct tt_conn *c, struct tt_bytes expected)
     return client_hello_accepted(c, buf_bytes(&hs->hello));
 }
 
-static tt_rc ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint32_t age,
-                           struct tt_bytes binder)
+static void ticket_accept(struct tt_conn *c, const struct ticket_state *t, uint32_t obfuscated_age,
+                          struct tt_bytes binder)
 {
-    c->authenticated_ms = t->authenticated_ms;
-    c->peer_not_after = t->peer_not_after;
-    if (t->external_identity.len > 0) /* still known: ticket_in_scope looked */
-        c->external_psk = session_ref(external_psk(c->cfg, t->external_identity, t->psk.hash));
-    if (t->peer_chain.len > 0)
-        TT_OWN(c, kept_add(&c->kept, KEPT_CHAIN, t->peer_chain));
-    c->peer_chain_len = t->peer_chain_len;
-    c->peer_type = t->peer_type;
-    c->ticket_age_skew_ms = (int64_t)(uint32_t)(age - t->age_add) - (c->now_ms - t->issued_ms);
-    c->hs->accept_early = early_data_acceptable(c, t, binder);
-    return TT_OK;
+    uint32_t age = obfuscated_age - t->age_add;
+    c->ticket_age_skew_ms = (int64_t)age - (c->now_ms - t->issued_ms);
+    c->hs->accept_early = early_data_acceptable(c, t, age, binder);
 }
 
 bool psk_external_offered(const struct tt_conn *c, enum hash_id hash)
@@ -287,8 +292,9 @@ static bool ticket_is_ours(const struct tt_conn *c, struct tt_bytes identity)
 {
     struct buf plain = {0};
     struct ticket_state t;
+    struct auth_found found;
     bool opens = ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t) == TT_OK;
-    bool ours = opens && ticket_in_scope(c, &t);
+    bool ours = opens && ticket_holds(c, &t, &found);
     if (opens)
         c->hs->ticket_early_data = t.max_early_data;
     buf_free(&plain);
@@ -323,13 +329,16 @@ static tt_rc psk_examine(struct tt_conn *c, struct tt_bytes hello, struct tt_byt
         return TT_OK;
     struct buf plain = {0};
     struct ticket_state t;
-    tt_rc rc = ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t);
-    bool usable = rc == TT_OK && ticket_in_scope(c, &t) && client_still_trusted(c, &t);
-    if (rc == TT_OK)
+    struct auth_found found;
+    bool opens = ticket_open(c->cfg->tickets, c->cfg->lib, identity, &plain, &t) == TT_OK;
+    bool usable = opens && ticket_holds(c, &t, &found);
+    if (opens)
         c->hs->ticket_early_data = t.max_early_data;
-    rc = usable ? binder_check(c, &t.psk, hello, binder) : TT_OK; /* all else is an unknown PSK: no oracle */
+    tt_rc rc = usable ? binder_check(c, &t.psk, hello, binder) : TT_OK; /* all else is unknown: no oracle */
     if (rc == TT_OK && usable)
-        rc = ticket_accept(c, &t, age, binder);
+        rc = conn_auth_take_over(c, &t.auth, &found);
+    if (rc == TT_OK && usable)
+        ticket_accept(c, &t, age, binder);
     buf_free(&plain);
     mem_wipe(&t, sizeof t);
     return rc;

@@ -39,10 +39,8 @@ tt_rc tt_conn_psk_request(const struct tt_conn *c, struct tt_psk_request *ret)
 static tt_rc pull_answered(struct tt_conn *c, struct tt_bytes output)
 {
     struct hs *hs = c->hs;
-    if (c->state == CLIENT_WAIT_PSK_BINDER) {
-        memcpy(buf_front(&hs->flight) + buf_size(&hs->flight) - output.len, output.data, output.len);
-        return client_hello_sent(c);
-    }
+    if (c->state == CLIENT_WAIT_PSK_BINDER)
+        return psk_offer_binder_answered(c, output);
     if (c->state == SERVER_WAIT_PSK_BINDER)
         return psk_accept_answered(c, output);
     TT_OWN(c, hs_agree_given(c, output));

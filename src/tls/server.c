@@ -103,7 +103,7 @@ tt_rc server_connected(struct tt_conn *c)
     c->ccs_allowed = false;
     TT_OWN(c, hs_resumption(c));
     if (!c->resumed)
-        c->authenticated_ms = c->now_ms;
+        c->auth.authenticated_ms = c->now_ms;
     TT_TRY(hs_connected(c, SERVER_CONNECTED));
     /* A ticket could not stand for both. */
     bool tickets = c->cfg->tickets != NULL && c->peer_takes_tickets && !c->certificate_with_psk;

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "base/process.h"
 #include "crypto/box.h"
 
-#define TICKET_FORMAT    3
+#define TICKET_FORMAT    4
 #define TICKET_NAME_SIZE 16
 #define STRIKE_SLOTS     4096
-#define STRIKE_WINDOW_MS 20000 /* twice the tolerance of the age: what is older is refused by its age */
 
+/* struct strike: a hello whose 0-RTT was taken; from `until_ms` on its age refuses it. */
 struct strike {
     uint8_t id[16];
     int64_t until_ms;
@@ -24,17 +25,40 @@ struct tt_tickets {
     size_t keys_len;
     uint64_t sealed; /* under keys[0] */
     int64_t born_ms;
-    uint8_t issuer[TICKET_ISSUER_SIZE]; /* random: tells our tickets from those of before a restart, or of
-                                           others */
+    uint8_t issuer[TICKET_ISSUER_SIZE]; /* random: tells our tickets from those of before a restart or a
+                                           fork, or of others */
+    int64_t pid;                        /* whose issuer and strikes these are */
+    int64_t steady_ms;                  /* never goes back: the highest time that was told */
     struct strike *strikes;             /* made with the first 0-RTT */
 };
+
+/* The register is the process's own: a child has a copy, of which the others know nothing, so it begins with
+ * nothing, and with tickets of its own. */
+static bool become_issuer(struct tt_tickets *t)
+{
+    int64_t pid = process_id();
+    if (t->pid == pid)
+        return true;
+    if (!crypto_random(NULL, t->issuer, sizeof t->issuer))
+        return false;
+    if (t->strikes != NULL)
+        mem_wipe(t->strikes, STRIKE_SLOTS * sizeof *t->strikes);
+    t->pid = pid;
+    return true;
+}
+
+/* Under the lock. */
+static void see_time(struct tt_tickets *t, int64_t now_ms)
+{
+    t->steady_ms = now_ms > t->steady_ms ? now_ms : t->steady_ms;
+}
 
 tt_rc tt_tickets_new(struct tt_tickets **ret, int64_t now_ms, struct tt_error *err)
 {
     struct tt_tickets *t = mem_alloc(sizeof *t);
     if (t == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
-    if (!crypto_random(NULL, t->issuer, sizeof t->issuer)) {
+    if (!become_issuer(t)) {
         mem_free(t);
         return error_set(err, TT_ERR_INTERNAL, "there is no randomness");
     }
@@ -96,26 +120,21 @@ static bool ticket_key(struct tt_tickets *t, const uint8_t *name, struct tt_tick
     return found;
 }
 
-static tt_rc ticket_write(const struct tt_tickets *t, const struct ticket_state *s, struct buf *out)
+static tt_rc ticket_write(const struct ticket_state *s, struct buf *out)
 {
     struct writer w = writer_to(out);
     wr_u8(&w, TICKET_FORMAT);
-    wr_bytes(&w, (struct tt_bytes){t->issuer, sizeof t->issuer});
+    wr_bytes(&w, (struct tt_bytes){s->issuer, sizeof s->issuer});
     wr_u16(&w, s->suite);
     wr_u32(&w, s->age_add);
     wr_u32(&w, s->lifetime);
     wr_u32(&w, s->max_early_data);
     wr_u64(&w, (uint64_t)s->issued_ms);
-    wr_u64(&w, (uint64_t)s->authenticated_ms);
-    wr_u64(&w, (uint64_t)s->peer_not_after);
+    wr_u64(&w, (uint64_t)s->issued_steady_ms);
     wr_vec8(&w, (struct tt_bytes){s->psk.key, s->psk.len});
     wr_vec8(&w, s->server_name);
     wr_vec8(&w, s->alpn);
-    wr_vec8(&w, s->scope);
-    wr_u8(&w, s->peer_type);
-    wr_u8(&w, (uint8_t)s->peer_chain_len);
-    wr_vec16(&w, s->peer_chain);
-    wr_vec16(&w, s->external_identity);
+    auth_put(&w, &s->auth);
     return wr_status(&w);
 }
 
@@ -131,16 +150,11 @@ static tt_rc ticket_read(struct tt_bytes plain, struct ticket_state *ret)
     s.lifetime = rd_u32(&r);
     s.max_early_data = rd_u32(&r);
     s.issued_ms = (int64_t)rd_u64(&r);
-    s.authenticated_ms = (int64_t)rd_u64(&r);
-    s.peer_not_after = (int64_t)rd_u64(&r);
+    s.issued_steady_ms = (int64_t)rd_u64(&r);
     struct tt_bytes key = rd_vec8(&r, 1);
     s.server_name = rd_vec8(&r, 0);
     s.alpn = rd_vec8(&r, 0);
-    s.scope = rd_vec8(&r, 0);
-    s.peer_type = rd_u8(&r);
-    s.peer_chain_len = rd_u8(&r);
-    s.peer_chain = rd_vec16(&r, 0);
-    s.external_identity = rd_vec16(&r, 0);
+    s.auth = auth_read(&r);
     const struct suite *suite = suite_of(s.suite);
     if (rd_done(&r) != TT_OK || suite == NULL || key.len != hash_size(suite->hash))
         return TT_ERR_NOT_FOUND;
@@ -158,15 +172,29 @@ static struct box_key ticket_box(const struct crypto_lib *lib, const struct tt_t
     return (struct box_key){.lib = lib, .key = key->key, .aad = {key->name, TICKET_NAME_SIZE}};
 }
 
+/* By whom, and when by the clock that never goes back. */
+static bool ticket_stamp(struct tt_tickets *t, struct ticket_state *state)
+{
+    lock_take(&t->lock);
+    bool ours = become_issuer(t);
+    memcpy(state->issuer, t->issuer, sizeof state->issuer);
+    see_time(t, state->issued_steady_ms);
+    state->issued_steady_ms = t->steady_ms;
+    lock_give(&t->lock);
+    return ours;
+}
+
 tt_rc ticket_seal(struct tt_tickets *t, const struct crypto_lib *lib, struct kx_random random,
-                  const struct ticket_state *state, struct buf *out)
+                  struct ticket_state *state, struct buf *out)
 {
     struct tt_ticket_key key;
     struct buf plain = {0};
+    if (!ticket_stamp(t, state))
+        return TT_ERR_INTERNAL;
     if (!ticket_key(t, NULL, &key))
         return TT_ERR_NOT_FOUND;
     const struct box_key box = ticket_box(lib, &key);
-    tt_rc rc = ticket_write(t, state, &plain);
+    tt_rc rc = ticket_write(state, &plain);
     if (rc == TT_OK)
         rc = buf_append(out, key.name, TICKET_NAME_SIZE);
     if (rc == TT_OK)
@@ -191,12 +219,12 @@ tt_rc ticket_open(struct tt_tickets *t, const struct crypto_lib *lib, struct tt_
 }
 
 /* Linear search is enough: the register lives for 20 s and is only asked for 0-RTT. */
-static bool strike_add(struct tt_tickets *t, const uint8_t *id, int64_t now_ms)
+static bool strike_add(struct tt_tickets *t, const uint8_t *id, int64_t until_ms)
 {
     struct strike *free_slot = NULL;
     for (size_t i = 0; i < STRIKE_SLOTS; i++) {
         struct strike *s = &t->strikes[i];
-        if (s->until_ms <= now_ms)
+        if (s->until_ms <= t->steady_ms)
             free_slot = free_slot == NULL ? s : free_slot;
         else if (memcmp(s->id, id, sizeof s->id) == 0)
             return false;
@@ -204,20 +232,31 @@ static bool strike_add(struct tt_tickets *t, const uint8_t *id, int64_t now_ms)
     if (free_slot == NULL)
         return false;
     memcpy(free_slot->id, id, sizeof free_slot->id);
-    free_slot->until_ms = now_ms + STRIKE_WINDOW_MS;
+    free_slot->until_ms = until_ms;
     return true;
 }
 
-bool ticket_first_use(struct tt_tickets *t, struct tt_bytes binder, const struct ticket_state *ticket,
-                      int64_t now_ms)
+/* Fresh by the clock that never goes back: what is no longer in the register is too old for it, whatever
+ * became of the wall clock. */
+static bool is_fresh_and_new(struct tt_tickets *t, const struct ticket_state *ticket,
+                             const struct ticket_use *use)
 {
-    if (binder.len < 32 || ticket->issued_ms < t->born_ms ||
-        memcmp(ticket->issuer, t->issuer, sizeof t->issuer) != 0)
+    int64_t sent_ms = ticket->issued_steady_ms + (int64_t)use->age_ms, apart = t->steady_ms - sent_ms;
+    if (apart > TICKET_AGE_TOLERANCE_MS || apart < -TICKET_AGE_TOLERANCE_MS)
         return false;
-    lock_take(&t->lock);
     if (t->strikes == NULL)
         t->strikes = mem_alloc(STRIKE_SLOTS * sizeof *t->strikes);
-    bool first = t->strikes != NULL && strike_add(t, binder.data, now_ms);
+    return t->strikes != NULL && strike_add(t, use->binder.data, sent_ms + TICKET_AGE_TOLERANCE_MS + 1);
+}
+
+bool ticket_first_use(struct tt_tickets *t, const struct ticket_state *ticket, const struct ticket_use *use)
+{
+    if (use->binder.len < 32 || ticket->issued_ms < t->born_ms)
+        return false;
+    lock_take(&t->lock);
+    see_time(t, use->now_ms);
+    bool first = become_issuer(t) && memcmp(ticket->issuer, t->issuer, sizeof t->issuer) == 0 &&
+                 is_fresh_and_new(t, ticket, use);
     lock_give(&t->lock);
     return first;
 }

@@ -10,33 +10,39 @@
 
 #define TICKET_ISSUER_SIZE 16
 
+/* Section 8.3: what a client's clock, ours and the network may differ by in the age of a ticket with 0-RTT.
+ */
+#define TICKET_AGE_TOLERANCE_MS 10000
+
 /* struct ticket_state: the content of a ticket. */
 struct ticket_state {
     uint8_t issuer[TICKET_ISSUER_SIZE];
     uint16_t suite;
     uint32_t age_add, lifetime, max_early_data;
-    int64_t issued_ms,
-        authenticated_ms;   /* authenticated: the full handshake at the root of this chain of tickets */
-    int64_t peer_not_after; /* seconds; INT64_MAX without a client certificate */
+    int64_t issued_ms, issued_steady_ms; /* by the wall clock, and by conn_steady_ms */
     struct psk psk;
-    struct tt_bytes server_name, alpn, scope, peer_chain; /* views */
-    struct tt_bytes external_identity; /* of the external PSK that it all began with, or empty; a view */
-    size_t peer_chain_len;
-    uint8_t peer_type; /* enum tt_certificate_type: what peer_chain holds */
+    struct tt_bytes server_name, alpn; /* views */
+    struct auth auth;                  /* what the client's authentication rests on */
 };
 
 void tickets_ref(struct tt_tickets *t);
-/* ticket_seal: append the protected ticket to out. */
+/* ticket_seal: append the protected ticket to out; fills in who issued it. */
 TT_MUST_USE tt_rc ticket_seal(struct tt_tickets *t, const struct crypto_lib *lib, struct kx_random random,
-                              const struct ticket_state *state, struct buf *out);
+                              struct ticket_state *state, struct buf *out);
 /* ticket_open: TT_ERR_NOT_FOUND for anything that is not a ticket of ours under a known key. The views of ret
  * point into *plain, which the caller frees. */
 TT_MUST_USE tt_rc ticket_open(struct tt_tickets *t, const struct crypto_lib *lib, struct tt_bytes ticket,
                               struct buf *plain, struct ticket_state *ret);
-/* ticket_first_use: single use for 0-RTT (section 8.2): true exactly once for a ClientHello (known by its
- * binder), and only for tickets that this struct tt_tickets issued: of others it does not know whether they
- * were used before. Bounded: when the register is full, false. */
-bool ticket_first_use(struct tt_tickets *t, struct tt_bytes binder, const struct ticket_state *ticket,
-                      int64_t now_ms);
+/* struct ticket_use: a ClientHello that wants 0-RTT, known by its binder, which was checked; and the time by
+ * conn_steady_ms. */
+struct ticket_use {
+    struct tt_bytes binder;
+    uint32_t age_ms; /* of the ticket, as the client has it */
+    int64_t now_ms;
+};
+/* ticket_first_use: single use for 0-RTT (section 8.2), and freshness (section 8.3): true at most once for a
+ * ClientHello, and only for tickets that this struct tt_tickets issued in this process: of others it does not
+ * know whether they were used before. Bounded: when the register is full, false. */
+bool ticket_first_use(struct tt_tickets *t, const struct ticket_state *ticket, const struct ticket_use *use);
 
 #endif

@@ -167,6 +167,12 @@ static enum shim_io link_refuse(struct shim_link *l)
     return rc == TT_OK ? SHIM_IO_FAILED : SHIM_IO_EOF;
 }
 
+/* The end of the transport without close_notify is an error, after which nothing is connected. */
+static bool was_connected(const struct shim_link *l)
+{
+    return tt_conn_is_connected(l->conn) || tt_conn_error(l->conn)->handshake_complete;
+}
+
 enum shim_io link_step(struct shim_link *l)
 {
     link_flush(l);
@@ -180,8 +186,7 @@ enum shim_io link_step(struct shim_link *l)
     }
     enum shim_io io = link_fill(l);
     if (io == SHIM_IO_EOF)
-        return tt_conn_feed_eof(l->conn) == TT_OK || tt_conn_is_connected(l->conn) ? SHIM_IO_EOF
-                                                                                   : SHIM_IO_FAILED;
+        return tt_conn_feed_eof(l->conn) == TT_OK || was_connected(l) ? SHIM_IO_EOF : SHIM_IO_FAILED;
     if (l->o->fail_ddos || l->o->fail_early)
         return link_refuse(l);
     if (!tt_conn_is_connected(l->conn))
@@ -241,7 +246,7 @@ enum shim_io link_read(struct shim_link *l, uint8_t *ret, size_t cap, size_t *re
             return SHIM_IO_EARLY_REJECTED;
         enum shim_io io = link_step(l);
         if (io == SHIM_IO_EOF)
-            return tt_conn_is_connected(l->conn) ? SHIM_IO_EOF : SHIM_IO_FAILED;
+            return was_connected(l) ? SHIM_IO_EOF : SHIM_IO_FAILED;
         if (io != SHIM_IO_OK)
             return io;
     }

@@ -182,6 +182,51 @@ static void expired_responder(void **state)
     node_free(old);
 }
 
+/* A verdict ends with the responder's certificate, and where a CRL lists that. */
+static void ends_with_the_responder(void **state)
+{
+    (void)state;
+    struct node *brief =
+        node_new(&(struct node_options){.cn = "brief",
+                                        .issuer = w.middle,
+                                        .until = TEST_NOW + 100,
+                                        .extensions = {{"extendedKeyUsage", "OCSPSigning"}}});
+    struct trial t = trial_with(ocsp_new(&(struct ocsp_options){OURS, .responder = brief}));
+    assert_int_equal(trial_accept(&t).not_after, TEST_NOW + 100);
+    t.now = TEST_NOW + 100;
+    assert_true(trial_accept(&t).cached);
+    t.now = TEST_NOW + 101;
+    trial_refuse(&t, BAD, "was not signed by the CA", "fetch");
+    der_free(t.ocsp);
+    node_free(brief);
+}
+
+static void revoked_responder(void **state)
+{
+    (void)state;
+    struct node *exempt = node_new(
+        &(struct node_options){.cn = "exempt",
+                               .issuer = w.middle,
+                               .extensions = {{"extendedKeyUsage", "OCSPSigning"}, {"noCheck", "ignored"}}});
+    const struct node *const responders[] = {w.responder, exempt, w.sister};
+    for (size_t i = 0; i < TT_COUNT(responders); i++) { /* the last: another certificate is listed, no harm */
+        struct tt_trust *trust = trust_of(w.root, w.middle);
+        struct tt_bytes crl = crl_new(&(struct crl_options){.issuer = w.middle, .revoked = responders[i]});
+        assert_int_equal(tt_trust_add_crl(trust, crl, NULL), TT_OK);
+        const struct node *signer = i < 2 ? responders[i] : w.responder;
+        struct trial t = trial_with(ocsp_new(&(struct ocsp_options){OURS, .responder = signer}));
+        t.trust = trust;
+        if (i < 2)
+            trial_refuse(&t, BAD, "of a responder whose certificate was revoked", "fetch");
+        else
+            assert_true(trial_accept(&t).ocsp_good);
+        der_free(t.ocsp);
+        der_free(crl);
+        tt_trust_free(trust);
+    }
+    node_free(exempt);
+}
+
 static void memory_ends_with_the_response(void **state)
 {
     (void)state;
@@ -201,7 +246,8 @@ int main(void)
         cmocka_unit_test(good_ones),         cmocka_unit_test(revoked),
         cmocka_unit_test(bad_ones),          cmocka_unit_test(broken_ones),
         cmocka_unit_test(must_staple),       cmocka_unit_test(required),
-        cmocka_unit_test(expired_responder), cmocka_unit_test(memory_ends_with_the_response),
+        cmocka_unit_test(expired_responder), cmocka_unit_test(ends_with_the_responder),
+        cmocka_unit_test(revoked_responder), cmocka_unit_test(memory_ends_with_the_response),
     };
     return cmocka_run_group_tests_name("crypto/ocsp", tests, set_up, tear_down);
 }

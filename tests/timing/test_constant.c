@@ -205,8 +205,7 @@ static void seal(struct sealed *ret)
 {
     struct tt_ticket_key key = {.name = {1}, .key = {1, 2, 3}};
     const struct tt_config *cfg = scene_of(KIND_RESUME)->cfg[TT_SERVER];
-    const struct ticket_state content = {.suite = TT_SUITE_AES_128_GCM_SHA256,
-                                         .psk = {.len = 32, .key = {7}}};
+    struct ticket_state content = {.suite = TT_SUITE_AES_128_GCM_SHA256, .psk = {.len = 32, .key = {7}}};
     struct tt_tickets *sealer = NULL;
     *ret = (struct sealed){.lib = cfg->lib};
     assert_int_equal(tt_tickets_new(&sealer, 0, NULL), TT_OK);

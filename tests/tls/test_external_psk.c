@@ -424,19 +424,29 @@ static void test_tickets(void **state)
     struct tt_session *ticket = tt_conn_take_session(p.client), *psk = in_use[0];
     assert_non_null(ticket);
     in_use[0] = ticket;
+    in_use[1] = psk;
     open_again(&p);
     finish(&p);
-    struct tt_conn_info info;
-    tt_conn_info(p.server, &info);
-    assert_true(tt_conn_is_connected(p.server) && info.resumed);
-    assert_int_equal(info.psk_identity.len, 1);
-    assert_int_equal(info.psk_identity.data[0], 'd');
+    struct tt_conn *const both[] = {p.client, p.server};
+    for (size_t i = 0; i < 2; i++) {
+        struct tt_conn_info info;
+        tt_conn_info(both[i], &info);
+        assert_true(tt_conn_is_connected(both[i]) && info.resumed);
+        assert_int_equal(info.psk_identity.len, 1);
+        assert_int_equal(info.psk_identity.data[0], 'd');
+    }
+    in_use[1] = NULL; /* without the PSK the ticket is not offered: the CA alone is trusted then */
+    open_again(&p);
+    finish(&p);
+    assert_int_equal(tt_conn_error(p.server)->alert_sent, TT_ALERT_CERTIFICATE_REQUIRED);
+    in_use[1] = psk;
     p.server_cfg->psks_len = 0; /* as in a configuration without it */
     open_again(&p);
     finish(&p);
     assert_int_equal(tt_conn_error(p.server)->alert_sent, TT_ALERT_CERTIFICATE_REQUIRED);
     p.server_cfg->psks_len = 1;
     in_use[0] = psk;
+    in_use[1] = NULL;
     end_run(&p, &e);
     tt_session_free(ticket);
     tt_tickets_free(tickets);
