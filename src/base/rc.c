@@ -33,6 +33,19 @@ const char *tt_version(void)
     return TT_VERSION;
 }
 
+void error_cut(char *text)
+{
+    size_t n = strlen(text), at = n;
+    while (at > 0 && n - at < 3 && ((unsigned char)text[at - 1] & 0xc0) == 0x80)
+        at--;
+    if (at == 0)
+        return;
+    unsigned char first = (unsigned char)text[at - 1];
+    size_t len = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+    if (len > n - at + 1)
+        text[at - 1] = '\0';
+}
+
 tt_rc error_set(struct tt_error *err, tt_rc rc, const char *fmt, ...)
 {
     if (err == NULL || err->rc != TT_OK)
@@ -42,6 +55,7 @@ tt_rc error_set(struct tt_error *err, tt_rc rc, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
+    error_cut(err->text);
     return rc;
 }
 
@@ -53,6 +67,7 @@ void error_hint(struct tt_error *err, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(err->hint, sizeof err->hint, fmt, args);
     va_end(args);
+    error_cut(err->hint);
 }
 
 void error_clear(struct tt_error *err)

@@ -36,6 +36,8 @@
  * hint. */
 tt_rc error_set(struct tt_error *err, tt_rc rc, const char *fmt, ...) TT_PRINTF(3, 4);
 
+/* error_cut: a text that was cut within a character of UTF-8 loses the rest of it. */
+void error_cut(char *text);
 /* error_hint: add the advice to an err that has none yet. */
 void error_hint(struct tt_error *err, const char *fmt, ...) TT_PRINTF(2, 3);
 

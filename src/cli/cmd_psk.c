@@ -147,11 +147,15 @@ static int run_show(const struct cli *cli, void *options)
     struct tt_error err = {0};
     struct psk_file f = {0};
     struct tt_session_info info;
-    char identity[600];
+    TT_AUTO(mem_free_auto) char *identity = NULL;
     if (psk_file_read(&f, o->file, &err) != TT_OK)
         return cli_fail(&err);
     tt_session_info(f.session, &info);
-    psk_identity_text(identity, sizeof identity, info.identity, info.imported);
+    if (psk_identity_text(&identity, info.identity, info.imported) != TT_OK) {
+        psk_file_close(&f);
+        (void)error_set(&err, TT_ERR_MEMORY, "no memory for the identity");
+        return cli_fail(&err);
+    }
     const char *role = f.role == TT_CLIENT ? "client" : "server", *where = info.held ? "tpm" : "software";
     const char *hash = info.suite == TT_SUITE_AES_256_GCM_SHA384 ? "sha384" : "sha256";
     if (cli->json) {

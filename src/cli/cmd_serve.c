@@ -2,12 +2,12 @@
  * connections, close_notify to those that are there, exit 0. A second one ends it at once. */
 #include "cli/serve.h"
 
-#include <jansson.h>
 #include <signal.h>
 #include <string.h>
 
 #include "base/rc.h"
 #include "cli/command.h"
+#include "cli/event.h"
 #include "net/loop.h"
 #include "net/pcap.h"
 

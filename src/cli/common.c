@@ -6,7 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define LINE_MAX_LENGTH 1024
+#include "base/mem.h"
+#include "base/rc.h"
 
 static int exit_code(tt_rc rc)
 {
@@ -34,40 +35,45 @@ int cli_fail(const struct tt_error *err)
     return err->rc == TT_OK ? CLI_FAILURE : exit_code(err->rc);
 }
 
-/* One call of fprintf, one write: lines of several threads or processes do not mix. */
-static void print_line(const char *prefix, const char *line)
+/* One write: lines of several threads or processes do not mix. A name is not cut, however long it is. */
+static void say(const char *prefix, const char *fmt, va_list args)
 {
-    fprintf(stderr, "%s%s\n", prefix, line);
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    size_t start = strlen(prefix), len = n > 0 ? (size_t)n : 0;
+    TT_AUTO(mem_free_auto) char *line = mem_alloc(start + len + 2);
+    if (line == NULL)
+        return;
+    memcpy(line, prefix, start);
+    (void)vsnprintf(line + start, len + 1, fmt, args);
+    line[start + len] = '\n';
+    (void)fwrite(line, 1, start + len + 1, stderr);
 }
 
 int cli_usage(const struct cli *cli, const char *fmt, ...)
 {
-    char line[LINE_MAX_LENGTH];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(line, sizeof line, fmt, args);
+    say("tpmtls: ", fmt, args);
     va_end(args);
-    print_line("tpmtls: ", line);
     cli_hint("`%s` tells more", cli->help);
     return CLI_USAGE;
 }
 
 void cli_note(const char *fmt, ...)
 {
-    char line[LINE_MAX_LENGTH];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(line, sizeof line, fmt, args);
+    say("tpmtls: ", fmt, args);
     va_end(args);
-    print_line("tpmtls: ", line);
 }
 
 void cli_hint(const char *fmt, ...)
 {
-    char line[LINE_MAX_LENGTH];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(line, sizeof line, fmt, args);
+    say("tpmtls: hint: ", fmt, args);
     va_end(args);
-    print_line("tpmtls: hint: ", line);
 }

@@ -1,10 +1,10 @@
 /* cli/delegate.c: see delegate.h. Layer: cli. */
 #include "cli/delegate.h"
 
-#include <jansson.h>
 #include <time.h>
 
 #include "base/rc.h"
+#include "cli/event.h"
 
 static void tell(const struct cli_delegate *d, const struct delegate_report *report)
 {
@@ -15,8 +15,8 @@ static void tell(const struct cli_delegate *d, const struct delegate_report *rep
     const struct tt_error *error = report->error;
     bool ok = error->rc == TT_OK;
     if (d->trace->json)
-        cli_event(json_pack("{s:s, s:s?, s:s?}", "event", "delegated", "until", ok ? until : NULL, "error",
-                            ok ? NULL : error->text));
+        cli_event(json_pack("{s:s, s:s?, s:o}", "event", "delegated", "until", ok ? until : NULL, "error",
+                            cli_json_text(ok ? NULL : error->text)));
     else if (!ok)
         cli_note("no delegated credential, our key signs the handshakes: %s", error->text);
     else if (!d->is_ready || d->verbose > 0)

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "cli/event.h"
 #include "cli/cmd_key.h"
 
 static void put(json_t *to, const char *name, json_t *value)
@@ -126,7 +127,7 @@ static json_t *describe_file(const struct tt_keyfile_info *info)
     put(root, "type", json_string(info->type));
     put(root, "where", json_string("tpm"));
     if (info->description[0] != '\0')
-        put(root, "description", json_string(info->description));
+        put(root, "description", cli_json_text(info->description));
     put(root, "password", json_boolean(info->needs_password));
     if (info->has_policy)
         put(root, "policy", steps_json(&info->policy));
@@ -149,7 +150,7 @@ static void describe_use(json_t *root, struct tt_key *key, const struct tt_error
 {
     struct cli_key k = {.key = key};
     if (key == NULL) {
-        put(root, "refused", json_string(why->text));
+        put(root, "refused", cli_json_text(why->text));
         return;
     }
     json_t *all = describe_key(&k);

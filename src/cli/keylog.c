@@ -1,28 +1,43 @@
 /* cli/keylog.c: see keylog.h. Layer: cli. The format is that of SSLKEYLOGFILE: one line a secret. */
 #include "cli/keylog.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/rc.h"
 
+/* A file that is there already keeps its owner and mode. A pipe, or a terminal, is what its owner wants. */
+static tt_rc check_private(int fd, const char *path, struct tt_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return error_set(err, TT_ERR_IO, "cannot look at the key log %s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode) || (st.st_uid == geteuid() && (st.st_mode & 077) == 0))
+        return TT_OK;
+    (void)error_set(err, TT_ERR_IO, "the key log %s is there already, and others can read it", path);
+    error_hint(err, "remove it, or: chmod 600 %s", path);
+    return TT_ERR_IO;
+}
+
 tt_rc keylog_open(struct keylog *ret, const char *path, struct tt_error *err)
 {
-    const char *why = "--insecure-keylog";
+    const char *environment = getenv("SSLKEYLOGFILE");
     ret->fd = -1;
-    if (path == NULL) {
-        path = getenv("SSLKEYLOGFILE");
-        why = "SSLKEYLOGFILE";
-    }
-    if (path == NULL || path[0] == '\0')
+    if (path == NULL && environment != NULL && environment[0] != '\0')
+        cli_note("SSLKEYLOGFILE is ignored here: --insecure-keylog FILE writes the secrets of connections");
+    if (path == NULL)
         return TT_OK;
     ret->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
     if (ret->fd < 0)
-        return error_set(err, TT_ERR_IO, "cannot open the key log %s (%s)", path, why);
-    cli_note("insecure: %s: the secrets of all connections go to %s; whoever reads it reads everything", why,
+        return error_set(err, TT_ERR_IO, "cannot open the key log %s: %s", path, strerror(errno));
+    TT_TRY(check_private(ret->fd, path, err));
+    cli_note("insecure: --insecure-keylog: the secrets of all connections go to %s; whoever reads it reads "
+             "everything",
              path);
     return TT_OK;
 }

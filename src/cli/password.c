@@ -79,6 +79,7 @@ static tt_rc from_file(char **ret, const char *source, struct tt_error *err)
         long fd = strtol(source + 3, &end, 10);
         if (end == source + 3 || *end != '\0' || fd < 0 || fd > 1 << 20)
             return error_set(err, TT_ERR_USAGE, "'%s' is not a descriptor, such as fd:3", source);
+        (void)fcntl((int)fd, F_SETFD, FD_CLOEXEC); /* no child of ours reads it again */
         return read_line(ret, (int)fd, source, NULL, err);
     }
     TT_AUTO(fd_close_auto) int fd = open(source, O_RDONLY | O_CLOEXEC | O_NOCTTY);

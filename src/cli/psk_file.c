@@ -112,26 +112,29 @@ void psk_file_close(struct psk_file *f)
 }
 
 /* A blank in an identity would make it look as if the context began there. */
-static void put_text(char *ret, size_t cap, size_t *at, struct tt_bytes b, char first_plain)
+static tt_rc put_text(struct buf *to, struct tt_bytes b, char first_plain)
 {
-    for (size_t i = 0; i < b.len && *at + 5 < cap; i++) {
+    for (size_t i = 0; i < b.len; i++) {
+        char text[5];
         bool plain = b.data[i] >= first_plain && b.data[i] < 0x7f && b.data[i] != '\\';
-        int n = snprintf(ret + *at, cap - *at, plain ? "%c" : "\\x%02x", b.data[i]);
-        *at += n > 0 ? (size_t)n : 0;
+        int n = snprintf(text, sizeof text, plain ? "%c" : "\\x%02x", b.data[i]);
+        TT_TRY(buf_append(to, text, (size_t)n));
     }
+    return TT_OK;
 }
 
-void psk_identity_text(char *ret, size_t cap, struct tt_bytes identity, bool imported)
+tt_rc psk_identity_text(char **ret, struct tt_bytes identity, bool imported)
 {
     struct tt_bytes external = identity, context = {NULL, 0};
-    size_t at = 0;
+    TT_AUTO(buf_free) struct buf text = {0};
     if (imported)
         (void)!tt_psk_identity_read(identity, &external, &context); /* else it is shown as it is */
-    ret[0] = '\0';
-    put_text(ret, cap, &at, external, '!');
-    if (context.len > 0 && at + 3 < cap) {
-        at += (size_t)snprintf(ret + at, cap - at, " [");
-        put_text(ret, cap - 1, &at, context, ' ');
-        (void)snprintf(ret + at, cap - at, "]");
+    TT_TRY(put_text(&text, external, '!'));
+    if (context.len > 0) {
+        TT_TRY(buf_append(&text, " [", 2));
+        TT_TRY(put_text(&text, context, ' '));
+        TT_TRY(buf_append(&text, "]", 1));
     }
+    *ret = mem_dup(buf_front(&text), buf_size(&text));
+    return *ret != NULL ? TT_OK : TT_ERR_MEMORY;
 }

@@ -25,7 +25,7 @@ TT_MUST_USE tt_rc psk_file_open(struct psk_file *ret, const char *path, struct t
 void psk_file_close(struct psk_file *f);
 
 /* psk_identity_text: for a person: the identity, of an imported PSK (RFC 9258) its external_identity, and its
- * context in brackets; what is not printable ASCII as \xNN. */
-void psk_identity_text(char *ret, size_t cap, struct tt_bytes identity, bool imported);
+ * context in brackets; what is not printable ASCII as \xNN. *ret is to be freed with mem_free. */
+TT_MUST_USE tt_rc psk_identity_text(char **ret, struct tt_bytes identity, bool imported);
 
 #endif

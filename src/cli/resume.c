@@ -1,12 +1,12 @@
 /* cli/resume.c: see resume.h. Layer: cli. */
 #include "cli/resume.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "cli/event.h"
 #include "cli/trace.h"
 #include "net/clock.h"
 

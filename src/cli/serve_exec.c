@@ -21,7 +21,6 @@ TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
 extern char **environ;
 
 #define OWN_VARIABLES 9
-#define VARIABLE_MAX  640
 
 struct exec {
     struct relay *relay;
@@ -32,50 +31,80 @@ struct exec {
 /* ---- environment ---- */
 
 struct environment {
-    char own[OWN_VARIABLES][VARIABLE_MAX];
+    char *own[OWN_VARIABLES]; /* owned */
     size_t own_len;
     char **list; /* ours, then what we inherited; owned */
 };
 
-static void environment_add(struct environment *env, const char *name, const char *value, size_t len)
+static void environment_free(struct environment *env)
 {
-    if (value == NULL || env->own_len == OWN_VARIABLES || memchr(value, '\0', len) != NULL)
-        return;
-    (void)snprintf(env->own[env->own_len], VARIABLE_MAX, "TPMTLS_%s=%.*s", name, (int)(len < 512 ? len : 512),
-                   value);
-    env->own_len++;
+    for (size_t i = 0; i < env->own_len; i++)
+        mem_free(env->own[i]);
+    mem_free(env->list);
 }
 
-static void environment_add_text(struct environment *env, const char *name, const char *value)
+/* Whole, however long: a command that tells peers apart by a name must not see two of them as one. What is
+ * too long for the kernel keeps the command from starting. */
+static tt_rc environment_add(struct environment *env, const char *name, const char *value, size_t len)
 {
-    environment_add(env, name, value, strlen(value));
+    if (value == NULL || memchr(value, '\0', len) != NULL)
+        return TT_OK;
+    static const char prefix[] = "TPMTLS_";
+    size_t start = sizeof prefix + strlen(name);
+    char *text = mem_alloc(start + len + 1);
+    if (text == NULL)
+        return TT_ERR_MEMORY;
+    (void)snprintf(text, start + 1, "%s%s=", prefix, name);
+    memcpy(text + start, value, len);
+    env->own[env->own_len++] = text;
+    return TT_OK;
+}
+
+static tt_rc environment_add_text(struct environment *env, const char *name, const char *value)
+{
+    return environment_add(env, name, value, strlen(value));
+}
+
+static tt_rc environment_add_peer(struct environment *env, const struct tt_conn *conn)
+{
+    struct tt_conn_info info;
+    TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *peer = NULL;
+    TT_AUTO(mem_free_auto) char *psk = NULL;
+    struct tt_bytes leaf = tt_conn_peer_certificate(conn, 0);
+    tt_conn_info(conn, &info);
+    TT_TRY(trace_peer_psk(&psk, conn));
+    if (psk != NULL)
+        TT_TRY(environment_add_text(env, "PEER_PSK", psk));
+    if (leaf.len == 0)
+        return TT_OK;
+    if (info.peer_certificate_type == TT_CERTIFICATE_RAW_PUBLIC_KEY) {
+        char pin[65];
+        tt_spki_sha256(pin, leaf);
+        return environment_add_text(env, "PEER_KEY_SHA256", pin);
+    }
+    TT_TRY(tt_cert_describe(&peer, leaf, NULL));
+    TT_TRY(environment_add_text(env, "PEER_SUBJECT", peer->subject));
+    TT_TRY(environment_add_text(env, "PEER_SHA256", peer->sha256));
+    return environment_add_text(env, "PEER_KEY_SHA256", peer->spki_sha256);
+}
+
+static tt_rc environment_add_connection(struct environment *env, const struct session *x)
+{
+    const struct tt_conn *conn = stream_conn(x->stream);
+    struct tt_conn_info info;
+    tt_conn_info(conn, &info);
+    TT_TRY(environment_add_peer(env, conn));
+    TT_TRY(environment_add_text(env, "PEER_ADDRESS", x->peer));
+    TT_TRY(environment_add_text(env, "SUITE", tt_suite_name(info.suite)));
+    TT_TRY(environment_add_text(env, "GROUP", tt_group_name(info.group)));
+    TT_TRY(environment_add(env, "ALPN", (const char *)info.alpn.data, info.alpn.len));
+    return environment_add(env, "SERVER_NAME", (const char *)info.server_name.data, info.server_name.len);
 }
 
 static tt_rc environment_fill(struct environment *env, const struct session *x, struct tt_error *err)
 {
-    const struct tt_conn *conn = stream_conn(x->stream);
-    struct tt_conn_info info;
-    TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *peer = NULL;
-    tt_conn_info(conn, &info);
-    if (tt_cert_describe(&peer, tt_conn_peer_certificate(conn, 0), NULL) == TT_OK) {
-        environment_add_text(env, "PEER_SUBJECT", peer->subject);
-        environment_add_text(env, "PEER_SHA256", peer->sha256);
-        environment_add_text(env, "PEER_KEY_SHA256", peer->spki_sha256);
-    } else if (info.peer_certificate_type == TT_CERTIFICATE_RAW_PUBLIC_KEY) {
-        char pin[65];
-        tt_spki_sha256(pin, tt_conn_peer_certificate(conn, 0));
-        environment_add_text(env, "PEER_KEY_SHA256", pin);
-    }
-    char psk[512];
-    trace_peer_psk(psk, sizeof psk, conn);
-    if (psk[0] != '\0')
-        environment_add_text(env, "PEER_PSK", psk);
-    environment_add_text(env, "PEER_ADDRESS", x->peer);
-    environment_add_text(env, "SUITE", tt_suite_name(info.suite));
-    environment_add_text(env, "GROUP", tt_group_name(info.group));
-    environment_add(env, "ALPN", (const char *)info.alpn.data, info.alpn.len);
-    environment_add(env, "SERVER_NAME", (const char *)info.server_name.data, info.server_name.len);
-
+    if (environment_add_connection(env, x) != TT_OK)
+        return error_set(err, TT_ERR_MEMORY, "no memory to tell a command of its peer");
     size_t inherited = 0, n = 0;
     while (environ[inherited] != NULL)
         inherited++;
@@ -121,7 +150,8 @@ static tt_rc open_pipes(struct pipes *p, struct tt_error *err)
 }
 
 /* The child gets default signals, a process group of its own (so that it can be ended whole), and no
- * descriptor of ours but the pipes and stderr: everything else is close-on-exec. */
+ * descriptor but the pipes and stderr: not ours, and not those that were handed to us (the password of
+ * --auth-fd). */
 static int spawn_shell(pid_t *ret, const char *command, const struct pipes *p, char **env)
 {
     char *const argv[] = {(char *)"sh", (char *)"-c", (char *)(uintptr_t)command, NULL};
@@ -139,6 +169,8 @@ static int spawn_shell(pid_t *ret, const char *command, const struct pipes *p, c
     int rc = posix_spawn_file_actions_adddup2(&files, p->to_child[0], STDIN_FILENO);
     if (rc == 0)
         rc = posix_spawn_file_actions_adddup2(&files, p->from_child[1], STDOUT_FILENO);
+    if (rc == 0)
+        rc = posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
     if (rc == 0)
         rc = posix_spawn(ret, "/bin/sh", &files, &attr, argv, env);
     (void)posix_spawn_file_actions_destroy(&files);
@@ -173,10 +205,11 @@ static tt_rc exec_start(struct session *x, struct exec *e, struct tt_error *err)
 {
     struct environment env = {0};
     struct pipes p;
-    TT_TRY(environment_fill(&env, x, err));
-    tt_rc rc = open_pipes(&p, err);
+    tt_rc rc = environment_fill(&env, x, err);
+    if (rc == TT_OK)
+        rc = open_pipes(&p, err);
     int why = rc == TT_OK ? spawn_shell(&e->pid, x->serve->options->command, &p, env.list) : 0;
-    mem_free(env.list);
+    environment_free(&env);
     TT_TRY(rc);
     (void)close(p.to_child[0]);
     (void)close(p.from_child[1]);

@@ -2,10 +2,9 @@
  * connection and no other. */
 #include "cli/serve.h"
 
-#include <jansson.h>
-
 #include "base/mem.h"
 #include "base/rc.h"
+#include "cli/event.h"
 
 static void link_in(struct session *x)
 {
@@ -37,9 +36,9 @@ void session_release(struct session *x)
 static void closed_event(const struct session *x, const struct tt_error *error)
 {
     if (x->serve->cli->json)
-        cli_event(json_pack("{s:s, s:I, s:s, s:s?, s:s?}", "event", "closed", "connection",
+        cli_event(json_pack("{s:s, s:I, s:s, s:o, s:s?}", "event", "closed", "connection",
                             (json_int_t)x->number, "peer", x->peer, "error",
-                            error != NULL ? error->text : NULL, "class",
+                            cli_json_text(error != NULL ? error->text : NULL), "class",
                             error != NULL ? tt_rc_name(error->rc) : NULL));
     else if (error != NULL)
         (void)cli_fail(error);
@@ -53,11 +52,15 @@ static void on_connected(void *arg, struct stream *s)
     struct tt_error err = {0};
     trace_handshake(&x->trace, s, TT_SERVER, x->peer);
     if (x->serve->cli->verbose > 0) {
-        char subject[512], psk[512];
-        trace_peer_psk(psk, sizeof psk, stream_conn(s));
-        trace_peer_subject(subject, sizeof subject, stream_conn(s));
-        cli_note("%s: connected%s%s%s%s", x->peer, subject[0] != '\0' ? " as " : ", no certificate", subject,
-                 psk[0] != '\0' ? ", PSK " : "", psk);
+        TT_AUTO(mem_free_auto) char *subject = NULL;
+        TT_AUTO(mem_free_auto) char *psk = NULL;
+        bool known = trace_peer_psk(&psk, stream_conn(s)) == TT_OK &&
+                     trace_peer_subject(&subject, stream_conn(s)) == TT_OK;
+        cli_note("%s: connected%s%s%s%s", x->peer,
+                 !known            ? ", its name cannot be shown"
+                 : subject != NULL ? " as "
+                                   : ", no certificate",
+                 subject != NULL ? subject : "", psk != NULL ? ", PSK " : "", psk != NULL ? psk : "");
     }
     if (x->serve->mode->connected != NULL && x->serve->mode->connected(x, &err) != TT_OK) {
         (void)cli_fail(&err);

@@ -3,14 +3,13 @@
  * not looked at. */
 #include "cli/serve.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/rc.h"
 
 #define REQUEST_MAX 8192
-#define PAGE_MAX    2048
 
 /* struct www: how much of a request was seen; only its first line matters. */
 struct www {
@@ -29,50 +28,56 @@ static const char *scheme_text(uint16_t scheme)
     return scheme != 0 ? tt_scheme_name(scheme) : "-";
 }
 
-/* What the peer chose may be any bytes. */
-static void printable(char *ret, size_t cap, struct tt_bytes b)
+static tt_rc put(struct buf *page, const char *text)
 {
-    size_t n = 0;
-    for (; n < b.len && n + 1 < cap; n++)
-        ret[n] = b.data[n] > 0x20 && b.data[n] < 0x7f ? (char)b.data[n] : '?';
-    ret[n] = '\0';
+    return buf_append(page, text, strlen(text));
 }
 
-static size_t build_page(char page[PAGE_MAX], const struct tt_conn *conn)
+static tt_rc put_line(struct buf *page, const char *name, const char *value)
+{
+    TT_TRY(put(page, name));
+    TT_TRY(put(page, ": "));
+    TT_TRY(put(page, value));
+    return put(page, "\n");
+}
+
+/* What the peer chose may be any bytes. */
+static tt_rc put_chosen(struct buf *page, const char *name, struct tt_bytes b)
+{
+    TT_AUTO(mem_free_auto) char *shown = b.len > 0 ? mem_dup(b.data, b.len) : mem_strdup("-");
+    if (shown == NULL)
+        return TT_ERR_MEMORY;
+    for (size_t i = 0; i < b.len; i++)
+        if (shown[i] <= ' ' || shown[i] >= 0x7f)
+            shown[i] = '?';
+    return put_line(page, name, shown);
+}
+
+static tt_rc build_page(struct buf *page, const struct tt_conn *conn)
 {
     struct tt_conn_info info;
-    char subject[512], alpn[64], name[256];
+    TT_AUTO(mem_free_auto) char *subject = NULL;
     tt_conn_info(conn, &info);
-    trace_peer_subject(subject, sizeof subject, conn);
-    printable(alpn, sizeof alpn, info.alpn);
-    printable(name, sizeof name, info.server_name);
-    int n = snprintf(page, PAGE_MAX,
-                     "HTTP/1.0 200 ok\r\n"
-                     "Content-Type: text/plain\r\n"
-                     "Connection: close\r\n"
-                     "\r\n"
-                     "version: TLSv1.3\n"
-                     "suite: %s\n"
-                     "group: %s\n"
-                     "scheme: %s\n"
-                     "client scheme: %s\n"
-                     "resumed: %s\n"
-                     "hello retry request: %s\n"
-                     "server name: %s\n"
-                     "alpn: %s\n"
-                     "peer certificate: %s\n",
-                     tt_suite_name(info.suite), tt_group_name(info.group), scheme_text(info.local_scheme),
-                     scheme_text(info.peer_scheme), info.resumed ? "yes" : "no",
-                     info.hello_retry_request ? "yes" : "no", name[0] != '\0' ? name : "-",
-                     alpn[0] != '\0' ? alpn : "-", subject[0] != '\0' ? subject : "none");
-    return n < 0 ? 0 : n < PAGE_MAX ? (size_t)n : PAGE_MAX - 1;
+    TT_TRY(trace_peer_subject(&subject, conn));
+    TT_TRY(put(page, "HTTP/1.0 200 ok\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"));
+    TT_TRY(put_line(page, "version", "TLSv1.3"));
+    TT_TRY(put_line(page, "suite", tt_suite_name(info.suite)));
+    TT_TRY(put_line(page, "group", tt_group_name(info.group)));
+    TT_TRY(put_line(page, "scheme", scheme_text(info.local_scheme)));
+    TT_TRY(put_line(page, "client scheme", scheme_text(info.peer_scheme)));
+    TT_TRY(put_line(page, "resumed", info.resumed ? "yes" : "no"));
+    TT_TRY(put_line(page, "hello retry request", info.hello_retry_request ? "yes" : "no"));
+    TT_TRY(put_chosen(page, "server name", info.server_name));
+    TT_TRY(put_chosen(page, "alpn", info.alpn));
+    return put_line(page, "peer certificate", subject != NULL ? subject : "none");
 }
 
 static void answer(struct session *x, struct www *w)
 {
-    char page[PAGE_MAX];
+    TT_AUTO(buf_free) struct buf page = {0};
     w->is_answered = true;
-    (void)stream_write(x->stream, page, build_page(page, stream_conn(x->stream)));
+    if (build_page(&page, stream_conn(x->stream)) == TT_OK)
+        (void)stream_write(x->stream, buf_front(&page), buf_size(&page));
     stream_finish(x->stream);
 }
 

@@ -107,9 +107,8 @@ const struct option_row tls_trace_rows[] = {
      "what --insecure-keylog writes it can be read",
      TO(trace_pcap)},
     {"insecure-keylog", "FILE",
-     "append the connections' secrets to FILE, for Wireshark: whoever reads it reads everything. The "
-     "environment's "
-     "SSLKEYLOGFILE does the same",
+     "append the connections' secrets to FILE, for Wireshark: whoever reads it reads everything. "
+     "SSLKEYLOGFILE in the environment does nothing",
      TO(keylog)},
     {0},
 };

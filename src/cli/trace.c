@@ -6,25 +6,15 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/rc.h"
+#include "cli/event.h"
 #include "cli/psk_file.h"
 #include "tpmtls/pki.h"
 
 #define NS_PER_MS 1e6
 
 TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
-
-void cli_event(json_t *object)
-{
-    char line[8192];
-    size_t n =
-        object != NULL ? json_dumpb(object, line, sizeof line - 1, JSON_COMPACT | JSON_REAL_PRECISION(7)) : 0;
-    json_decref(object);
-    if (n == 0 || n > sizeof line - 1)
-        return;
-    line[n] = '\0';
-    fprintf(stderr, "%s\n", line); /* one call, one write: lines stay whole */
-}
 
 /* "[3] " on a server, nothing on a client. */
 static void connection_tag(char ret[32], const struct trace *t)
@@ -108,28 +98,34 @@ void trace_event(const struct trace *t, const struct stream_trace *event)
         print_message(t, &event->message, at_ms);
 }
 
-void trace_peer_subject(char *ret, size_t cap, const struct tt_conn *conn)
+tt_rc trace_peer_subject(char **ret, const struct tt_conn *conn)
 {
-    ret[0] = '\0';
     struct tt_bytes leaf = tt_conn_peer_certificate(conn, 0);
     struct tt_conn_info about;
     tt_conn_info(conn, &about);
-    if (leaf.len > 0 && about.peer_certificate_type == TT_CERTIFICATE_RAW_PUBLIC_KEY) {
-        char pin[65];
-        tt_spki_sha256(pin, leaf);
-        (void)snprintf(ret, cap, "raw public key sha256:%s", pin);
-        return;
+    *ret = NULL;
+    if (leaf.len == 0)
+        return TT_OK;
+    if (about.peer_certificate_type == TT_CERTIFICATE_RAW_PUBLIC_KEY) {
+        static const char words[] = "raw public key sha256:";
+        char text[sizeof words + 64];
+        memcpy(text, words, sizeof words);
+        tt_spki_sha256(text + sizeof words - 1, leaf);
+        *ret = mem_strdup(text);
+    } else {
+        TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *info = NULL;
+        TT_TRY(tt_cert_describe(&info, leaf, NULL));
+        *ret = mem_strdup(info->subject);
     }
-    TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *info = NULL;
-    if (leaf.len > 0 && tt_cert_describe(&info, leaf, NULL) == TT_OK)
-        (void)snprintf(ret, cap, "%s", info->subject);
+    return *ret != NULL ? TT_OK : TT_ERR_MEMORY;
 }
 
-void trace_peer_psk(char *ret, size_t cap, const struct tt_conn *conn)
+tt_rc trace_peer_psk(char **ret, const struct tt_conn *conn)
 {
     struct tt_conn_info info;
     tt_conn_info(conn, &info);
-    psk_identity_text(ret, cap, info.psk_identity, info.psk_imported);
+    *ret = NULL;
+    return info.psk_identity.len > 0 ? psk_identity_text(ret, info.psk_identity, info.psk_imported) : TT_OK;
 }
 
 static const char *scheme_or_null(uint16_t scheme)
@@ -140,7 +136,7 @@ static const char *scheme_or_null(uint16_t scheme)
 /* struct summary: what is told of the peer. */
 struct summary {
     enum tt_role role;
-    const char *peer, *subject, *psk;
+    const char *peer, *subject, *psk; /* subject, psk: NULL without one */
 };
 
 static void print_summary_json(const struct trace *t, const struct stream *s, const struct summary *of)
@@ -165,13 +161,10 @@ static void print_summary_json(const struct trace *t, const struct stream *s, co
     (void)json_object_set_new(o, "ocsp_good", json_boolean(info->peer_ocsp_good));
     (void)json_object_set_new(o, "bytes_in", json_integer((json_int_t)info->handshake_bytes_in));
     (void)json_object_set_new(o, "bytes_out", json_integer((json_int_t)info->handshake_bytes_out));
-    (void)json_object_set_new(o, "alpn",
-                              info->alpn.len > 0 ? json_stringn((const char *)info->alpn.data, info->alpn.len)
-                                                 : json_null());
-    (void)json_object_set_new(o, "peer", json_string(of->peer));
-    (void)json_object_set_new(o, "peer_certificate",
-                              of->subject[0] != '\0' ? json_string(of->subject) : json_null());
-    (void)json_object_set_new(o, "psk", of->psk[0] != '\0' ? json_string(of->psk) : json_null());
+    (void)json_object_set_new(o, "alpn", cli_json_bytes(info->alpn));
+    (void)json_object_set_new(o, "peer", cli_json_text(of->peer));
+    (void)json_object_set_new(o, "peer_certificate", cli_json_text(of->subject));
+    (void)json_object_set_new(o, "psk", cli_json_text(of->psk));
     (void)json_object_set_new(o, "certificate_with_psk", json_boolean(info->certificate_with_psk));
     add_connection(o, t);
     cli_event(o);
@@ -182,11 +175,14 @@ void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role
     if (!t->on)
         return;
     struct tt_conn_info info;
-    char subject[512], psk[512], tag[32];
+    char tag[32];
+    TT_AUTO(mem_free_auto) char *subject = NULL;
+    TT_AUTO(mem_free_auto) char *psk = NULL;
     struct stream_stats stats = stream_stats(s);
     tt_conn_info(stream_conn(s), &info);
-    trace_peer_subject(subject, sizeof subject, stream_conn(s));
-    trace_peer_psk(psk, sizeof psk, stream_conn(s));
+    if (trace_peer_subject(&subject, stream_conn(s)) != TT_OK ||
+        trace_peer_psk(&psk, stream_conn(s)) != TT_OK)
+        cli_note("%s: its name cannot be shown", peer);
     if (t->json) {
         print_summary_json(t, s, &(struct summary){role, peer, subject, psk});
         return;
@@ -198,8 +194,8 @@ void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role
             "trace: %s%s, %s, peer: %s%s%s%s%s%s%s\n",
             tag, peer, total / NS_PER_MS, stats.tpm_commands, stats.tpm_commands == 1 ? "" : "s",
             tpm / NS_PER_MS, total > 0 ? 100 * tpm / total : 0.0, tag, tt_suite_name(info.suite),
-            tt_group_name(info.group), subject[0] != '\0' ? subject : "no certificate",
+            tt_group_name(info.group), subject != NULL ? subject : "no certificate",
             info.peer_scheme != 0 ? " (" : "", info.peer_scheme != 0 ? tt_scheme_name(info.peer_scheme) : "",
             info.peer_delegated ? ", delegated" : "", info.peer_scheme != 0 ? ")" : "",
-            psk[0] != '\0' ? ", PSK " : "", psk);
+            psk != NULL ? ", PSK " : "", psk != NULL ? psk : "");
 }

@@ -21,14 +21,10 @@ void trace_event(const struct trace *t, const struct stream_trace *event);
 /* trace_handshake: the summary, once the handshake is complete. */
 void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role role, const char *peer);
 
-/* trace_peer_psk: the identity of the external PSK, escaped; "" when none was used. */
-void trace_peer_psk(char *ret, size_t cap, const struct tt_conn *conn);
-/* trace_peer_subject: the subject of the peer's certificate, escaped for a terminal, into ret, or "raw public
- * key sha256:..."; "" without one. */
-void trace_peer_subject(char *ret, size_t cap, const struct tt_conn *conn);
-
-/* cli_event: print a JSON object as one line on stderr; takes the reference. */
-struct json_t;
-void cli_event(struct json_t *object);
+/* trace_peer_psk: the identity of the external PSK, escaped; *ret is NULL when none was used; mem_free. */
+TT_MUST_USE tt_rc trace_peer_psk(char **ret, const struct tt_conn *conn);
+/* trace_peer_subject: the subject of the peer's certificate, escaped for a terminal, or "raw public key
+ * sha256:..."; *ret is NULL without one; mem_free. Whole, however long: two peers must not look the same. */
+TT_MUST_USE tt_rc trace_peer_subject(char **ret, const struct tt_conn *conn);
 
 #endif

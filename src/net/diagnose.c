@@ -135,6 +135,7 @@ static void name_the_peer(struct tt_error *err, const char *peer)
     if (strncmp(err->text, peer, strlen(peer)) == 0)
         return;
     (void)snprintf(text, sizeof text, "%.80s: %.230s", peer, err->text);
+    error_cut(text);
     memcpy(err->text, text, sizeof text);
 }
 

@@ -131,6 +131,7 @@ tt_rc conn_fail(struct tt_conn *c, tt_rc rc, unsigned alert, const char *fmt, ..
     va_start(args, fmt);
     (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
+    error_cut(err->text);
     err->rc = rc;
     if (alert != TT_ALERT_NONE && !c->write_closed)
         conn_send_alert(c, alert);

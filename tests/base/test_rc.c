@@ -118,6 +118,26 @@ static void auto_frees_unless_taken(void **state)
     assert_int_equal(t.frees, 1);
 }
 
+/* Not within a character: what reads UTF-8 would refuse the whole. */
+static void a_cut_is_between_characters(void **state)
+{
+    (void)state;
+    static const char *const characters[] = {"x", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    for (size_t i = 0; i < TT_COUNT(characters); i++) {
+        char many[2000] = "";
+        size_t n = strlen(characters[i]);
+        for (size_t at = 0; at + n < sizeof many; at += n)
+            memcpy(many + at, characters[i], n + 1);
+        for (size_t before = 0; before < 4; before++) {
+            struct tt_error err = {0};
+            (void)error_set(&err, TT_ERR_IO, "%.*s%s", (int)before, "abc", many);
+            size_t len = strlen(err.text);
+            assert_int_equal((len - before) % n, 0);
+            assert_true(len > sizeof err.text - 5);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +146,7 @@ int main(void)
         cmocka_unit_test(the_first_error_wins),
         cmocka_unit_test(nobody_has_to_listen),
         cmocka_unit_test(long_text_is_cut_and_terminated),
+        cmocka_unit_test(a_cut_is_between_characters),
         cmocka_unit_test(try_returns_the_first_failure),
         cmocka_unit_test(auto_frees_unless_taken),
     };
