@@ -29,6 +29,12 @@ test libtss2-tcti-tabrmd0 the way to it
 test dbus-daemon tpm2-abrmd is spoken to through it
 test gnuplot-nox draws the plot of tpmtls bench
 test iproute2 ip, to give a test a network of its own
+test opensc pkcs11-tool, which tests the PKCS#11 module
+test p11-kit where modules are registered
+test libengine-pkcs11-openssl the engine by which OpenSSL takes the module
+test openssh-client ssh-keygen lists the keys of the module
+test curl a client with a key behind PKCS#11
+test nginx-core a server with a key behind PKCS#11
 test ca-certificates the system store of CAs, whom connect trusts by default
 test g++ compiles our headers as C++
 test mosquitto the broker that the MQTT example is tested with

@@ -3,6 +3,7 @@
  * has; what is not constant is computed below it. */
 #include "pkcs11/attribute.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "wire/der.h"
@@ -85,7 +86,11 @@ static CK_RV give_mechanisms(struct value *v, const struct raw_info *info)
 
 static CK_RV give_label(struct value *v, const struct object *o)
 {
-    return give(v, (struct tt_bytes){(const uint8_t *)o->token->name, strlen(o->token->name)});
+    char text[64];
+    int n = snprintf(text, sizeof text, "%s", o->token->name);
+    if (o->cert != NULL && !o->cert->is_own) /* so that the identity's own can be named by its label */
+        n = snprintf(text, sizeof text, "%s CA %td", o->token->name, o->cert - o->contents->certs);
+    return give_own(v, text, (size_t)n);
 }
 
 /* ---- keys ---- */

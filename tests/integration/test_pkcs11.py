@@ -1,0 +1,272 @@
+"""tests/integration/test_pkcs11.py: the PKCS#11 module in the programs that people have: each does its own job with a
+P-256 and an RSA key, some of them behind a PIN. The module is the one that is installed, built without sanitizers. A
+program that is not there is skipped, by name."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import unittest
+
+import harness
+
+LAB = None
+MODULE = os.environ["TPMTLS_PKCS11"]
+PIN = "s3cret-pin"
+KINDS = ("p256", "rsa2048")
+TOKENS = KINDS + tuple("pin-" + kind for kind in KINDS)
+
+
+def needs(*programs):
+    """Skip, with the program's name, where it is not installed."""
+    missing = [p for p in programs if not (os.path.exists(p) if p.startswith("/") else shutil.which(p))]
+    return unittest.skipIf(missing, "not installed: " + ", ".join(missing))
+
+
+def setUpModule():
+    global LAB
+    LAB = harness.Lab()
+    LAB.env["TPMTLS_IDENTITIES"] = LAB.path("identities")
+    LAB.env["HOME"] = LAB.path("home")
+    os.mkdir(LAB.path("home"))
+    LAB.must(harness.PROGRAM, "ca", "init", "--dir", "ca", "--subject", "/CN=Test CA")
+    LAB.write("pin", PIN + "\n")
+    for name in TOKENS:
+        auth = ("--auth-file", "pin") if name.startswith("pin-") else ()
+        LAB.must(harness.PROGRAM, "key", "create", "--type", name.replace("pin-", ""), "-o", name + ".key", *auth)
+        LAB.must(harness.PROGRAM, "csr", "--key", name + ".key", "--subject", "/O=Example/CN=" + name, "--san", "DNS:localhost",
+                 "-o", name + ".csr", *auth)
+        LAB.must(harness.PROGRAM, "ca", "sign", "--dir", "ca", name + ".csr", "--profile", "both", "-o", name + ".pem")
+        LAB.must(harness.PROGRAM, "identity", "add", name, "--key", name + ".key", "--cert", name + ".pem")
+    LAB.must("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "soft.key")
+    LAB.openssl_request("soft")
+    LAB.must(harness.PROGRAM, "ca", "sign", "--dir", "ca", "soft.csr", "--profile", "both", "-o", "soft.pem")
+
+
+def tearDownModule():
+    LAB.close()
+
+
+def uri(name, kind):
+    return LAB.must(harness.PROGRAM, "identity", "uri", name, "--type", kind).out.decode().strip()
+
+
+def tool(*args, **kw):
+    return LAB.run("pkcs11-tool", "--module", MODULE, *args, **kw)
+
+
+def s_server(*args):
+    """openssl s_server that demands a certificate of our CA and answers with what it saw."""
+    server = LAB.background("openssl", "s_server", "-accept", "127.0.0.1:0", "-tls1_3", "-cert", "soft.pem", "-key", "soft.key",
+                            "-CAfile", "ca/ca.pem", "-Verify", "3", "-verify_return_error", *args)
+    server.port = server.wait_for(r"ACCEPT \S*:(\d+)").group(1)
+    return server
+
+
+class SSH(unittest.TestCase):
+    @unittest.skipIf(shutil.which("ssh-keygen") is None, "not installed: ssh-keygen")
+    def test_ssh_keygen_lists(self):
+        keys = LAB.must("ssh-keygen", "-D", MODULE).out.decode().splitlines()
+        self.assertEqual(sorted(line.split()[-1] for line in keys), sorted(TOKENS))
+
+
+class Command(unittest.TestCase):
+    """tpmtls identity."""
+
+    def test_list_and_uri(self):
+        found = json.loads(LAB.must(harness.PROGRAM, "--json", "identity", "list").out)
+        self.assertEqual([x["name"] for x in found], sorted(TOKENS))
+        self.assertEqual(found[0]["subject"], "CN=p256,O=Example")
+        self.assertEqual(uri("p256", "cert"), "pkcs11:manufacturer=tpmtls;token=p256;object=p256;type=cert")
+        self.assertEqual(LAB.tpmtls("identity", "uri", "nobody").code, 1)
+
+    def test_add_and_remove(self):
+        again = LAB.tpmtls("identity", "add", "p256", "--key", "p256.key", "--cert", "p256.pem")
+        self.assertEqual(again.code, 1)
+        self.assertIn("already", again.err)
+        wrong = LAB.tpmtls("identity", "add", "other", "--key", "p256.key", "--cert", "rsa2048.pem")
+        self.assertIn("is not for this key", wrong.err)
+        soft = LAB.tpmtls("identity", "add", "other", "--key", "soft.key")
+        self.assertIn("is not a key in the TPM", soft.err)
+        self.assertEqual(LAB.tpmtls("identity", "add", "../x", "--key", "p256.key").code, 2)
+        self.assertFalse(os.path.exists(LAB.path("identities/other")))
+        LAB.must(harness.PROGRAM, "identity", "add", "other", "--key", "p256.key")
+        LAB.must(harness.PROGRAM, "identity", "add", "other", "--key", "p256.key", "--cert", "p256.pem", "--replace")
+        LAB.must(harness.PROGRAM, "identity", "remove", "other")
+        self.assertEqual(LAB.tpmtls("identity", "remove", "other").code, 1)
+
+    def test_a_persistent_key(self):
+        LAB.must(harness.PROGRAM, "key", "persist", "p256.key", "0x81000020")
+        LAB.must(harness.PROGRAM, "identity", "add", "kept", "--key", "handle:0x81000020", "--cert", "p256.pem")
+        LAB.write("message", "hello")
+        LAB.must("pkcs11-tool", "--module", MODULE, "--token-label", "kept", "--sign", "-m", "ECDSA-SHA256", "-i", "message",
+                 "-o", "message.sig")
+        LAB.must(harness.PROGRAM, "identity", "remove", "kept")
+
+
+class Module(unittest.TestCase):
+    """The shared object itself."""
+
+    def test_exports_and_libraries(self):
+        names = {line.split()[-1] for line in LAB.must("nm", "-D", "--defined-only", MODULE).out.decode().splitlines()}
+        self.assertEqual(names, {"C_GetFunctionList", "C_GetInterface", "C_GetInterfaceList"})
+        needed = re.findall(r"NEEDED.*\[(\w+)", LAB.must("readelf", "-d", MODULE).out.decode())
+        self.assertEqual(set(needed) - {"libtss2", "libcrypto", "libc"}, set())
+
+    def test_debug_says_what_is_broken(self):
+        os.mkdir(LAB.path("identities/broken"))
+        LAB.write("identities/broken/key.pem", "nonsense")
+        quiet, loud = tool("-L"), tool("-L", env={"TPMTLS_PKCS11_DEBUG": "1"})
+        shutil.rmtree(LAB.path("identities/broken"))
+        self.assertEqual((quiet.code, quiet.err), (0, ""))
+        self.assertIn("tpmtls-pkcs11: ", loud.err)
+        self.assertIn("identities/broken", loud.err)
+        self.assertNotIn(b"broken", loud.out)
+
+    def test_host_is_left_clean(self):
+        """No thread, no descriptor, no signal handler is left in the host, and dlclose unloads it; valgrind agrees."""
+        if not shutil.which("valgrind"):
+            self.skipTest("not installed: valgrind")
+        LAB.must("cc", "-g", os.path.join(harness.ROOT, "tests/pkcs11/host.c"), "-o", "host", "-ldl",
+                 "-I/usr/include/p11-kit-1")
+        LAB.must("./host", MODULE)
+        done = LAB.must("valgrind", "-q", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite",
+                        "--suppressions=" + os.path.join(harness.ROOT, "tests/pkcs11/host.supp"), "./host", MODULE)
+        self.assertEqual(done.err, "")
+
+
+@needs("pkcs11-tool")
+class OpenSC(unittest.TestCase):
+    def test_test(self):
+        for name in TOKENS:
+            login = ("--login", "--pin", PIN) if name.startswith("pin-") else ()
+            done = tool("--token-label", name, "--test", *login)
+            self.assertEqual(done.code, 0, done.err)
+            self.assertIn(b"No errors", done.out + done.err.encode())
+
+    def test_key_generation(self):
+        LAB.must(harness.PROGRAM, "identity", "add", "new")
+        done = tool("--token-label", "new", "--keypairgen", "--key-type", "EC:prime256v1")
+        self.assertEqual(done.code, 0, done.err)
+        self.assertIn(b"never extractable, local", done.out)
+        LAB.write("message", "hello")
+        self.assertEqual(tool("--token-label", "new", "--sign", "-m", "ECDSA-SHA256", "-i", "message", "-o", "sig").code, 0)
+        refused = tool("--token-label", "new", "--delete-object", "--type", "privkey", "--label", "new")
+        self.assertIn("0x1b", refused.err)  # CKR_ACTION_PROHIBITED, which it has no name for
+        LAB.must(harness.PROGRAM, "identity", "remove", "new")
+
+    def test_wrong_pin(self):
+        done = tool("--token-label", "pin-p256", "--login", "--pin", "wrong", "-O")
+        self.assertIn("CKR_PIN_INCORRECT", done.err)
+
+
+@needs("p11tool", "gnutls-cli", "p11-kit")
+class GnuTLS(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """Registered with p11-kit as the package does it: a file in /usr/share/p11-kit/modules, here bound over."""
+        os.makedirs(LAB.path("modules"))
+        LAB.write("modules/tpmtls.module", "module: %s\n" % MODULE)
+        LAB.write("registered", "#!/bin/sh\nmount --bind modules /usr/share/p11-kit/modules && exec \"$@\"\n")
+        os.chmod(LAB.path("registered"), 0o755)
+        for flags in ("-m", "-rm"):
+            if LAB.run("unshare", flags, "./registered", "true").code == 0:
+                cls.command = ("unshare", flags, LAB.path("registered"))
+                return
+        raise unittest.SkipTest("no mount namespace can be had here")
+
+    def test_p11_kit_and_p11tool(self):
+        listed = LAB.must(*self.command, "p11-kit", "list-modules").out.decode()
+        self.assertEqual(sorted(re.findall(r"token: (\S+)", listed)), sorted(TOKENS))
+        objects = LAB.must(*self.command, "p11tool", "--list-all", "pkcs11:token=p256").out.decode()
+        self.assertEqual(re.findall(r"Type: (\S+ \S+)", objects), ["Private key", "Public key", "X.509 Certificate"])
+        for name in TOKENS:
+            done = LAB.must(*self.command, "p11tool", "--test-sign", uri(name, "private"), env={"GNUTLS_PIN": PIN})
+            self.assertIn("Verifying against public key in the token... ok", done.err + done.out.decode())
+
+    def test_gnutls_cli(self):
+        for name in TOKENS:
+            with s_server("-www") as server:
+                done = LAB.must(*self.command, "gnutls-cli", "-p", server.port, "localhost", "--x509cafile", "ca/ca.pem",
+                                "--x509keyfile", uri(name, "private"), "--x509certfile", uri(name, "cert"), "--priority",
+                                "NORMAL:-VERS-ALL:+VERS-TLS1.3", stdin=b"GET / HTTP/1.0\r\n\r\n", env={"GNUTLS_PIN": PIN})
+                self.assertIn(b"Handshake was completed", done.out)
+                self.assertIn("CN = " + name, server.stop().err)
+
+    def test_gnutls_serv(self):
+        for name in KINDS:
+            port = str(free_port())
+            with LAB.background(*self.command, "gnutls-serv", "--port", port, "--x509keyfile", uri(name, "private"),
+                                "--x509certfile", uri(name, "cert"), "--http", "--disable-client-cert") as server:
+                server.wait_for("listening on IPv4")
+                done = LAB.must("openssl", "s_client", "-connect", "127.0.0.1:" + port, "-tls1_3", "-CAfile", "ca/ca.pem",
+                                "-verify_return_error", "-servername", "localhost", "-verify_hostname", "localhost")
+                self.assertIn(b"Verify return code: 0", done.out)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+ENGINES = subprocess.run(["openssl", "version", "-e"], capture_output=True, text=True, check=True).stdout.split('"')[1]
+
+
+@needs(os.path.join(ENGINES, "pkcs11.so"))
+class OpenSSLEngine(unittest.TestCase):
+    """libengine-pkcs11-openssl: what Debian 12 has for OpenSSL."""
+
+    @classmethod
+    def setUpClass(cls):
+        LAB.write("engine.cnf", "openssl_conf = c\n[c]\nengines = e\n[e]\npkcs11 = p\n[p]\nengine_id = pkcs11\n"
+                  "dynamic_path = %s/pkcs11.so\nMODULE_PATH = %s\ninit = 1\n" % (ENGINES, MODULE))
+        cls.env = {"OPENSSL_CONF": LAB.path("engine.cnf")}
+
+    @needs("curl")
+    def test_curl(self):
+        """Without a PIN: curl makes the engine the default of its process, and tpm2-tss 3.2 then fails to start the
+        encrypted session that a PIN is sent in (docs/pkcs11.md)."""
+        for name in KINDS:
+            with s_server("-www") as server:
+                done = LAB.must("curl", "-sS", "--max-time", "20", "--cacert", "ca/ca.pem", "--key",
+                                uri(name, "private"), "--cert", uri(name, "cert"), "https://localhost:%s/" % server.port, env=self.env)
+                self.assertIn(b"TLSv1.3", done.out)
+                self.assertIn("CN = " + name, server.stop().err)
+
+    @needs("nginx")
+    def test_nginx(self):
+        for name in KINDS:
+            with nginx("ssl_certificate_key \"engine:pkcs11:%s\"; ssl_certificate %s.pem;" % (uri(name, "private"), name),
+                       self.env) as server:
+                done = LAB.must("openssl", "s_client", "-connect", "127.0.0.1:" + server.port, "-tls1_3", "-CAfile", "ca/ca.pem",
+                                "-verify_return_error", "-cert", "soft.pem", "-key", "soft.key", "-ign_eof",
+                                stdin=b"GET / HTTP/1.0\r\n\r\n")
+                self.assertIn(b"you are CN=localhost", done.out)
+
+
+def nginx(keys, env=None):
+    """nginx that demands a certificate of our CA and answers with its name."""
+    port = str(free_port())
+    LAB.write("nginx.conf", """daemon off; master_process off; pid nginx.pid; error_log stderr;
+env TPMTLS_TPM; env TPMTLS_IDENTITIES;
+events {} http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp;
+scgi_temp_path tmp; server { listen 127.0.0.1:%s ssl; ssl_protocols TLSv1.3; %s ssl_verify_client on;
+ssl_client_certificate ca/ca.pem; location / { default_type text/html; return 200 "<p>you are $ssl_client_s_dn</p>\\n"; } } }
+""" % (port, keys))
+    server = harness.Background(("nginx", "-p", LAB.dir, "-c", LAB.path("nginx.conf"), "-e", "stderr"), dict(LAB.env, **(env or {})),
+                                LAB.dir)
+    server.port = port
+    for _ in range(200):
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", int(port))) == 0 or server.process.poll() is not None:
+                break
+        time.sleep(0.05)
+    return server
+
+
+if __name__ == "__main__":
+    harness.tap_main()
