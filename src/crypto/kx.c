@@ -305,6 +305,18 @@ static tt_rc part_peer(EVP_PKEY **ret, const struct crypto_lib *lib, const struc
     return p->kind == PART_KEM ? TT_ERR_PROTOCOL : TT_ERR_MEMORY; /* X25519, X448: all bytes are a value */
 }
 
+tt_rc kx_share_check(const struct crypto_lib *lib, uint16_t group, struct tt_bytes share)
+{
+    const struct kx_group *g = group_of(lib, group);
+    EVP_PKEY *peer = NULL;
+    if (g == NULL || share.len != g->parts[0]->offer_len)
+        return TT_ERR_PROTOCOL;
+    refusal_forget();
+    tt_rc rc = part_peer(&peer, lib, g->parts[0], share);
+    EVP_PKEY_free(peer);
+    return rc == TT_OK ? TT_OK : refusal_end(rc);
+}
+
 /* ---- the secret: each part appends its own ---- */
 
 static tt_rc part_derive(EVP_PKEY_CTX *own, EVP_PKEY *peer, struct kx_secret *secret)

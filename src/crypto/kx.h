@@ -40,6 +40,9 @@ struct kx_secret {
 TT_MUST_USE tt_rc kx_offer_finish(const struct kx_offer *o, const struct crypto_lib *lib,
                                   struct tt_bytes peer_share, struct kx_secret *ret);
 
+/* kx_share_check: TT_ERR_PROTOCOL when it is no share of this group (one part only, not ML-KEM). */
+TT_MUST_USE tt_rc kx_share_check(const struct crypto_lib *lib, uint16_t group, struct tt_bytes share);
+
 /* kx_respond: the server's side in one step; ret_share has KX_MAX_SHARE bytes. Same errors. */
 struct kx_response {
     uint8_t share[KX_MAX_SHARE];
