@@ -40,7 +40,8 @@ typedef enum tt_rc {
     TT_ERR_AUTH,        /* wrong or missing password or policy */
     TT_ERR_TPM,         /* the TPM, or the way to it, failed */
     TT_ERR_DEADLINE,    /* not done in time */
-    TT_ERR_BUSY         /* somebody else holds it */
+    TT_ERR_BUSY,        /* somebody else holds it */
+    TT_ERR_ECH_REJECTED /* the server, whose public name was verified, rejected Encrypted Client Hello */
 } tt_rc;
 
 /* struct tt_error: what went wrong, for a person. `text` is one lower-case sentence without a full stop;

@@ -27,6 +27,7 @@ struct tt_session;
 struct tt_tickets;
 struct tt_delegation;
 struct tt_credential;
+struct tt_ech_keys;
 
 enum tt_role {
     TT_CLIENT,
@@ -371,7 +372,12 @@ struct tt_conn_options {
     struct tt_session *const
         *sessions; /* client: PSKs to offer, most wanted first; the first 4 usable ones are */
     size_t sessions_len;
-    bool early_data;      /* client: offer 0-RTT with the first of them, when its ticket allows it */
+    bool early_data; /* client: offer 0-RTT with the first of them, when its ticket allows it */
+    struct tt_bytes
+        ech_config_list;  /* client: offer Encrypted Client Hello (RFC 9849) with the first ECHConfig of this
+                             ECHConfigList that can be used; TT_ERR_UNSUPPORTED when none can, TT_ERR_DECODE
+                             when it is none. Copied. Empty: no ECH. */
+    bool ech_grease;      /* client, without a list: look as if (GREASE) */
     uint16_t known_group; /* client: the group this server chose before (tt_conn_info.group), or 0: a share
                              for it goes along, so that no HelloRetryRequest is needed. A session knows the
                              group of its connection. One that is not configured is not looked at. */
@@ -400,6 +406,7 @@ enum tt_want {
     TT_WANT_PSK = 8,              /* tt_conn_psk_request has a request to answer */
     TT_WANT_PLAINTEXT = 16,       /* plaintext is there to be read */
     TT_WANT_EARLY_PLAINTEXT = 64, /* server: 0-RTT data is there to be read */
+    TT_WANT_ECH = 128,            /* server: tt_conn_ech_request has a request to answer */
     TT_WANT_CLOSED = 32           /* nothing more will ever be received: close_notify or an error */
 };
 TT_API unsigned tt_conn_wants(const struct tt_conn *c);
@@ -535,6 +542,81 @@ TT_API TT_MUST_USE tt_rc tt_conn_psk_request(const struct tt_conn *c, struct tt_
 TT_API TT_MUST_USE tt_rc tt_conn_psk_complete(struct tt_conn *c, uint64_t id, struct tt_bytes output);
 TT_API TT_MUST_USE tt_rc tt_conn_psk_fail(struct tt_conn *c, uint64_t id, const struct tt_error *why);
 
+/* ---- Encrypted Client Hello (RFC 9849) ----
+ *
+ * Client: tt_conn_options.ech_config_list. While it is offered, server_name, ALPN, PSKs and the certificate
+ * authorities we believe stand in ClientHelloInner alone; the outer ClientHello names the public name of the
+ * ECHConfig. A server that rejects ECH is verified for that public name, gets no certificate of ours and no
+ * data, and the connection ends with TT_ERR_ECH_REJECTED: a new one may then be tried once with
+ * tt_conn_ech_retry_configs, or, where that is empty, without ECH (the server has securely disabled it). Any
+ * other error says nothing about ECH. Server: tt_config_set_ech_keys. Shared mode alone: ClientHelloInner is
+ * answered by whoever decrypted it. */
+
+enum tt_ech {
+    TT_ECH_NONE,
+    TT_ECH_GREASE,  /* client: nothing was offered, though it looked so */
+    TT_ECH_OFFERED, /* client: the answer is not yet known */
+    TT_ECH_ACCEPTED,
+    TT_ECH_REJECTED /* server: the client sent what none of our keys opens; GREASE may be that */
+};
+
+/* tt_conn_ech_retry_configs: client, after TT_ERR_ECH_REJECTED: the ECHConfigList that the server sent; empty
+ * when it sent none. Valid as long as c. Not to be kept for later connections. */
+TT_API struct tt_bytes tt_conn_ech_retry_configs(const struct tt_conn *c);
+
+#define TT_MAX_ECH_KEYS 16
+
+/* struct tt_ech_key: a private key with its ECHConfigs. */
+struct tt_ech_key {
+    struct tt_bytes pem;         /* RFC 9934: PRIVATE KEY, then ECHCONFIG; or, when it is empty, ... */
+    struct tt_bytes config_list; /* ... ECHConfigList, and ... */
+    uint16_t kem;                /* ... 0x0010: P-256, 0x0020: X25519, and ... */
+    struct tt_bytes private_key; /* ... its 32 bytes */
+    void *key;  /* not NULL: somebody else has the private key (a TPM): tt_ech_request; the list has
+                   one ECHConfig then, and a PEM text only needs ECHCONFIG */
+    bool retry; /* send its configs as retry_configs: up to date, and published */
+};
+
+/* tt_ech_keys_new: an empty set; reference counted, may be shared by configurations and threads. */
+TT_API TT_MUST_USE tt_rc tt_ech_keys_new(struct tt_ech_keys **ret, struct tt_error *err);
+TT_API void tt_ech_keys_free(struct tt_ech_keys *keys);
+/* tt_ech_keys_set: these keys, most wanted first, in place of those before, at any time; everything is copied
+ * but tt_ech_key.key, for which `release` (may be NULL) is called when no handshake needs it any more, on any
+ * thread. When it fails nothing has changed, and release is not called. */
+TT_API TT_MUST_USE tt_rc tt_ech_keys_set(struct tt_ech_keys *keys, const struct tt_ech_key *list, size_t n,
+                                         void (*release)(void *key), struct tt_error *err);
+/* tt_ech_keys_set_trial_decryption: try all keys, not only those with the config_id that the client names
+ * (RFC 9849 section 7.1: only where clients are known to make it up). Off by default; never for keys that
+ * somebody else has. */
+TT_API void tt_ech_keys_set_trial_decryption(struct tt_ech_keys *keys, bool on);
+TT_API TT_MUST_USE tt_rc tt_config_set_ech_keys(struct tt_config *cfg, struct tt_ech_keys *keys);
+
+/* struct tt_ech_config_params: what a new ECHConfig says. */
+struct tt_ech_config_params {
+    const char *public_name;     /* DNS name of the server that clients see; its certificate must have it */
+    uint8_t config_id;           /* distinct among a server's configs */
+    uint8_t maximum_name_length; /* of the names behind it; 0: not known */
+    uint16_t kem;                /* 0x0010: P-256, 0x0020: X25519 */
+    struct tt_bytes public_key;  /* of a key that is elsewhere (uncompressed point); empty: make a new key */
+};
+/* tt_ech_config_make: a PEM text of RFC 9934 (without PRIVATE KEY when there is a public_key), to be freed
+ * with tt_free. */
+TT_API TT_MUST_USE tt_rc tt_ech_config_make(uint8_t **ret_pem, size_t *ret_len,
+                                            const struct tt_ech_config_params *params, struct tt_error *err);
+
+/* struct tt_ech_request: the Diffie-Hellman of a key that somebody else has: the x coordinate (32 bytes) of
+ * the product of that key and `enc`, an uncompressed point on P-256. One per connection that names the key's
+ * config_id. */
+struct tt_ech_request {
+    uint64_t id; /* from the same numbers as tt_sign_request.id */
+    void *key;   /* tt_ech_key.key */
+    struct tt_bytes enc;
+};
+/* While tt_conn_wants() says TT_WANT_ECH. The rules of the sign functions hold; output has 32 bytes. */
+TT_API TT_MUST_USE tt_rc tt_conn_ech_request(const struct tt_conn *c, struct tt_ech_request *ret);
+TT_API TT_MUST_USE tt_rc tt_conn_ech_complete(struct tt_conn *c, uint64_t id, struct tt_bytes output);
+TT_API TT_MUST_USE tt_rc tt_conn_ech_fail(struct tt_conn *c, uint64_t id, const struct tt_error *why);
+
 /* ---- what happened ---- */
 
 struct tt_conn_status {
@@ -555,6 +637,7 @@ struct tt_conn_info {
     uint16_t suite, group;
     uint16_t local_scheme;    /* of our CertificateVerify */
     uint16_t peer_scheme;     /* of the peer's */
+    enum tt_ech ech;          /* what became of Encrypted Client Hello */
     bool hello_retry_request; /* one was sent or received */
     bool local_delegated;     /* ... was made by the key of a delegated credential (RFC 9345) */
     bool peer_delegated;

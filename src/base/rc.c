@@ -24,6 +24,7 @@ const char *tt_rc_name(tt_rc rc)
         [TT_ERR_TPM] = "TT_ERR_TPM",
         [TT_ERR_DEADLINE] = "TT_ERR_DEADLINE",
         [TT_ERR_BUSY] = "TT_ERR_BUSY",
+        [TT_ERR_ECH_REJECTED] = "TT_ERR_ECH_REJECTED",
     };
     return (size_t)rc < TT_COUNT(names) ? names[rc] : "TT_ERR_?";
 }

@@ -2,6 +2,7 @@
  */
 #include <string.h>
 
+#include "tls/ech.h"
 #include "tls/hs.h"
 
 /* "The key_exchange values for each KeyShareEntry MUST be generated independently." (section 4.3.8) */
@@ -71,6 +72,7 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
     memcpy(hs->session_id, drawn.session_id, hs->session_id_len);
     grease_choose(c, drawn.grease);
     psk_offer_choose(c, opt);
+    TT_TRY(ech_client_start(c, opt));
     if (c->cfg->psk_policy != TT_PSK_OPTIONAL && hs->psks_len == 0)
         return conn_fail(c, TT_ERR_USAGE, TT_ALERT_NONE, "a PSK is demanded, and there is none to offer");
     TT_OWN(c,
@@ -144,5 +146,5 @@ tt_rc client_finish(struct tt_conn *c)
     TT_OWN(c, hs_resumption(c));
     c->write_secret = c->hs->client_ap;
     TT_OWN(c, conn_set_write_secret(c, &c->write_secret));
-    return hs_connected(c, CLIENT_CONNECTED);
+    return c->ech == TT_ECH_REJECTED ? ech_client_refuse(c) : hs_connected(c, CLIENT_CONNECTED);
 }

@@ -1,4 +1,5 @@
 /* tls/config.c: building, checking and sharing a configuration. Layer: tls. A frozen one never changes. */
+#include "tls/ech.h"
 #include "tls/config.h"
 
 #include <string.h>
@@ -104,6 +105,7 @@ void tt_config_free(struct tt_config *cfg)
     buf_free(&cfg->authorities);
     tt_trust_free(cfg->trust);
     tt_tickets_free(cfg->tickets);
+    tt_ech_keys_free(cfg->ech_keys);
     for (size_t i = 0; i < cfg->psks_len; i++)
         tt_session_free(cfg->psks[i]);
     crypto_lib_free(cfg->lib);
@@ -312,6 +314,16 @@ tt_rc tt_config_set_tickets(struct tt_config *cfg, struct tt_tickets *tickets, u
     cfg->ticket_scope_len = scope.len;
     if (scope.len > 0)
         memcpy(cfg->ticket_scope, scope.data, scope.len);
+    return TT_OK;
+}
+
+tt_rc tt_config_set_ech_keys(struct tt_config *cfg, struct tt_ech_keys *keys)
+{
+    if (cfg->frozen || cfg->role != TT_SERVER)
+        return TT_ERR_USAGE;
+    ech_keys_ref(keys);
+    tt_ech_keys_free(cfg->ech_keys);
+    cfg->ech_keys = keys;
     return TT_OK;
 }
 

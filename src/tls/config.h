@@ -62,6 +62,7 @@ struct tt_config {
     bool request_scts, send_authorities, grease, post_handshake_auth;
     struct tt_tickets *tickets;
     unsigned tickets_count;
+    struct tt_ech_keys *ech_keys;
     uint32_t ticket_lifetime, max_early_data;
     uint8_t ticket_scope[64]; /* the application's */
     size_t ticket_scope_len;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tls/ech.h"
 #include "tls/hs.h"
 
 static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, struct tt_error *err)
@@ -232,6 +233,8 @@ unsigned tt_conn_wants(const struct tt_conn *c)
         wants |= TT_WANT_SIGN;
     if (c->hs != NULL && c->hs->pull.open)
         wants |= TT_WANT_PSK;
+    if (c->hs != NULL && c->hs->ech != NULL && c->hs->ech->pull_open)
+        wants |= TT_WANT_ECH;
     if (!hs_awaits_answer(c) && !plain)
         wants |= TT_WANT_INPUT;
     return wants;
@@ -338,6 +341,7 @@ void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret)
                                  .group = c->group,
                                  .local_scheme = c->local_scheme,
                                  .hello_retry_request = c->hello_retry_request,
+                                 .ech = c->ech,
                                  .local_delegated = c->local_delegated,
                                  .alpn = kept_get(&c->kept, KEPT_ALPN),
                                  .server_name = kept_get(&c->kept, KEPT_SERVER_NAME),

@@ -26,6 +26,7 @@ enum conn_state {
     CLIENT_CONNECTED,
     CLIENT_POST_WAIT_SIGN, /* connected, and a post-handshake request awaits our signature */
     SERVER_START,
+    SERVER_WAIT_ECH,        /* ClientHelloOuter is there: the holder of an ECH key is asked */
     SERVER_WAIT_CH2,        /* after our HelloRetryRequest; START again in the standard's diagram */
     SERVER_WAIT_PSK_BINDER, /* ClientHello offers a held PSK: its holder computes the binder */
     SERVER_WAIT_PSK_SECRET, /* ServerHello is sent: it computes the Handshake Secret */
@@ -89,6 +90,7 @@ struct tt_conn {
     /* what is kept after the handshake */
     uint16_t group, local_scheme, peer_scheme;
     bool hello_retry_request;
+    enum tt_ech ech;
     bool local_delegated, peer_delegated; /* CertificateVerify was made with a delegated credential's key */
     bool peer_post_auth;                  /* server: the client offered post_handshake_auth */
     struct hash_ctx *post_hash; /* where it may be used: the transcript up to the client's Finished */

@@ -39,6 +39,8 @@ void client_early_retry(struct tt_conn *c)
 tt_rc client_early_answer(struct tt_conn *c, bool accepted)
 {
     struct hs *hs = c->hs;
+    if (accepted && c->early != TT_EARLY_OFFERED) /* it came with a ClientHelloInner that was rejected */
+        return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "the server accepted early data of no PSK");
     if (c->early != TT_EARLY_OFFERED)
         return TT_OK;
     /* "If the server supplies an "early_data" extension, the client MUST verify that the server's

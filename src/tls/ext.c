@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "tls/ech.h"
+
 /* "a TLS-compliant application MUST implement the following TLS extensions" (section 9.2): all of them are
  * here. "Implementations MUST NOT use the Truncated HMAC extension" (appendix E.5): it is not. */
 static const struct ext table[] = {
@@ -40,6 +42,7 @@ static const struct ext table[] = {
     {EXT_OID_FILTERS, IN_CR, NULL, NULL, NULL},
     {EXT_POST_HANDSHAKE_AUTH, IN_CH, post_handshake_auth_wants, post_handshake_auth_build,
      post_handshake_auth_parse},
+    {EXT_ENCRYPTED_CLIENT_HELLO, IN_CH | IN_HRR | IN_EE, ech_wants, ech_build, ech_parse},
     /* "MUST be the last extension in the ClientHello" */
     {EXT_PRE_SHARED_KEY, IN_CH | IN_SH, pre_shared_key_wants, pre_shared_key_build, pre_shared_key_parse},
 };
@@ -57,6 +60,29 @@ static size_t ext_index(uint16_t type)
     while (i < EXT_COUNT && table[i].type != type)
         i++;
     return i;
+}
+
+uint16_t ext_type(size_t i)
+{
+    return table[i].type;
+}
+
+uint64_t ext_bit(uint16_t type)
+{
+    return (uint64_t)1 << ext_index(type);
+}
+
+bool ext_find(struct tt_bytes block, uint16_t type, struct tt_bytes *ret)
+{
+    for (struct reader r = reader_of(block); rd_left(&r) > 0;) {
+        uint16_t t = rd_u16(&r);
+        struct tt_bytes data = rd_vec16(&r, 0);
+        if (rd_status(&r) == TT_OK && t == type) {
+            *ret = data;
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool place_is_answer(enum ext_place in)
@@ -139,13 +165,25 @@ tt_rc ext_parse_block(struct tt_conn *c, enum ext_place in, struct tt_bytes bloc
  * One extension, when it is wanted here. */
 static bool ext_build_one(struct tt_conn *c, enum ext_place in, size_t i, struct writer *w)
 {
-    if ((table[i].places & (unsigned)in) == 0 || table[i].wants == NULL || !table[i].wants(c, in))
+    if ((table[i].places & (unsigned)in) == 0 || table[i].wants == NULL || !table[i].wants(c, in) ||
+        (in == IN_CH && ech_omits(c, table[i].type)))
         return false;
     wr_u16(w, table[i].type);
     struct wr_mark data = wr_open16(w);
     table[i].build(c, in, w);
     wr_close(w, data);
     return true;
+}
+
+/* ClientHelloInner has what ClientHelloOuter has too in one piece, so that it can be referred to: "If it
+ * intends to compress any extensions ..., it MUST order those extensions consecutively." (RFC 9849
+ * section 6.1) All else is built in one pass. */
+#define PASSES 3
+static unsigned pass_of(const struct tt_conn *c, enum ext_place in, size_t i)
+{
+    if (in != IN_CH || !ech_is_inner(c))
+        return 0;
+    return i == EXT_COUNT - 1 ? 2 : ech_outer_copies(table[i].type) ? 1 : 0;
 }
 
 void ext_build_block(struct tt_conn *c, enum ext_place in, struct writer *w)
@@ -157,9 +195,9 @@ void ext_build_block(struct tt_conn *c, enum ext_place in, struct writer *w)
         wr_u16(w, c->hs->grease[2]);
         wr_u16(w, 0);
     }
-    for (size_t at = 0; at < EXT_COUNT; at++) {
-        size_t i = grease ? c->hs->extension_order[at] : at;
-        if (ext_build_one(c, in, i, w))
+    for (size_t step = 0; step < PASSES * EXT_COUNT; step++) {
+        size_t at = step % EXT_COUNT, i = grease ? c->hs->extension_order[at] : at;
+        if (pass_of(c, in, i) == step / EXT_COUNT && ext_build_one(c, in, i, w))
             sent |= (uint64_t)1 << i;
     }
     wr_close(w, block);

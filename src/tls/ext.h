@@ -31,6 +31,16 @@ void ext_build_block(struct tt_conn *c, enum ext_place in, struct writer *w); /*
 size_t ext_count(void);                                                       /* rows of the table */
 bool ext_seen(const struct tt_conn *c, uint16_t type);                        /* in the block parsed last */
 
+uint16_t ext_type(size_t i);     /* of row i */
+uint64_t ext_bit(uint16_t type); /* its bit in struct hs */
+/* ext_find: the data of an extension in a block without its length; false when it is not there. */
+bool ext_find(struct tt_bytes block, uint16_t type, struct tt_bytes *ret);
+
+/* ext_ech.c */
+bool ech_wants(const struct tt_conn *c, enum ext_place in);
+void ech_build(struct tt_conn *c, enum ext_place in, struct writer *w);
+tt_rc ech_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+
 /* ext_hello.c */
 bool supported_versions_wants(const struct tt_conn *c, enum ext_place in);
 void supported_versions_build(struct tt_conn *c, enum ext_place in, struct writer *w);

@@ -1,35 +1,36 @@
 /* tls/hs.c: the edge table, and what the messages share. Layer: tls. RFC 9846 appendix A (states), section 4.
  */
+#include "tls/ech.h"
 #include "tls/hs.h"
 
 #define END CONN_STATE_COUNT
 
 /* clang-format off */
 static const struct hs_edge edges[] = {
-    {CLIENT_WAIT_SH, TT_HS_SERVER_HELLO, server_hello_recv, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, CLIENT_WAIT_PSK_BINDER, CLIENT_WAIT_PSK_SECRET, END}},
-    {CLIENT_WAIT_EE, TT_HS_ENCRYPTED_EXTENSIONS, encrypted_extensions_recv, {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED, END, END, END}},
-    {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE_REQUEST, certificate_request_recv, {CLIENT_WAIT_CERT, END, END, END, END}},
-    {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END, END}},
-    {CLIENT_WAIT_CERT_CR, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {CLIENT_WAIT_CV, END, END, END, END}},
-    {CLIENT_WAIT_CERT, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END, END}},
-    {CLIENT_WAIT_CERT, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {CLIENT_WAIT_CV, END, END, END, END}},
-    {CLIENT_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {CLIENT_WAIT_FINISHED, END, END, END, END}},
-    {CLIENT_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END, END}},
-    {CLIENT_CONNECTED, TT_HS_NEW_SESSION_TICKET, new_session_ticket_recv, {CLIENT_CONNECTED, END, END, END, END}},
-    {CLIENT_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {CLIENT_CONNECTED, END, END, END, END}},
-    {CLIENT_CONNECTED, TT_HS_CERTIFICATE_REQUEST, post_auth_request_recv, {CLIENT_CONNECTED, CLIENT_POST_WAIT_SIGN, END, END, END}},
-    {SERVER_START, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_CH2, SERVER_WAIT_EOED, SERVER_WAIT_FINISHED, SERVER_WAIT_PSK_BINDER}},
-    {SERVER_WAIT_CH2, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_FINISHED, SERVER_WAIT_PSK_BINDER, END, END}},
-    {SERVER_WAIT_EOED, TT_HS_END_OF_EARLY_DATA, end_of_early_data_recv, {SERVER_WAIT_FINISHED, END, END, END, END}},
-    {SERVER_WAIT_CERT, TT_HS_CERTIFICATE, certificate_recv, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END, END}},
-    {SERVER_WAIT_CERT, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END, END}},
-    {SERVER_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_WAIT_FINISHED, END, END, END, END}},
-    {SERVER_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END, END}},
-    {SERVER_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {SERVER_CONNECTED, END, END, END, END}},
-    {SERVER_CONNECTED, TT_HS_CERTIFICATE, post_auth_certificate_recv, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END, END}},
-    {SERVER_CONNECTED, TT_HS_COMPRESSED_CERTIFICATE, post_auth_certificate_recv, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END, END}},
-    {SERVER_POST_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_POST_WAIT_FINISHED, END, END, END, END}},
-    {SERVER_POST_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END, END}},
+    {CLIENT_WAIT_SH, TT_HS_SERVER_HELLO, server_hello_recv, {CLIENT_WAIT_EE, CLIENT_WAIT_SH, CLIENT_WAIT_PSK_BINDER, CLIENT_WAIT_PSK_SECRET, END, END}},
+    {CLIENT_WAIT_EE, TT_HS_ENCRYPTED_EXTENSIONS, encrypted_extensions_recv, {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED, END, END, END, END}},
+    {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE_REQUEST, certificate_request_recv, {CLIENT_WAIT_CERT, END, END, END, END, END}},
+    {CLIENT_WAIT_CERT_CR, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END, END, END}},
+    {CLIENT_WAIT_CERT_CR, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {CLIENT_WAIT_CV, END, END, END, END, END}},
+    {CLIENT_WAIT_CERT, TT_HS_CERTIFICATE, certificate_recv, {CLIENT_WAIT_CV, END, END, END, END, END}},
+    {CLIENT_WAIT_CERT, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {CLIENT_WAIT_CV, END, END, END, END, END}},
+    {CLIENT_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {CLIENT_WAIT_FINISHED, END, END, END, END, END}},
+    {CLIENT_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END, END, END}},
+    {CLIENT_CONNECTED, TT_HS_NEW_SESSION_TICKET, new_session_ticket_recv, {CLIENT_CONNECTED, END, END, END, END, END}},
+    {CLIENT_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {CLIENT_CONNECTED, END, END, END, END, END}},
+    {CLIENT_CONNECTED, TT_HS_CERTIFICATE_REQUEST, post_auth_request_recv, {CLIENT_CONNECTED, CLIENT_POST_WAIT_SIGN, END, END, END, END}},
+    {SERVER_START, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_CH2, SERVER_WAIT_EOED, SERVER_WAIT_FINISHED, SERVER_WAIT_PSK_BINDER, SERVER_WAIT_ECH}},
+    {SERVER_WAIT_CH2, TT_HS_CLIENT_HELLO, client_hello_recv, {SERVER_WAIT_SIGN, SERVER_WAIT_FINISHED, SERVER_WAIT_PSK_BINDER, END, END, END}},
+    {SERVER_WAIT_EOED, TT_HS_END_OF_EARLY_DATA, end_of_early_data_recv, {SERVER_WAIT_FINISHED, END, END, END, END, END}},
+    {SERVER_WAIT_CERT, TT_HS_CERTIFICATE, certificate_recv, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END, END, END}},
+    {SERVER_WAIT_CERT, TT_HS_COMPRESSED_CERTIFICATE, compressed_certificate_recv, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END, END, END}},
+    {SERVER_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_WAIT_FINISHED, END, END, END, END, END}},
+    {SERVER_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END, END, END}},
+    {SERVER_CONNECTED, TT_HS_KEY_UPDATE, key_update_recv, {SERVER_CONNECTED, END, END, END, END, END}},
+    {SERVER_CONNECTED, TT_HS_CERTIFICATE, post_auth_certificate_recv, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END, END, END}},
+    {SERVER_CONNECTED, TT_HS_COMPRESSED_CERTIFICATE, post_auth_certificate_recv, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END, END, END}},
+    {SERVER_POST_WAIT_CV, TT_HS_CERTIFICATE_VERIFY, certificate_verify_recv, {SERVER_POST_WAIT_FINISHED, END, END, END, END, END}},
+    {SERVER_POST_WAIT_FINISHED, TT_HS_FINISHED, finished_recv, {SERVER_CONNECTED, END, END, END, END, END}},
 };
 /* clang-format on */
 
@@ -61,6 +62,9 @@ static bool sign_leads_to(enum conn_state from, enum conn_state next)
     return ((from == CLIENT_WAIT_SIGN || from == CLIENT_POST_WAIT_SIGN) && next == CLIENT_CONNECTED) ||
            (from == CLIENT_WAIT_PSK_BINDER && next == CLIENT_WAIT_SH) ||
            (from == CLIENT_WAIT_PSK_SECRET && next == CLIENT_WAIT_EE) ||
+           (from == SERVER_WAIT_ECH &&
+            (next == SERVER_WAIT_SIGN || next == SERVER_WAIT_CH2 || next == SERVER_WAIT_EOED ||
+             next == SERVER_WAIT_FINISHED || next == SERVER_WAIT_PSK_BINDER)) ||
            (from == SERVER_WAIT_PSK_BINDER && next == SERVER_WAIT_PSK_SECRET) ||
            (from == SERVER_WAIT_PSK_SECRET && (next == SERVER_WAIT_FINISHED || next == SERVER_WAIT_SIGN)) ||
            (from == SERVER_WAIT_SIGN && (next == SERVER_WAIT_CERT || next == SERVER_WAIT_FINISHED));
@@ -94,6 +98,7 @@ const char *conn_state_name(enum conn_state s)
         [CLIENT_POST_WAIT_SIGN] = "CLIENT_POST_WAIT_SIGN",
         [SERVER_START] = "SERVER_START",
         [SERVER_WAIT_CH2] = "SERVER_WAIT_CH2",
+        [SERVER_WAIT_ECH] = "SERVER_WAIT_ECH",
         [SERVER_WAIT_PSK_BINDER] = "SERVER_WAIT_PSK_BINDER",
         [SERVER_WAIT_PSK_SECRET] = "SERVER_WAIT_PSK_SECRET",
         [SERVER_WAIT_SIGN] = "SERVER_WAIT_SIGN",
@@ -143,6 +148,7 @@ void hs_free(struct hs *hs)
     if (hs == NULL)
         return;
     transcript_free(&hs->transcript);
+    ech_free(hs->ech);
     for (size_t i = 0; i < hs->psks_len; i++) {
         tt_session_free(hs->psks[i]);
         tt_session_free(hs->psks_found[i].psk);
@@ -192,12 +198,18 @@ tt_rc hs_commit(struct tt_conn *c, const struct hs_message *m)
 {
     struct tt_bytes whole = hs_message_bytes(c, m);
     TT_OWN(c, transcript_add(&c->hs->transcript, whole));
+    hs_sent(c, m);
+    return TT_OK;
+}
+
+void hs_sent(struct tt_conn *c, const struct hs_message *m)
+{
+    struct tt_bytes whole = hs_message_bytes(c, m);
     const struct tt_trace_event event = {.sent = true,
                                          .type = m->type,
                                          .size = whole.len,
                                          .is_hello_retry_request = is_hello_retry_request(whole)};
     conn_trace(c, &event);
-    return TT_OK;
 }
 
 /* "implementations MUST send these messages in alignment with a record boundary" (section 5.1): what is
@@ -315,6 +327,12 @@ tt_rc hs_ask_signature(struct tt_conn *c, enum conn_state wait_state)
     s->id = atomic_fetch_add_explicit(&c->cfg->next_sign_id, 1, memory_order_relaxed);
     s->open = true;
     return hs_set_state(c, wait_state);
+}
+
+bool hs_awaits_answer(const struct tt_conn *c)
+{
+    return c->hs != NULL &&
+           (c->hs->sign.open || c->hs->pull.open || (c->hs->ech != NULL && c->hs->ech->pull_open));
 }
 
 bool list_has(struct tt_bytes list, uint16_t v)

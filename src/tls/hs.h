@@ -7,7 +7,7 @@
 #include "tls/conn.h"
 
 #define HS_MAX_SHARES  (CONFIG_MAX_LIST + 1) /* all that can be configured, and a known group */
-#define HS_MAX_NEXT    5
+#define HS_MAX_NEXT    6
 #define HS_RANDOM_SIZE 32
 /* ClientHello with all its vectors full: legacy_version, random, legacy_session_id<0..32>,
  * cipher_suites<2..2^16-2>, legacy_compression_methods<1..2^8-1>, extensions<7..2^16-1> (section 4.2.2). */
@@ -32,7 +32,8 @@ struct peer_hello {
     struct tt_bytes client_types, server_types; /* CertificateType lists of a ClientHello */
     struct tt_bytes psk_identities, psk_binders, psk_modes;
     uint16_t selected_psk;
-    uint64_t seen; /* bit i: extension i of the table was in the last block */
+    struct tt_bytes ech_confirmation; /* HelloRetryRequest */
+    uint64_t seen;                    /* bit i: extension i of the table was in the last block */
 };
 
 /* What a ClientHello offers of PSKs that are ours. */
@@ -66,6 +67,7 @@ struct psk_pull {
 
 struct hs {
     struct psk_pull pull;
+    struct ech *ech; /* NULL: none is offered */
     struct transcript transcript;
     struct key_schedule ks;
     struct ks_secret client_hs, server_hs; /* *_handshake_traffic_secret */
@@ -91,7 +93,7 @@ struct hs {
     struct psk psk;                 /* chosen; len 0: none */
     uint16_t psk_index;             /* which of the client's identities */
     struct tt_session *psk_session; /* the chosen one's, NULL for a ticket on a server; borrowed */
-    struct buf hello;               /* server with a held PSK: ClientHello, while its holder is asked */
+    struct buf hello; /* server: ClientHello, while the holder of a PSK is asked; ClientHelloInner */
     struct tt_bytes hello_share;    /* the share in it that is to be answered */
     bool accept_early;              /* server */
     uint32_t ticket_early_data;     /* server: what the offered ticket allows, whoever of us issued it */
@@ -138,6 +140,8 @@ TT_MUST_USE tt_rc hs_end(struct tt_conn *c, struct hs_message *m);
 /* hs_close, hs_commit: the two halves of hs_end, for ClientHello, whose binders go in between. */
 TT_MUST_USE tt_rc hs_close(struct tt_conn *c, struct hs_message *m, struct tt_bytes *ret_whole);
 TT_MUST_USE tt_rc hs_commit(struct tt_conn *c, const struct hs_message *m);
+/* hs_sent: hs_commit for a message that is no part of the transcript: it is traced. */
+void hs_sent(struct tt_conn *c, const struct hs_message *m);
 /* hs_flush: put the flight into records under the present write key. */
 TT_MUST_USE tt_rc hs_flush(struct tt_conn *c);
 
@@ -214,10 +218,7 @@ TT_MUST_USE tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes messa
 /* psk_pull.c: ask the holder of a PSK, and wait in the given state. */
 TT_MUST_USE tt_rc psk_pull_ask(struct tt_conn *c, const struct tt_session *held,
                                enum tt_psk_operation operation, struct tt_bytes input);
-static inline bool hs_awaits_answer(const struct tt_conn *c)
-{
-    return c->hs != NULL && (c->hs->sign.open || c->hs->pull.open);
-}
+bool hs_awaits_answer(const struct tt_conn *c);
 
 /* identity.c: which of our identities answers this peer; false when none can. */
 bool identity_choose(struct tt_conn *c);

@@ -14,6 +14,7 @@ enum kept_item {
     KEPT_CHAIN,       /* the peer's certificates: vec24 each, leaf first */
     KEPT_OCSP,        /* stapled to the leaf */
     KEPT_SCTS,
+    KEPT_RETRY_CONFIGS, /* client: ECHConfigList of a server that rejected ECH */
     KEPT_ITEMS
 };
 

@@ -1,6 +1,8 @@
 /* tls/msg_client_hello.c: ClientHello, both sides. Layer: tls. RFC 9846 sections 4.2.2 and 4.2.4. */
 #include <string.h>
 
+#include "tls/client_hello.h"
+#include "tls/ech.h"
 #include "tls/ext.h"
 
 tt_rc client_hello_put(struct tt_conn *c)
@@ -29,15 +31,10 @@ tt_rc client_hello_put(struct tt_conn *c)
 tt_rc client_hello_commit(struct tt_conn *c)
 {
     const struct hs_message m = {.at = 0, .type = TT_HS_CLIENT_HELLO};
-    return hs_commit(c, &m);
+    return ech_is_inner(c) ? ech_client_wrap(c) : hs_commit(c, &m);
 }
 
-struct client_hello {
-    uint16_t legacy_version;
-    struct tt_bytes random, session_id, suites, compression, extensions;
-};
-
-static tt_rc client_hello_parse(struct client_hello *ret, struct tt_bytes message)
+tt_rc client_hello_parse(struct client_hello *ret, struct tt_bytes message)
 {
     struct reader r = reader_of(message);
     (void)rd_bytes(&r, 4);
@@ -343,9 +340,17 @@ tt_rc client_hello_accepted(struct tt_conn *c, struct tt_bytes message)
 
 tt_rc client_hello_recv(struct tt_conn *c, struct tt_bytes message)
 {
+    TT_TRY(ech_server_recv(c, message));
+    if (c->hs->ech != NULL && c->hs->ech->pull_open)
+        return hs_set_state(c, SERVER_WAIT_ECH);
+    return client_hello_process(c, c->ech == TT_ECH_ACCEPTED ? buf_bytes(&c->hs->hello) : message);
+}
+
+tt_rc client_hello_process(struct tt_conn *c, struct tt_bytes message)
+{
     struct hs *hs = c->hs;
     struct client_hello ch;
-    if (c->cfg->has_held_psk) { /* it has to outlive this call */
+    if (c->cfg->has_held_psk && c->ech != TT_ECH_ACCEPTED) { /* it has to outlive this call */
         buf_free(&hs->hello);
         TT_OWN(c, buf_append(&hs->hello, message.data, message.len));
         message = buf_bytes(&hs->hello);

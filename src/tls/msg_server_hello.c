@@ -2,6 +2,7 @@
  * sections 4.2.3, 4.2.4. */
 #include <string.h>
 
+#include "tls/ech.h"
 #include "tls/ext.h"
 
 /* SHA-256 of "HelloRetryRequest" */
@@ -30,7 +31,11 @@ tt_rc server_hello_put(struct tt_conn *c, bool retry)
     wr_u16(&m.w, c->suite->id);
     wr_u8(&m.w, 0); /* legacy_compression_method */
     ext_build_block(c, retry ? IN_HRR : IN_SH, &m.w);
-    return hs_end(c, &m);
+    struct tt_bytes whole;
+    TT_TRY(hs_close(c, &m, &whole));
+    if (c->ech == TT_ECH_ACCEPTED)
+        TT_OWN(c, ech_server_confirm(c, whole, retry));
+    return hs_commit(c, &m);
 }
 
 struct server_hello {
@@ -50,20 +55,6 @@ static tt_rc server_hello_parse(struct server_hello *ret, struct tt_bytes messag
     ret->compression = rd_u8(&r);
     ret->extensions = rd_left(&r) > 0 ? rd_vec16(&r, 0) : (struct tt_bytes){NULL, 0};
     return ret->session_id.len > 32 ? TT_ERR_DECODE : rd_done(&r);
-}
-
-/* Looks for supported_versions before anything else: without it the message is of an older version, and its
- * other extensions mean other things. */
-static bool has_supported_versions(struct tt_bytes extensions)
-{
-    struct reader r = reader_of(extensions);
-    while (rd_left(&r) > 0) {
-        uint16_t type = rd_u16(&r);
-        (void)rd_vec16(&r, 0);
-        if (rd_status(&r) == TT_OK && type == EXT_SUPPORTED_VERSIONS)
-            return true;
-    }
-    return false;
 }
 
 static tt_rc refuse_old_version(struct tt_conn *c, const struct server_hello *sh)
@@ -156,6 +147,7 @@ static tt_rc hello_retry_request_recv(struct tt_conn *c, const struct server_hel
         return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
                            "the server chose a suite that does not fit our PSK");
     TT_OWN(c, transcript_retry(&hs->transcript));
+    TT_TRY(ech_client_judge_retry(c, message));
     TT_OWN(c, transcript_add(&hs->transcript, message));
     return client_hello_again(c);
 }
@@ -174,10 +166,13 @@ tt_rc server_hello_recv(struct tt_conn *c, struct tt_bytes message)
     struct server_hello sh;
     if (server_hello_parse(&sh, message) != TT_OK)
         return conn_refuse(c, TT_ALERT_DECODE_ERROR, "the ServerHello is malformed");
-    if (!has_supported_versions(sh.extensions))
+    /* Without it the message is of an older version, and its other extensions mean other things. */
+    struct tt_bytes versions;
+    if (!ext_find(sh.extensions, EXT_SUPPORTED_VERSIONS, &versions))
         return refuse_old_version(c, &sh);
     if (memcmp(sh.random.data, retry_random, sizeof retry_random) == 0)
         return hello_retry_request_recv(c, &sh, message);
+    TT_TRY(ech_client_judge(c, message, suite_of(sh.suite)));
     TT_TRY(ext_parse_block(c, IN_SH, sh.extensions));
     TT_TRY(server_hello_check(c, &sh));
     TT_TRY(psk_offer_selected(c));

@@ -54,8 +54,10 @@ tt_rc certificate_request_recv(struct tt_conn *c, struct tt_bytes message)
         return conn_refuse(c, TT_ALERT_MISSING_EXTENSION, "CertificateRequest names no signature_algorithms");
     /* "If the server requests certificate-based client authentication but no suitable certificate is
      * available, the client MUST send a Certificate message containing no certificates"; or it goes no
-     * further. */
-    if (!identity_choose(c) && c->cfg->never_anonymous && c->cfg->identities_len > 0)
+     * further. Where ECH was rejected: "the client MUST respond with an empty Certificate message" (RFC 9849
+     * section 6.1.7), whatever there is. */
+    bool chosen = c->ech != TT_ECH_REJECTED && identity_choose(c);
+    if (!chosen && c->ech != TT_ECH_REJECTED && c->cfg->never_anonymous && c->cfg->identities_len > 0)
         return conn_refuse(c, TT_ALERT_HANDSHAKE_FAILURE,
                            "the server asks for a certificate and takes none of ours");
     c->hs->certificate_requested = true;

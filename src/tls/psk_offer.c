@@ -2,6 +2,7 @@
  * RFC 9846 sections 4.3.10, 4.3.11; 8 (anti-replay). */
 #include <string.h>
 
+#include "tls/ech.h"
 #include "tls/ext.h"
 #include "tls/ticket.h"
 
@@ -167,6 +168,10 @@ tt_rc psk_offer_selected(struct tt_conn *c)
 tt_rc psk_offer_mode(struct tt_conn *c)
 {
     bool both = ext_seen(c, EXT_CERT_WITH_EXTERN_PSK);
+    if (ech_is_rejected_client(c) && c->cfg->psk_policy != TT_PSK_OPTIONAL)
+        return conn_refuse(
+            c, TT_ALERT_HANDSHAKE_FAILURE,
+            "the server rejected Encrypted Client Hello, and without it the PSK is not offered");
     if (both && c->hs->psk.len == 0)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER,
                            "the server wants to use a certificate with a PSK, and chose no PSK");

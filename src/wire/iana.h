@@ -37,6 +37,7 @@ enum extension_type {
     EXT_POST_HANDSHAKE_AUTH = 49,
     EXT_SIGNATURE_ALGORITHMS_CERT = 50,
     EXT_KEY_SHARE = 51,
+    EXT_ECH_OUTER_EXTENSIONS = 0xfd00,
     EXT_ENCRYPTED_CLIENT_HELLO = 0xfe0d /* RFC 9849 section 5 */
 };
 

@@ -33,7 +33,7 @@ static void print_diagram(const char *title, const char *prefix, enum conn_state
     if (first == CLIENT_START)
         printf("    CLIENT_START --> CLIENT_WAIT_SH: send client_hello\n");
     for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; strncmp(conn_state_name(edges[i].state), prefix, 6) == 0 && j < 4; j++)
+        for (size_t j = 0; strncmp(conn_state_name(edges[i].state), prefix, 6) == 0 && j < HS_MAX_NEXT; j++)
             if (edges[i].next[j] != CONN_STATE_COUNT)
                 printf("    %s --> %s: %s\n", conn_state_name(edges[i].state),
                        conn_state_name(edges[i].next[j]), message_name(&edges[i], edges[i].next[j]));
@@ -52,7 +52,7 @@ static void print_table(void)
     for (size_t i = 0; i < n; i++) {
         printf("| %s | %s (%u) |", conn_state_name(edges[i].state), tt_handshake_type_name(edges[i].message),
                edges[i].message);
-        for (size_t j = 0; j < 4 && edges[i].next[j] != CONN_STATE_COUNT; j++)
+        for (size_t j = 0; j < HS_MAX_NEXT && edges[i].next[j] != CONN_STATE_COUNT; j++)
             printf("%s %s", j > 0 ? "," : "", conn_state_name(edges[i].next[j]));
         printf(" |\n");
     }

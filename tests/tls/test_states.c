@@ -30,37 +30,40 @@ static const struct {
 } standard[] = {
     {CLIENT_WAIT_SH,
      2 /* server_hello, HelloRetryRequest */,
-     {CLIENT_WAIT_EE, CLIENT_WAIT_SH, CLIENT_WAIT_PSK_BINDER, CLIENT_WAIT_PSK_SECRET /* held PSK */, END}},
+     {CLIENT_WAIT_EE, CLIENT_WAIT_SH, CLIENT_WAIT_PSK_BINDER, CLIENT_WAIT_PSK_SECRET /* held PSK */, END,
+      END}},
     {CLIENT_WAIT_EE,
      8 /* encrypted_extensions */,
-     {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED /* PSK */, END, END, END}},
-    {CLIENT_WAIT_CERT_CR, 13 /* certificate_request */, {CLIENT_WAIT_CERT, END, END, END, END}},
-    {CLIENT_WAIT_CERT_CR, 11 /* certificate */, {CLIENT_WAIT_CV, END, END, END, END}},
-    {CLIENT_WAIT_CERT, 11, {CLIENT_WAIT_CV, END, END, END, END}},
-    {CLIENT_WAIT_CERT_CR, 25 /* compressed_certificate, RFC 8879 */, {CLIENT_WAIT_CV, END, END, END, END}},
-    {CLIENT_WAIT_CERT, 25, {CLIENT_WAIT_CV, END, END, END, END}},
-    {CLIENT_WAIT_CV, 15 /* certificate_verify */, {CLIENT_WAIT_FINISHED, END, END, END, END}},
-    {CLIENT_WAIT_FINISHED, 20 /* finished */, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END, END}},
-    {CLIENT_CONNECTED, 4 /* new_session_ticket */, {CLIENT_CONNECTED, END, END, END, END}},
-    {CLIENT_CONNECTED, 24 /* key_update */, {CLIENT_CONNECTED, END, END, END, END}},
-    {CLIENT_CONNECTED, 13 /* section 4.7.2 */, {CLIENT_CONNECTED, CLIENT_POST_WAIT_SIGN, END, END, END}},
+     {CLIENT_WAIT_CERT_CR, CLIENT_WAIT_FINISHED /* PSK */, END, END, END, END}},
+    {CLIENT_WAIT_CERT_CR, 13 /* certificate_request */, {CLIENT_WAIT_CERT, END, END, END, END, END}},
+    {CLIENT_WAIT_CERT_CR, 11 /* certificate */, {CLIENT_WAIT_CV, END, END, END, END, END}},
+    {CLIENT_WAIT_CERT, 11, {CLIENT_WAIT_CV, END, END, END, END, END}},
+    {CLIENT_WAIT_CERT_CR,
+     25 /* compressed_certificate, RFC 8879 */,
+     {CLIENT_WAIT_CV, END, END, END, END, END}},
+    {CLIENT_WAIT_CERT, 25, {CLIENT_WAIT_CV, END, END, END, END, END}},
+    {CLIENT_WAIT_CV, 15 /* certificate_verify */, {CLIENT_WAIT_FINISHED, END, END, END, END, END}},
+    {CLIENT_WAIT_FINISHED, 20 /* finished */, {CLIENT_CONNECTED, CLIENT_WAIT_SIGN, END, END, END, END}},
+    {CLIENT_CONNECTED, 4 /* new_session_ticket */, {CLIENT_CONNECTED, END, END, END, END, END}},
+    {CLIENT_CONNECTED, 24 /* key_update */, {CLIENT_CONNECTED, END, END, END, END, END}},
+    {CLIENT_CONNECTED, 13 /* section 4.7.2 */, {CLIENT_CONNECTED, CLIENT_POST_WAIT_SIGN, END, END, END, END}},
     {SERVER_START,
      1 /* client_hello */,
      {SERVER_WAIT_CH2, SERVER_WAIT_SIGN, SERVER_WAIT_EOED /* 0-RTT */, SERVER_WAIT_FINISHED /* PSK */,
-      SERVER_WAIT_PSK_BINDER /* held PSK */}},
-    {SERVER_WAIT_CH2, 1, {SERVER_WAIT_SIGN, SERVER_WAIT_FINISHED, SERVER_WAIT_PSK_BINDER, END, END}},
-    {SERVER_WAIT_EOED, 5 /* end_of_early_data */, {SERVER_WAIT_FINISHED, END, END, END, END}},
-    {SERVER_WAIT_CERT, 11, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END, END}},
-    {SERVER_WAIT_CERT, 25, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END, END}},
-    {SERVER_WAIT_CV, 15, {SERVER_WAIT_FINISHED, END, END, END, END}},
-    {SERVER_WAIT_FINISHED, 20, {SERVER_CONNECTED, END, END, END, END}},
-    {SERVER_CONNECTED, 24, {SERVER_CONNECTED, END, END, END, END}},
+      SERVER_WAIT_PSK_BINDER /* held PSK */, SERVER_WAIT_ECH /* ECH key elsewhere */}},
+    {SERVER_WAIT_CH2, 1, {SERVER_WAIT_SIGN, SERVER_WAIT_FINISHED, SERVER_WAIT_PSK_BINDER, END, END, END}},
+    {SERVER_WAIT_EOED, 5 /* end_of_early_data */, {SERVER_WAIT_FINISHED, END, END, END, END, END}},
+    {SERVER_WAIT_CERT, 11, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END, END, END}},
+    {SERVER_WAIT_CERT, 25, {SERVER_WAIT_CV, SERVER_WAIT_FINISHED, END, END, END, END}},
+    {SERVER_WAIT_CV, 15, {SERVER_WAIT_FINISHED, END, END, END, END, END}},
+    {SERVER_WAIT_FINISHED, 20, {SERVER_CONNECTED, END, END, END, END, END}},
+    {SERVER_CONNECTED, 24, {SERVER_CONNECTED, END, END, END, END, END}},
     {SERVER_CONNECTED,
      11 /* section 4.7.2 */,
-     {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END, END}},
-    {SERVER_CONNECTED, 25, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END, END}},
-    {SERVER_POST_WAIT_CV, 15, {SERVER_POST_WAIT_FINISHED, END, END, END, END}},
-    {SERVER_POST_WAIT_FINISHED, 20, {SERVER_CONNECTED, END, END, END, END}},
+     {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END, END, END}},
+    {SERVER_CONNECTED, 25, {SERVER_POST_WAIT_CV, SERVER_POST_WAIT_FINISHED, END, END, END, END}},
+    {SERVER_POST_WAIT_CV, 15, {SERVER_POST_WAIT_FINISHED, END, END, END, END, END}},
+    {SERVER_POST_WAIT_FINISHED, 20, {SERVER_CONNECTED, END, END, END, END, END}},
 };
 
 /* The set of states as bits; CONN_STATE_COUNT stands for none. */
@@ -121,6 +124,8 @@ static void no_other_step_is_possible(void **state)
             allowed = 1U << CLIENT_WAIT_SH;
         if (from == CLIENT_WAIT_PSK_SECRET)
             allowed = 1U << CLIENT_WAIT_EE;
+        if (from == SERVER_WAIT_ECH)
+            allowed = standard_next(SERVER_START, TT_HS_CLIENT_HELLO) & ~(1U << SERVER_WAIT_ECH);
         if (from == SERVER_WAIT_PSK_BINDER)
             allowed = 1U << SERVER_WAIT_PSK_SECRET;
         if (from == SERVER_WAIT_PSK_SECRET)
@@ -146,7 +151,7 @@ static bool state_is_deaf(enum conn_state state)
 {
     return state == CLIENT_START || state == CLIENT_WAIT_PSK_BINDER || state == CLIENT_WAIT_PSK_SECRET ||
            state == CLIENT_WAIT_SIGN || state == CLIENT_POST_WAIT_SIGN || state == SERVER_WAIT_PSK_BINDER ||
-           state == SERVER_WAIT_PSK_SECRET || state == SERVER_WAIT_SIGN;
+           state == SERVER_WAIT_PSK_SECRET || state == SERVER_WAIT_ECH || state == SERVER_WAIT_SIGN;
 }
 
 static void bring_to(struct scene *s, enum conn_state state)
@@ -159,7 +164,7 @@ static void bring_to(struct scene *s, enum conn_state state)
         scene_reach_post(s, state);
     else if (state == CLIENT_START || state == CLIENT_WAIT_PSK_BINDER || state == CLIENT_WAIT_PSK_SECRET)
         s->conn[TT_CLIENT]->state = state; /* a stand-in: nothing is read there */
-    else if (state == SERVER_WAIT_PSK_BINDER || state == SERVER_WAIT_PSK_SECRET)
+    else if (state == SERVER_WAIT_ECH || state == SERVER_WAIT_PSK_BINDER || state == SERVER_WAIT_PSK_SECRET)
         s->conn[TT_SERVER]->state = state;
     else if (state == CLIENT_CONNECTED || state == SERVER_CONNECTED)
         scene_finish(s);
