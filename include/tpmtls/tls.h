@@ -302,7 +302,8 @@ struct tt_ticket_key {
     uint8_t key[32];  /* secret, random */
 };
 TT_API TT_MUST_USE tt_rc tt_tickets_new(struct tt_tickets **ret, int64_t now_ms, struct tt_error *err);
-/* tt_tickets_set_keys: 1 .. TT_MAX_TICKET_KEYS; the first seals new tickets, all of them open. Copied. */
+/* tt_tickets_set_keys: up to TT_MAX_TICKET_KEYS; the first seals new tickets, all of them open. With none no
+ * ticket is made, and none opens. Copied. */
 TT_API TT_MUST_USE tt_rc tt_tickets_set_keys(struct tt_tickets *t, const struct tt_ticket_key *keys,
                                              size_t n);
 /* tt_tickets_sealed: how many tickets the first key has sealed: AES-GCM with random nonces wants a new key

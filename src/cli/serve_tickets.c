@@ -31,10 +31,10 @@ const struct option_row ticket_rows[] = {
     {0},
 };
 
-static void on_told(void *arg, const char *text)
+static void on_told(void *arg, const char *text, bool is_trouble)
 {
     const struct serve_tickets *t = arg;
-    if (t->cli->verbose > 0 || strstr(text, "stay as they were") != NULL)
+    if (t->cli->verbose > 0 || is_trouble)
         cli_note("%s", text);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "net/files.h"
 
 TT_DEFINE_AUTO(struct tt_trust, tt_trust_free)
 
@@ -41,13 +42,11 @@ static tt_rc wrong_file(const char *path, const struct tt_error *why, struct tt_
     return error_set(err, why->rc, "%s: %s", path, why->text);
 }
 
-static tt_rc add_file(struct tt_trust *trust, const char *path, bool is_crl, struct tt_error *err)
+static tt_rc add_bytes(struct tt_trust *trust, struct tt_bytes bytes, const char *path, bool is_crl,
+                       struct tt_error *err)
 {
-    TT_AUTO(mem_free_auto) char *text = NULL;
     struct tt_error why = {0};
-    size_t len = 0;
-    TT_TRY(cli_read_file(&text, &len, path, err));
-    const struct tt_bytes bytes = {(const uint8_t *)text, len};
+    size_t len = bytes.len;
     /* DER begins with a SEQUENCE of more than 127 bytes; PEM is text. */
     bool is_der = len > 2 && bytes.data[0] == 0x30 && (bytes.data[1] & 0x80) != 0;
     tt_rc rc = is_crl   ? tt_trust_add_crl(trust, bytes, &why)
@@ -58,6 +57,14 @@ static tt_rc add_file(struct tt_trust *trust, const char *path, bool is_crl, str
     if (rc == TT_ERR_VERIFY) /* of a CRL: it is not the peer who is not trusted */
         why.rc = TT_ERR_USAGE;
     return wrong_file(path, &why, err);
+}
+
+static tt_rc add_file(struct tt_trust *trust, const char *path, bool is_crl, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *text = NULL;
+    size_t len = 0;
+    TT_TRY(cli_read_file(&text, &len, path, err));
+    return add_bytes(trust, (struct tt_bytes){(const uint8_t *)text, len}, path, is_crl, err);
 }
 
 static bool is_certificate_file(const char *name)
@@ -83,6 +90,10 @@ static tt_rc add_directory(struct tt_trust *trust, const char *path, struct tt_e
         return error_set(err, TT_ERR_IO, "cannot read the directory %s", path);
     TT_AUTO(dir_close_auto) DIR *dir = opened;
     size_t before = tt_trust_count(trust);
+    struct stat own;
+    if (fstat(dirfd(dir), &own) != 0)
+        return error_set(err, TT_ERR_IO, "cannot look at the directory %s", path);
+    TT_TRY(file_check_owner(&own, FILE_TRUSTED, path, err));
     for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
         char file[PATH_MAX];
         struct stat st;
@@ -90,7 +101,9 @@ static tt_rc add_directory(struct tt_trust *trust, const char *path, struct tt_e
             snprintf(file, sizeof file, "%s/%s", path, e->d_name) >= (int)sizeof file ||
             stat(file, &st) != 0 || !S_ISREG(st.st_mode))
             continue;
-        TT_TRY(add_file(trust, file, false, err));
+        TT_AUTO(buf_free) struct buf b = {0};
+        TT_TRY(file_read_owned(&b, FILE_TRUSTED, file, err));
+        TT_TRY(add_bytes(trust, buf_bytes(&b), file, false, err));
     }
     if (tt_trust_count(trust) > before)
         return TT_OK;

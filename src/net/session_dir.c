@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "net/files.h"
 #include "net/session_store.h"
 
 #define LOCK_NAME    ".lock"
@@ -68,10 +69,11 @@ tt_rc session_dir_open(struct session_dir *ret, const char *path, bool make, str
         return error_set(err, errno == ENOENT ? TT_ERR_NOT_FOUND : TT_ERR_IO, "cannot open %s: %s", path,
                          strerror(errno));
     tt_rc rc = TT_OK;
-    if (fstat(d.fd, &st) != 0 || (st.st_mode & 022) != 0 || st.st_uid != geteuid()) {
-        rc = error_set(err, TT_ERR_IO,
-                       "%s is not ours alone: sessions are kept only where nobody else may write", path);
-    } else {
+    if (fstat(d.fd, &st) != 0)
+        rc = error_set(err, TT_ERR_IO, "cannot look at %s: %s", path, strerror(errno));
+    else
+        rc = file_check_owner(&st, FILE_TRUSTED, path, err);
+    if (rc == TT_OK) {
         d.lock_fd = openat(d.fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         rc = d.lock_fd >= 0
                  ? take_lock(d.lock_fd, path, err)

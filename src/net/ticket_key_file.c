@@ -1,7 +1,6 @@
 /* net/ticket_key_file.c: ticket keys in a file. Layer: net. A file is hostile, and secret. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/rc.h"
 #include "net/file_write.h"
@@ -39,14 +38,10 @@ tt_rc ticket_key_file_read(struct tt_ticket_key ret[TT_MAX_TICKET_KEYS], size_t 
                            struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *text = NULL;
-    struct stat st;
+    TT_AUTO(buf_free) struct buf b = {0};
     size_t len = 0, n = 0;
-    TT_TRY(file_read_text(&text, &len, path, err));
-    if (stat(path, &st) == 0 && (st.st_mode & 007) != 0) {
-        (void)error_set(err, TT_ERR_IO, "everybody may read or change the ticket keys in %s", path);
-        error_hint(err, "chmod 600 %s", path);
-        return TT_ERR_IO;
-    }
+    TT_TRY(file_read_owned(&b, FILE_SECRET, path, err));
+    TT_TRY(file_text_of(&text, &len, &b, path, err));
     for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (*line == '\0' || *line == '\n' || *line == '#')

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "base/rc.h"
 #include "net/clock.h"
+#include "net/files.h"
 
 #define LOOK_AT_FILES_S 2
 #define LOOK_AT_COUNT_S 10
@@ -24,18 +26,19 @@ struct ticket_keys {
     struct event *timer;
     struct tt_ticket_key keys[TT_MAX_TICKET_KEYS];
     size_t n;
-    uint64_t made_at;     /* random: clock_monotonic_ns */
-    int64_t epoch;        /* root: of keys[0] */
-    struct timespec seen; /* path: the newest change */
+    uint64_t made_at;                             /* random: clock_monotonic_ns */
+    int64_t epoch;                                /* root: of keys[0] */
+    char files[TT_MAX_TICKET_KEYS][NAME_MAX + 1]; /* directory: where each key was */
+    struct timespec seen;                         /* path: the newest change */
     size_t seen_files;
     bool is_failing;        /* told already */
     struct root_work *work; /* root: on the queue */
 };
 
-static void tell(const struct ticket_keys *k, const char *text)
+static void tell(const struct ticket_keys *k, const char *text, bool is_trouble)
 {
     if (k->opt.told != NULL)
-        k->opt.told(k->opt.arg, text);
+        k->opt.told(k->opt.arg, text, is_trouble);
 }
 
 static tt_rc install(struct ticket_keys *k)
@@ -72,15 +75,16 @@ static void rotate_when_due(struct ticket_keys *k)
     uint64_t age = clock_monotonic_ns() - k->made_at;
     bool is_due = age >= (uint64_t)k->opt.rotation_s * 1000000000U ||
                   tt_tickets_sealed(k->opt.tickets) >= k->opt.max_sealed;
+    bool is_done = is_due && rotate(k) == TT_OK;
     if (is_due)
-        tell(k, rotate(k) == TT_OK ? "a new ticket key is in use" : "no new ticket key could be drawn");
+        tell(k, is_done ? "a new ticket key is in use" : "no new ticket key could be drawn", !is_done);
 }
 
 /* ---- a file or a directory ---- */
 
 /* struct key_files: the *.key files of a directory, the last name first. */
 struct key_files {
-    char names[FILES_MAX][256];
+    char names[FILES_MAX][NAME_MAX + 1];
     size_t n;
 };
 
@@ -95,56 +99,101 @@ static int names_backwards(const void *a, const void *b)
     return strcmp(b, a);
 }
 
-static void list_files(struct key_files *ret, const char *path)
+static tt_rc list_files(struct key_files *ret, const char *path, struct tt_error *err)
 {
     DIR *dir = opendir(path);
+    struct stat st;
     ret->n = 0;
-    if (dir == NULL)
-        return;
+    if (dir == NULL || fstat(dirfd(dir), &st) != 0) {
+        int why = errno;
+        if (dir != NULL)
+            (void)closedir(dir);
+        return error_set(err, TT_ERR_IO, "cannot read the directory %s: %s", path, strerror(why));
+    }
     for (const struct dirent *e; ret->n < FILES_MAX && (e = readdir(dir)) != NULL;)
         if (is_key_file(e->d_name))
             (void)snprintf(ret->names[ret->n++], sizeof ret->names[0], "%s", e->d_name);
     (void)closedir(dir);
     qsort(ret->names, ret->n, sizeof ret->names[0], names_backwards);
+    return file_check_owner(&st, FILE_TRUSTED, path, err);
 }
 
-/* The last names first, until there are as many keys as the engine takes. */
-static tt_rc read_directory(struct tt_ticket_key ret[TT_MAX_TICKET_KEYS], size_t *ret_n, const char *path,
-                            struct tt_error *err)
+/* struct key_set: what was found. */
+struct key_set {
+    struct tt_ticket_key keys[TT_MAX_TICKET_KEYS];
+    char files[TT_MAX_TICKET_KEYS][NAME_MAX + 1];
+    size_t n;
+};
+
+static void add_keys(struct key_set *to, const struct tt_ticket_key *keys, size_t n, const char *name)
 {
-    struct key_files files;
-    list_files(&files, path);
-    *ret_n = 0;
-    if (files.n == 0)
-        return error_set(err, TT_ERR_NOT_FOUND, "there is no *.key file in %s", path);
-    for (size_t i = 0; i < files.n && *ret_n < TT_MAX_TICKET_KEYS; i++) {
-        char file[1024];
-        struct tt_ticket_key keys[TT_MAX_TICKET_KEYS];
-        size_t got = 0;
-        (void)snprintf(file, sizeof file, "%s/%s", path, files.names[i]);
-        TT_TRY(ticket_key_file_read(keys, &got, file, err));
-        for (size_t j = 0; j < got && *ret_n < TT_MAX_TICKET_KEYS; j++)
-            ret[(*ret_n)++] = keys[j];
-        mem_wipe(keys, sizeof keys);
+    for (size_t i = 0; i < n && to->n < TT_MAX_TICKET_KEYS; i++, to->n++) {
+        to->keys[to->n] = keys[i];
+        (void)snprintf(to->files[to->n], sizeof to->files[0], "%s", name);
     }
-    return TT_OK;
 }
 
-static tt_rc read_path(struct ticket_keys *k, struct tt_error *err)
+/* The file is there and cannot be read: what was in it stays. */
+static void add_former(struct key_set *to, const struct ticket_keys *k, const char *name)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (strcmp(k->files[i], name) == 0)
+            add_keys(to, &k->keys[i], 1, name);
+}
+
+/* name is its place in the directory, "" for a file that was named itself. */
+static tt_rc read_file(struct key_set *to, const struct ticket_keys *k, const char *file, const char *name,
+                       struct tt_error *err)
 {
     struct tt_ticket_key keys[TT_MAX_TICKET_KEYS];
-    struct stat st;
+    struct tt_error why = {0};
     size_t n = 0;
-    tt_rc rc = stat(k->opt.path, &st) != 0
-                   ? error_set(err, TT_ERR_IO, "cannot read %s: %s", k->opt.path, strerror(errno))
-               : S_ISDIR(st.st_mode) ? read_directory(keys, &n, k->opt.path, err)
-                                     : ticket_key_file_read(keys, &n, k->opt.path, err);
-    if (rc == TT_OK) {
-        memcpy(k->keys, keys, n * sizeof *keys);
-        k->n = n;
-        rc = install(k);
-    }
+    tt_rc rc = ticket_key_file_read(keys, &n, file, &why);
+    if (rc == TT_OK)
+        add_keys(to, keys, n, name);
+    else if (rc != TT_ERR_NOT_FOUND)
+        add_former(to, k, name);
     mem_wipe(keys, sizeof keys);
+    if (rc != TT_OK) {
+        error_hint(err, "%s", why.hint);
+        (void)error_set(err, rc, "%s", why.text);
+    }
+    return rc;
+}
+
+/* The last names first, until there are as many keys as the engine takes. The first trouble is told; what
+ * else is there counts all the same. */
+static tt_rc read_directory(struct key_set *to, const struct ticket_keys *k, struct tt_error *err)
+{
+    struct key_files files;
+    TT_TRY(list_files(&files, k->opt.path, err));
+    tt_rc first =
+        files.n > 0 ? TT_OK : error_set(err, TT_ERR_NOT_FOUND, "there is no *.key file in %s", k->opt.path);
+    for (size_t i = 0; i < files.n && to->n < TT_MAX_TICKET_KEYS; i++) {
+        char file[PATH_MAX];
+        (void)snprintf(file, sizeof file, "%s/%s", k->opt.path, files.names[i]);
+        tt_rc rc = read_file(to, k, file, files.names[i], err);
+        first = first == TT_OK ? rc : first;
+    }
+    return first;
+}
+
+/* What was found is in use, also when something is wrong with the rest; nothing is, when nothing is there. */
+static tt_rc read_path(struct ticket_keys *k, struct tt_error *err)
+{
+    struct key_set set = {.n = 0};
+    struct stat st;
+    bool is_there = stat(k->opt.path, &st) == 0, is_directory = is_there && S_ISDIR(st.st_mode);
+    tt_rc rc = is_directory ? read_directory(&set, k, err) : read_file(&set, k, k->opt.path, "", err);
+    bool is_known = rc == TT_OK || rc == TT_ERR_NOT_FOUND || set.n > 0;
+    if (is_known) {
+        memcpy(k->keys, set.keys, sizeof set.keys);
+        memcpy(k->files, set.files, sizeof set.files);
+        k->n = set.n;
+        if (install(k) != TT_OK)
+            rc = error_set(err, TT_ERR_INTERNAL, "the ticket keys could not be set");
+    }
+    mem_wipe(&set, sizeof set);
     return rc;
 }
 
@@ -162,14 +211,14 @@ static struct timespec newest_change(const char *path, size_t *ret_files)
     *ret_files = 0;
     if (stat(path, &st) != 0)
         return newest;
-    newest = st.st_mtim;
+    newest = st.st_ctim; /* which nobody can set back */
     if (S_ISDIR(st.st_mode))
-        list_files(&files, path);
+        (void)!list_files(&files, path, NULL);
     for (size_t i = 0; i < files.n; i++) {
-        char file[1024];
+        char file[PATH_MAX];
         (void)snprintf(file, sizeof file, "%s/%s", path, files.names[i]);
-        if (stat(file, &st) == 0 && is_later(st.st_mtim, newest))
-            newest = st.st_mtim;
+        if (stat(file, &st) == 0 && is_later(st.st_ctim, newest))
+            newest = st.st_ctim;
     }
     *ret_files = files.n;
     return newest;
@@ -185,15 +234,18 @@ static void read_when_changed(struct ticket_keys *k)
         return;
     k->seen = now;
     k->seen_files = files;
-    if (read_path(k, &err) == TT_OK) {
-        tell(k, "the ticket keys were read again");
-        k->is_failing = false;
-    } else if (!k->is_failing) {
-        char text[700];
-        (void)snprintf(text, sizeof text, "the ticket keys stay as they were: %s", err.text);
-        tell(k, text);
-        k->is_failing = true;
+    tt_rc rc = read_path(k, &err);
+    if (rc == TT_OK) {
+        tell(k, "the ticket keys were read again", false);
+    } else if (!same) {
+        char text[2 * sizeof err.text];
+        (void)snprintf(text, sizeof text, "%s: %s",
+                       k->n == 0 ? "no ticket key is in use any more"
+                                 : "the ticket keys stay as they were, where they cannot be read",
+                       err.text);
+        tell(k, text, true);
     }
+    k->is_failing = rc != TT_OK;
 }
 
 /* ---- a root in the TPM ---- */
@@ -231,7 +283,7 @@ static void install_epoch(struct ticket_keys *k, const struct tt_ticket_key *fre
     k->n = k->n < OPENING_KEYS ? k->n + 1 : OPENING_KEYS;
     k->epoch = epoch;
     if (install(k) == TT_OK)
-        tell(k, "the ticket key of a new epoch is in use");
+        tell(k, "the ticket key of a new epoch is in use", false);
 }
 
 /* struct root_work: the key of the next epoch, being computed on the queue's thread. */
@@ -266,7 +318,7 @@ static void root_done(void *arg, const struct sign_answer *answer)
     if (answer->error.rc == TT_OK)
         install_epoch(k, &w->key, w->epoch);
     else if (!k->is_failing)
-        tell(k, answer->error.text);
+        tell(k, answer->error.text, true);
     k->is_failing = answer->error.rc != TT_OK;
     work_drop(w);
 }

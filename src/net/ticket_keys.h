@@ -6,8 +6,8 @@
  *  - a file, or a directory of files (*.key; the last name seals), shared by a fleet, read again when it
  * changes. One key a line: "tpmtls-ticket-key NAME KEY" in hexadecimal; the first seals.
  *  - a root that never leaves the TPM: each epoch of rotation_s seconds has the key HMAC(root, epoch).
- * Tickets survive a restart, and no file has a secret. What cannot be read later on is told, and the old keys
- * stay. */
+ * Tickets survive a restart, and no file has a secret. What cannot be read later on is told, and the keys
+ * that were in that file stay; those of a file that is gone do not. */
 #ifndef NET_TICKET_KEYS_H
 #define NET_TICKET_KEYS_H
 
@@ -17,13 +17,14 @@
 struct ticket_keys;
 struct ticket_keys_options {
     struct event_base *base;
-    struct tt_tickets *tickets;                /* must outlive it */
-    const char *path;                          /* a file or a directory; NULL: random, or: */
-    struct tt_hmac *root;                      /* loaded; must outlive it */
-    struct sign_queue *queue;                  /* for root: whose thread owns the TPM */
-    unsigned rotation_s;                       /* at least a ticket's lifetime, since two keys open */
-    uint64_t max_sealed;                       /* random: 0 = 2^30, of AES-GCM's 2^32 */
-    void (*told)(void *arg, const char *text); /* what happened to the keys; may be NULL */
+    struct tt_tickets *tickets; /* must outlive it */
+    const char *path;           /* a file or a directory; NULL: random, or: */
+    struct tt_hmac *root;       /* loaded; must outlive it */
+    struct sign_queue *queue;   /* for root: whose thread owns the TPM */
+    unsigned rotation_s;        /* at least a ticket's lifetime, since two keys open */
+    uint64_t max_sealed;        /* random: 0 = 2^30, of AES-GCM's 2^32 */
+    /* What happened to the keys; may be NULL. is_trouble: somebody has to do something. */
+    void (*told)(void *arg, const char *text, bool is_trouble);
     void *arg;
 };
 /* ticket_keys_new: sets the first keys: with a root on this thread, so that it is called before the queue has

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 tt_rc file_read_fd(struct buf *b, int fd, const char *path, struct tt_error *err)
@@ -25,15 +26,51 @@ tt_rc file_read_fd(struct buf *b, int fd, const char *path, struct tt_error *err
     }
 }
 
-tt_rc file_read(struct buf *b, const char *path, struct tt_error *err)
+tt_rc file_check_owner(const struct stat *st, enum file_kind kind, const char *path, struct tt_error *err)
 {
+    bool foreign = st->st_uid != 0 && st->st_uid != geteuid();
+    bool writable = (st->st_mode & 022) != 0, readable = kind == FILE_SECRET && (st->st_mode & 004) != 0;
+    if (foreign) {
+        (void)error_set(err, TT_ERR_IO, "%s belongs to the user %lu: neither root's nor ours", path,
+                        (unsigned long)st->st_uid);
+        error_hint(err, "chown it, or name another one");
+    } else if (readable) {
+        (void)error_set(err, TT_ERR_IO, "everybody may read %s", path);
+        error_hint(err, "chmod 600 %s", path);
+    } else if (writable) {
+        (void)error_set(err, TT_ERR_IO, "others than its owner may write %s", path);
+        error_hint(err, "chmod go-w %s", path);
+    }
+    return foreign || readable || writable ? TT_ERR_IO : TT_OK;
+}
+
+/* The file that is looked at is the one that is read. */
+static tt_rc read_checked(struct buf *b, const enum file_kind *kind, const char *path, struct tt_error *err)
+{
+    struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, errno == ENOENT ? TT_ERR_NOT_FOUND : TT_ERR_IO, "cannot open %s: %s", path,
                          strerror(errno));
-    tt_rc rc = file_read_fd(b, fd, path, err);
+    tt_rc rc = TT_OK;
+    if (kind != NULL && fstat(fd, &st) != 0)
+        rc = error_set(err, TT_ERR_IO, "cannot look at %s: %s", path, strerror(errno));
+    else if (kind != NULL)
+        rc = file_check_owner(&st, *kind, path, err);
+    if (rc == TT_OK)
+        rc = file_read_fd(b, fd, path, err);
     (void)close(fd);
     return rc;
+}
+
+tt_rc file_read(struct buf *b, const char *path, struct tt_error *err)
+{
+    return read_checked(b, NULL, path, err);
+}
+
+tt_rc file_read_owned(struct buf *b, enum file_kind kind, const char *path, struct tt_error *err)
+{
+    return read_checked(b, &kind, path, err);
 }
 
 tt_rc file_text_of(char **ret, size_t *ret_len, const struct buf *b, const char *path, struct tt_error *err)

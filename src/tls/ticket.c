@@ -85,13 +85,14 @@ void tt_tickets_free(struct tt_tickets *t)
 
 tt_rc tt_tickets_set_keys(struct tt_tickets *t, const struct tt_ticket_key *keys, size_t n)
 {
-    if (n < 1 || n > TT_MAX_TICKET_KEYS)
+    if (n > TT_MAX_TICKET_KEYS)
         return TT_ERR_USAGE;
     lock_take(&t->lock);
-    if (t->keys_len == 0 || !mem_equal_ct(t->keys[0].key, keys[0].key, sizeof keys[0].key))
+    if (t->keys_len == 0 || n == 0 || !mem_equal_ct(t->keys[0].key, keys[0].key, sizeof keys[0].key))
         t->sealed = 0;
     mem_wipe(t->keys, sizeof t->keys);
-    memcpy(t->keys, keys, n * sizeof *keys);
+    if (n > 0)
+        memcpy(t->keys, keys, n * sizeof *keys);
     t->keys_len = n;
     lock_give(&t->lock);
     return TT_OK;

@@ -135,6 +135,39 @@ class Descriptors(Case):
         self.assertEqual(seen.split()[0], "4", seen)
 
 
+class TicketDirectory(Case):
+    """A key that is removed leaves use; a directory or file that others may write is not believed."""
+
+    def test_the_only_key_is_removed(self):
+        os.mkdir(LAB.path("tk"))
+        LAB.must(PROGRAM, "ticket-key", "-o", "tk/1.key")
+        server = self.serve("--ticket-key", "tk")
+        self.connect(server)
+        LAB.run("bash", "-c", "(sleep 0.5; echo Q) | openssl s_client -connect 127.0.0.1:%s -CAfile ca.pem -sess_out sess" % server.port)
+        again = "(sleep 0.3; echo Q) | openssl s_client -connect 127.0.0.1:%s -CAfile ca.pem -sess_in sess" % server.port
+        self.assertIn(b"\nReused", LAB.run("bash", "-c", again).out)
+        os.unlink(LAB.path("tk/1.key"))
+        server.wait_for("no ticket key is in use any more: there is no")
+        self.assertIn(b"\nNew", LAB.run("bash", "-c", again).out)
+
+    def test_who_may_write(self):
+        os.mkdir(LAB.path("shared"))
+        LAB.must(PROGRAM, "ticket-key", "-o", "shared/1.key")
+        LAB.write("shared/ca.pem", LAB.read("ca.pem"))
+        os.chmod(LAB.path("shared"), 0o777)
+        serve = ("serve", "127.0.0.1:0", "--key", "server.key", "--cert", "server.pem")
+        for option in ("--ticket-key", "--client-ca"):
+            result = LAB.tpmtls(*serve, option, "shared")
+            self.assertEqual(result.code, 1, result.err)
+            self.assertIn("others than its owner may write shared", result.err)
+        os.chmod(LAB.path("shared"), 0o755)
+        os.chmod(LAB.path("shared/ca.pem"), 0o666)
+        self.assertIn("may write shared/ca.pem", LAB.tpmtls(*serve, "--client-ca", "shared").err)
+        if os.geteuid() == 0:
+            os.chown(LAB.path("shared/1.key"), 65534, 65534)
+            self.assertIn("neither root's nor ours", LAB.tpmtls(*serve, "--ticket-key", "shared").err)
+
+
 class Keylog(Case):
     def test_the_environment_alone_writes_nothing(self):
         LAB.env["SSLKEYLOGFILE"] = LAB.path("env.log")

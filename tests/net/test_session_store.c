@@ -513,7 +513,7 @@ static void test_not_ours_alone(void **state)
     put_new(s, &key_a);
     assert_int_equal(chmod(dir_of("open"), 0777), 0);
     assert_int_equal(session_store_take(s, &t, &key_a, false, NOW_MS, &err), TT_ERR_IO);
-    assert_non_null(strstr(err.text, "not ours alone"));
+    assert_non_null(strstr(err.text, "others than its owner may write"));
     session_store_free(s);
     tt_tpm_close(tpm);
 }
