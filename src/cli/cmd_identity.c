@@ -16,7 +16,6 @@
 #include "tpmtls/pki.h"
 
 TT_DEFINE_AUTO(struct tt_cert_list, tt_cert_list_free)
-TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
 
 static struct tt_bytes text_bytes(const char *text)
 {
