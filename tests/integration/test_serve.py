@@ -2,6 +2,7 @@
 children inherit, key logs. Software keys of openssl's: nothing here needs a TPM."""
 
 import os
+import socket
 import subprocess
 import unittest
 
@@ -166,6 +167,15 @@ class TicketDirectory(Case):
         if os.geteuid() == 0:
             os.chown(LAB.path("shared/1.key"), 65534, 65534)
             self.assertIn("neither root's nor ours", LAB.tpmtls(*serve, "--ticket-key", "shared").err)
+
+
+class Absence(Case):
+    def test_a_peer_is_asked_whether_it_is_still_there(self):
+        """The kernel's own timer of the accepted socket."""
+        server = self.serve()
+        with socket.create_connection(("127.0.0.1", int(server.port))):
+            seen = LAB.must("ss", "-tno", "state", "established", "( sport = :%s )" % server.port).out.decode()
+        self.assertRegex(seen, r"timer:\(keepalive,(1min|5\d)")
 
 
 class Keylog(Case):
