@@ -2,6 +2,8 @@
  * libcrypto verifies, PINs with the TPM's counter, renewal, processes, new keys and certificates. */
 #include "p11_test.h"
 
+#include "pkcs11/module.h"
+
 #include <fcntl.h>
 #include <openssl/ecdsa.h>
 #include <openssl/pem.h>
@@ -398,6 +400,27 @@ static void the_tpm_is_opened_late_and_given_back(void **state)
     end();
 }
 
+static void a_signature_is_one_command(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ec", "rsa", "pinned"};
+    for (size_t i = 0; i < TT_COUNT(names); i++) {
+        CK_MECHANISM_TYPE type = i == 1 ? CKM_RSA_PKCS : CKM_ECDSA;
+        begin();
+        CK_SESSION_HANDLE s = open_session(names[i], 0);
+        (void)find_one(s, CKO_PRIVATE_KEY);
+        assert_null(module.tpm); /* listing needs none */
+        assert_ckr(p11->C_Login(s, CKU_USER, PIN, PIN_SIZE));
+        CK_OBJECT_HANDLE key = find_one(s, CKO_PRIVATE_KEY);
+        assert_ckr(sign_something(s, key, type));
+        uint64_t before = tt_tpm_command_count(module.tpm);
+        for (int n = 0; n < 3; n++)
+            assert_ckr(sign_something(s, key, type));
+        assert_int_equal(tt_tpm_command_count(module.tpm) - before, 3);
+        end();
+    }
+}
+
 static void a_tpm_that_restarts_is_survived(void **state)
 {
     (void)state;
@@ -599,6 +622,7 @@ int main(void)
         cmocka_unit_test(digests_and_random_numbers),
         cmocka_unit_test(a_key_is_private_until_login),
         cmocka_unit_test(the_tpm_is_opened_late_and_given_back),
+        cmocka_unit_test(a_signature_is_one_command),
         cmocka_unit_test(a_child_initialises_itself),
         cmocka_unit_test(the_applications_mutexes_are_used),
         cmocka_unit_test(a_key_is_made_certified_and_destroyed),
