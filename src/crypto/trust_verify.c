@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/mem.h"
@@ -30,12 +31,42 @@ tt_rc path_refuse(struct path *p, unsigned alert, struct tt_error *err, const ch
 
 /* ---- the path, by libcrypto ---- */
 
+/* Digits, dots and colons alone are an address, or nothing: libcrypto's own look at it takes "10.0.0.1 evil"
+ * for one, and 010.0.0.1, which a resolver reads as octal. */
 static bool host_is_ip(const char *host)
 {
-    ASN1_OCTET_STRING *ip = a2i_IPADDRESS(host);
-    ASN1_OCTET_STRING_free(ip);
+    return strchr(host, ':') != NULL || host[strspn(host, "0123456789.")] == '\0';
+}
+
+/* A dot at the end says that the name is absolute, and is in no certificate (RFC 6066 section 3). */
+static bool name_setup(X509_VERIFY_PARAM *p, const char *host)
+{
+    size_t len = strlen(host);
+    if (host_is_ip(host))
+        return X509_VERIFY_PARAM_set1_ip_asc(p, host) == 1;
+    return X509_VERIFY_PARAM_set1_host(p, host, len - (len > 1 && host[len - 1] == '.')) == 1;
+}
+
+/* An address with nothing that sscanf would pass over: no sign, no space, no zero in front of a number. */
+static bool is_address(const char *ip)
+{
+    bool plain = ip[strspn(ip, "0123456789abcdefABCDEF:.")] == '\0';
+    for (const char *at = ip; plain && strchr(ip, ':') == NULL && at != NULL; at = strchr(at, '.')) {
+        at += *at == '.';
+        plain = at[0] != '0' || at[1] == '.' || at[1] == '\0';
+    }
+    ASN1_OCTET_STRING *read = plain ? a2i_IPADDRESS(ip) : NULL;
+    ASN1_OCTET_STRING_free(read);
     ERR_clear_error();
-    return ip != NULL;
+    return read != NULL;
+}
+
+/* libcrypto takes a name with a dot in front for every name below it. */
+static bool name_is_usable(const char *host)
+{
+    if (host_is_ip(host))
+        return is_address(host);
+    return host[0] != '.' && strcspn(host, " \t") == strlen(host);
 }
 
 static bool verify_setup(X509_VERIFY_PARAM *p, const struct trust_request *req)
@@ -50,8 +81,7 @@ static bool verify_setup(X509_VERIFY_PARAM *p, const struct trust_request *req)
         return false;
     if (req->host == NULL)
         return true;
-    return (host_is_ip(req->host) ? X509_VERIFY_PARAM_set1_ip_asc(p, req->host)
-                                  : X509_VERIFY_PARAM_set1_host(p, req->host, 0)) == 1;
+    return name_setup(p, req->host);
 }
 
 /* struct attempt: where a path is looked for. */
@@ -236,6 +266,11 @@ static tt_rc judge_usage(struct path *p, struct tt_error *err)
 
 static tt_rc judge_chain(struct path *p, struct tt_error *err)
 {
+    if (p->req->host != NULL && !name_is_usable(p->req->host)) {
+        error_hint(err, "write the name as DNS has it, or the address without zeros in front");
+        return path_refuse(p, TT_ALERT_BAD_CERTIFICATE, err, "\"%.64s\" is no host name and no address",
+                           p->req->host);
+    }
     if (trust_has_pins_alone(p->trust)) {
         TT_TRY(judge_by_pins(p, err));
     } else {

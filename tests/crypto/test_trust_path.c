@@ -130,6 +130,26 @@ static void cross_signed(void **state)
     node_free(expired);
 }
 
+/* What libcrypto would read as something else than it says is refused; an absolute name is the name. */
+static void names_as_written(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {".example", "010.0.0.1", "10.0.0.1 evil", " 10.0.0.1", "10.1"};
+    struct node *ip = node_new(&(struct node_options){
+        .cn = "ip", .issuer = w.root, .extensions = {{"subjectAltName", "IP:10.0.0.1,DNS:host.example"}}});
+    struct trial t = {.lib = w.lib, .trust = w.trust, .chain = {ip}};
+    for (size_t i = 0; i < TT_COUNT(wrong); i++) {
+        t.host = wrong[i];
+        trial_refuse(&t, TT_ALERT_BAD_CERTIFICATE, "is no host name and no address", "zeros in front");
+    }
+    static const char *const right[] = {"10.0.0.1", "host.example", "host.example."};
+    for (size_t i = 0; i < TT_COUNT(right); i++) {
+        t.host = right[i];
+        trial_accept(&t);
+    }
+    node_free(ip);
+}
+
 static void self_signed_leaf(void **state)
 {
     (void)state;
@@ -269,6 +289,7 @@ int main(void)
         cmocka_unit_test(partial_chain_is_off),
         cmocka_unit_test(wrong_order),
         cmocka_unit_test(cross_signed),
+        cmocka_unit_test(names_as_written),
         cmocka_unit_test(self_signed_leaf),
         cmocka_unit_test(ca_as_leaf),
         cmocka_unit_test(names),
