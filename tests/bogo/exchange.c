@@ -250,17 +250,24 @@ static bool start(struct shim_link *l, struct shim_state *state, struct tt_confi
     /* A client that trusts somebody must say whom it wants; here it trusts nobody, and has PSKs. */
     const char *name = l->o->host_name == NULL && l->keys->psks_len > 0 ? "psk.test" : l->o->host_name;
     /* BoringSSL's clients remember no group: one that is not configured stands for none. */
-    const struct tt_conn_options opt = {.server_name = name,
-                                        .known_group = UINT16_MAX,
-                                        .now_ms = shim_now_ms(state),
-                                        .sessions = offers,
-                                        .sessions_len = offers_len,
-                                        .early_data = l->o->enable_early_data,
-                                        .trace = seen,
-                                        .trace_arg = l,
-                                        .insecure_keylog = secret_line,
-                                        .keylog_arg = l};
-    if (tt_conn_new(&l->conn, cfg, &opt, &err) != TT_OK) {
+    struct tt_conn_options opt = {.server_name = name,
+                                  .known_group = UINT16_MAX,
+                                  .now_ms = shim_now_ms(state),
+                                  .sessions = offers,
+                                  .sessions_len = offers_len,
+                                  .early_data = l->o->enable_early_data,
+                                  .ech_config_list = {l->o->ech_config_list.data, l->o->ech_config_list.len},
+                                  .ech_grease = l->o->ech_grease,
+                                  .trace = seen,
+                                  .trace_arg = l,
+                                  .insecure_keylog = secret_line,
+                                  .keylog_arg = l};
+    tt_rc rc = tt_conn_new(&l->conn, cfg, &opt, &err);
+    if (rc == TT_ERR_UNSUPPORTED && !l->o->reject_unusable_ech_config) { /* then it goes without */
+        opt.ech_config_list.len = 0;
+        rc = tt_conn_new(&l->conn, cfg, &opt, &err);
+    }
+    if (rc != TT_OK) {
         shim_say("connection: %s", err.text);
         return false;
     }

@@ -169,6 +169,8 @@ bool expect_handshake(const struct shim_link *l, bool resume)
     /* An external PSK counts as resumption with us; the runner looks itself which of the two it was. */
     if (info.psk_identity.len == 0 && info.resumed != (resume && !o->expect_session_miss))
         return fail(info.resumed ? "the session was resumed" : "the session was not resumed");
+    if (o->expect_ech_accept && info.ech != TT_ECH_ACCEPTED)
+        return fail("ECH was not accepted");
     if (o->expect_hrr && !info.hello_retry_request)
         return fail("no HelloRetryRequest");
     if (o->expect_no_hrr && info.hello_retry_request)

@@ -16,6 +16,9 @@ enum flag_kind {
     FLAG_NEW_CREDENTIAL,
     FLAG_NEW_PSK,
     FLAG_NEW_RAW_KEY,
+    FLAG_ECH_CONFIG,
+    FLAG_ECH_KEY,
+    FLAG_ECH_RETRY,
     FLAG_CREDENTIAL_STRING, /* of the credential that was begun last */
     FLAG_CREDENTIAL_LIST,
     FLAG_CREDENTIAL_BLOB,
@@ -115,6 +118,17 @@ static const struct flag flags[] = {
     {"cnsa2-202603", FLAG_BOOL, AT(cnsa2_202603)},
     {"enable-grease", FLAG_BOOL, AT(enable_grease)},
     {"permute-extensions", FLAG_BOOL, AT(permute_extensions)},
+    {"ech-config-list", FLAG_BLOB, AT(ech_config_list)},
+    {"ech-server-config", FLAG_ECH_CONFIG, 0},
+    {"ech-server-key", FLAG_ECH_KEY, 0},
+    {"ech-is-retry-config", FLAG_ECH_RETRY, 0},
+    {"enable-ech-grease", FLAG_BOOL, AT(ech_grease)},
+    {"reject-unusable-ech-config", FLAG_BOOL, AT(reject_unusable_ech_config)},
+    {"expect-ech-accept", FLAG_BOOL, AT(expect_ech_accept)},
+    {"expect-ech-retry-configs", FLAG_BLOB, AT(expect_ech_retry_configs)},
+    {"expect-no-ech-retry-configs", FLAG_BOOL, AT(expect_no_ech_retry_configs)},
+    {"expect-ech-name-override", FLAG_STRING, AT(ignored)},
+    {"expect-no-ech-name-override", FLAG_IGNORED, 0},
     /* what is done */
     {"async", FLAG_BOOL, AT(async)},
     {"implicit-handshake", FLAG_BOOL, AT(implicit_handshake)},
@@ -241,6 +255,12 @@ static bool flag_set(struct shim_options *o, const struct flag *f, const char *v
     case FLAG_CREDENTIAL_STRING:
         *(const char **)of_credential = value;
         return true;
+    case FLAG_ECH_CONFIG:
+        return o->ech_configs < SHIM_MAX_ECH_KEYS && base64(value, &o->ech_server_config[o->ech_configs++]);
+    case FLAG_ECH_KEY:
+        return o->ech_keys < SHIM_MAX_ECH_KEYS && base64(value, &o->ech_server_key[o->ech_keys++]);
+    case FLAG_ECH_RETRY:
+        return o->ech_retries < SHIM_MAX_ECH_KEYS && number(value, &o->ech_is_retry_config[o->ech_retries++]);
     case FLAG_BLOB:
         return base64(value, field);
     case FLAG_CREDENTIAL_BLOB:

@@ -84,6 +84,30 @@ static tt_rc set_tickets(struct tt_config *cfg, struct shim_state *state, const 
                                  (struct tt_bytes){(const uint8_t *)scope, sizeof scope - 1});
 }
 
+/* The runner hands over single ECHConfigs. */
+static tt_rc set_ech(struct tt_config *cfg, const struct shim_options *o)
+{
+    struct tt_ech_keys *keys = NULL;
+    struct tt_ech_key list[SHIM_MAX_ECH_KEYS] = {{.retry = false}};
+    uint8_t configs[SHIM_MAX_ECH_KEYS][2 + sizeof o->ech_server_config[0].data];
+    TT_TRY(tt_ech_keys_new(&keys, NULL));
+    for (size_t i = 0; i < o->ech_configs; i++) {
+        const struct shim_blob *c = &o->ech_server_config[i], *k = &o->ech_server_key[i];
+        configs[i][0] = (uint8_t)(c->len >> 8);
+        configs[i][1] = (uint8_t)c->len;
+        memcpy(configs[i] + 2, c->data, c->len);
+        list[i] = (struct tt_ech_key){.config_list = {configs[i], c->len + 2},
+                                      .kem = 0x20,
+                                      .private_key = {k->data, k->len},
+                                      .retry = o->ech_is_retry_config[i] != 0};
+    }
+    tt_rc rc = tt_ech_keys_set(keys, list, o->ech_configs, NULL, NULL);
+    if (rc == TT_OK)
+        rc = tt_config_set_ech_keys(cfg, keys);
+    tt_ech_keys_free(keys);
+    return rc;
+}
+
 static tt_rc set_features(struct tt_config *cfg, struct shim_state *state, const struct shim_options *o)
 {
     TT_TRY(set_alpn(cfg, o));
@@ -100,6 +124,8 @@ static tt_rc set_features(struct tt_config *cfg, struct shim_state *state, const
         TT_TRY(tt_config_set_request_scts(cfg, true));
     if (o->max_cert_list > 0)
         TT_TRY(tt_config_set_max_handshake_message(cfg, (size_t)o->max_cert_list));
+    if (o->ech_configs > 0)
+        TT_TRY(set_ech(cfg, o));
     return set_tickets(cfg, state, o);
 }
 

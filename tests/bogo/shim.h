@@ -15,6 +15,7 @@
 
 #define SHIM_MAX_LIST        32
 #define SHIM_MAX_CREDENTIALS 8
+#define SHIM_MAX_ECH_KEYS    4
 
 struct shim_list {
     uint16_t items[SHIM_MAX_LIST];
@@ -66,6 +67,12 @@ struct shim_options {
     bool enable_ocsp, enable_scts, fail_cert_callback;
     bool fail_ocsp_callback, decline_ocsp_callback, use_ocsp_callback;
     bool enable_grease, permute_extensions;
+
+    struct shim_blob ech_config_list, ech_server_config[SHIM_MAX_ECH_KEYS], ech_server_key[SHIM_MAX_ECH_KEYS],
+        expect_ech_retry_configs;
+    int64_t ech_is_retry_config[SHIM_MAX_ECH_KEYS];
+    size_t ech_configs, ech_keys, ech_retries;
+    bool ech_grease, reject_unusable_ech_config, expect_ech_accept, expect_no_ech_retry_configs;
 
     bool async, implicit_handshake, shim_writes_first, shim_shuts_down, check_close_notify, peek_then_read;
     bool key_update, key_update_before_read, send_alert, read_with_unfinished_write, export_traffic_secrets;
