@@ -4,7 +4,9 @@
  *  - A struct tt_tpm is one way to one TPM; it and all keys opened on it belong to one thread at a time.
  *  - A TPM key's private part never leaves the chip. Each signature is verified in software before it is
  * returned.
- *  - Everything a TPM answers is treated as hostile input. */
+ *  - Everything a TPM answers is treated as hostile input.
+ *  - A password is bytes with a length, never a C string: zero bytes belong to it. A pointer that is NULL
+ * says that none was given; a length of 0 says on purpose that it is empty. */
 #ifndef TPMTLS_KEY_H
 #define TPMTLS_KEY_H
 
@@ -76,9 +78,10 @@ TT_API TT_MUST_USE tt_rc tt_key_type_parse(enum tt_key_type *ret, const char *na
 /* struct tt_key_params: a new key, or data to be sealed. Zero is a P-256 key without password or policy. */
 struct tt_key_params {
     enum tt_key_type type;
-    const char *password; /* at most 32 bytes; NULL or "": none. It travels encrypted */
-    bool count_failures;  /* wrong passwords count towards the TPM's lockout */
-    const char *pcrs;     /* "sha256:0,2,7": usable only while these PCRs have their present values */
+    const struct tt_bytes *password; /* at most 32 bytes, of any value but a zero byte at the end, which TPMs
+                                        drop; NULL, or of no length: none. It travels encrypted */
+    bool count_failures;             /* wrong passwords count towards the TPM's lockout */
+    const char *pcrs; /* "sha256:0,2,7": usable only while these PCRs have their present values */
     const char
         *secret_of; /* "owner", "endorsement", "lockout": whoever uses the key must know that password */
     struct tt_bytes signer;  /* a public key, PEM or DER SubjectPublicKeyInfo: usable under policies that this
@@ -104,8 +107,8 @@ TT_API TT_MUST_USE tt_rc tt_key_create_with(char **ret_pem, struct tt_tpm *tpm,
 struct tt_wrap_params {
     struct tt_bytes parent_public;
     uint32_t parent;
-    struct tt_bytes key; /* PKCS#8 or traditional PEM */
-    const char *key_password;
+    struct tt_bytes key;                 /* PKCS#8 or traditional PEM */
+    const struct tt_bytes *key_password; /* of the software key; NULL: none */
     struct tt_key_params params;
 };
 TT_API TT_MUST_USE tt_rc tt_key_wrap(char **ret_pem, const struct tt_wrap_params *params,
@@ -127,7 +130,7 @@ TT_API TT_MUST_USE tt_rc tt_storage_public(uint8_t **ret, size_t *ret_len, struc
 TT_API TT_MUST_USE tt_rc tt_seal(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes data,
                                  const struct tt_key_params *params, struct tt_error *err);
 TT_API TT_MUST_USE tt_rc tt_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
-                                   const char *password, struct tt_error *err);
+                                   const struct tt_bytes *password, struct tt_error *err);
 
 /* ---- HMAC keys: a held PSK (tt_session_hold), the root of ticket keys ---- */
 
@@ -140,7 +143,7 @@ TT_API TT_MUST_USE tt_rc tt_hmac_create(char **ret_pem, struct tt_tpm *tpm, stru
 /* tt_hmac_open_pem: from its file; loaded with the first use, and after that it takes turns with the other
  * keys of the same struct tt_tpm. password may be NULL. */
 TT_API TT_MUST_USE tt_rc tt_hmac_open_pem(struct tt_hmac **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                                          const char *password, struct tt_error *err);
+                                          const struct tt_bytes *password, struct tt_error *err);
 /* tt_hmac_load: load it now, so that its use finds it in the chip, or its saved context. */
 enum tt_hmac_use {
     TT_HMAC_SECRET = 1, /* the session for it is started, too */
@@ -251,18 +254,18 @@ TT_API TT_MUST_USE tt_rc tt_key_open_pem(struct tt_key **ret, struct tt_tpm *tpm
  * TT_ERR_AUTH: the key counts wrong passwords, so the empty one is not tried. */
 TT_API TT_MUST_USE tt_rc tt_key_open_handle(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle,
                                             struct tt_error *err);
-/* The same with a password: NULL is none, "" says on purpose that it is empty (which is otherwise never tried
- * on a key that counts failures). A password the TPM refused and counted is not tried again by this key. It
- * goes to the TPM in an encrypted session that is kept: one command a signature, for a policy one more for
- * each of its statements. */
+/* The same with a password: NULL is none, one of no length says on purpose that it is empty (which is
+ * otherwise never tried on a key that counts failures). A password the TPM refused and counted is not tried
+ * again by this key. It goes to the TPM in an encrypted session that is kept: one command a signature, for a
+ * policy one more for each of its statements. */
 TT_API TT_MUST_USE tt_rc tt_key_open_pem_with(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                                              const char *password, struct tt_error *err);
+                                              const struct tt_bytes *password, struct tt_error *err);
 TT_API TT_MUST_USE tt_rc tt_key_open_handle_with(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle,
-                                                 const char *password, struct tt_error *err);
+                                                 const struct tt_bytes *password, struct tt_error *err);
 /* tt_key_open_software: an unencrypted or encrypted PKCS#8 (or traditional) PEM private key that lives in
  * memory. password may be NULL; an encrypted key without a password, or with a wrong one, is TT_ERR_AUTH. */
-TT_API TT_MUST_USE tt_rc tt_key_open_software(struct tt_key **ret, struct tt_bytes pem, const char *password,
-                                              struct tt_error *err);
+TT_API TT_MUST_USE tt_rc tt_key_open_software(struct tt_key **ret, struct tt_bytes pem,
+                                              const struct tt_bytes *password, struct tt_error *err);
 /* tt_key_create_software: a new key (p256, p384, p521) that lives in memory alone and is wiped by
  * tt_key_free: for delegated credentials. */
 TT_API TT_MUST_USE tt_rc tt_key_create_software(struct tt_key **ret, enum tt_key_type type,

@@ -155,7 +155,7 @@ static char *guarded_file(struct tt_tpm *tpm, const struct tt_key_params *params
 }
 
 /* TPM commands a signature, after the first one; in sessions that are kept and encrypt. */
-static double commands_a_signature(struct tt_tpm *tpm, const char *pem, const char *password)
+static double commands_a_signature(struct tt_tpm *tpm, const char *pem, const struct tt_bytes *password)
 {
     struct tt_error err = {0};
     struct tt_key *key = NULL;
@@ -182,15 +182,16 @@ static void guarded_keys(struct report *r, const char *spec)
     struct tt_error err = {0};
     struct tt_tpm *tpm = NULL;
     struct tt_key *signer = policy_signer();
+    const struct tt_bytes password = {(const uint8_t *)"secret", 6};
     const struct {
         const char *name, *text;
         double limit;
         struct tt_key_params params;
     } kinds[] = {
-        {"commands_password", "password", 2, {.password = "secret"}},
+        {"commands_password", "password", 2, {.password = &password}},
         {"commands_pcr", "PCRs", 2, {.pcrs = "sha256:0,7"}},
         {"commands_owner", "the owner's password (PolicySecret)", 2, {.secret_of = "owner"}},
-        {"commands_pcr_password", "PCRs and password", 0, {.pcrs = "sha256:0,7", .password = "secret"}},
+        {"commands_pcr_password", "PCRs and password", 0, {.pcrs = "sha256:0,7", .password = &password}},
         {"commands_signed_pcr", "PCRs of a signed policy", 0, {.signer = tt_key_spki(signer)}},
     };
     must(tt_tpm_open(&tpm, spec, &err), &err);

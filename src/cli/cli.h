@@ -49,7 +49,7 @@ struct cli {
 };
 
 /* cli_fail: print the error and its hint, and return the exit code that fits err->rc (USAGE 2, VERIFY 3, TPM
- * 4, PEER_ALERT 5, else 1). */
+ * and AUTH 4, PEER_ALERT 5, else 1). */
 int cli_fail(const struct tt_error *err);
 /* cli_usage: print "tpmtls: <sentence>" and the hint which help to read, return CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *fmt, ...) TT_PRINTF(2, 3);
@@ -73,6 +73,9 @@ unsigned cli_patience_ms(const struct cli *cli);
  * choices. Says on stderr, once, that an emulated TPM protects nothing that file permissions do not. */
 TT_MUST_USE tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err);
 
+/* cli_tpm_says: what a TPM answered, whatever it is called (nothing is at that handle): exit code 4. */
+TT_MUST_USE tt_rc cli_tpm_says(tt_rc rc, struct tt_error *err);
+
 /* cli_tpm_choice: the TPM it would open, or NULL. */
 const char *cli_tpm_choice(const struct cli *cli);
 
@@ -92,24 +95,40 @@ void cli_close_key(struct cli_key *k);
 /* cli_name_key: put the key's name in front of an error that lacks it. */
 void cli_name_key(struct tt_error *err, const char *spec);
 
+/* cli_no_auth: for a command that makes something without a password: TT_ERR_USAGE where --auth-* gives one.
+ */
+TT_MUST_USE tt_rc cli_no_auth(const struct cli *cli, const char *command, struct tt_error *err);
+/* struct cli_password: bytes with a length. given and of no length: it is empty, said on purpose. */
+struct cli_password {
+    bool given;
+    struct tt_bytes bytes; /* owned */
+};
+void cli_password_free(struct cli_password *p); /* wipes */
+/* cli_password_of: as tpmtls/key.h wants it: NULL when none was given. Valid as long as p. */
+const struct tt_bytes *cli_password_of(const struct cli_password *p);
+
 /* cli_read_password: the password of a software key, from --key-password-file (its first line), else asked on
- * the terminal (never on stdin). *ret is NUL-terminated, to be freed with tt_free. what names the key in the
- * prompt. */
-TT_MUST_USE tt_rc cli_read_password(char **ret, const struct cli *cli, const char *what,
+ * the terminal (never on stdin). what names the key in the prompt. An empty one is TT_ERR_USAGE. */
+TT_MUST_USE tt_rc cli_read_password(struct cli_password *ret, const struct cli *cli, const char *what,
                                     struct tt_error *err);
 
 /* cli_take_auth: an option --auth-*: the row's min is its enum cli_auth_kind, at a struct cli_auth. */
 struct option_row;
 TT_MUST_USE tt_rc cli_take_auth(const struct option_row *row, void *at, const char *value,
                                 struct tt_error *err);
-/* cli_auth_password: what --auth-* says, else *ret = NULL. With ask, the terminal is asked where nothing was
- * said; twice where is_new. Free with tt_free. */
+/* cli_auth_password: what --auth-* says, else none is given. With ask, the terminal is asked where nothing
+ * was said; twice where is_new. What --auth-* names and is empty is TT_ERR_USAGE: only --auth-empty says
+ * that. */
 struct cli_auth_want {
     const char *what; /* for the prompt */
     bool ask, is_new;
 };
-TT_MUST_USE tt_rc cli_auth_password(char **ret, const struct cli *cli, const struct cli_auth_want *want,
-                                    struct tt_error *err);
+TT_MUST_USE tt_rc cli_auth_password(struct cli_password *ret, const struct cli *cli,
+                                    const struct cli_auth_want *want, struct tt_error *err);
+/* cli_password_counts: do wrong passwords of a new key count towards the TPM's lockout, where nobody said? A
+ * word that a person typed, or could, has to be guarded that way. One that a machine keeps, of at least 16
+ * bytes, is not guessed; and a TPM that loses its power counts one against each such key that was in use. */
+bool cli_password_counts(const struct cli *cli, const struct cli_password *p);
 /* cli_has_terminal: somebody can be asked. */
 bool cli_has_terminal(void);
 

@@ -33,6 +33,11 @@ tt_rc key_refuse_taken(const char *path, struct tt_error *err)
     return TT_ERR_EXISTS;
 }
 
+bool key_counts(const struct key_lockout *said, const struct cli *cli, const struct cli_password *password)
+{
+    return said->always || (!said->never && cli_password_counts(cli, password));
+}
+
 void key_hex(char *ret, struct tt_bytes b)
 {
     static const char digits[] = "0123456789abcdef";

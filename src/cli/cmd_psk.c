@@ -110,6 +110,7 @@ static tt_rc import_run(const struct cli *cli, const struct psk_options *o, stru
     TT_AUTO(mem_free_auto) char *text = NULL;
     struct tt_session *s = NULL;
     size_t len = 0;
+    TT_TRY(cli_no_auth(cli, "psk import", err));
     TT_TRY(cli_read_file(&secret, &len, "-", err));
     if (!o->binary && !from_hex(secret, &len))
         return error_set(err, TT_ERR_USAGE,

@@ -30,6 +30,7 @@ static tt_rc make_root(const struct cli *cli, const struct ticket_key *t, struct
 {
     struct tt_tpm *tpm = NULL;
     TT_AUTO(mem_free_auto) char *pem = NULL;
+    TT_TRY(cli_no_auth(cli, "ticket-key", err));
     TT_TRY(cli_open_tpm(&tpm, cli, err));
     tt_rc rc = tt_hmac_create(&pem, tpm, (struct tt_bytes){NULL, 0},
                               &(struct tt_key_params){.description = "tpmtls ticket keys"}, err);

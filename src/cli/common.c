@@ -19,6 +19,7 @@ static int exit_code(tt_rc rc)
     case TT_ERR_VERIFY:
         return CLI_NOT_TRUSTED;
     case TT_ERR_TPM:
+    case TT_ERR_AUTH: /* a password or policy of the TPM's */
         return CLI_TPM;
     case TT_ERR_PEER_ALERT:
         return CLI_REFUSED;

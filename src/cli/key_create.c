@@ -11,17 +11,31 @@
 struct create_options {
     const char *path, *persist, *policy_key;
     uint32_t handle;
-    bool no_lockout;
+    bool lockout, no_lockout;
     bool seal;        /* data, not a new key */
     const char *from; /* the data's file */
     struct tt_bytes data;
     struct tt_key_params params;
 };
 
+static void tell_password(const struct create_options *o)
+{
+    if (o->params.password == NULL || o->params.password->len == 0)
+        return;
+    if (o->params.count_failures)
+        cli_note(
+            "wrong passwords count towards the TPM's lockout; so does each loss of the TPM's power after "
+            "the key was used: for a password that a machine keeps take 16 bytes or more, or --no-lockout");
+    else
+        cli_note("wrong passwords do not count towards the TPM's lockout: nobody guesses one that a machine "
+                 "keeps, and power cuts would count, too (--lockout: count them)");
+}
+
 static void tell(const struct cli *cli, const struct create_options *o, struct tt_tpm *tpm)
 {
     const char *type = tt_key_type_name(o->params.type);
     const char *path = o->path != NULL ? o->path : "";
+    tell_password(o);
     if (o->seal)
         return;
     if (cli->json && strcmp(path, "-") != 0) {
@@ -83,7 +97,7 @@ static tt_rc run_with_tpm(const struct cli *cli, struct create_options *o, struc
 
 static tt_rc run(const struct cli *cli, struct create_options *o, struct tt_error *err)
 {
-    TT_AUTO(mem_free_auto) char *password = NULL;
+    TT_AUTO(cli_password_free) struct cli_password password = {.given = false};
     TT_AUTO(mem_free_auto) char *signer = NULL;
     size_t signer_len = 0;
     TT_TRY(key_refuse_taken(o->path, err));
@@ -96,8 +110,8 @@ static tt_rc run(const struct cli *cli, struct create_options *o, struct tt_erro
     TT_TRY(cli_auth_password(
         &password, cli,
         &(struct cli_auth_want){.what = o->seal ? "the sealed data" : "the new key", .is_new = true}, err));
-    o->params.password = password;
-    o->params.count_failures = !o->no_lockout;
+    o->params.password = cli_password_of(&password);
+    o->params.count_failures = key_counts(&(struct key_lockout){o->lockout, o->no_lockout}, cli, &password);
     return run_with_tpm(cli, o, err);
 }
 
@@ -152,9 +166,8 @@ static const struct option_row protection_rows[] = {
     {"policy-secret", "WHO", "whoever uses it must know the password of owner, endorsement or lockout",
      TO(params.secret_of)},
     {"description", "TEXT", "a mnemonic for the file", TO(params.description)},
-    {"no-lockout", NULL,
-     "wrong passwords (--auth-file F ... give it one) do not count towards the TPM's lockout",
-     TO(no_lockout)},
+    {"lockout", NULL, KEY_LOCKOUT_TEXT, TO(lockout), .not_with = "no-lockout"},
+    {"no-lockout", NULL, KEY_NO_LOCKOUT_TEXT, TO(no_lockout)},
     {0},
 };
 static const struct option_row seal_rows[] = {

@@ -68,7 +68,7 @@ static tt_rc persist(const struct cli *cli, const char *path, uint32_t handle, s
     struct tt_keyfile_info info;
     TT_TRY(tt_keyfile_inspect(&info, text, err));
     TT_TRY(cli_open_tpm(&tpm, cli, err));
-    tt_rc rc = tt_key_persist(tpm, text, handle, err);
+    tt_rc rc = cli_tpm_says(tt_key_persist(tpm, text, handle, err), err);
     tt_tpm_close(tpm);
     if (rc == TT_OK && info.has_policy)
         cli_note("the key is under a policy, which only its file tells: keep using --key %s", path);
@@ -103,7 +103,7 @@ static int run_evict(const struct cli *cli, void *options)
     if (rc == TT_OK)
         rc = cli_open_tpm(&tpm, cli, &err);
     if (rc == TT_OK)
-        rc = tt_key_evict(tpm, handle, &err);
+        rc = cli_tpm_says(tt_key_evict(tpm, handle, &err), &err);
     tt_tpm_close(tpm);
     if (rc != TT_OK)
         return cli_fail(&err);

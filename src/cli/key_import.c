@@ -8,21 +8,22 @@
 
 struct import_options {
     const char *key, *out, *target, *parent;
-    bool no_lockout;
+    bool lockout, no_lockout;
     struct tt_wrap_params wrap;
 };
 
 /* struct texts: what was read, freed when the command ends. */
 struct texts {
-    char *key, *target, *key_password, *password;
+    char *key, *target;
+    struct cli_password key_password, password;
 };
 
 static void texts_free(struct texts *t)
 {
     tt_free(t->key);
     tt_free(t->target);
-    tt_free(t->key_password);
-    tt_free(t->password);
+    cli_password_free(&t->key_password);
+    cli_password_free(&t->password);
 }
 
 static tt_rc read_inputs(struct texts *t, struct import_options *o, const struct cli *cli,
@@ -42,11 +43,12 @@ static tt_rc read_inputs(struct texts *t, struct import_options *o, const struct
     o->wrap.parent = parent;
     if (strstr(t->key, "ENCRYPTED") != NULL)
         TT_TRY(cli_read_password(&t->key_password, cli, o->key, err));
-    o->wrap.key_password = t->key_password;
+    o->wrap.key_password = cli_password_of(&t->key_password);
     struct cli_auth_want want = {.what = "the new key", .is_new = true};
     TT_TRY(cli_auth_password(&t->password, cli, &want, err));
-    o->wrap.params.password = t->password;
-    o->wrap.params.count_failures = !o->no_lockout;
+    o->wrap.params.password = cli_password_of(&t->password);
+    o->wrap.params.count_failures =
+        key_counts(&(struct key_lockout){o->lockout, o->no_lockout}, cli, &t->password);
     return TT_OK;
 }
 
@@ -127,9 +129,8 @@ static const struct option_row import_rows[] = {
     {"out", "FILE", "where the key goes; it is never overwritten", TO(out), .letter = 'o',
      .needed = "where should the key go?", .elsewhere = "output"},
     {"description", "TEXT", "a mnemonic for the file", TO(wrap.params.description)},
-    {"no-lockout", NULL,
-     "wrong passwords (--auth-file F ... give it one) do not count towards the TPM's lockout",
-     TO(no_lockout)},
+    {"lockout", NULL, KEY_LOCKOUT_TEXT, TO(lockout), .not_with = "no-lockout"},
+    {"no-lockout", NULL, KEY_NO_LOCKOUT_TEXT, TO(no_lockout)},
     {0},
 };
 static const struct option_row wrap_rows[] = {

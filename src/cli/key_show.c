@@ -215,7 +215,7 @@ static tt_rc show_handle(json_t **ret, const struct cli *cli, const char *spec, 
             key = NULL;
         describe_use(*ret, key, &why);
     } else if (rc == TT_OK) {
-        rc = error_set(err, TT_ERR_NOT_FOUND, "there is no key at 0x%08x in this TPM", handle);
+        rc = error_set(err, TT_ERR_TPM, "there is no key at 0x%08x in this TPM", handle);
     }
     tt_tpm_close(tpm);
     return rc;
@@ -234,7 +234,7 @@ static tt_rc describe_load(json_t *root, const struct cli *cli, struct tt_bytes 
     }
     put(root, "tpm", json_string(tt_tpm_describe(tpm)));
     put(root, "emulated", json_boolean(tt_tpm_is_emulated(tpm)));
-    rc = tt_keyfile_try_load(tpm, pem, err);
+    rc = cli_tpm_says(tt_keyfile_try_load(tpm, pem, err), err);
     put(root, "loadable_here", json_string(rc == TT_OK ? "yes" : "no"));
     if (rc == TT_OK)
         describe_schemes(root, tpm, pem, needs_password);

@@ -6,7 +6,7 @@
 static tt_rc unseal(const struct cli *cli, const char *path, const char *out, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *pem = NULL;
-    TT_AUTO(mem_free_auto) char *password = NULL;
+    TT_AUTO(cli_password_free) struct cli_password password = {.given = false};
     TT_AUTO(mem_free_auto) uint8_t *data = NULL;
     size_t pem_len = 0, len = 0;
     struct tt_tpm *tpm = NULL;
@@ -19,7 +19,7 @@ static tt_rc unseal(const struct cli *cli, const char *path, const char *out, st
     want.ask = info.needs_password && cli_has_terminal();
     TT_TRY(cli_auth_password(&password, cli, &want, err));
     TT_TRY(cli_open_tpm(&tpm, cli, err));
-    tt_rc rc = tt_unseal(&data, &len, tpm, text, password, err);
+    tt_rc rc = cli_tpm_says(tt_unseal(&data, &len, tpm, text, cli_password_of(&password), err), err);
     tt_tpm_close(tpm);
     TT_TRY(rc);
     return cli_write_file(out, (struct tt_bytes){data, len}, 0600, true, err);

@@ -68,6 +68,15 @@ tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *
     return TT_OK;
 }
 
+tt_rc cli_tpm_says(tt_rc rc, struct tt_error *err)
+{
+    if (rc != TT_ERR_NOT_FOUND)
+        return rc;
+    if (err != NULL)
+        err->rc = TT_ERR_TPM;
+    return TT_ERR_TPM;
+}
+
 void cli_close_key(struct cli_key *k)
 {
     tt_key_free(TT_TAKE(k->key));
@@ -80,9 +89,11 @@ static tt_rc open_software(struct tt_key **ret, const struct cli *cli, struct tt
     struct tt_error first = {0};
     tt_rc rc = tt_key_open_software(ret, pem, NULL, &first);
     if (rc == TT_ERR_AUTH) {
-        TT_AUTO(mem_free_auto) char *password = NULL;
+        TT_AUTO(cli_password_free) struct cli_password password = {.given = false};
         TT_TRY(cli_read_password(&password, cli, path, err));
-        rc = tt_key_open_software(ret, pem, password, err);
+        rc = tt_key_open_software(ret, pem, cli_password_of(&password), err);
+        if (rc == TT_ERR_AUTH && err != NULL)
+            err->rc = TT_ERR_DECODE; /* no TPM refused anything: exit code 1 */
     } else if (rc != TT_OK && err != NULL) {
         *err = first;
     }
@@ -95,7 +106,7 @@ static tt_rc open_software(struct tt_key **ret, const struct cli *cli, struct tt
  */
 static tt_rc open_handle(struct cli_key *k, const struct cli *cli, const char *spec, struct tt_error *err)
 {
-    TT_AUTO(mem_free_auto) char *password = NULL;
+    TT_AUTO(cli_password_free) struct cli_password password = {.given = false};
     struct cli_auth_want want = {.what = spec};
     char *end;
     errno = 0;
@@ -107,15 +118,16 @@ static tt_rc open_handle(struct cli_key *k, const struct cli *cli, const char *s
     }
     TT_TRY(cli_auth_password(&password, cli, &want, err));
     struct tt_error why = {0};
-    tt_rc rc = tt_key_open_handle_with(&k->key, k->tpm, (uint32_t)handle, password, &why);
-    if (rc == TT_ERR_AUTH && password == NULL && cli_has_terminal()) {
+    tt_rc rc = tt_key_open_handle_with(&k->key, k->tpm, (uint32_t)handle, cli_password_of(&password), &why);
+    if (rc == TT_ERR_AUTH && !password.given && cli_has_terminal()) {
         want.ask = true;
         TT_TRY(cli_auth_password(&password, cli, &want, err));
-        return tt_key_open_handle_with(&k->key, k->tpm, (uint32_t)handle, password, err);
+        rc = tt_key_open_handle_with(&k->key, k->tpm, (uint32_t)handle, cli_password_of(&password), err);
+        return cli_tpm_says(rc, err);
     }
     if (rc != TT_OK && err != NULL)
         *err = why;
-    return rc;
+    return cli_tpm_says(rc, err);
 }
 
 /* What the PEM says it is. The first BEGIN line counts. */
@@ -129,7 +141,7 @@ static const char *find_label(const char *text, const char *label)
 static tt_rc open_tss2(struct cli_key *k, const struct cli *cli, struct tt_bytes pem, const char *path,
                        struct tt_error *err)
 {
-    TT_AUTO(mem_free_auto) char *password = NULL;
+    TT_AUTO(cli_password_free) struct cli_password password = {.given = false};
     struct tt_keyfile_info info;
     struct cli_auth_want want = {.what = path};
     TT_TRY(tt_keyfile_inspect(&info, pem, err));
@@ -137,7 +149,7 @@ static tt_rc open_tss2(struct cli_key *k, const struct cli *cli, struct tt_bytes
     TT_TRY(cli_auth_password(&password, cli, &want, err));
     if (k->tpm == NULL)
         TT_TRY(cli_open_tpm(&k->tpm, cli, err));
-    return tt_key_open_pem_with(&k->key, k->tpm, pem, password, err);
+    return cli_tpm_says(tt_key_open_pem_with(&k->key, k->tpm, pem, cli_password_of(&password), err), err);
 }
 
 static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *path, struct tt_error *err)

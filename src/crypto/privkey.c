@@ -11,11 +11,12 @@
 static int password_callback(char *buf, int size, int rwflag, void *arg)
 {
     (void)rwflag;
-    const char *password = arg;
-    if (password == NULL || size < 0 || strlen(password) > (size_t)size)
+    const struct tt_bytes *password = arg;
+    if (password == NULL || size < 0 || password->len > (size_t)size)
         return -1;
-    memcpy(buf, password, strlen(password));
-    return (int)strlen(password);
+    if (password->len > 0)
+        memcpy(buf, password->data, password->len);
+    return (int)password->len;
 }
 
 static bool text_contains(struct tt_bytes text, const char *word)
@@ -24,7 +25,7 @@ static bool text_contains(struct tt_bytes text, const char *word)
 }
 
 tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struct tt_bytes pem,
-                       const char *password, struct tt_error *err)
+                       const struct tt_bytes *password, struct tt_error *err)
 {
     (void)lib;
     if (pem.len > INT32_MAX || !text_contains(pem, "PRIVATE KEY-----"))

@@ -34,7 +34,7 @@ struct privkey;
 /* privkey_from_pem: PKCS#8 (plain or encrypted) or traditional PEM. TT_ERR_AUTH: encrypted and the password
  * is missing or wrong; TT_ERR_DECODE: no readable key. password may be NULL. */
 TT_MUST_USE tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struct tt_bytes pem,
-                                   const char *password, struct tt_error *err);
+                                   const struct tt_bytes *password, struct tt_error *err);
 /* privkey_generate: a new EC key for this scheme (ecdsa_*); TT_ERR_UNSUPPORTED for others. It lives in memory
  * only, and is wiped when freed. */
 TT_MUST_USE tt_rc privkey_generate(struct privkey **ret, const struct crypto_lib *lib, uint16_t scheme);

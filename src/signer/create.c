@@ -62,7 +62,19 @@ static tt_rc add_signer_text(struct policy *p, struct tt_bytes text, struct tt_e
 
 static bool has_password(const struct tt_key_params *params)
 {
-    return params->password != NULL && params->password[0] != '\0';
+    return params->password != NULL && params->password->len > 0;
+}
+
+tt_rc password_check(const struct tt_bytes *password, struct tt_error *err)
+{
+    if (password->len > 32) /* the name algorithm's digest, TPM 2.0 part 1, section 19.6.5 */
+        return error_set(err, TT_ERR_USAGE, "the password is too long: a TPM takes at most 32 bytes");
+    if (password->data[password->len - 1] != 0)
+        return TT_OK;
+    (void)error_set(err, TT_ERR_USAGE,
+                    "the password ends in a zero byte, which a TPM drops: a shorter one would do");
+    error_hint(err, "take a password that ends otherwise; hexadecimal or base64 text never has one");
+    return TT_ERR_USAGE;
 }
 
 static tt_rc policy_build(struct policy *p, struct tt_tpm *tpm, const struct tt_key_params *params,
@@ -87,9 +99,7 @@ static tt_rc params_check(const struct tt_key_params *params, struct tt_error *e
         error_hint(err, "programs ask for one password a key (draft-bottomley-tpm2-keys)");
         return TT_ERR_USAGE;
     }
-    if (has_password(params) && strlen(params->password) > 32)
-        return error_set(err, TT_ERR_USAGE, "the password is too long: a TPM takes at most 32 bytes");
-    return TT_OK;
+    return has_password(params) ? password_check(params->password, err) : TT_OK;
 }
 
 static tt_rc create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
@@ -106,8 +116,7 @@ static tt_rc create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_para
         what->policy_has_password = policy.needs_password;
     }
     if (has_password(params)) {
-        const char *text = params->password;
-        what->secret = (struct tpm_secret){true, {(const uint8_t *)text, strlen(text)}};
+        what->password = *params->password;
         what->counts_failures = params->count_failures;
     }
     if (params->description != NULL)
@@ -152,16 +161,8 @@ tt_rc tt_hmac_create(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes secret,
     return create(ret_pem, tpm, params, &what, err);
 }
 
-static struct tpm_secret secret_of(const char *password)
+tt_rc tt_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
+                const struct tt_bytes *password, struct tt_error *err)
 {
-    if (password == NULL)
-        return (struct tpm_secret){.given = false};
-    return (struct tpm_secret){true, {(const uint8_t *)password, strlen(password)}};
-}
-
-tt_rc tt_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem, const char *password,
-                struct tt_error *err)
-{
-    struct tpm_secret secret = secret_of(password);
-    return tpm_unseal(ret, ret_len, tpm, pem, &secret, err);
+    return tpm_unseal(ret, ret_len, tpm, pem, password, err);
 }

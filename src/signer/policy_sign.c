@@ -39,7 +39,7 @@ static tt_rc check_signer(struct signing *s, struct tt_error *err)
                 memcmp(buf_front(&spki), own.data, own.len) == 0;
     buf_free(&spki);
     if (!same)
-        return error_set(err, TT_ERR_AUTH, "the key takes policies signed by another key than this one");
+        return error_set(err, TT_ERR_USAGE, "the key takes policies signed by another key than this one");
     s->hash_alg = pub.name_alg;
     s->hash = hash_of_alg(pub.name_alg);
     if (s->hash == HASH_NONE || scheme_hash(tt_key_x509_scheme(s->params->signer)) != s->hash)

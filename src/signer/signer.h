@@ -29,4 +29,7 @@ struct tt_key {
     size_t name_len;
 };
 
+/* password_check: of a new object, not empty: a TPM takes it as it is. */
+TT_MUST_USE tt_rc password_check(const struct tt_bytes *password, struct tt_error *err);
+
 #endif

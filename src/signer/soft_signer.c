@@ -74,7 +74,8 @@ static tt_rc soft_fill(struct soft_signer *s, struct tt_error *err)
     return rc == TT_OK ? TT_OK : error_set(err, rc, "cannot encode the software key's public part");
 }
 
-static tt_rc soft_load(struct soft_signer *s, struct tt_bytes pem, const char *password, struct tt_error *err)
+static tt_rc soft_load(struct soft_signer *s, struct tt_bytes pem, const struct tt_bytes *password,
+                       struct tt_error *err)
 {
     TT_TRY(crypto_lib_new(&s->lib, err));
     TT_TRY(privkey_from_pem(&s->priv, s->lib, pem, password, err));
@@ -118,7 +119,7 @@ tt_rc tt_key_create_software(struct tt_key **ret, enum tt_key_type type, struct 
     return TT_OK;
 }
 
-tt_rc tt_key_open_software(struct tt_key **ret, struct tt_bytes pem, const char *password,
+tt_rc tt_key_open_software(struct tt_key **ret, struct tt_bytes pem, const struct tt_bytes *password,
                            struct tt_error *err)
 {
     struct soft_signer *s = soft_new();

@@ -274,13 +274,6 @@ static tt_rc signer_new(struct tt_key **ret, struct tpm_key *tpm, struct tt_erro
     return TT_OK;
 }
 
-static struct tpm_secret secret_of(const char *password)
-{
-    if (password == NULL)
-        return (struct tpm_secret){.given = false};
-    return (struct tpm_secret){true, {(const uint8_t *)password, strlen(password)}};
-}
-
 /* A key that is no use for TLS 1.3: what would be. */
 static tt_rc refused(tt_rc rc, struct tt_error *err)
 {
@@ -289,21 +282,19 @@ static tt_rc refused(tt_rc rc, struct tt_error *err)
     return rc;
 }
 
-tt_rc tt_key_open_pem_with(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem, const char *password,
-                           struct tt_error *err)
+tt_rc tt_key_open_pem_with(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                           const struct tt_bytes *password, struct tt_error *err)
 {
     struct tpm_key *k = NULL;
-    struct tpm_secret secret = secret_of(password);
-    tt_rc rc = tpm_key_load(&k, tpm, pem, &secret, err);
+    tt_rc rc = tpm_key_load(&k, tpm, pem, password, err);
     return rc == TT_OK ? signer_new(ret, k, err) : refused(rc, err);
 }
 
-tt_rc tt_key_open_handle_with(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle, const char *password,
-                              struct tt_error *err)
+tt_rc tt_key_open_handle_with(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle,
+                              const struct tt_bytes *password, struct tt_error *err)
 {
     struct tpm_key *k = NULL;
-    struct tpm_secret secret = secret_of(password);
-    tt_rc rc = tpm_key_persistent(&k, tpm, handle, &secret, err);
+    tt_rc rc = tpm_key_persistent(&k, tpm, handle, password, err);
     return rc == TT_OK ? signer_new(ret, k, err) : refused(rc, err);
 }
 

@@ -222,10 +222,15 @@ static tt_rc parent_take(struct wrapper *w, const struct tt_wrap_params *params,
 
 /* ---- what is wrapped ---- */
 
+static struct tt_bytes wrap_password(const struct tt_wrap_params *params)
+{
+    return params->params.password != NULL ? *params->params.password : (struct tt_bytes){NULL, 0};
+}
+
 static tt_rc object_marshal(struct wrapper *w, const struct privkey *key, const struct tt_wrap_params *params,
                             struct tt_error *err)
 {
-    const char *password = params->params.password != NULL ? params->params.password : "";
+    struct tt_bytes password = wrap_password(params);
     uint8_t *spki = NULL;
     size_t spki_len = 0;
     struct buf number = {0};
@@ -237,8 +242,8 @@ static tt_rc object_marshal(struct wrapper *w, const struct privkey *key, const 
             &w->object, &w->sensitive,
             &(struct soft_private){.spki = {spki, spki_len},
                                    .secret = buf_bytes(&number),
-                                   .password = {(const uint8_t *)password, strlen(password)},
-                                   .counts_failures = password[0] != '\0' && params->params.count_failures},
+                                   .password = password,
+                                   .counts_failures = password.len > 0 && params->params.count_failures},
             err);
     mem_free(spki);
     buf_free(&number);
@@ -259,6 +264,8 @@ static tt_rc wrapper_run(struct wrapper *w, const struct tt_wrap_params *params,
 {
     if (params->params.pcrs != NULL || params->params.secret_of != NULL || params->params.signer.len > 0)
         return error_set(err, TT_ERR_UNSUPPORTED, "a wrapped key can have a password, but no policy");
+    if (wrap_password(params).len > 0)
+        TT_TRY(password_check(params->params.password, err));
     TT_TRY(parent_take(w, params, err));
     TT_TRY(object_take(w, params, err));
     tt_rc rc = w->parent.rsa ? seed_rsa(w) : seed_ecc(w);
@@ -270,9 +277,9 @@ static tt_rc wrapper_run(struct wrapper *w, const struct tt_wrap_params *params,
 static tt_rc wrapper_text(char **ret_pem, const struct wrapper *w, const struct tt_wrap_params *params,
                           struct tt_error *err)
 {
-    const char *description = params->params.description, *password = params->params.password;
+    const char *description = params->params.description;
     struct keyfile f = {.kind = KEYFILE_IMPORTABLE,
-                        .empty_auth = password == NULL || password[0] == '\0',
+                        .empty_auth = wrap_password(params).len == 0,
                         .secret = buf_bytes(&w->secret),
                         .rsa_parent = w->parent.rsa && w->parent.handle >> 24 == 0x40,
                         .parent = w->parent.handle,

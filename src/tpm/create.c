@@ -48,7 +48,7 @@ static tt_rc new_template(TPM2B_PUBLIC *ret, const struct tpm_new *what, struct 
 
 static tt_rc new_sensitive(TPM2B_SENSITIVE_CREATE *ret, const struct tpm_new *what, struct tt_error *err)
 {
-    const struct tt_bytes *password = &what->secret.password;
+    const struct tt_bytes *password = &what->password;
     TPMS_SENSITIVE_CREATE *s = &ret->sensitive;
     if (password->len > 32) /* the name algorithm's digest, TPM 2.0 part 1, section 19.6.5 */
         return error_set(err, TT_ERR_USAGE, "the password is too long: a TPM takes at most 32 bytes");
@@ -128,7 +128,7 @@ static tt_rc create_once(char **ret_pem, struct tt_tpm *tpm, const struct tpm_ne
     TT_TRY(new_sensitive(&call.sensitive, what, err));
     object_evict(tpm);
     struct keyfile f = {.kind = sealed ? KEYFILE_SEALED : KEYFILE_LOADABLE,
-                        .empty_auth = !what->policy_has_password && what->secret.password.len == 0,
+                        .empty_auth = !what->policy_has_password && what->password.len == 0,
                         .has_policy = what->auth_policy.len > 0,
                         .policy = what->policy,
                         .description = what->description};
@@ -177,10 +177,10 @@ static tt_rc unseal_once(uint8_t **ret, size_t *ret_len, struct tpm_object *o, s
 }
 
 tt_rc tpm_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
-                 const struct tpm_secret *secret, struct tt_error *err)
+                 const struct tt_bytes *password, struct tt_error *err)
 {
     TT_AUTO(object_free_auto) struct tpm_object *o = NULL;
-    TT_TRY(object_from_file(&o, tpm, pem, secret, err));
+    TT_TRY(object_from_file(&o, tpm, pem, password, err));
     if (o->file.kind != KEYFILE_SEALED)
         return error_set(err, TT_ERR_UNSUPPORTED, "the file holds a key, not sealed data");
     o->confident = true;

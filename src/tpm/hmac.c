@@ -2,7 +2,7 @@
  * hostile: its size is checked. */
 #include <string.h>
 
-#include "tpm/object.h"
+#include "tpm/guard.h"
 
 struct tt_hmac {
     struct tpm_object *object;
@@ -26,19 +26,16 @@ static bool computes_hmac(const TPMT_PUBLIC *a)
            (a->objectAttributes & TPMA_OBJECT_SIGN_ENCRYPT) != 0;
 }
 
-tt_rc tt_hmac_open_pem(struct tt_hmac **ret, struct tt_tpm *tpm, struct tt_bytes pem, const char *password,
-                       struct tt_error *err)
+tt_rc tt_hmac_open_pem(struct tt_hmac **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                       const struct tt_bytes *password, struct tt_error *err)
 {
-    struct tpm_secret secret = {.given = password != NULL};
-    if (password != NULL)
-        secret.password = (struct tt_bytes){(const uint8_t *)password, strlen(password)};
     TT_AUTO(tt_hmac_free_auto) struct tt_hmac *k = mem_alloc(sizeof *k);
     if (k == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
-    TT_TRY(object_from_file(&k->object, tpm, pem, &secret, err));
+    TT_TRY(object_from_file(&k->object, tpm, pem, password, err));
     if (!computes_hmac(&k->object->pub.publicArea))
         return error_set(err, TT_ERR_UNSUPPORTED, "the file does not hold a key for HMAC-SHA-256");
-    TT_TRY(object_usable(k->object, err));
+    TT_TRY(guard_object(k->object, err));
     *ret = TT_TAKE(k);
     return TT_OK;
 }

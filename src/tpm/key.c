@@ -5,7 +5,7 @@
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
-#include "tpm/caps.h"
+#include "tpm/guard.h"
 #include "tpm/key_internal.h"
 #include "tpm/persistent.h"
 #include "tpm/public.h"
@@ -33,56 +33,33 @@ static tt_rc key_new(struct tpm_key **ret, struct tpm_object *object, struct tt_
     if (object->file.kind == KEYFILE_SEALED)
         return error_set(err, TT_ERR_UNSUPPORTED, "the file holds sealed data, not a key");
     TT_TRY(public_describe(&k->info, &object->pub, err));
-    return object_usable(object, err);
-}
-
-/* A file that says emptyAuth is believed, since tpm2-openssl makes such keys without noDA; but
- * tpm2_encodeobject 5.4 -p says so of keys that do have a password. So where the TPM has counted anything
- * yet, which the last attempt with this very key may have been, the empty password is not tried: a service
- * that starts over and over does not lock the TPM. */
-static tt_rc empty_may_be_tried(const struct tpm_object *o, struct tt_error *err)
-{
-    uint32_t counted = 0;
-    TPMA_OBJECT a = o->pub.publicArea.objectAttributes;
-    if (o->has_password || o->file.has_policy || (a & TPMA_OBJECT_NODA) != 0)
-        return TT_OK;
-    TT_TRY(caps_lockout_counter(&counted, o->tpm, err));
-    if (counted == 0)
-        return TT_OK;
-    (void)error_set(
-        err, TT_ERR_AUTH,
-        "the key counts wrong passwords (it is not noDA), its file says that it has none, and the TPM "
-        "has counted %u: the empty password is not tried unasked",
-        counted);
-    error_hint(err, "give its password, or say with --auth-empty that it has none");
-    return TT_ERR_AUTH;
+    return guard_object(object, err);
 }
 
 static tt_rc load_once(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                       const struct tpm_secret *secret, struct tt_error *err)
+                       const struct tt_bytes *password, struct tt_error *err)
 {
     TT_AUTO(tpm_key_free_auto) struct tpm_key *k = NULL;
     struct tpm_object *object = NULL;
-    TT_TRY(object_from_file(&object, tpm, pem, secret, err));
+    TT_TRY(object_from_file(&object, tpm, pem, password, err));
     TT_TRY(key_new(&k, object, err));
-    TT_TRY(empty_may_be_tried(object, err));
     TT_TRY(object_prepare(object, err));
     *ret = TT_TAKE(k);
     return TT_OK;
 }
 
 tt_rc tpm_key_load(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                   const struct tpm_secret *secret, struct tt_error *err)
+                   const struct tt_bytes *password, struct tt_error *err)
 {
-    return TPM_TWICE(tpm, err, load_once(ret, tpm, pem, secret, err));
+    return TPM_TWICE(tpm, err, load_once(ret, tpm, pem, password, err));
 }
 
 static tt_rc persistent_once(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
-                             const struct tpm_secret *secret, struct tt_error *err)
+                             const struct tt_bytes *password, struct tt_error *err)
 {
     TT_AUTO(tpm_key_free_auto) struct tpm_key *k = NULL;
     struct tpm_object *object = NULL;
-    TT_TRY(object_from_handle(&object, tpm, handle, secret, err));
+    TT_TRY(object_from_handle(&object, tpm, handle, password, err));
     TT_TRY(key_new(&k, object, err));
     TT_TRY(object_prepare(object, err));
     *ret = TT_TAKE(k);
@@ -90,9 +67,9 @@ static tt_rc persistent_once(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t 
 }
 
 tt_rc tpm_key_persistent(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
-                         const struct tpm_secret *secret, struct tt_error *err)
+                         const struct tt_bytes *password, struct tt_error *err)
 {
-    return TPM_TWICE(tpm, err, persistent_once(ret, tpm, handle, secret, err));
+    return TPM_TWICE(tpm, err, persistent_once(ret, tpm, handle, password, err));
 }
 
 const struct tpm_key_info *tpm_key_info(const struct tpm_key *k)

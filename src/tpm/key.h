@@ -37,12 +37,6 @@ struct tpm_key_info {
     bool restricted;
 };
 
-/* struct tpm_secret: what a person gave. given with an empty password: there is none, said on purpose. */
-struct tpm_secret {
-    bool given;
-    struct tt_bytes password;
-};
-
 struct tpm_key;
 
 /* enum tpm_new_kind: a signing key, data to be sealed, or an HMAC key, whose secret is data (empty: one that
@@ -58,7 +52,7 @@ struct tpm_new {
     enum tpm_new_kind kind;
     enum tt_key_type type; /* of a signing key */
     struct tt_bytes data;
-    struct tpm_secret secret;
+    struct tt_bytes password;    /* of no length: none */
     bool counts_failures;        /* of the password */
     struct tt_bytes auth_policy; /* digest; empty: none */
     struct tt_bytes policy;      /* its statements, for the file */
@@ -73,9 +67,9 @@ TT_MUST_USE tt_rc tpm_create(char **ret_pem, struct tt_tpm *tpm, const struct tp
 
 /* tpm_key_load: from a key file: loads it. tpm_key_persistent: one command. */
 TT_MUST_USE tt_rc tpm_key_load(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                               const struct tpm_secret *secret, struct tt_error *err);
+                               const struct tt_bytes *password, struct tt_error *err);
 TT_MUST_USE tt_rc tpm_key_persistent(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
-                                     const struct tpm_secret *secret, struct tt_error *err);
+                                     const struct tt_bytes *password, struct tt_error *err);
 void tpm_key_free(struct tpm_key *k);
 TT_DEFINE_AUTO(struct tpm_key, tpm_key_free)
 
@@ -89,7 +83,7 @@ TT_MUST_USE tt_rc tpm_file_import(char **ret_pem, struct tt_tpm *tpm, struct tt_
                                   struct tt_error *err);
 /* tpm_unseal: the data of a sealed file; to be freed with mem_free. */
 TT_MUST_USE tt_rc tpm_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
-                             const struct tpm_secret *secret, struct tt_error *err);
+                             const struct tt_bytes *password, struct tt_error *err);
 
 /* struct tpm_persistent: an entry of tpm_persistent_list, which appends them to ret. */
 struct tpm_persistent {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "tpm/guard.h"
 #include "tpm/persistent.h"
 #include "tpm/session.h"
 
@@ -272,20 +273,10 @@ struct object_use object_use_start(struct tpm_object *o, const char *what, TPMA_
         .o = o, .op = tpm_op_start(o->tpm, what), .attributes = attributes, .session = ESYS_TR_PASSWORD};
 }
 
-static tt_rc refused_before(struct tt_error *err)
-{
-    (void)error_set(err, TT_ERR_AUTH,
-                    "the TPM refused the key's password before; it is not tried again, since the TPM counts");
-    error_hint(err, "start again with the right password");
-    return TT_ERR_AUTH;
-}
-
 tt_rc object_use_begin(struct object_use *use, struct tt_error *err)
 {
     struct tpm_object *o = use->o;
-    if (o->refused)
-        return refused_before(err);
-    TT_TRY(object_usable(o, err));
+    TT_TRY(guard_object(o, err));
     TT_TRY(object_prepare(o, err));
     use->op = tpm_op_start(o->tpm, use->op.what);
     if (wants_policy(o))
@@ -323,9 +314,7 @@ bool object_use_again(struct object_use *use)
 
 tt_rc object_use_end(struct object_use *use, struct tt_error *err)
 {
-    bool counts = (use->o->pub.publicArea.objectAttributes & TPMA_OBJECT_NODA) == 0;
-    if (counts && tpm_rc_is(use->op.rc, TPM2_RC_AUTH_FAIL))
-        use->o->refused = true;
+    guard_answer(use->o, use->op.rc, guard_counts(use->o));
     return tpm_op_end(&use->op, err);
 }
 

@@ -45,6 +45,7 @@ struct tpm_object {
     bool has_password;
     TPM2B_AUTH password;
     bool refused;   /* the TPM counted a wrong password: it is not tried again */
+    bool admitted;  /* the guard has asked the TPM: the empty password may be tried */
     bool confident; /* what it gives is secret: only in an encrypted session */
     bool fleeting;  /* its context is not saved */
     struct object_ticket ticket;
@@ -52,15 +53,13 @@ struct tpm_object {
 
 /* object_from_file: parse and take over; nothing is sent. */
 TT_MUST_USE tt_rc object_from_file(struct tpm_object **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                                   const struct tpm_secret *secret, struct tt_error *err);
+                                   const struct tt_bytes *password, struct tt_error *err);
 /* object_from_handle: a persistent one; one command. */
 TT_MUST_USE tt_rc object_from_handle(struct tpm_object **ret, struct tt_tpm *tpm, uint32_t handle,
-                                     const struct tpm_secret *secret, struct tt_error *err);
+                                     const struct tt_bytes *password, struct tt_error *err);
 void object_free(struct tpm_object *o);
 TT_DEFINE_AUTO(struct tpm_object, object_free)
 
-/* object_usable: TT_ERR_AUTH when a password is needed and there is none; nothing is sent. */
-TT_MUST_USE tt_rc object_usable(const struct tpm_object *o, struct tt_error *err);
 /* object_load: make sure that it is in the chip, at the expense of another one of ours; fills in its name. */
 TT_MUST_USE tt_rc object_load(struct tpm_object *o, struct tt_error *err);
 /* object_prepare: the same, with its sessions started and its policy satisfied, as far as that is possible

@@ -17,17 +17,17 @@ static struct tpm_object *object_new(struct tt_tpm *tpm)
     return o;
 }
 
-static tt_rc take_secret(struct tpm_object *o, const struct tpm_secret *secret, struct tt_error *err)
+static tt_rc take_password(struct tpm_object *o, const struct tt_bytes *password, struct tt_error *err)
 {
-    if (secret == NULL || !secret->given)
+    if (password == NULL)
         return TT_OK;
-    if (secret->password.len > sizeof o->password.buffer)
+    if (password->len > sizeof o->password.buffer)
         return error_set(err, TT_ERR_AUTH, "the password is too long: a TPM takes at most %zu bytes",
                          sizeof o->password.buffer);
     o->has_password = true;
-    o->password.size = (UINT16)secret->password.len;
-    if (secret->password.len > 0)
-        memcpy(o->password.buffer, secret->password.data, secret->password.len);
+    o->password.size = (UINT16)password->len;
+    if (password->len > 0)
+        memcpy(o->password.buffer, password->data, password->len);
     return TT_OK;
 }
 
@@ -59,20 +59,20 @@ static tt_rc take_areas(struct tpm_object *o, struct tt_error *err)
 }
 
 tt_rc object_from_file(struct tpm_object **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                       const struct tpm_secret *secret, struct tt_error *err)
+                       const struct tt_bytes *password, struct tt_error *err)
 {
     TT_AUTO(object_free_auto) struct tpm_object *o = object_new(tpm);
     if (o == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     TT_TRY(keyfile_parse(&o->file, pem, err));
     TT_TRY(take_areas(o, err));
-    TT_TRY(take_secret(o, secret, err));
+    TT_TRY(take_password(o, password, err));
     *ret = TT_TAKE(o);
     return TT_OK;
 }
 
 tt_rc object_from_handle(struct tpm_object **ret, struct tt_tpm *tpm, uint32_t handle,
-                         const struct tpm_secret *secret, struct tt_error *err)
+                         const struct tt_bytes *password, struct tt_error *err)
 {
     if (handle >> 24 != TPM2_HT_PERSISTENT)
         return error_set(err, TT_ERR_USAGE, "0x%08x is not a persistent handle (0x81000000 to 0x81ffffff)",
@@ -85,45 +85,10 @@ tt_rc object_from_handle(struct tpm_object **ret, struct tt_tpm *tpm, uint32_t h
     o->file.parent = KEYFILE_PARENT_SRK; /* to salt sessions; what its parent is cannot be known */
     o->file.empty_auth = true;
     TT_TRY(persistent_open(&o->handle, &o->pub, tpm, handle, err));
-    TT_TRY(take_secret(o, secret, err));
+    TT_TRY(take_password(o, password, err));
     if (o->has_password && Esys_TR_SetAuth(tpm->esys, o->handle, &o->password) != TSS2_RC_SUCCESS)
         return error_set(err, TT_ERR_INTERNAL, "cannot set the key's password");
     TT_TRY(object_take_name(o, err));
     *ret = TT_TAKE(o);
-    return TT_OK;
-}
-
-/* ---- what it needs ---- */
-
-/* An empty password must not be tried where a wrong one brings the TPM nearer to its lockout. A file that
- * says emptyAuth is believed (tpm2-openssl makes such keys): should it be wrong, object_use_end sees to it
- * that it is tried once. About a persistent key nobody says anything. */
-tt_rc object_usable(const struct tpm_object *o, struct tt_error *err)
-{
-    TPMA_OBJECT a = o->pub.publicArea.objectAttributes;
-    if (o->has_password || o->file.has_policy)
-        return TT_OK; /* a policy's statements are looked at when it is run: one branch may need no password
-                       */
-    if (!o->file.empty_auth) {
-        (void)error_set(err, TT_ERR_AUTH, "the key needs a password, and none was given");
-        error_hint(err, "give it with --auth-file FILE, --auth-fd N or --auth-credential NAME");
-        return TT_ERR_AUTH;
-    }
-    if (o->persistent && (a & TPMA_OBJECT_NODA) == 0) {
-        (void)error_set(
-            err, TT_ERR_AUTH,
-            "the key counts wrong passwords (it is not noDA), and no password was given; the empty "
-            "one is not tried unasked");
-        error_hint(err, "give its password, or say with --auth-empty that it has none; `tpmtls key create` "
-                        "makes keys without a password noDA");
-        return TT_ERR_AUTH;
-    }
-    if ((a & TPMA_OBJECT_USERWITHAUTH) == 0) {
-        (void)error_set(err, TT_ERR_AUTH, "the key can only be used under a policy, and %s",
-                        o->persistent ? "a persistent handle does not tell which"
-                                      : "its file does not say which");
-        error_hint(err, "use the key file, which holds the policy's statements");
-        return TT_ERR_AUTH;
-    }
     return TT_OK;
 }

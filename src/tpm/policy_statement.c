@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
+#include "tpm/guard.h"
 #include "tpm/policy_job.h"
 #include "tpm/session.h"
 
@@ -72,13 +73,7 @@ static tt_rc run_pcr(struct policy_job *job, struct tt_bytes body, struct tt_err
 static tt_rc run_auth_value(struct policy_job *job, struct tt_bytes body, struct tt_error *err)
 {
     (void)body;
-    const struct tpm_object *o = job->o;
-    bool counts = (o->pub.publicArea.objectAttributes & TPMA_OBJECT_NODA) == 0;
-    if (!o->has_password && (!o->file.empty_auth || counts)) {
-        (void)error_set(err, TT_ERR_AUTH, "the key's policy demands its password, and none was given");
-        error_hint(err, "give it with --auth-file FILE, --auth-fd N or --auth-credential NAME");
-        return TT_ERR_AUTH;
-    }
+    TT_TRY(guard_policy_password(job->o, err));
     struct tpm_op op = tpm_op_start(job->tpm, "satisfy the key's policy (PolicyAuthValue)");
     do
         op.rc = Esys_PolicyAuthValue(job->tpm->esys, job->session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE);
@@ -229,8 +224,7 @@ static tt_rc secret_send(struct policy_job *job, ESYS_TR entity, const struct se
                                   NULL, &b->ref, 0, NULL, NULL);
     while (tpm_op_again(&op));
     (void)Esys_TR_SetAuth(tpm->esys, entity, NULL);
-    if (tpm_rc_is(op.rc, TPM2_RC_AUTH_FAIL))
-        o->refused = true;
+    guard_answer(o, op.rc, true);
     return tpm_op_end(&op, err);
 }
 
@@ -241,15 +235,9 @@ static tt_rc run_secret(struct policy_job *job, struct tt_bytes body, struct tt_
     bool counts = false;
     TT_TRY(secret_body_parse(&b, body, err));
     TT_TRY(secret_entity(&entity, &counts, job->tpm, &b, err));
-    tt_rc rc;
-    if (counts && !job->o->has_password) {
-        rc = error_set(err, TT_ERR_AUTH,
-                       "the key's policy demands the password of 0x%08x (PolicySecret), and none was given",
-                       b.hint);
-        error_hint(err, "give it with --auth-file FILE, --auth-fd N or --auth-credential NAME");
-    } else {
+    tt_rc rc = guard_policy_secret(job->o, b.hint, counts, err);
+    if (rc == TT_OK)
         rc = secret_send(job, entity, &b, err);
-    }
     if (permanent(b.hint) == ESYS_TR_NONE)
         (void)Esys_TR_Close(job->tpm->esys, &entity);
     return rc;

@@ -51,12 +51,13 @@ static void used(struct tt_bytes pem)
     struct tt_error err = {0};
     uint8_t *data = NULL;
     size_t len = 0;
+    static const struct tt_bytes password = {(const uint8_t *)"password", 8};
     TSS2_TCTI_CONTEXT *tcti = script_tcti_new(NULL, &script);
     FUZZ_CHECK(tcti != NULL);
     FUZZ_CHECK(tpm_open_tcti(&tpm, tcti, script_tcti_close, "fuzz", &err) == TT_OK);
-    FUZZ_CHECK(tt_key_open_pem_with(&key, tpm, pem, "password", &err) != TT_OK && err.text[0] != '\0');
+    FUZZ_CHECK(tt_key_open_pem_with(&key, tpm, pem, &password, &err) != TT_OK && err.text[0] != '\0');
     err = (struct tt_error){0};
-    FUZZ_CHECK(tt_unseal(&data, &len, tpm, pem, "password", &err) != TT_OK && err.text[0] != '\0');
+    FUZZ_CHECK(tt_unseal(&data, &len, tpm, pem, &password, &err) != TT_OK && err.text[0] != '\0');
     tt_tpm_close(tpm);
 }
 

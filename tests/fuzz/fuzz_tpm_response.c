@@ -126,7 +126,8 @@ static void sign_under_policy(struct tt_tpm *tpm)
     struct tt_error err = {0};
     uint8_t sig[1024];
     size_t len;
-    tt_rc rc = tt_key_open_pem_with(&key, tpm, text(policy_file), "owner's", &err);
+    const struct tt_bytes owners = text("owner's");
+    tt_rc rc = tt_key_open_pem_with(&key, tpm, text(policy_file), &owners, &err);
     must_explain(rc, &err);
     if (rc != TT_OK)
         return;
@@ -140,7 +141,8 @@ static tt_rc unseal(struct tt_tpm *tpm, struct tt_error *err)
 {
     uint8_t *data = NULL;
     size_t len = 0;
-    tt_rc rc = tt_unseal(&data, &len, tpm, text(sealed_file), "secret", err);
+    const struct tt_bytes secret = text("secret");
+    tt_rc rc = tt_unseal(&data, &len, tpm, text(sealed_file), &secret, err);
     tt_free(data);
     return rc;
 }
@@ -156,7 +158,8 @@ static tt_rc list(struct tt_tpm *tpm, struct tt_error *err)
 
 static void in_sessions_and_more(struct tt_tpm *tpm, unsigned what)
 {
-    static const struct tt_key_params guarded = {.password = "secret", .pcrs = "sha256:0,7"};
+    const struct tt_bytes password = text("secret");
+    const struct tt_key_params guarded = {.password = &password, .pcrs = "sha256:0,7"};
     struct tt_error err = {0};
     char *pem = NULL;
     uint8_t *pub = NULL;

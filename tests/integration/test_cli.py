@@ -244,7 +244,7 @@ class Keys(Case):
 
     def test_bad_handle(self):
         self.assert_fails(LAB.tpmtls("key", "show", "handle:zz"), 2, "not a TPM handle", "0x8100")
-        self.assert_fails(LAB.tpmtls("key", "show", "handle:0x81003333"), 1, "no key at 0x81003333")
+        self.assert_fails(LAB.tpmtls("key", "show", "handle:0x81003333"), 4, "no key at 0x81003333")
 
     def test_no_tpm(self):
         result = LAB.tpmtls("--tpm", "swtpm:path=/nonexistent/socket", "key", "show", "client-p256.key")

@@ -64,7 +64,7 @@ class Handles(Case):
         self.assertEqual(listed[0]["name"], self.show("h.key")["tpm_name"])
         self.assertIn(b"0x81000010  p256", self.ok("key", "list").out)
         self.ok("key", "evict", "0x81000010")
-        self.fails(1, "no key at 0x81000010", "key", "evict", "0x81000010")
+        self.fails(4, "no key at 0x81000010", "key", "evict", "0x81000010")
         self.ok("key", "persist", "h.key", "0x81000011")
         self.ok("key", "evict", "handle:0x81000011")
 
@@ -101,8 +101,8 @@ class Passwords(Case):
                               cwd=LAB.dir, env=LAB.env, pass_fds=[reader], capture_output=True, timeout=60, check=False)
         os.close(reader)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.fails(1, "needs a password", "csr", "--key", "p.key", "--subject", "/CN=x", hint="--auth-file")
-        self.fails(1, "password is wrong", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-file", "bad")
+        self.fails(4, "needs a password", "csr", "--key", "p.key", "--subject", "/CN=x", hint="--auth-file")
+        self.fails(4, "password is wrong", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-file", "bad")
         self.fails(1, "cannot open the password file", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-file", "none")
         self.fails(2, "needs an argument", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-file")
         self.fails(1, "no terminal", "key", "create", "-o", "t.key", "--auth-ask")
@@ -126,7 +126,8 @@ class Passwords(Case):
 
 
 def at_terminal(answers, *args):
-    """The program with a terminal of its own, which answers each question: wait status, text, echo in the end."""
+    """The program with a terminal of its own, which answers each question, with words or a signal: wait status, text, echo
+    in the end."""
     fd, tty = os.openpty()  # ours stays open when the program is gone
     pid = os.fork()
     if pid == 0:
@@ -146,7 +147,10 @@ def at_terminal(answers, *args):
         except BlockingIOError:
             signal.sigtimedwait([], 0.02)
         if asked < len(answers) and text.count(b"password of") > asked:
-            os.write(fd, answers[asked])
+            if isinstance(answers[asked], bytes):
+                os.write(fd, answers[asked])
+            else:
+                os.kill(pid, answers[asked])
             asked += 1
     echo = termios.tcgetattr(tty)[3] & termios.ECHO
     os.close(tty)
@@ -163,13 +167,27 @@ class Terminal(Case):
         status, text, _ = at_terminal([b"open sesame\n"], "csr", "--key", "tty.key", "--subject", "/CN=x", "-o", "tty.csr")
         self.assertEqual(status, 0, text)
         status, text, _ = at_terminal([b"a\n", b"b\n"], "key", "create", "-o", "tty2.key", "--auth-ask")
-        self.assertEqual(os.waitstatus_to_exitcode(status), 1)
+        self.assertEqual(os.waitstatus_to_exitcode(status), 2)
         self.assertIn("not the same", text)
 
     def test_interrupted(self):
-        status, text, echo = at_terminal([b"half\x03"], "key", "create", "-o", "tty3.key", "--auth-ask")
-        self.assertEqual(os.waitstatus_to_exitcode(status), -signal.SIGINT, text)
-        self.assertTrue(echo)
+        for typed, number in ((b"half\x03", signal.SIGINT), (b"half\x1c", signal.SIGQUIT), (b"", signal.SIGTERM),
+                              (b"", signal.SIGHUP)):
+            status, text, echo = at_terminal([typed or number], "key", "create", "-o", "tty3.key", "--auth-ask")
+            self.assertEqual(os.waitstatus_to_exitcode(status), -number, text)
+            self.assertTrue(echo, number)
+            self.assertFalse(os.path.exists(LAB.path("tty3.key")))
+
+    def test_stop_asks_again(self):
+        status, text, echo = at_terminal([signal.SIGTSTP, b"open sesame\n", b"open sesame\n"], "key", "create", "-o",
+                                         "tty5.key", "--auth-ask", "--no-lockout")
+        self.assertEqual((status, echo), (0, True), text)
+        self.csr("tty5.key", "--auth-file", "pw")
+
+    def test_empty_is_not_typed(self):
+        status, text, _ = at_terminal([b"\n"], "key", "create", "-o", "tty4.key", "--auth-ask")
+        self.assertEqual(os.waitstatus_to_exitcode(status), 2, text)
+        self.assertIn("is empty", text)
 
     def test_real_credential(self):
         if not shutil.which("systemd-creds"):
@@ -222,7 +240,7 @@ class Sealed(Case):
         self.assertEqual(LAB.read("word.again"), b"a word")
         self.assertEqual(os.stat(LAB.path("word.again")).st_mode & 0o777, 0o600)
         self.assertEqual(self.show("word.sealed")["policy"], ["PCRs sha256:7", "the key's password"])
-        self.fails(1, "word.sealed: the key's policy demands its password", "key", "unseal", "word.sealed")
+        self.fails(4, "word.sealed: the key's policy demands its password", "key", "unseal", "word.sealed")
         self.fails(1, "sealed data, not a key", "csr", "--key", "plain.sealed", "--subject", "/CN=x")
         self.fails(2, "at most 128 bytes", "key", "seal", "-o", "x", stdin=b"x" * 129)
         self.fails(2, "nothing to seal", "key", "seal", "-o", "x")
@@ -246,7 +264,7 @@ class Policies(Case):
         LAB.must("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "policy.key")
         LAB.must("openssl", "pkey", "-in", "policy.key", "-pubout", "-out", "policy.pub")
         self.ok("key", "create", "-o", "s.key", "--policy-key", "policy.pub", "--description", "for a gateway")
-        self.fails(1, "needs a signed policy", "csr", "--key", "s.key", "--subject", "/CN=x", hint="policy sign")
+        self.fails(4, "needs a signed policy", "csr", "--key", "s.key", "--subject", "/CN=x", hint="policy sign")
         self.fails(2, "what does the policy demand", "policy", "sign", "s.key", "--policy-key", "policy.key")
         self.ok("policy", "sign", "s.key", "--policy-key", "policy.key", "--pcr", "sha256:0,7", "--name", "release 1")
         self.csr("s.key")
@@ -255,7 +273,7 @@ class Policies(Case):
         self.assertEqual(shown["signed_policies"][0]["name"], "release 1")
         self.assertEqual(shown["signed_policies"][0]["demands"][0], "PCRs sha256:0,7")
         self.ok("key", "create", "-o", "tpm-policy.key")
-        self.fails(1, "another key", "policy", "sign", "s.key", "--policy-key", "tpm-policy.key", "--pcr", "sha256:0")
+        self.fails(2, "another key", "policy", "sign", "s.key", "--policy-key", "tpm-policy.key", "--pcr", "sha256:0")
 
     def test_policy_secret(self):
         self.ok("key", "create", "-o", "owner.key", "--policy-secret", "owner")
@@ -314,7 +332,7 @@ class Show(Case):
         self.assertIn("fixedTPM", shown["exportable"])
         self.assertIn("not tried unasked", shown["refused"])
         self.ok("key", "evict", "0x81000030")
-        self.fails(1, "no key at 0x81000030", "key", "show", "handle:0x81000030")
+        self.fails(4, "no key at 0x81000030", "key", "show", "handle:0x81000030")
 
     def test_help_names_every_command(self):
         text = self.ok("key", "--help").out.decode()

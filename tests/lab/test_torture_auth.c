@@ -2,7 +2,8 @@
  * a policy, and for sealing: in sessions that are kept. */
 #include "torture.h"
 
-static const struct tt_key_params guarded = {.type = TT_KEY_P256, .password = "secret", .pcrs = "sha256:16"};
+static const struct tt_key_params guarded = {
+    .type = TT_KEY_P256, .password = BYTES_OF("secret"), .pcrs = "sha256:16"};
 static const char data[] = "what is sealed";
 static char *key, *sealed;
 
@@ -33,7 +34,8 @@ static tt_rc sign(struct tt_tpm *tpm, struct tt_error *err)
     return torture_sign(tpm, key, guarded.password, false, err);
 }
 
-static tt_rc unseal_from(struct tt_tpm *tpm, const char *pem, const char *password, struct tt_error *err)
+static tt_rc unseal_from(struct tt_tpm *tpm, const char *pem, const struct tt_bytes *password,
+                         struct tt_error *err)
 {
     uint8_t *got = NULL;
     size_t len = 0;

@@ -18,7 +18,7 @@ static void signature_is_right(const struct tt_key *key, uint16_t scheme, struct
     crypto_lib_free(lib);
 }
 
-tt_rc torture_sign(struct tt_tpm *tpm, const char *pem, const char *password, bool for_request,
+tt_rc torture_sign(struct tt_tpm *tpm, const char *pem, const struct tt_bytes *password, bool for_request,
                    struct tt_error *err)
 {
     struct tt_key *key = NULL;

@@ -16,7 +16,7 @@ typedef tt_rc torture_fn(struct tt_tpm *tpm, struct tt_error *err);
 void torture(torture_fn *run);
 
 /* torture_sign: open the key and sign (for a request or a handshake); a wrong signature fails the test. */
-tt_rc torture_sign(struct tt_tpm *tpm, const char *pem, const char *password, bool for_request,
+tt_rc torture_sign(struct tt_tpm *tpm, const char *pem, const struct tt_bytes *password, bool for_request,
                    struct tt_error *err);
 /* torture_create: a key that was made must work: it is used on a chip that does not misbehave. */
 tt_rc torture_create(const struct tt_key_params *params, struct tt_tpm *tpm, struct tt_error *err);

@@ -42,8 +42,9 @@ char *create_with(struct tt_tpm *tpm, const struct tt_key_params *params)
 tt_rc open_with(struct tt_key **ret, struct tt_tpm *tpm, const char *pem, const char *password,
                 struct tt_error *err)
 {
+    struct tt_bytes keep;
     *err = (struct tt_error){0};
-    return tt_key_open_pem_with(ret, tpm, text_bytes(pem), password, err);
+    return tt_key_open_pem_with(ret, tpm, text_bytes(pem), password_of(&keep, password), err);
 }
 
 struct tt_key *must_open(struct tt_tpm *tpm, const char *pem, const char *password)

@@ -18,13 +18,15 @@ static void password_never_in_the_clear(void **state)
     spied_word = PASSWORD;
     spied = 0;
     struct tt_tpm *tpm = open_scripted(&script);
-    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    char *pem =
+        create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)});
     struct tt_key *key = must_open(tpm, pem, PASSWORD);
     sign_all(key);
     tt_key_free(key);
     tt_free(pem);
-    pem = create_with(
-        tpm, &(struct tt_key_params){.type = TT_KEY_RSA2048, .password = PASSWORD, .pcrs = "sha256:0,16"});
+    pem =
+        create_with(tpm, &(struct tt_key_params){
+                             .type = TT_KEY_RSA2048, .password = BYTES_OF(PASSWORD), .pcrs = "sha256:0,16"});
     key = must_open(tpm, pem, PASSWORD);
     sign_all(key);
     tt_key_free(key);
@@ -37,10 +39,10 @@ static void password_never_in_the_clear(void **state)
 static void sealed_data_never_in_the_clear(void **state)
 {
     (void)state;
-    static const struct tt_key_params kinds[] = {{.password = NULL},
-                                                 {.password = PASSWORD},
-                                                 {.pcrs = "sha256:7"},
-                                                 {.pcrs = "sha256:7", .password = PASSWORD}};
+    const struct tt_key_params kinds[] = {{.password = NULL},
+                                          {.password = BYTES_OF(PASSWORD)},
+                                          {.pcrs = "sha256:7"},
+                                          {.pcrs = "sha256:7", .password = BYTES_OF(PASSWORD)}};
     struct script script = {.heard = spy};
     struct tt_tpm *tpm = open_scripted(&script);
     spied_word = "the data nobody may see";
@@ -61,7 +63,7 @@ static void sealed_data_never_in_the_clear(void **state)
             err = (struct tt_error){0};
             assert_int_equal(tt_unseal(&data, &len, tpm, text_bytes(pem), NULL, &err), TT_ERR_AUTH);
             err = (struct tt_error){0};
-            assert_int_equal(tt_unseal(&data, &len, tpm, text_bytes(pem), "wrong", &err), TT_ERR_AUTH);
+            assert_int_equal(tt_unseal(&data, &len, tpm, text_bytes(pem), BYTES_OF("wrong"), &err), TT_ERR_AUTH);
         }
         tt_free(pem);
     }
@@ -90,7 +92,8 @@ static void commands_with_a_password(void **state)
 {
     (void)state;
     struct tt_tpm *tpm = open_tpm(chip.tcti);
-    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    char *pem =
+        create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)});
     tt_tpm_close(tpm);
     tpm = open_tpm(chip.tcti);
     struct recorder r = {0};
@@ -128,11 +131,11 @@ static void sessions_are_shared(void **state)
 {
     (void)state;
     struct tt_tpm *tpm = open_tpm(chip.tcti);
-    char *a = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
-    char *b = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = "other"});
+    char *a = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)});
+    char *b = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF("other")});
     char *c = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P384, .pcrs = "sha256:1+sha384:2"});
-    char *d = create_with(
-        tpm, &(struct tt_key_params){.type = TT_KEY_P256, .pcrs = "sha256:1", .password = PASSWORD});
+    char *d = create_with(tpm, &(struct tt_key_params){
+                                   .type = TT_KEY_P256, .pcrs = "sha256:1", .password = BYTES_OF(PASSWORD)});
     char *e = create_key(tpm, TT_KEY_P256);
     const char *pems[] = {a, b, c, d, e}, *passwords[] = {PASSWORD, "other", NULL, PASSWORD, NULL};
     struct tt_key *keys[5];
@@ -159,7 +162,8 @@ static void lost_sessions(void **state)
 {
     (void)state;
     struct tt_tpm *tpm = open_tpm(chip.tcti);
-    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    char *pem =
+        create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)});
     char *pcr = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .pcrs = "sha256:3"});
     struct tt_key *key = must_open(tpm, pem, PASSWORD), *bound = must_open(tpm, pcr, NULL);
     sign_all(key);
@@ -230,7 +234,8 @@ static void wrong_password_is_tried_once(void **state)
     struct tt_error err;
     struct tt_key *key = NULL;
     char *pem = create_with(
-        tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD, .count_failures = true});
+        tpm,
+        &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD), .count_failures = true});
     run("tpm2_dictionarylockout -c"); /* whatever others left */
     assert_int_equal(open_with(&key, tpm, pem, NULL, &err), TT_ERR_AUTH);
     assert_non_null(strstr(err.text, "needs a password"));
@@ -260,7 +265,8 @@ static void persistent_key_that_counts(void **state)
     struct tt_error err = {0};
     struct tt_key *key = NULL;
     char *pem = create_with(
-        tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD, .count_failures = true});
+        tpm,
+        &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD), .count_failures = true});
     assert_ok(tt_key_persist(tpm, text_bytes(pem), 0x81000050, &err), &err);
     struct recorder r = {0};
     tt_tpm_set_trace(tpm, record, &r);
@@ -268,7 +274,7 @@ static void persistent_key_that_counts(void **state)
     assert_non_null(strstr(err.text, "not tried unasked"));
     assert_string_equal(recorder_text(&r), "ReadPublic");
     err = (struct tt_error){0};
-    assert_ok(tt_key_open_handle_with(&key, tpm, 0x81000050, PASSWORD, &err), &err);
+    assert_ok(tt_key_open_handle_with(&key, tpm, 0x81000050, BYTES_OF(PASSWORD), &err), &err);
     sign_all(key);
     sign_all(key);
     tt_key_free(key);
@@ -283,9 +289,9 @@ static void passwords_that_cannot_be(void **state)
     struct tt_tpm *tpm = open_tpm(chip.tcti);
     struct tt_error err = {0};
     char *pem = NULL;
-    struct tt_key_params params = {.password = "0123456789012345678901234567890123"};
+    struct tt_key_params params = {.password = BYTES_OF("0123456789012345678901234567890123")};
     assert_int_equal(tt_key_create_with(&pem, tpm, &params, &err), TT_ERR_USAGE);
-    params = (struct tt_key_params){.password = "x", .secret_of = "owner"};
+    params = (struct tt_key_params){.password = BYTES_OF("x"), .secret_of = "owner"};
     err = (struct tt_error){0};
     assert_int_equal(tt_key_create_with(&pem, tpm, &params, &err), TT_ERR_USAGE);
     params = (struct tt_key_params){.secret_of = "me"};
@@ -344,7 +350,8 @@ static void swapped_parent_gets_nothing(void **state)
     assert_true(recorded_len > 14);
 
     tpm = open_tpm(chip.tcti);
-    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    char *pem =
+        create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)});
     tt_tpm_close(tpm);
     script = (struct script){.change = replay_primary};
     tpm = open_scripted(&script);
@@ -365,7 +372,8 @@ static void file_without_the_parents_name(void **state)
 {
     (void)state;
     struct tt_tpm *tpm = open_tpm(chip.tcti);
-    char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = PASSWORD});
+    char *pem =
+        create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)});
     char *line = strstr(pem, "\ntpmtls-parent-name: 000b");
     assert_non_null(line);
     line[30] = line[30] == '0' ? '1' : '0'; /* another name */
@@ -426,17 +434,18 @@ static tt_rc life_of_a_key(struct tt_tpm *tpm, struct tt_error *err)
     struct tt_key *key = NULL;
     uint8_t *data = NULL;
     size_t len;
-    const struct tt_key_params params = {.type = TT_KEY_P256, .password = PASSWORD, .pcrs = "sha256:0"};
+    const struct tt_key_params params = {
+        .type = TT_KEY_P256, .password = BYTES_OF(PASSWORD), .pcrs = "sha256:0"};
     struct tt_keyfile_info info;
     tt_rc rc = tt_key_create_with(&pem, tpm, &params, err);
     rc = rc == TT_OK ? tt_keyfile_inspect(&info, text_bytes(pem), err) : rc;
-    rc = rc == TT_OK ? tt_key_open_pem_with(&key, tpm, text_bytes(pem), PASSWORD, err) : rc;
+    rc = rc == TT_OK ? tt_key_open_pem_with(&key, tpm, text_bytes(pem), BYTES_OF(PASSWORD), err) : rc;
     rc = rc == TT_OK ? try_sign(key, err) : rc;
     tt_key_free(key);
     tt_free(pem);
     pem = NULL;
     rc = rc == TT_OK ? tt_seal(&pem, tpm, text_bytes("x"), &params, err) : rc;
-    rc = rc == TT_OK ? tt_unseal(&data, &len, tpm, text_bytes(pem), PASSWORD, err) : rc;
+    rc = rc == TT_OK ? tt_unseal(&data, &len, tpm, text_bytes(pem), BYTES_OF(PASSWORD), err) : rc;
     tt_free(pem);
     tt_free(data);
     return rc;

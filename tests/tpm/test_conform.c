@@ -81,11 +81,12 @@ static void spit(const char *name, const char *text)
 
 static void uses(const char *pem, const char *password)
 {
+    struct tt_bytes keep;
     struct tt_tpm *tpm = open_tpm(chip.tcti);
     struct tt_key *key = NULL;
     struct tt_error err = {0};
     uint16_t schemes[16];
-    assert_ok(tt_key_open_pem_with(&key, tpm, text_bytes(pem), password, &err), &err);
+    assert_ok(tt_key_open_pem_with(&key, tpm, text_bytes(pem), password_of(&keep, password), &err), &err);
     size_t n = tt_key_schemes(key, schemes, TT_COUNT(schemes));
     for (size_t i = 0; i < n; i++)
         sign_and_verify(key, schemes[i]);
@@ -249,12 +250,14 @@ static void statements_with_a_body(void **state)
 static char *wrap(const char *parent, const char *key, const char *password, uint32_t handle)
 {
     struct tt_error err = {0};
+    struct tt_bytes keep;
     size_t parent_len = 0, key_len = 0;
     char *target = slurp(parent, &parent_len), *soft = slurp(key, &key_len), *pem = NULL;
-    struct tt_wrap_params params = {.parent_public = {(const uint8_t *)target, parent_len},
-                                    .parent = handle,
-                                    .key = {(const uint8_t *)soft, key_len},
-                                    .params = {.password = password, .description = "wrapped"}};
+    struct tt_wrap_params params = {
+        .parent_public = {(const uint8_t *)target, parent_len},
+        .parent = handle,
+        .key = {(const uint8_t *)soft, key_len},
+        .params = {.password = password_of(&keep, password), .description = "wrapped"}};
     assert_ok(tt_key_wrap(&pem, &params, &err), &err);
     mem_free(target);
     mem_free(soft);
@@ -398,7 +401,8 @@ static void imported_keys(void **state)
         size_t len = 0;
         struct tt_error err = {0};
         char *text = slurp(i < TT_COUNT(soft) ? soft[i] : "locked.key", &len), *pem = NULL, *again = NULL;
-        struct tt_wrap_params params = {.key = {(const uint8_t *)text, len}, .key_password = "open"};
+        struct tt_wrap_params params = {.key = {(const uint8_t *)text, len},
+                                        .key_password = BYTES_OF("open")};
         assert_ok(tt_key_import(&pem, tpm, &params, &err), &err);
         uses(pem, NULL);
         same_key(pem, i < TT_COUNT(soft) ? soft[i] : "p256.key");
@@ -456,7 +460,8 @@ static void our_file_in_tpm2_tools(void **state)
     struct tt_error err = {0};
     char *pem = NULL;
     assert_ok(tt_key_create_with(&pem, tpm,
-                                 &(struct tt_key_params){.type = TT_KEY_P256, .password = "secret"}, &err),
+                                 &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF("secret")},
+                                 &err),
               &err);
     tt_tpm_close(tpm);
     spit("ours.pem", pem);
@@ -488,9 +493,9 @@ static void our_password_key_in_tpm2_openssl(void **state)
     struct tt_tpm *tpm = open_tpm(chip.tcti);
     struct tt_error err = {0};
     char *pem = NULL;
-    assert_ok(
-        tt_key_create_with(&pem, tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = "abc"}, &err),
-        &err);
+    assert_ok(tt_key_create_with(
+                  &pem, tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF("abc")}, &err),
+              &err);
     tt_tpm_close(tpm);
     spit("ours.pem", pem);
     run("openssl req " PROVIDERS " -new -key ours.pem -passin pass:abc -subj /CN=ours -out csr.pem && "

@@ -74,7 +74,7 @@ static void signed_policies_of(const char *algorithm)
     char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256,
                                                          .signer = tt_key_spki(signer),
                                                          .pcrs = "sha256:0",
-                                                         .password = PASSWORD});
+                                                         .password = BYTES_OF(PASSWORD)});
     assert_int_equal(open_with(&key, tpm, pem, PASSWORD, &err), TT_ERR_AUTH);
     assert_non_null(strstr(err.hint, "policy sign"));
     pem =
@@ -136,7 +136,7 @@ static void signed_policies_are_not_swapped(void **state)
     char *pem = create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .signer = tt_key_spki(signer)});
     char *more = NULL;
     struct tt_policy_params params = {.pem = text_bytes(pem), .signer = stranger, .with_password = true};
-    assert_int_equal(tt_policy_sign(&more, &params, tpm, &err), TT_ERR_AUTH);
+    assert_int_equal(tt_policy_sign(&more, &params, tpm, &err), TT_ERR_USAGE);
     char *plain = create_key(tpm, TT_KEY_P256);
     params = (struct tt_policy_params){.pem = text_bytes(plain), .signer = signer, .with_password = true};
     err = (struct tt_error){0};

@@ -19,7 +19,9 @@ static struct tt_key *soft_key(EVP_PKEY *pkey, const char *password, const char 
     long n = BIO_get_mem_data(bio, &data);
     struct tt_error err = {0};
     struct tt_key *key = NULL;
-    *ret_rc = tt_key_open_software(&key, (struct tt_bytes){(uint8_t *)data, (size_t)n}, given, &err);
+    struct tt_bytes keep;
+    *ret_rc = tt_key_open_software(&key, (struct tt_bytes){(uint8_t *)data, (size_t)n},
+                                   password_of(&keep, given), &err);
     assert_true((*ret_rc == TT_OK) == (err.text[0] == '\0'));
     BIO_free(bio);
     return key;

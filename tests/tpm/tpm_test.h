@@ -27,6 +27,16 @@ static inline struct tt_bytes text_bytes(const char *s)
     return (struct tt_bytes){(const uint8_t *)s, strlen(s)};
 }
 
+/* BYTES_OF: the bytes of a string literal, as a password: with the zero bytes that it holds. password_of: of
+ * a string; NULL stays NULL. */
+#define BYTES_OF(literal) (&(const struct tt_bytes){(const uint8_t *)(literal), sizeof(literal) - 1})
+static inline const struct tt_bytes *password_of(struct tt_bytes *keep, const char *s)
+{
+    if (s != NULL)
+        *keep = text_bytes(s);
+    return s != NULL ? keep : NULL;
+}
+
 /* struct recorder: the commands a struct tt_tpm ran, by name. */
 struct recorder {
     unsigned count;
