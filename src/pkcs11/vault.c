@@ -95,14 +95,14 @@ static CK_RV rv_of(enum raw_result result, const struct token *t, const struct t
 /* ---- keys ---- */
 
 /* The loaded key goes on being right while its file stays the same. */
-static enum raw_result key_ready(struct token *t, struct contents *c, const struct tpm_secret *secret,
+static enum raw_result key_ready(struct token *t, struct contents *c, const struct tt_bytes *password,
                                  struct tt_error *why)
 {
     if (t->key != NULL && t->key_contents->key_generation == c->key_generation)
         return RAW_OK;
     key_drop(t);
     enum raw_result result = raw_key_open(&t->key, module.apart, module.tpm, &c->info,
-                                          (struct tt_bytes){c->key_text, c->key_text_len}, secret, why);
+                                          (struct tt_bytes){c->key_text, c->key_text_len}, password, why);
     if (result == RAW_OK) {
         (void)atomic_fetch_add(&c->refs, 1);
         t->key_contents = c;
@@ -119,10 +119,10 @@ static CK_RV sign_once(enum raw_result *ret, struct token *t, struct contents *c
     if (rv != CKR_OK)
         return rv;
     mutex_take(&module.mutex);
-    struct tpm_secret secret = {.given = t->pin_len > 0, .password = {pin, t->pin_len}};
+    const struct tt_bytes password = {pin, t->pin_len};
     memcpy(pin, t->pin, t->pin_len);
     mutex_give(&module.mutex);
-    *ret = key_ready(t, c, &secret, &why);
+    *ret = key_ready(t, c, password.len > 0 ? &password : NULL, &why);
     mem_wipe(pin, sizeof pin);
     if (*ret == RAW_OK)
         *ret = raw_sign(t->key, what, sig, ret_len, &why);
@@ -173,14 +173,13 @@ static CK_RV before_pin(struct token *t)
 static CK_RV try_pin(struct token *t, struct contents *c, struct tt_bytes pin)
 {
     struct tt_error why = {0};
-    const struct tpm_secret secret = {true, pin};
     CK_RV rv = before_pin(t);
     if (rv != CKR_OK)
         return rv;
     if (c->info.key.counts_failures && t->lockout.locked)
         return CKR_PIN_LOCKED;
     key_drop(t);
-    enum raw_result result = key_ready(t, c, &secret, &why);
+    enum raw_result result = key_ready(t, c, &pin, &why);
     if (result == RAW_OK)
         result = raw_prove(t->key, &why);
     if (result != RAW_OK)

@@ -195,14 +195,14 @@ static enum raw_result result_of(const struct raw_info *info, struct tt_tpm *tpm
     return tpm_is_lost(tpm) ? RAW_LOST : RAW_FAILED;
 }
 
-static enum raw_result key_open(struct raw_key *k, struct tt_bytes text, const struct tpm_secret *secret,
+static enum raw_result key_open(struct raw_key *k, struct tt_bytes text, const struct tt_bytes *password,
                                 struct tt_error *err)
 {
     tt_rc rc = apart_key_new(&k->pub, k->apart, (struct tt_bytes){k->info->spki, k->info->spki_len});
     if (rc != TT_OK)
         return rc == TT_ERR_MEMORY ? RAW_MEMORY : RAW_FAILED;
-    rc = k->info->handle != 0 ? tpm_key_persistent(&k->key, k->tpm, k->info->handle, secret, err)
-                              : tpm_key_load(&k->key, k->tpm, text, secret, err);
+    rc = k->info->handle != 0 ? tpm_key_persistent(&k->key, k->tpm, k->info->handle, password, err)
+                              : tpm_key_load(&k->key, k->tpm, text, password, err);
     if (rc == TT_OK)
         k->raw = tpm_key_info(k->key)->raw;
     return result_of(k->info, k->tpm, rc);
@@ -210,7 +210,7 @@ static enum raw_result key_open(struct raw_key *k, struct tt_bytes text, const s
 
 enum raw_result raw_key_open(struct raw_key **ret, const struct apart *apart, struct tt_tpm *tpm,
                              const struct raw_info *info, struct tt_bytes text,
-                             const struct tpm_secret *secret, struct tt_error *err)
+                             const struct tt_bytes *password, struct tt_error *err)
 {
     struct raw_key *k = mem_alloc(sizeof *k);
     if (k == NULL)
@@ -218,7 +218,7 @@ enum raw_result raw_key_open(struct raw_key **ret, const struct apart *apart, st
     k->info = info;
     k->apart = apart;
     k->tpm = tpm;
-    enum raw_result result = key_open(k, text, secret, err);
+    enum raw_result result = key_open(k, text, password, err);
     if (result == RAW_OK)
         *ret = k;
     else

@@ -52,7 +52,7 @@ struct raw_key;
 /* raw_key_open: load it, and satisfy its policy. Its TPM must outlive it. */
 enum raw_result raw_key_open(struct raw_key **ret, const struct apart *apart, struct tt_tpm *tpm,
                              const struct raw_info *info, struct tt_bytes text,
-                             const struct tpm_secret *secret, struct tt_error *err);
+                             const struct tt_bytes *password, struct tt_error *err);
 void raw_key_free(struct raw_key *k);
 
 #define RAW_SIGNATURE_MAX 512

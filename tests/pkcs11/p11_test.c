@@ -85,8 +85,10 @@ void identity_make(const struct identity *identity)
     char path[256], *pem = NULL;
     struct tt_error err = {0};
     struct tt_tpm *tpm = NULL;
+    struct tt_bytes password = {(const uint8_t *)identity->password,
+                                identity->password == NULL ? 0 : strlen(identity->password)};
     const struct tt_key_params params = {
-        .type = identity->type, .password = identity->password, .count_failures = identity->counted};
+        .type = identity->type, .password = &password, .count_failures = identity->counted};
     (void)snprintf(path, sizeof path, "%s/%s", ids, identity->name);
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(tt_tpm_open(&tpm, chip.tcti, &err), TT_OK);
