@@ -108,9 +108,13 @@ tt_rc resume_open(struct resume *r, struct tt_tpm **tpm, const struct resume_pee
 void resume_offer(struct resume *r, struct stream_options *opt)
 {
     r->queue = opt->signer;
-    if (r->taken.session != NULL) { /* else what else there is: external PSKs */
-        opt->sessions = &r->taken.session;
-        opt->sessions_len = 1;
+    if (r->taken.session != NULL) { /* before the external PSKs: for a server whose tickets are void */
+        r->offered[0] = r->taken.session;
+        size_t n = 1;
+        for (size_t i = 0; i < opt->sessions_len && n < TT_COUNT(r->offered); i++)
+            r->offered[n++] = opt->sessions[i];
+        opt->sessions = r->offered;
+        opt->sessions_len = n;
     }
     opt->early_data = (struct tt_bytes){(const uint8_t *)r->early, r->early_len};
 }

@@ -25,6 +25,7 @@ struct resume {
     char peer[300];
     struct sign_queue *queue;
     struct session_taken taken;
+    struct tt_session *offered[1 + TLS_MAX_PSKS]; /* it, and the external PSKs */
     char *early;
     size_t early_len;
     size_t pending;             /* sessions that are still being kept */

@@ -14,8 +14,10 @@
 struct session_dir {
     int fd, lock_fd;
 };
-/* SESSION_SEAL_NAME: the sealed key of a store. */
+/* The sealed key of a store of either kind: of sealed sessions, whose key may be bound to PCRs, and of held
+ * ones. */
 #define SESSION_SEAL_NAME "seal.key"
+#define SESSION_HELD_NAME "held.key"
 
 /* session_dir_open: made (0700) where it is not there and `make` is set, else TT_ERR_NOT_FOUND. Waits a few
  * seconds for the lock, then TT_ERR_BUSY. Refuses a directory that others may write to. */

@@ -8,8 +8,8 @@
 
 #include "base/buf.h"
 
-#define ENTRY_FORMAT 1
-#define AAD_MAX      1024
+#define ENTRY_FORMAT 2
+#define TEXT_MAX     512 /* of peer, name and suite together */
 
 void session_entry_free(struct session_entry *e)
 {
@@ -67,14 +67,23 @@ static bool hex_read(uint8_t *ret, size_t len, const char *text)
 
 /* ---- sealing ---- */
 
-/* All that decides to whom a session is given, and for how long. */
-static struct tt_bytes aad_of(char to[AAD_MAX], const struct session_entry *e)
+/* All that decides to whom a session is given, and for how long, and by which keys. */
+static tt_rc aad_put(struct buf *to, const struct session_entry *e)
 {
-    int n = snprintf(to, AAD_MAX, "tpmtls session\n%s\n%s\n%s\n%d %" PRId64 " %" PRId64 "\n", e->peer,
-                     e->server_name, e->suite, e->early, e->received_ms, e->expires_ms);
-    size_t len = n > 0 && (size_t)n < AAD_MAX - sizeof e->config ? (size_t)n : 0;
-    memcpy(to + len, e->config, sizeof e->config);
-    return (struct tt_bytes){(const uint8_t *)to, len + sizeof e->config};
+    char numbers[80];
+    (void)snprintf(numbers, sizeof numbers, "%d %" PRId64 " %" PRId64, e->early, e->received_ms,
+                   e->expires_ms);
+    const char *const lines[] = {"tpmtls session",
+                                 session_mode_name(e->mode),
+                                 e->peer,
+                                 e->server_name,
+                                 e->suite,
+                                 numbers,
+                                 e->files.k1 != NULL ? e->files.k1 : "",
+                                 e->files.k2 != NULL ? e->files.k2 : ""};
+    for (size_t i = 0; i < TT_COUNT(lines); i++) /* with its NUL, which ends it */
+        TT_TRY(buf_append(to, lines[i], strlen(lines[i]) + 1));
+    return buf_append(to, e->config, sizeof e->config);
 }
 
 static tt_rc take_bytes(struct session_entry *e, struct buf *from)
@@ -87,28 +96,28 @@ static tt_rc take_bytes(struct session_entry *e, struct buf *from)
 
 tt_rc session_entry_seal(struct session_entry *e, const struct vault *v, const struct tt_session *s)
 {
-    char aad[AAD_MAX];
     TT_AUTO(mem_free_auto) uint8_t *plain = NULL;
+    TT_AUTO(buf_free) struct buf aad = {0};
     struct buf box = {0};
     size_t len = 0;
-    e->mode = SESSIONS_SEALED;
+    TT_TRY(aad_put(&aad, e));
     TT_TRY(tt_session_export(s, &plain, &len));
-    tt_rc rc = vault_seal(v, aad_of(aad, e), (struct tt_bytes){plain, len}, &box);
+    tt_rc rc = vault_seal(v, buf_bytes(&aad), (struct tt_bytes){plain, len}, &box);
     if (rc == TT_OK)
         rc = take_bytes(e, &box);
     buf_free(&box);
     return rc;
 }
 
-tt_rc session_entry_unseal(struct tt_session **ret, const struct session_entry *e, const struct vault *v)
+tt_rc session_entry_unseal(struct tt_session **ret, const struct session_entry *e, const struct vault *v,
+                           struct held_psk *holder)
 {
-    char aad[AAD_MAX];
-    struct buf plain = {0};
-    tt_rc rc = vault_unseal(v, aad_of(aad, e), (struct tt_bytes){e->secret, e->secret_len}, &plain);
-    if (rc == TT_OK)
-        rc = tt_session_import(ret, buf_bytes(&plain));
-    buf_free(&plain);
-    return rc;
+    TT_AUTO(buf_free) struct buf aad = {0};
+    TT_AUTO(buf_free) struct buf plain = {0};
+    TT_TRY(aad_put(&aad, e));
+    TT_TRY(vault_unseal(v, buf_bytes(&aad), (struct tt_bytes){e->secret, e->secret_len}, &plain));
+    return holder != NULL ? tt_session_import_held(ret, buf_bytes(&plain), holder)
+                          : tt_session_import(ret, buf_bytes(&plain));
 }
 
 /* ---- text ---- */
@@ -144,7 +153,7 @@ static tt_rc entry_take(struct session_entry *e, const struct entry_views *v)
     size_t len = strlen(v->secret) / 2;
     if (!session_mode_parse(&e->mode, v->mode) || e->mode < SESSIONS_SEALED ||
         strlen(v->config) != 2 * sizeof e->config || !hex_read(e->config, sizeof e->config, v->config) ||
-        len == 0 || strlen(v->peer) + strlen(v->server_name) + strlen(v->suite) > AAD_MAX / 2)
+        len == 0 || strlen(v->peer) + strlen(v->server_name) + strlen(v->suite) > TEXT_MAX)
         return TT_ERR_DECODE;
     e->peer = mem_strdup(v->peer);
     e->server_name = mem_strdup(v->server_name);

@@ -13,7 +13,7 @@ struct session_entry {
     uint8_t config[32];
     int64_t received_ms, expires_ms;
     bool early;      /* it allows 0-RTT */
-    uint8_t *secret; /* sealed: the box; held: the session without its PSK */
+    uint8_t *secret; /* the box with the session; held: without its PSK */
     size_t secret_len;
     struct held_files files; /* held */
 };
@@ -22,11 +22,13 @@ void session_entry_free(struct session_entry *e); /* NULL is fine */
 /* session_entry_describe: what is not secret about a session. */
 TT_MUST_USE tt_rc session_entry_describe(struct session_entry *ret, const struct session_key *key,
                                          const struct tt_session *s);
-/* session_entry_seal, session_entry_unseal: into and out of the vault; bound to all that is described. */
+/* session_entry_seal, session_entry_unseal: into and out of the vault; bound to all that is described, and to
+ * the TPM's keys where it is held: nobody without this TPM makes or changes a file. holder goes with a held
+ * session, NULL with another. */
 TT_MUST_USE tt_rc session_entry_seal(struct session_entry *e, const struct vault *v,
                                      const struct tt_session *s);
 TT_MUST_USE tt_rc session_entry_unseal(struct tt_session **ret, const struct session_entry *e,
-                                       const struct vault *v);
+                                       const struct vault *v, struct held_psk *holder);
 /* session_entry_write: to be freed with mem_free; NULL without memory. */
 char *session_entry_write(const struct session_entry *e);
 /* session_entry_read: TT_ERR_DECODE for anything else. */

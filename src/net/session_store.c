@@ -17,7 +17,7 @@ struct session_store {
     enum session_mode mode;
     char dir[512];
     struct tt_tpm *tpm;
-    struct vault *vault;           /* sealed */
+    struct vault *vault;           /* sealed, held */
     struct session_memory *memory; /* in memory */
 };
 
@@ -67,7 +67,7 @@ static tt_rc path_of(char *ret, size_t cap, const char *dir, const char *name, s
     return n > 0 && (size_t)n < cap ? TT_OK : error_set(err, TT_ERR_USAGE, "the name %s is too long", dir);
 }
 
-/* The key of sealed sessions: made by the first process that wants one. */
+/* The key that the sessions are sealed under: made by the first process that wants one. */
 static tt_rc open_vault(struct session_store *s, const struct session_store_options *opt,
                         struct tt_error *err)
 {
@@ -75,7 +75,8 @@ static tt_rc open_vault(struct session_store *s, const struct session_store_opti
     TT_AUTO(dir_close_auto) struct session_dir d = {-1, -1};
     TT_AUTO(mem_free_auto) char *pem = NULL;
     size_t len = 0;
-    TT_TRY(path_of(path, sizeof path, s->dir, SESSION_SEAL_NAME, err));
+    TT_TRY(path_of(path, sizeof path, s->dir,
+                   s->mode == SESSIONS_HELD ? SESSION_HELD_NAME : SESSION_SEAL_NAME, err));
     TT_TRY(session_dir_open(&d, s->dir, true, err));
     tt_rc rc = file_read_text(&pem, &len, path, NULL);
     if (rc == TT_ERR_NOT_FOUND) {
@@ -89,7 +90,7 @@ static tt_rc open_vault(struct session_store *s, const struct session_store_opti
     if (rc == TT_OK)
         return TT_OK;
     (void)error_set(err, rc, "%s", why.text);
-    error_hint(err, "sessions sealed by another TPM, or under other PCR values, are lost: `tpmtls session "
+    error_hint(err, "sessions of another TPM, or under other PCR values, are lost: `tpmtls session "
                     "clear` begins anew");
     return rc;
 }
@@ -107,7 +108,7 @@ static tt_rc store_set_up(struct session_store *s, const struct session_store_op
                    : error_set(err, TT_ERR_USAGE, "the directory name %s is too long", opt->dir));
     else
         TT_TRY(session_dir_default(s->dir, sizeof s->dir, err));
-    return s->mode == SESSIONS_SEALED ? open_vault(s, opt, err) : TT_OK;
+    return open_vault(s, opt, err);
 }
 
 tt_rc session_store_open(struct session_store **ret, const struct session_store_options *opt,
@@ -178,10 +179,10 @@ static tt_rc entry_session(const struct session_store *s, struct session_taken *
                            const struct session_entry *e, struct tt_error *err)
 {
     if (e->mode == SESSIONS_SEALED)
-        return session_entry_unseal(&ret->session, e, s->vault);
+        return session_entry_unseal(&ret->session, e, s->vault, NULL);
     struct held_psk *holder = NULL;
     TT_TRY(held_open(&holder, s->tpm, &e->files, err));
-    tt_rc rc = tt_session_import_held(&ret->session, (struct tt_bytes){e->secret, e->secret_len}, holder);
+    tt_rc rc = session_entry_unseal(&ret->session, e, s->vault, holder);
     if (rc == TT_OK)
         ret->holder = holder;
     else
@@ -253,15 +254,13 @@ static tt_rc entry_fill(struct session_store *s, struct session_entry *e, const 
                         const struct tt_session *session, struct tt_error *err)
 {
     struct tt_session *held = NULL;
-    tt_rc rc = session_entry_describe(e, key, session);
-    if (rc == TT_OK && s->mode == SESSIONS_SEALED)
-        rc = session_entry_seal(e, s->vault, session);
-    if (rc != TT_OK || s->mode == SESSIONS_SEALED)
-        return rc;
-    e->mode = SESSIONS_HELD;
+    TT_TRY(session_entry_describe(e, key, session));
+    e->mode = s->mode;
+    if (s->mode == SESSIONS_SEALED)
+        return session_entry_seal(e, s->vault, session);
     e->early = false; /* there is none with a held PSK */
     TT_TRY(held_provision(&held, &e->files, s->tpm, session, e->peer, err));
-    rc = tt_session_export(held, &e->secret, &e->secret_len);
+    tt_rc rc = session_entry_seal(e, s->vault, held);
     tt_session_free(held);
     return rc;
 }
@@ -364,8 +363,10 @@ tt_rc session_dir_clear(const char *dir, const char *peer, size_t *ret_n, struct
         return TT_OK;
     for (size_t i = 0; i < n; i++)
         *ret_n += belongs_to(dir, &names[i], peer) && session_dir_remove(&d, &names[i]);
-    if (peer == NULL)
+    if (peer == NULL) {
         (void)unlinkat(d.fd, SESSION_SEAL_NAME, 0);
+        (void)unlinkat(d.fd, SESSION_HELD_NAME, 0);
+    }
     session_dir_sync(&d);
     return TT_OK;
 }

@@ -4,7 +4,8 @@
  * A session is a bearer secret, so it is kept in one of three ways (docs/resumption.md):
  *  - memory: never written;
  *  - sealed: in files, encrypted under a key that only this TPM unseals: one Unseal when the store is opened;
- *  - held: in files without the PSK, which the TPM holds as two HMAC keys (net/held.h). SHA-256 suites only.
+ *  - held: the same, but without the PSK, which the TPM holds as two HMAC keys (net/held.h). SHA-256 suites
+ *    only.
  *
  * Invariants: a session is given out once, and is gone from the store before it is used. A file is whole or
  * not there, whenever the power goes. Several processes may use one directory. Each peer keeps
@@ -34,7 +35,8 @@ struct session_store_options {
     struct tt_tpm *tpm;     /* sealed, held; must outlive the store */
     const char *pcrs; /* sealed: the key is usable while these PCRs have their present values; or NULL */
 };
-/* session_store_open: sealed: unseals the key, or makes it where there is none. On the thread of the TPM. */
+/* session_store_open: sealed, held: unseals the key, or makes it where there is none. On the thread of the
+ * TPM. */
 TT_MUST_USE tt_rc session_store_open(struct session_store **ret, const struct session_store_options *opt,
                                      struct tt_error *err);
 void session_store_free(struct session_store *s); /* NULL is fine */

@@ -378,16 +378,12 @@ static void test_another_tpm(void **state)
 
     assert_true(temp_tpm_start(&another));
     tpm = tpm_open(another.tcti);
-    const struct session_store_options opt = {.mode = SESSIONS_SEALED, .tpm = tpm, .dir = dir_of("moved")};
-    assert_int_equal(session_store_open(&none, &opt, &err), TT_ERR_TPM);
-    assert_non_null(strstr(err.hint, "session clear"));
-    s = store_open(SESSIONS_HELD, tpm, "moved");
-    struct session_taken t = take(s, &key_a);
-    assert_non_null(t.holder);
-    err = (struct tt_error){0};
-    assert_int_equal(held_load(t.holder, &err), TT_ERR_TPM);
-    session_taken_free(&t);
-    session_store_free(s);
+    for (enum session_mode mode = SESSIONS_SEALED; mode <= SESSIONS_HELD; mode++) {
+        const struct session_store_options opt = {.mode = mode, .tpm = tpm, .dir = dir_of("moved")};
+        err = (struct tt_error){0};
+        assert_int_equal(session_store_open(&none, &opt, &err), TT_ERR_TPM);
+        assert_non_null(strstr(err.hint, "session clear"));
+    }
     tt_tpm_close(tpm);
     temp_tpm_stop(&another);
 }
@@ -440,13 +436,11 @@ static void test_cleared_tpm(void **state)
     (void)snprintf(command, sizeof command, "tpm2_clear -T %s -c l >/dev/null 2>&1", mine.tcti);
     assert_int_equal(system(command), 0);
     tpm = tpm_open(mine.tcti);
-    const struct session_store_options opt = {.mode = SESSIONS_SEALED, .tpm = tpm, .dir = dir_of("cleared")};
-    assert_int_equal(session_store_open(&none, &opt, &err), TT_ERR_TPM);
-    s = store_open(SESSIONS_HELD, tpm, "cleared");
-    struct session_taken t = take(s, &key_a);
-    assert_int_equal(held_load(t.holder, &err), TT_ERR_TPM);
-    session_taken_free(&t);
-    session_store_free(s);
+    for (enum session_mode mode = SESSIONS_SEALED; mode <= SESSIONS_HELD; mode++) {
+        const struct session_store_options opt = {.mode = mode, .tpm = tpm, .dir = dir_of("cleared")};
+        err = (struct tt_error){0};
+        assert_int_equal(session_store_open(&none, &opt, &err), TT_ERR_TPM);
+    }
     tt_tpm_close(tpm);
     temp_tpm_stop(&mine);
 }
@@ -494,12 +488,51 @@ static void test_damaged_files(void **state)
             assert_false(has_one(s, &key_a));
             (void)unlink(path);
         }
-        /* In a sealed file nothing but layout may change; of a held one the TPM's keys tell later. */
-        if (mode == SESSIONS_SEALED)
-            assert_int_equal(survived, 0);
+        assert_int_equal(survived, 0); /* nothing but layout may change, in either kind */
         tt_free(text);
         session_store_free(s);
     }
+    tt_tpm_close(tpm);
+}
+
+/* Whoever can write the files, and knows the PSK of a session (its server does), makes it count for another
+ * trust: the configuration in the file, and the file's name with it. */
+static void test_edited_for_other_rules(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = tpm_open(chip.tcti);
+    struct session_key other = key_a;
+    other.config[0] ^= 1;
+    for (enum session_mode mode = SESSIONS_SEALED; mode <= SESSIONS_HELD; mode++)
+        for (int edited = 0; edited < 2; edited++) {
+            struct session_store *s = store_open(mode, tpm, "edited");
+            char as_other[420], path[420];
+            put_new(s, &other); /* to see its name */
+            (void)snprintf(as_other, sizeof as_other, "%s", first_file("edited"));
+            assert_int_equal(unlink(as_other), 0);
+            put_new(s, &key_a);
+            (void)snprintf(path, sizeof path, "%s", first_file("edited"));
+            if (edited) {
+                char *text = NULL, from[8], to[8];
+                size_t len = 0;
+                assert_int_equal(file_read_text(&text, &len, path, NULL), TT_OK);
+                (void)snprintf(from, sizeof from, "\"%02x", key_a.config[0]);
+                (void)snprintf(to, sizeof to, "\"%02x", other.config[0]);
+                char *at = strstr(text, "\"config\": \"");
+                assert_non_null(at);
+                at += strlen("\"config\": ");
+                assert_memory_equal(at, from, 3);
+                memcpy(at, to, 3);
+                assert_int_equal(unlink(path), 0);
+                assert_int_equal(
+                    file_write(as_other, (struct tt_bytes){(uint8_t *)text, len}, 0600, false, NULL), TT_OK);
+                tt_free(text);
+            }
+            assert_false(has_one(s, &other));
+            assert_int_equal(has_one(s, &key_a), !edited);
+            assert_string_equal(first_file("edited"), ""); /* it is gone */
+            session_store_free(s);
+        }
     tt_tpm_close(tpm);
 }
 
@@ -678,6 +711,7 @@ int main(void)
         cmocka_unit_test(test_another_tpm),
         cmocka_unit_test(test_pcrs),
         cmocka_unit_test(test_cleared_tpm),
+        cmocka_unit_test(test_edited_for_other_rules),
         cmocka_unit_test(test_damaged_files),
         cmocka_unit_test(test_not_ours_alone),
         cmocka_unit_test(test_power_cut_at_any_write),
