@@ -53,6 +53,9 @@ struct cli {
 int cli_fail(const struct tt_error *err);
 /* cli_usage: print "tpmtls: <sentence>" and the hint which help to read, return CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *fmt, ...) TT_PRINTF(2, 3);
+/* cli_say_json: from now on notes, hints and failures are JSON events, too: with --json there is nothing else
+ * on stderr. */
+void cli_say_json(bool on);
 /* cli_note: a line on stderr for a person ("tpmtls: ..."). */
 void cli_note(const char *fmt, ...) TT_PRINTF(1, 2);
 
@@ -61,6 +64,11 @@ void cli_hint(const char *fmt, ...) TT_PRINTF(1, 2);
 
 /* cli_read_file: whole file ("-" = stdin), NUL-terminated behind len; at most 16 MiB; free with tt_free. */
 TT_MUST_USE tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, struct tt_error *err);
+/* cli_pem_content: what a PEM text holds: "a private key", "a certificate", ...; NULL: nothing that is known.
+ */
+const char *cli_pem_content(struct tt_bytes text);
+/* cli_wrote: say that a file was written, and what it is; not where it is standard output ("-" or NULL). */
+void cli_wrote(const char *path, const char *what);
 /* cli_write_file: atomically (temporary file, fsync, rename); path NULL or "-" = stdout. mode e.g. 0600. With
  * no_overwrite an existing file is TT_ERR_EXISTS. */
 TT_MUST_USE tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigned mode, bool no_overwrite,

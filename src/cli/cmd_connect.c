@@ -100,8 +100,7 @@ static void on_connected(void *arg, struct stream *s)
         .arg = x,
     };
     trace_handshake(&x->trace, s, TT_CLIENT, x->options->target);
-    if (x->cli->verbose > 0)
-        cli_note("connected to %s", x->options->target);
+    trace_connected(x->cli, s, 0, x->options->target);
     if (resume_early_left(&x->resume, s, &opt.first, &err) != TT_OK) {
         x->error = err;
         stream_finish(s);
@@ -291,7 +290,7 @@ static tt_rc start_delegate(struct connect *x, struct tt_error *err)
 
 static tt_rc set_up(struct connect *x, struct tt_error *err)
 {
-    TT_TRY(address_parse(&x->address, x->options->target, err));
+    TT_TRY(address_parse_url(&x->address, x->options->target, err));
     TT_TRY(resume_begin(&x->resume, x->cli, &x->options->resume, err));
     TT_TRY(set_up_config(x, err));
     TT_TRY(keylog_open(&x->keylog, x->options->tls.keylog, err));
@@ -364,8 +363,11 @@ static int run_connect(const struct cli *cli, void *options)
 #define TO(member) OPTION_TO(struct connect_options, member)
 
 static const struct option_row connect_rows[] = {
-    {NULL, "HOST:PORT", "where to; an IPv6 address is written [::1]:443", TO(target),
-     .needed = "connect to where?"},
+    {NULL, "HOST:PORT",
+     "where to; an IPv6 address is written [::1]:443. PORT may be the name of a service (https, ldaps, ...), "
+     "and a URL such as "
+     "https://HOST/ will do",
+     TO(target), .needed = "connect to where?"},
     {"ca", "FILE|DIR|system",
      "the CAs the server's certificate may come from (PEM or DER); default, without --pin: system, which "
      "is " TRUST_SYSTEM_STORE,

@@ -29,7 +29,10 @@ static int csr_run(const struct cli *cli, void *options)
     cli_close_key(&key);
     if (rc == TT_OK)
         rc = cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0644, false, &err);
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+    if (rc != TT_OK)
+        return cli_fail(&err);
+    cli_wrote(o->out, "a certificate request; a CA makes the certificate from it (`tpmtls ca sign`)");
+    return CLI_OK;
 }
 
 #define TO(member) OPTION_TO(struct csr_options, member)

@@ -34,8 +34,10 @@ static tt_rc run(struct policy_options *o, const struct cli *cli, struct tt_erro
     tt_rc rc = sign_with(&pem, o, &key, cli, err);
     cli_close_key(&key);
     TT_TRY(rc);
-    return cli_write_file(o->out != NULL ? o->out : o->file,
-                          (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0600, false, err);
+    const char *out = o->out != NULL ? o->out : o->file;
+    TT_TRY(cli_write_file(out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0600, false, err));
+    cli_wrote(out, "the key with one more signed policy");
+    return TT_OK;
 }
 
 static int run_sign(const struct cli *cli, void *options)

@@ -45,7 +45,12 @@ static int run(const struct cli *cli, void *options)
     const struct ticket_key *t = options;
     struct tt_error err = {0};
     tt_rc rc = t->in_tpm ? make_root(cli, t, &err) : make(t, &err);
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+    if (rc != TT_OK)
+        return cli_fail(&err);
+    cli_wrote(t->out, t->in_tpm   ? "a root of ticket keys, useless without this TPM"
+                      : t->rotate ? "a new ticket key in front of the older ones"
+                                  : "a ticket key: whoever reads it can read and make sessions");
+    return CLI_OK;
 }
 
 #define TO(member) OPTION_TO(struct ticket_key, member)

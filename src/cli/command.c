@@ -224,6 +224,8 @@ tt_rc command_line_parse(struct command_line *ret, int argc, char **argv, struct
         rc = options_check(&s.global, err);
     if (rc == TT_OK && !ret->cli.wants_help && !ret->cli.wants_version)
         rc = check_complete(&s, err);
+    for (; rc != TT_OK && s.at < argc; s.at++) /* how the error is told */
+        ret->cli.json = ret->cli.json || strcmp(argv[s.at], "--json") == 0;
     help_name(ret->cli.help, sizeof ret->cli.help, ret);
     if (rc == TT_ERR_USAGE)
         error_hint(err, "`%s` tells more", ret->cli.help);

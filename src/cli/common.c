@@ -3,11 +3,12 @@
  * The voice: lower case, one line "tpmtls: ...", then "tpmtls: hint: ..." with what to do. All on stderr. */
 #include "cli/cli.h"
 
+#include <jansson.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rc.h"
+#include "cli/event.h"
 
 static int exit_code(tt_rc rc)
 {
@@ -28,38 +29,65 @@ static int exit_code(tt_rc rc)
     }
 }
 
-int cli_fail(const struct tt_error *err)
+/* ---- what is said ---- */
+
+static bool say_json;
+
+void cli_say_json(bool on)
 {
-    fprintf(stderr, "tpmtls: %s\n", err->text[0] != '\0' ? err->text : tt_rc_name(err->rc));
-    if (err->hint[0] != '\0')
-        fprintf(stderr, "tpmtls: hint: %s\n", err->hint);
-    return err->rc == TT_OK ? CLI_FAILURE : exit_code(err->rc);
+    say_json = on;
 }
 
-/* One write: lines of several threads or processes do not mix. A name is not cut, however long it is. */
-static void say(const char *prefix, const char *fmt, va_list args)
+/* struct said: the kinds of lines. */
+struct said {
+    const char *prefix, *event;
+};
+static const struct said note = {"tpmtls: ", "note"}, hint = {"tpmtls: hint: ", "hint"},
+                         failure = {"tpmtls: ", "error"};
+
+/* One write: lines of several threads or processes do not mix. A name is not cut, however long it is. more is
+ * another line that belongs to it; NULL: none. */
+static void say_line(const struct said *as, const char *text, const char *more)
+{
+    if (say_json)
+        cli_event(json_pack("{s:s, s:o, s:o*}", "event", as->event, "text", cli_json_text(text), "hint",
+                            more != NULL ? cli_json_text(more) : NULL));
+    else if (more != NULL)
+        fprintf(stderr, "%s%s\n%s%s\n", as->prefix, text, hint.prefix, more);
+    else
+        fprintf(stderr, "%s%s\n", as->prefix, text);
+}
+
+static void say(const struct said *as, const char *more, const char *fmt, va_list args)
 {
     va_list again;
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, fmt, again);
     va_end(again);
-    size_t start = strlen(prefix), len = n > 0 ? (size_t)n : 0;
-    TT_AUTO(mem_free_auto) char *line = mem_alloc(start + len + 2);
-    if (line == NULL)
+    size_t len = n > 0 ? (size_t)n : 0;
+    char *text = mem_alloc(len + 1);
+    if (text == NULL)
         return;
-    memcpy(line, prefix, start);
-    (void)vsnprintf(line + start, len + 1, fmt, args);
-    line[start + len] = '\n';
-    (void)fwrite(line, 1, start + len + 1, stderr);
+    (void)vsnprintf(text, len + 1, fmt, args);
+    say_line(as, text, more);
+    mem_free(text);
+}
+
+int cli_fail(const struct tt_error *err)
+{
+    say_line(&failure, err->text[0] != '\0' ? err->text : tt_rc_name(err->rc),
+             err->hint[0] != '\0' ? err->hint : NULL);
+    return err->rc == TT_OK ? CLI_FAILURE : exit_code(err->rc);
 }
 
 int cli_usage(const struct cli *cli, const char *fmt, ...)
 {
+    char more[sizeof cli->help + 20];
     va_list args;
+    (void)snprintf(more, sizeof more, "`%s` tells more", cli->help);
     va_start(args, fmt);
-    say("tpmtls: ", fmt, args);
+    say(&failure, more, fmt, args);
     va_end(args);
-    cli_hint("`%s` tells more", cli->help);
     return CLI_USAGE;
 }
 
@@ -67,7 +95,7 @@ void cli_note(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    say("tpmtls: ", fmt, args);
+    say(&note, NULL, fmt, args);
     va_end(args);
 }
 
@@ -75,6 +103,12 @@ void cli_hint(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    say("tpmtls: hint: ", fmt, args);
+    say(&hint, NULL, fmt, args);
     va_end(args);
+}
+
+void cli_wrote(const char *path, const char *what)
+{
+    if (path != NULL && strcmp(path, "-") != 0)
+        cli_note("wrote %s: %s", path, what);
 }

@@ -3,14 +3,29 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/rc.h"
 
+/* "2026-11-28T18:09:00.123Z" */
+static void add_time(json_t *object)
+{
+    char text[32];
+    struct timespec now;
+    struct tm utc;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &utc));
+    (void)snprintf(text + n, sizeof text - n, ".%03ldZ", now.tv_nsec / 1000000);
+    (void)json_object_set_new(object, "time", json_string(text));
+}
+
 /* One write: lines stay whole. */
 void cli_event(json_t *object)
 {
+    if (object != NULL)
+        add_time(object);
     const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(7);
     size_t n = object != NULL ? json_dumpb(object, NULL, 0, flags) : 0;
     TT_AUTO(mem_free_auto) char *line = n > 0 ? mem_alloc(n + 1) : NULL;

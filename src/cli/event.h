@@ -7,7 +7,8 @@
 
 #include "tpmtls/error.h"
 
-/* cli_event: print the object; takes the reference. NULL: it could not be made; that is told, too. */
+/* cli_event: print the object, with its time; takes the reference. NULL: it could not be made; that is told,
+ * too. */
 void cli_event(json_t *object);
 /* cli_json_bytes: a string; where it is not UTF-8 each byte that is not printable ASCII is \\xNN. null when
  * there are none. */

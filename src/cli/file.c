@@ -21,3 +21,20 @@ tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigned mode, bool
         return file_write_fd(STDOUT_FILENO, data, "standard output", err);
     return file_write(path, data, mode, no_overwrite, err);
 }
+
+const char *cli_pem_content(struct tt_bytes text)
+{
+    static const struct {
+        const char *label, *what;
+    } kinds[] = {{"TSS2 PRIVATE KEY-----", "a private key of a TPM"},
+                 {"PRIVATE KEY-----", "a private key"},
+                 {"CERTIFICATE REQUEST-----", "a certificate request, which a CA has yet to sign"},
+                 {"-----BEGIN CERTIFICATE-----", "a certificate"},
+                 {"X509 CRL-----", "a CRL"},
+                 {"PUBLIC KEY-----", "a public key"},
+                 {"TPMTLS PSK-----", "a pre-shared key"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (text.len > 0 && memmem(text.data, text.len, kinds[i].label, strlen(kinds[i].label)) != NULL)
+            return kinds[i].what;
+    return NULL;
+}

@@ -36,8 +36,10 @@ static void tell(const struct cli *cli, const struct create_options *o, struct t
     const char *type = tt_key_type_name(o->params.type);
     const char *path = o->path != NULL ? o->path : "";
     tell_password(o);
-    if (o->seal)
+    if (o->seal) {
+        cli_wrote(path, "sealed; only this TPM gives it back (`tpmtls key unseal`)");
         return;
+    }
     if (cli->json && strcmp(path, "-") != 0) {
         json_t *root = json_pack("{s:s, s:s*}", "type", type, "file", o->path);
         if (o->persist != NULL)
@@ -163,7 +165,10 @@ static const struct option_row protection_rows[] = {
      TO(params.pcrs), .elsewhere = "pcrs"},
     {"policy-key", "PUBLIC",
      "usable under policies signed by this key (PEM PUBLIC KEY): `tpmtls policy sign`", TO(policy_key)},
-    {"policy-secret", "WHO", "whoever uses it must know the password of owner, endorsement or lockout",
+    {"policy-secret", "WHO",
+     "whoever uses it must know the password of owner, endorsement or lockout, and gives that with "
+     "--auth-file, --auth-fd "
+     "or --auth-credential; the key has none of its own",
      TO(params.secret_of)},
     {"description", "TEXT", "a mnemonic for the file", TO(params.description)},
     {"lockout", NULL, KEY_LOCKOUT_TEXT, TO(lockout), .not_with = "no-lockout"},

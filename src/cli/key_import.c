@@ -119,7 +119,10 @@ static int run_srk(const struct cli *cli, void *options)
     if (rc == TT_OK)
         rc = cli_write_file(o->out, (struct tt_bytes){pub, len}, 0644, true, &err);
     tt_free(pub);
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+    if (rc != TT_OK)
+        return cli_fail(&err);
+    cli_wrote(o->out, "the public part of this TPM's storage root key, for `tpmtls key wrap --for`");
+    return CLI_OK;
 }
 
 #define TO(member) OPTION_TO(struct import_options, member)

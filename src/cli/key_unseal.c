@@ -34,7 +34,9 @@ static int run(const struct cli *cli, void *options)
     const struct unseal_options *o = options;
     struct tt_error err = {0};
     tt_rc rc = unseal(cli, o->file, o->out, &err);
-    if (rc != TT_OK)
+    if (rc == TT_OK)
+        cli_wrote(o->out, "what was sealed");
+    else
         cli_name_key(&err, o->file);
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }

@@ -162,8 +162,9 @@ static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *pat
         return open_tss2(k, cli, pem, path, err);
     if (strstr(text, "PRIVATE KEY-----") != NULL)
         return open_software(&k->key, cli, pem, path, err);
-    (void)error_set(err, TT_ERR_DECODE, "%s holds no private key in PEM form%s", path,
-                    find_label(text, "CERTIFICATE") != NULL ? ", but a certificate" : "");
+    const char *is = cli_pem_content(pem);
+    (void)error_set(err, TT_ERR_DECODE, "%s holds no private key in PEM form%s%s", path,
+                    is != NULL ? ", but " : "", is != NULL ? is : "");
     error_hint(err,
                "a key is a TSS2 PRIVATE KEY file (tpmtls key create -o FILE), handle:0x81..., or a PKCS#8 "
                "PRIVATE KEY file");

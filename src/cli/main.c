@@ -117,7 +117,9 @@ int main(int argc, char **argv)
     harden_process();
     struct command_line line;
     struct tt_error err = {0};
-    int code = command_line_parse(&line, argc, argv, &err) == TT_OK ? run(&line) : cli_fail(&err);
+    tt_rc rc = command_line_parse(&line, argc, argv, &err);
+    cli_say_json(line.cli.json);
+    int code = rc == TT_OK ? run(&line) : cli_fail(&err);
     mem_free(line.options);
     return code;
 }

@@ -51,17 +51,7 @@ static void on_connected(void *arg, struct stream *s)
     struct session *x = arg;
     struct tt_error err = {0};
     trace_handshake(&x->trace, s, TT_SERVER, x->peer);
-    if (x->serve->cli->verbose > 0) {
-        TT_AUTO(mem_free_auto) char *subject = NULL;
-        TT_AUTO(mem_free_auto) char *psk = NULL;
-        bool known = trace_peer_psk(&psk, stream_conn(s)) == TT_OK &&
-                     trace_peer_subject(&subject, stream_conn(s)) == TT_OK;
-        cli_note("%s: connected%s%s%s%s", x->peer,
-                 !known            ? ", its name cannot be shown"
-                 : subject != NULL ? " as "
-                                   : ", no certificate",
-                 subject != NULL ? subject : "", psk != NULL ? ", PSK " : "", psk != NULL ? psk : "");
-    }
+    trace_connected(x->serve->cli, s, x->number, x->peer);
     if (x->serve->mode->connected != NULL && x->serve->mode->connected(x, &err) != TT_OK) {
         (void)cli_fail(&err);
         stream_finish(s);

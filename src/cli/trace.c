@@ -133,6 +133,34 @@ static const char *scheme_or_null(uint16_t scheme)
     return scheme != 0 ? tt_scheme_name(scheme) : NULL;
 }
 
+void trace_connected(const struct cli *cli, const struct stream *s, unsigned long connection,
+                     const char *peer)
+{
+    const struct tt_conn *conn = stream_conn(s);
+    struct tt_conn_info info;
+    TT_AUTO(mem_free_auto) char *subject = NULL;
+    TT_AUTO(mem_free_auto) char *psk = NULL;
+    if (!cli->json && cli->verbose == 0)
+        return;
+    tt_conn_info(conn, &info);
+    bool known = trace_peer_psk(&psk, conn) == TT_OK && trace_peer_subject(&subject, conn) == TT_OK;
+    if (cli->json) {
+        json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:s, s:b}", "event", "connected", "peer", peer,
+                              "peer_certificate", cli_json_text(subject), "psk", cli_json_text(psk), "suite",
+                              tt_suite_name(info.suite), "resumed", info.resumed);
+        if (connection > 0)
+            (void)json_object_set_new(o, "connection", json_integer((json_int_t)connection));
+        cli_event(o);
+        return;
+    }
+    cli_note("%s: connected%s%s%s%s%s", peer,
+             !known            ? ", its name cannot be shown"
+             : subject != NULL ? " as "
+                               : ", no certificate",
+             subject != NULL ? subject : "", psk != NULL ? ", PSK " : "", psk != NULL ? psk : "",
+             info.resumed ? ", resumed" : "");
+}
+
 /* struct summary: what is told of the peer. */
 struct summary {
     enum tt_role role;

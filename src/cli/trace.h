@@ -21,6 +21,11 @@ void trace_event(const struct trace *t, const struct stream_trace *event);
 /* trace_handshake: the summary, once the handshake is complete. */
 void trace_handshake(const struct trace *t, const struct stream *s, enum tt_role role, const char *peer);
 
+/* trace_connected: who is at the other end, and whether the session was resumed: with -v, or as an event.
+ * connection is 0 on a client. */
+void trace_connected(const struct cli *cli, const struct stream *s, unsigned long connection,
+                     const char *peer);
+
 /* trace_peer_psk: the identity of the external PSK, escaped; *ret is NULL when none was used; mem_free. */
 TT_MUST_USE tt_rc trace_peer_psk(char **ret, const struct tt_conn *conn);
 /* trace_peer_subject: the subject of the peer's certificate, escaped for a terminal, or "raw public key

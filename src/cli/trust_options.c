@@ -34,9 +34,13 @@ bool trust_is_given(const struct trust_options *o)
 
 /* ---- files ---- */
 
-/* Put the file's name in front of what is wrong with its content. */
-static tt_rc wrong_file(const char *path, const struct tt_error *why, struct tt_error *err)
+/* Put the file's name in front of what is wrong with its content, and say what it is instead. */
+static tt_rc wrong_file(const char *path, struct tt_bytes bytes, const struct tt_error *why,
+                        struct tt_error *err)
 {
+    const char *is = cli_pem_content(bytes);
+    if (is != NULL && why->rc == TT_ERR_DECODE && strstr(why->text, "there is no") != NULL)
+        return error_set(err, why->rc, "%s: %s: it is %s", path, why->text, is);
     if (why->hint[0] != '\0')
         error_hint(err, "%s", why->hint);
     return error_set(err, why->rc, "%s: %s", path, why->text);
@@ -56,7 +60,7 @@ static tt_rc add_bytes(struct tt_trust *trust, struct tt_bytes bytes, const char
         return TT_OK;
     if (rc == TT_ERR_VERIFY) /* of a CRL: it is not the peer who is not trusted */
         why.rc = TT_ERR_USAGE;
-    return wrong_file(path, &why, err);
+    return wrong_file(path, bytes, &why, err);
 }
 
 static tt_rc add_file(struct tt_trust *trust, const char *path, bool is_crl, struct tt_error *err)

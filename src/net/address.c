@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static tt_rc bad_address(const char *text, const char *why, struct tt_error *err)
 {
@@ -20,13 +21,48 @@ static bool is_port(const char *text)
     return n >= 1 && n <= 5 && strspn(text, "0123456789") == n && strtoul(text, NULL, 10) <= 65535;
 }
 
+/* The ports of services that begin with TLS, by the names people type (IANA's, and the usual ones). A minimal
+ * system has no /etc/services. */
+static const struct {
+    const char *name, *port;
+} services[] = {{"https", "443"},        {"wss", "443"},         {"smtps", "465"},    {"submissions", "465"},
+                {"nntps", "563"},        {"ldaps", "636"},       {"domain-s", "853"}, {"dot", "853"},
+                {"ftps", "990"},         {"imaps", "993"},       {"pop3s", "995"},    {"mqtts", "8883"},
+                {"secure-mqtt", "8883"}, {"postgresql", "5432"}, {"amqps", "5671"},   {"sips", "5061"},
+                {"smtp", "25"},          {"submission", "587"},  {"imap", "143"},     {"ldap", "389"}};
+
+static const char *service_port(const char *name, size_t len)
+{
+    for (size_t i = 0; i < TT_COUNT(services); i++)
+        if (strlen(services[i].name) == len && strncasecmp(services[i].name, name, len) == 0)
+            return services[i].port;
+    return NULL;
+}
+
+tt_rc address_parse_url(struct address *ret, const char *text, struct tt_error *err)
+{
+    char address[300];
+    const char *mark = strstr(text, "://");
+    if (mark == NULL)
+        return address_parse(ret, text, err);
+    const char *port = service_port(text, (size_t)(mark - text)), *host = mark + 3;
+    size_t len = strcspn(host, "/?#");
+    if (port == NULL || memchr(host, '@', len) != NULL || len >= sizeof address - 8)
+        return bad_address(text, "this is not the URL of a service with TLS", err);
+    bool has_port = len > 0 && memchr(host, ':', len) != NULL && host[len - 1] != ']';
+    (void)snprintf(address, sizeof address, "%.*s%s%s", (int)len, host, has_port ? "" : ":",
+                   has_port ? "" : port);
+    return address_parse(ret, address, err);
+}
+
 tt_rc address_parse(struct address *ret, const char *text, struct tt_error *err)
 {
     const char *colon = strrchr(text, ':');
     if (colon == NULL)
         return bad_address(text, "the port is missing", err);
-    if (!is_port(colon + 1))
-        return bad_address(text, "the port must be a number from 0 to 65535", err);
+    const char *port = is_port(colon + 1) ? colon + 1 : service_port(colon + 1, strlen(colon + 1));
+    if (port == NULL)
+        return bad_address(text, "the port must be a number from 0 to 65535, or a name such as https", err);
     const char *host = text;
     size_t host_len = (size_t)(colon - text);
     if (text[0] == '[') {
@@ -41,7 +77,7 @@ tt_rc address_parse(struct address *ret, const char *text, struct tt_error *err)
         return bad_address(text, "the host is too long", err);
     memcpy(ret->host, host, host_len);
     ret->host[host_len] = '\0';
-    (void)snprintf(ret->port, sizeof ret->port, "%s", colon + 1);
+    (void)snprintf(ret->port, sizeof ret->port, "%s", port);
     return TT_OK;
 }
 

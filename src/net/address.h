@@ -11,8 +11,13 @@ struct address {
     char port[32];  /* a number 0 .. 65535 */
 };
 
-/* address_parse: TT_ERR_USAGE with a sentence when it is neither form. An IPv6 address needs its brackets. */
+/* address_parse: TT_ERR_USAGE with a sentence when it is neither form. An IPv6 address needs its brackets;
+ * the port may be the name of a service with TLS, such as https. */
 TT_MUST_USE tt_rc address_parse(struct address *ret, const char *text, struct tt_error *err);
+
+/* address_parse_url: the same, or a URL such as https://HOST[:PORT]/path, of which host and port are taken.
+ */
+TT_MUST_USE tt_rc address_parse_url(struct address *ret, const char *text, struct tt_error *err);
 
 /* address_format: "127.0.0.1:443" or "[::1]:443" into ret; "a local socket" for anything else. */
 #define ADDRESS_TEXT_MAX 72

@@ -13,7 +13,9 @@ static const struct alert_advice {
 } advice[] = {
     {TT_ALERT_CERTIFICATE_REQUIRED, "it wants a client certificate it can trust: give --key and --cert",
      NULL},
-    {TT_ALERT_HANDSHAKE_FAILURE, "there is no cipher suite, group or signature scheme both ends can do",
+    {TT_ALERT_HANDSHAKE_FAILURE,
+     "there is no cipher suite, group or signature scheme both ends can do, or it wants a pre-shared key: "
+     "--psk",
      "there is no cipher suite, group or signature scheme both ends can do"},
     {TT_ALERT_INSUFFICIENT_SECURITY, "it asks for stronger algorithms than were offered", NULL},
     {TT_ALERT_UNKNOWN_CA,

@@ -144,7 +144,7 @@ class Lab:
     def serve(self, *args, key="server-p256", options=(), at="127.0.0.1:0"):
         """tpmtls serve; .port is set."""
         server = self.background(PROGRAM, *options, "serve", at, "--key", key + ".key", "--cert", key + ".pem", *args)
-        server.port = server.wait_for(r'(?:listening on |"address":")\S*:(\d+)').group(1)
+        server.port = server.wait_for(r'(?:listening on |"address":")[^"\s]*:(\d+)').group(1)
         return server
 
     def close(self):

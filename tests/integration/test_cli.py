@@ -167,8 +167,62 @@ class Usage(Case):
                               "'%s' is not p256, p384, p521, rsa2048, rsa3072 or rsa4096" % typed)
 
     def test_bad_addresses(self):
-        for text in ("localhost", "::1:443", "localhost:https", "localhost:65536", "[::1:443"):
+        for text in ("localhost", "::1:443", "localhost:htttps", "localhost:65536", "http://localhost", "[::1:443"):
             self.assert_fails(LAB.tpmtls("connect", text), 2, "'%s' is not an address" % text, "HOST:PORT")
+
+    def test_a_url_or_a_service_will_do(self):
+        with LAB.serve() as server:
+            for where in ("https://localhost:%s", "https://localhost:%s/path?query"):
+                result = LAB.tpmtls("connect", where % server.port, "--ca", "ca/ca.pem", stdin=b"hello\n")
+                self.assertEqual((result.code, result.out), (0, b"hello\n"), result.err)
+
+    def test_a_file_of_another_kind_is_named(self):
+        """What was given instead is said plainly, with every option that reads PEM."""
+        LAB.must("openssl", "req", "-new", "-key", "soft.key", "-subj", "/CN=x", "-out", "soft.csr")
+        key, soft = "a private key of a TPM", "a private key"
+        for words, text in ((("connect", "h:1", "--ca", "client-p256.key"), key), (("connect", "h:1", "--ca", "soft.key"), soft),
+                            (("connect", "h:1", "--ca", "soft.csr"), "a certificate request"),
+                            (("connect", "h:1", "--ca", "ca/ca.pem", "--crl", "soft.pem"), "a certificate"),
+                            (("ca", "sign", "--dir", "ca", "soft.pem"), "a certificate"),
+                            (("ca", "sign", "--dir", "ca", "client-p256.key"), key),
+                            (("csr", "--key", "soft.csr", "--subject", "/CN=x"), "a certificate request")):
+            self.assertRegex(LAB.tpmtls(*words).err, "tpmtls: .*(: it is|, but) " + text)
+
+    def test_what_was_written_is_said(self):
+        for words, text in ((("csr", "--key", "soft.key", "--subject", "/CN=x", "-o", "said.csr"), "a certificate request"),
+                            (("key", "srk", "-o", "said.srk"), "storage root key"), (("key", "seal", "-o", "said.sealed"), "sealed"),
+                            (("key", "unseal", "said.sealed", "-o", "said.again"), "what was sealed"),
+                            (("ticket-key", "-o", "said.tk"), "a ticket key"), (("ticket-key", "-o", "said.tk", "--rotate"), "a new ticket key"),
+                            (("ticket-key", "-o", "said.root", "--in-tpm"), "a root of ticket keys")):
+            result = LAB.tpmtls(*words, stdin=b"a secret")
+            self.assertEqual(result.code, 0, result.err)
+            self.assertRegex(result.err, "tpmtls: wrote %s: .*%s" % (words[words.index("-o") + 1], text))
+        self.assertNotIn("wrote", LAB.tpmtls("csr", "--key", "soft.key", "--subject", "/CN=x").err)
+
+    def test_json_is_json_alone(self):
+        """With --json -v each line on stderr is an event with its time; who connected is one of them."""
+        stamp = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
+        with LAB.serve("--client-ca", "ca/ca.pem", options=("--json", "-v")) as server:
+            result = self.connect(server, "--key", "client-p256.key", "--cert", "client-p256.pem", options=("--json", "-v"))
+            self.assertEqual(result.code, 0, result.err)
+            bad = LAB.tpmtls("connect", "localhost:" + server.port, "--ca", "soft.key", "--json")
+            theirs = server.stop()
+        for text in (result.err, theirs.err, bad.err, LAB.tpmtls("--json", "nope").err, LAB.tpmtls("nope", "--json").err):
+            for line in text.splitlines():
+                self.assertRegex(json.loads(line)["time"], stamp)
+        self.assertEqual(result.events("connected")[0]["peer_certificate"], "CN=localhost")
+        seen = theirs.events("connected")[0]
+        self.assertEqual((seen["connection"], seen["peer_certificate"], seen["resumed"]), (1, "CN=device-p256,O=Example", False))
+        self.assertIn("a private key", bad.events("error")[0]["text"])
+
+    def test_verbose_tells_a_resumption(self):
+        state = {"XDG_STATE_HOME": LAB.path("state-v")}
+        with LAB.serve(options=("-v",)) as server:
+            words = ("-v", "connect", "localhost:" + server.port, "--ca", "ca/ca.pem", "--resume", "sealed")
+            first, second = (LAB.tpmtls(*words, stdin=b"hello\n", env=state) for _ in range(2))
+            self.assertRegex(first.err, "localhost:[0-9]+: connected as CN=localhost\n")
+            self.assertRegex(second.err, "localhost:[0-9]+: connected as CN=localhost, resumed\n")
+            server.wait_for(r": connected, no certificate, resumed\n")
 
     def test_bad_values(self):
         self.assert_fails(LAB.tpmtls("key", "create", "-o", "x.key", "--type", "p257"), 2, "'p257' is not p256, p384")

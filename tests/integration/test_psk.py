@@ -41,7 +41,7 @@ class Case(unittest.TestCase):
     def serve(self, *args):
         server = LAB.background(harness.PROGRAM, "--json", "serve", "127.0.0.1:0", "--trace", *args)
         self.addCleanup(server.__exit__)
-        server.port = server.wait_for(r'"address":"\S*:(\d+)').group(1)
+        server.port = server.wait_for(r'"address":"[^"\s]*:(\d+)').group(1)
         return server
 
     def connect(self, server, *args, code=0):

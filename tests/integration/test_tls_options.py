@@ -232,7 +232,7 @@ class RawPublicKeys(Case):
                                 "--peer-raw-public-key", "--pin", pin_of("soft.pem"), "--require-client-cert", "--trace",
                                 "--exec", 'echo "$TPMTLS_PEER_KEY_SHA256"')
         self.addCleanup(server.__exit__)
-        port = server.wait_for(r'"address":"\S*:(\d+)').group(1)
+        port = server.wait_for(r'"address":"[^"\s]*:(\d+)').group(1)
         result = self.connect(port, "--peer-raw-public-key", "--pin", pin_of("tpm.pem"), "--key", "soft.key",
                               "--raw-public-key", ca=None)
         event = self.assert_ok(result)
@@ -266,7 +266,7 @@ class RawPublicKeys(Case):
         ours = LAB.background(PROGRAM, "--json", "serve", "127.0.0.1:0", "--key", "tpm.key", "--raw-public-key",
                               "--peer-raw-public-key", "--pin", pin_of("soft.pem"), "--require-client-cert", "--trace", "--www")
         self.addCleanup(ours.__exit__)
-        port = ours.wait_for(r'"address":"\S*:(\d+)').group(1)
+        port = ours.wait_for(r'"address":"[^"\s]*:(\d+)').group(1)
         client = LAB.run("openssl", "s_client", "-connect", "127.0.0.1:" + port, "-enable_server_rpk", "-enable_client_rpk",
                          "-cert", "soft.pem", "-key", "soft.key", "-ign_eof", stdin=b"GET / HTTP/1.0\r\n\r\n")
         self.assertIn("raw public key", client.out.decode())

@@ -22,6 +22,8 @@ static void test_address_forms(void **state)
         {":443", "", "443"},
         {"[]:1", "", "1"},
         {"h:65535", "h", "65535"},
+        {"example.org:https", "example.org", "443"},
+        {"[::1]:LDAPS", "::1", "636"},
     };
     (void)state;
     for (size_t i = 0; i < TT_COUNT(good); i++) {
@@ -33,6 +35,35 @@ static void test_address_forms(void **state)
     }
 }
 
+static void test_urls(void **state)
+{
+    static const struct {
+        const char *text, *host, *port; /* port NULL: refused */
+    } cases[] = {
+        {"https://example.org:8443", "example.org", "8443"},
+        {"https://example.org", "example.org", "443"},
+        {"HTTPS://example.org/a:b@c?d#e", "example.org", "443"},
+        {"mqtts://[::1]/", "::1", "8883"},
+        {"ldaps://[::1]:1636", "::1", "1636"},
+        {"example.org:443", "example.org", "443"},
+        {"http://example.org/", NULL, NULL},
+        {"https://user@example.org/", NULL, NULL},
+        {"://example.org", NULL, NULL},
+        {"https://::1", NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < TT_COUNT(cases); i++) {
+        struct address a;
+        struct tt_error err = {0};
+        tt_rc rc = address_parse_url(&a, cases[i].text, &err);
+        assert_int_equal(rc, cases[i].port != NULL ? TT_OK : TT_ERR_USAGE);
+        if (rc == TT_OK) {
+            assert_string_equal(a.host, cases[i].host);
+            assert_string_equal(a.port, cases[i].port);
+        }
+    }
+}
+
 static void test_address_refusals(void **state)
 {
     static const struct {
@@ -41,7 +72,7 @@ static void test_address_refusals(void **state)
         {"example.org", "the port is missing"},
         {"", "the port is missing"},
         {"example.org:", "must be a number"},
-        {"example.org:https", "must be a number"},
+        {"example.org:htttps", "must be a number"},
         {"example.org:65536", "must be a number"},
         {"example.org:-1", "must be a number"},
         {"example.org:000443", "must be a number"},
@@ -180,9 +211,10 @@ static void test_diagnosis_of_long_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_address_forms),    cmocka_unit_test(test_address_refusals),
-        cmocka_unit_test(test_address_too_long), cmocka_unit_test(test_address_format),
-        cmocka_unit_test(test_diagnosis),        cmocka_unit_test(test_diagnosis_of_long_names),
+        cmocka_unit_test(test_address_forms),           cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_address_refusals),        cmocka_unit_test(test_address_too_long),
+        cmocka_unit_test(test_address_format),          cmocka_unit_test(test_diagnosis),
+        cmocka_unit_test(test_diagnosis_of_long_names),
     };
     return cmocka_run_group_tests_name("address", tests, NULL, NULL);
 }
