@@ -10,8 +10,7 @@ struct command {
     const char *summary; /* one line, for lists */
     const char
         *about; /* paragraphs, separated by empty lines; lines that begin with a space stay as they are */
-    const char
-        *example; /* lines of shell that work as they stand: tests/integration/test_manual.py runs them */
+    const char *example;             /* lines of shell, for --help and the manual page */
     const struct option_part *parts; /* its option table; NULL: it has no options */
     size_t size;                     /* of the struct that the table fills, which begins as zeros */
     int (*run)(const struct cli *cli, void *options);
