@@ -11,6 +11,7 @@
 struct hash_ctx {
     EVP_MD_CTX *ctx;
     EVP_MD_CTX *scratch; /* for hash_peek */
+    struct spare *home;  /* a context is kept between two uses: a handshake hashes some seventy times */
 };
 
 size_t hash_size(enum hash_id id)
@@ -24,28 +25,48 @@ struct tt_bytes hash_empty(const struct crypto_lib *lib, enum hash_id id)
     return (struct tt_bytes){id < HASH_COUNT ? lib->empty_hash[id] : NULL, hash_size(id)};
 }
 
-tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data, uint8_t *ret)
+void hash_discard(struct hash_ctx *h)
 {
-    if (id == HASH_NONE || id >= HASH_COUNT)
-        return TT_ERR_UNSUPPORTED;
-    return EVP_Digest(data.data, data.len, ret, NULL, lib->md[id], NULL) == 1 ? TT_OK : TT_ERR_INTERNAL;
+    EVP_MD_CTX_free(h->ctx);
+    EVP_MD_CTX_free(h->scratch);
+    mem_free(h);
 }
 
+static struct hash_ctx *ctx_new(struct spare *home)
+{
+    struct hash_ctx *h = mem_alloc(sizeof *h);
+    if (h == NULL)
+        return NULL;
+    *h = (struct hash_ctx){EVP_MD_CTX_new(), EVP_MD_CTX_new(), home};
+    if (h->ctx != NULL && h->scratch != NULL)
+        return h;
+    hash_discard(h);
+    return NULL;
+}
+
+/* What is kept is initialised: libcrypto 3.0 makes a new state for each initialisation. */
 tt_rc hash_new(struct hash_ctx **ret, const struct crypto_lib *lib, enum hash_id id)
 {
     if (id == HASH_NONE || id >= HASH_COUNT)
         return TT_ERR_UNSUPPORTED;
-    struct hash_ctx *h = mem_alloc(sizeof *h);
+    struct hash_ctx *h = spare_take(lib->hashes[id]);
+    if (h == NULL && (h = ctx_new(lib->hashes[id])) != NULL &&
+        EVP_DigestInit_ex2(h->ctx, lib->md[id], NULL) != 1)
+        hash_discard(TT_TAKE(h));
     if (h == NULL)
         return TT_ERR_MEMORY;
-    h->ctx = EVP_MD_CTX_new();
-    h->scratch = EVP_MD_CTX_new();
-    if (h->ctx == NULL || h->scratch == NULL || EVP_DigestInit_ex2(h->ctx, lib->md[id], NULL) != 1) {
-        hash_free(h);
-        return TT_ERR_MEMORY;
-    }
     *ret = h;
     return TT_OK;
+}
+
+tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data, uint8_t *ret)
+{
+    struct hash_ctx *h = NULL;
+    TT_TRY(hash_new(&h, lib, id));
+    bool ok =
+        EVP_DigestUpdate(h->ctx, data.data, data.len) == 1 && EVP_DigestFinal_ex(h->ctx, ret, NULL) == 1;
+    hash_free(h);
+    return ok ? TT_OK : TT_ERR_INTERNAL;
 }
 
 tt_rc hash_update(struct hash_ctx *h, struct tt_bytes data)
@@ -66,26 +87,24 @@ tt_rc hash_restart(struct hash_ctx *h)
 
 tt_rc hash_copy(struct hash_ctx **ret, const struct hash_ctx *from)
 {
-    struct hash_ctx *h = mem_alloc(sizeof *h);
+    struct hash_ctx *h = spare_take(from->home);
+    if (h == NULL)
+        h = ctx_new(from->home);
     if (h == NULL)
         return TT_ERR_MEMORY;
-    h->ctx = EVP_MD_CTX_new();
-    h->scratch = EVP_MD_CTX_new();
-    if (h->ctx == NULL || h->scratch == NULL || EVP_MD_CTX_copy_ex(h->ctx, from->ctx) != 1) {
-        hash_free(h);
-        return TT_ERR_MEMORY;
+    if (EVP_MD_CTX_copy_ex(h->ctx, from->ctx) == 1) {
+        *ret = h;
+        return TT_OK;
     }
-    *ret = h;
-    return TT_OK;
+    hash_discard(h);
+    return TT_ERR_MEMORY;
 }
 
+/* Initialised anew, which wipes what was in it, it is ready for the next. */
 void hash_free(struct hash_ctx *h)
 {
-    if (h == NULL)
-        return;
-    EVP_MD_CTX_free(h->ctx);
-    EVP_MD_CTX_free(h->scratch);
-    mem_free(h);
+    if (h != NULL && (hash_restart(h) != TT_OK || !spare_give(h->home, h)))
+        hash_discard(h);
 }
 
 /* One of the two hashes of RFC 2104, H((key XOR pad), data), in a context that was just initialised. */
@@ -103,23 +122,22 @@ static bool hmac_half(EVP_MD_CTX *ctx, struct tt_bytes padded_key, const struct 
 tt_rc hmac(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes key, const struct tt_bytes *data,
            size_t n, uint8_t *ret)
 {
-    if (id == HASH_NONE || id >= HASH_COUNT)
-        return TT_ERR_UNSUPPORTED;
     uint8_t padded[MAX_BLOCK] = {0}, inner[HASH_MAX_SIZE];
     const struct tt_bytes padded_key = {padded, id == HASH_SHA256 ? 64 : 128}, outer = {inner, hash_size(id)};
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx != NULL && EVP_DigestInit_ex2(ctx, lib->md[id], NULL) == 1;
+    struct hash_ctx *h = NULL;
+    TT_TRY(hash_new(&h, lib, id));
+    bool ok = true;
     if (key.len > padded_key.len)
-        ok = ok && hash_digest(lib, id, key, padded) == TT_OK;
+        ok = hash_digest(lib, id, key, padded) == TT_OK;
     else if (key.len > 0)
         memcpy(padded, key.data, key.len);
     for (size_t i = 0; i < padded_key.len; i++)
         padded[i] ^= 0x36;
-    ok = ok && hmac_half(ctx, padded_key, data, n, inner);
+    ok = ok && hmac_half(h->ctx, padded_key, data, n, inner);
     for (size_t i = 0; i < padded_key.len; i++)
         padded[i] ^= 0x36 ^ 0x5c;
-    ok = ok && EVP_DigestInit_ex2(ctx, NULL, NULL) == 1 && hmac_half(ctx, padded_key, &outer, 1, ret);
-    EVP_MD_CTX_free(ctx); /* wipes */
+    ok = ok && hash_restart(h) == TT_OK && hmac_half(h->ctx, padded_key, &outer, 1, ret);
+    hash_free(h);
     mem_wipe(padded, sizeof padded);
     mem_wipe(inner, sizeof inner);
     return ok ? TT_OK : TT_ERR_INTERNAL;

@@ -31,6 +31,13 @@ static void contexts_free(struct spare *s)
     mem_free(s);
 }
 
+static void hashes_free(struct spare *s)
+{
+    for (struct hash_ctx *h; s != NULL && (h = spare_take(s)) != NULL;)
+        hash_discard(h);
+    mem_free(s);
+}
+
 static void keys_free(struct spare *s)
 {
     for (EVP_PKEY *key; s != NULL && (key = spare_take(s)) != NULL;)
@@ -101,7 +108,9 @@ static bool lib_fetch_hashes(struct crypto_lib *lib, OSSL_LIB_CTX *ctx)
         [HASH_SHA256] = "SHA2-256", [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512"};
     for (enum hash_id id = HASH_SHA256; id < HASH_COUNT; id++) {
         lib->md[id] = EVP_MD_fetch(ctx, digests[id], NULL);
-        if (lib->md[id] == NULL || EVP_Digest("", 0, lib->empty_hash[id], NULL, lib->md[id], NULL) != 1)
+        lib->hashes[id] = spares_new();
+        if (lib->hashes[id] == NULL || lib->md[id] == NULL ||
+            EVP_Digest("", 0, lib->empty_hash[id], NULL, lib->md[id], NULL) != 1)
             return false;
     }
     return true;
@@ -166,8 +175,10 @@ void crypto_lib_free(struct crypto_lib *lib)
 {
     if (lib == NULL)
         return;
-    for (size_t i = 0; i < HASH_COUNT; i++)
+    for (size_t i = 0; i < HASH_COUNT; i++) {
+        hashes_free(lib->hashes[i]);
         EVP_MD_free(lib->md[i]);
+    }
     for (size_t i = 0; i < AEAD_COUNT; i++)
         EVP_CIPHER_free(lib->aead[i]);
     for (size_t i = 0; i < CURVE_COUNT; i++) {

@@ -32,6 +32,7 @@ struct curve {
 
 struct crypto_lib {
     EVP_MD *md[HASH_COUNT];
+    struct spare *hashes[HASH_COUNT];              /* contexts; see hash.c */
     uint8_t empty_hash[HASH_COUNT][HASH_MAX_SIZE]; /* the hash of nothing */
     EVP_CIPHER *aead[AEAD_COUNT];                  /* NULL where libcrypto lacks it */
     struct curve curves[CURVE_COUNT];
@@ -42,5 +43,8 @@ struct crypto_lib {
     *bare; /* without any algorithm: what is decoded in it stays undecoded (cert.c); may be NULL */
     OSSL_PROVIDER *bare_null; /* keeps the default provider out of it */
 };
+
+/* hash_discard: a context that is not kept. */
+void hash_discard(struct hash_ctx *h);
 
 #endif
