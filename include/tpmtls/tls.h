@@ -584,7 +584,7 @@ TT_API void tt_ech_keys_free(struct tt_ech_keys *keys);
 /* tt_ech_keys_set: these keys, most wanted first, in place of those before, at any time; everything is copied
  * but tt_ech_key.key, for which `release` (may be NULL) is called when no handshake needs it any more, on any
  * thread. When it fails nothing has changed, and release is not called. */
-TT_API TT_MUST_USE tt_rc tt_ech_keys_set(struct tt_ech_keys *keys, const struct tt_ech_key *list, size_t n,
+TT_API TT_MUST_USE tt_rc tt_ech_keys_set(struct tt_ech_keys *k, const struct tt_ech_key *keys, size_t n,
                                          void (*release)(void *key), struct tt_error *err);
 /* tt_ech_keys_set_trial_decryption: try all keys, not only those with the config_id that the client names
  * (RFC 9849 section 7.1: only where clients are known to make it up). Off by default; never for keys that

@@ -9,12 +9,12 @@
 
 tt_rc file_read_fd(struct buf *b, int fd, const char *path, struct tt_error *err)
 {
-    b->max = FILES_MAX + 65536;
+    b->max = FILE_READ_MAX + 65536;
     for (;;) {
         uint8_t *room = buf_reserve(b, 65536);
         if (room == NULL)
             return error_set(err, TT_ERR_IO, "%s is larger than %zu MiB, which no key or certificate file is",
-                             path, FILES_MAX >> 20);
+                             path, FILE_READ_MAX >> 20);
         ssize_t n = read(fd, room, 65536);
         if (n == 0)
             return TT_OK;

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/rc.h"
 
-#define FILES_MAX ((size_t)16 << 20) /* no key or certificate file is larger */
+#define FILE_READ_MAX ((size_t)16 << 20) /* no key or certificate file is larger */
 
 /* file_read: append all that can be read from path to b. TT_ERR_NOT_FOUND, TT_ERR_IO. */
 TT_MUST_USE tt_rc file_read(struct buf *b, const char *path, struct tt_error *err);

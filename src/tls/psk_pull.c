@@ -38,7 +38,6 @@ tt_rc tt_conn_psk_request(const struct tt_conn *c, struct tt_psk_request *ret)
 
 static tt_rc pull_answered(struct tt_conn *c, struct tt_bytes output)
 {
-    struct hs *hs = c->hs;
     if (c->state == CLIENT_WAIT_PSK_BINDER)
         return psk_offer_binder_answered(c, output);
     if (c->state == SERVER_WAIT_PSK_BINDER)

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 struct temp_tpm chip;
-char ids[64];
+char ids[80];
 CK_FUNCTION_LIST_PTR p11;
 
 static void path_of(char ret[256], const char *name, const char *file)

@@ -23,7 +23,7 @@ CK_RV C_GetInterface(CK_UTF8CHAR_PTR name, CK_VERSION_PTR version, CK_INTERFACE_
 CK_RV C_GetInterfaceList(CK_INTERFACE_PTR list, CK_ULONG_PTR n);
 
 extern struct temp_tpm chip;
-extern char ids[64]; /* TPMTLS_IDENTITIES */
+extern char ids[80]; /* TPMTLS_IDENTITIES */
 extern CK_FUNCTION_LIST_PTR p11;
 
 #define PIN      ((CK_UTF8CHAR_PTR) "secret")

@@ -31,7 +31,7 @@ static void broken_directories_are_left_out(void **state)
 {
     (void)state;
     static const char *const names[] = {"broken-key", "broken-cert", "no-match", ".hidden", "with space"};
-    char path[160];
+    char path[320];
     for (size_t i = 0; i < TT_COUNT(names); i++) {
         (void)snprintf(path, sizeof path, "%s/%s", ids, names[i]);
         assert_int_equal(mkdir(path, 0700), 0);
@@ -518,7 +518,7 @@ static void make_pair(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE *pub, CK_OBJECT_HAND
 static void a_key_is_made_certified_and_destroyed(void **state)
 {
     (void)state;
-    char path[160];
+    char path[320];
     uint8_t der[4096];
     (void)snprintf(path, sizeof path, "%s/new", ids);
     assert_int_equal(mkdir(path, 0700), 0);

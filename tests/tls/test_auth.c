@@ -10,6 +10,7 @@
 
 #include "pair.h"
 #include "support/pump.h"
+#include "tpmtls/key.h"
 #include "tls/ticket.h"
 
 #define CLIENT_USAGE                                                                                         \

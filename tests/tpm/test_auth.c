@@ -63,7 +63,8 @@ static void sealed_data_never_in_the_clear(void **state)
             err = (struct tt_error){0};
             assert_int_equal(tt_unseal(&data, &len, tpm, text_bytes(pem), NULL, &err), TT_ERR_AUTH);
             err = (struct tt_error){0};
-            assert_int_equal(tt_unseal(&data, &len, tpm, text_bytes(pem), BYTES_OF("wrong"), &err), TT_ERR_AUTH);
+            assert_int_equal(tt_unseal(&data, &len, tpm, text_bytes(pem), BYTES_OF("wrong"), &err),
+                             TT_ERR_AUTH);
         }
         tt_free(pem);
     }

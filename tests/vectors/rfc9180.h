@@ -1,5 +1,5 @@
-/* tests/vectors/rfc9180.h: RFC 9180 (HPKE) appendix A, base mode. Made by scripts/gen-rfc9180 from the text of the
- * RFC; not to be edited. Hexadecimal, as it stands there. */
+/* tests/vectors/rfc9180.h: RFC 9180 (HPKE) appendix A, base mode. Made by scripts/gen-rfc9180 from the text
+ * of the RFC; not to be edited. Hexadecimal, as it stands there. */
 /* clang-format off */
 #ifndef VECTORS_RFC9180_H
 #define VECTORS_RFC9180_H
