@@ -19,7 +19,7 @@ TT_DEFINE_AUTO(struct tt_cert_list, tt_cert_list_free)
 
 static struct tt_bytes text_bytes(const char *text)
 {
-    return (struct tt_bytes){(const uint8_t *)text, strlen(text)};
+    return (struct tt_bytes){(const uint8_t *)text, text != NULL ? strlen(text) : 0};
 }
 
 static tt_rc path_join(char ret[PATH_MAX], const char *dir, const char *name, struct tt_error *err)

@@ -99,13 +99,13 @@ static void print_usage(const struct command *const *path, size_t depth, size_t 
     const struct command *c = path[depth - 1];
     command_name(name, sizeof name, path, depth);
     (void)snprintf(text, sizeof text, "usage: %s", name);
-    if (c->subcommands != NULL) {
-        (void)strcat(text, " [OPTION...] COMMAND ...");
-    } else {
+    if (c->subcommands == NULL)
         add_usage(text, sizeof text, c->parts, false);
-        (void)strcat(text, " [OPTION...]");
+    size_t used = strlen(text);
+    (void)snprintf(text + used, sizeof text - used, " [OPTION...]%s",
+                   c->subcommands != NULL ? " COMMAND ..." : "");
+    if (c->subcommands == NULL)
         add_usage(text, sizeof text, c->parts, true);
-    }
     (void)wrap(text, 0, 7 + strlen(name) + 1 < width / 2 ? 7 + strlen(name) + 1 : 11, width);
 }
 

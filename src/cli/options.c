@@ -175,7 +175,7 @@ static tt_rc put_value(void *at, const struct option_row *row, const char *name,
     case OPTION_LIST:
         return take_listed(at, row, name, value, err);
     case OPTION_NUMBER:
-        return take_number(at, row, name, value, err);
+        return take_number(at, row, name, value != NULL ? value : "", err);
     case OPTION_CHOICE:
         return take_choice(at, row, name, value, err);
     default:

@@ -76,7 +76,7 @@ static CK_RV free_place(size_t *ret)
     size_t cap = module.sessions_cap == 0 ? 16 : 2 * module.sessions_cap;
     if (cap > SESSIONS_MAX)
         return CKR_SESSION_COUNT;
-    struct session **more = mem_resize(module.sessions, cap * sizeof *more);
+    struct session **more = mem_resize(module.sessions, cap * sizeof(struct session *));
     if (more == NULL)
         return CKR_HOST_MEMORY;
     *ret = module.sessions_cap;

@@ -274,7 +274,7 @@ static struct token *token_new(const char *name, const char *path)
 {
     struct token *t = mem_alloc(sizeof *t);
     struct token **more =
-        t == NULL ? NULL : mem_resize(module.tokens, (module.tokens_len + 1) * sizeof *more);
+        t == NULL ? NULL : mem_resize(module.tokens, (module.tokens_len + 1) * sizeof(struct token *));
     if (more != NULL) {
         module.tokens = more;
         t->path = mem_strdup(path);

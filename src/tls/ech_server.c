@@ -280,7 +280,7 @@ tt_rc ech_server_recv(struct tt_conn *c, struct tt_bytes message)
 {
     const bool second = c->state == SERVER_WAIT_CH2;
     struct client_hello hello;
-    struct outer outer;
+    struct outer outer = {0};
     struct tt_bytes extension;
     if (c->cfg->ech_keys == NULL || client_hello_parse(&hello, message) != TT_OK)
         return TT_OK; /* what is malformed is refused by who reads it next */
@@ -319,7 +319,8 @@ tt_rc tt_conn_ech_request(const struct tt_conn *c, struct tt_ech_request *ret)
 static struct tt_bytes hello_again(struct ech *ech)
 {
     struct tt_bytes payload = buf_bytes(&ech->payload);
-    memcpy(buf_front(&ech->hello) + ech->payload_at, payload.data, payload.len);
+    if (payload.len > 0)
+        memcpy(buf_front(&ech->hello) + ech->payload_at, payload.data, payload.len);
     return buf_bytes(&ech->hello);
 }
 

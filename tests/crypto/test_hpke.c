@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -25,9 +26,9 @@ static struct bytes unhex(const char *hex)
     struct bytes b = {.len = strlen(hex) / 2};
     assert_true(b.len <= sizeof b.data);
     for (size_t i = 0; i < b.len; i++) {
-        unsigned v = 0;
-        assert_int_equal(sscanf(hex + 2 * i, "%2x", &v), 1);
-        b.data[i] = (uint8_t)v;
+        char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'}, *end = NULL;
+        b.data[i] = (uint8_t)strtoul(digits, &end, 16);
+        assert_ptr_equal(end, digits + 2);
     }
     return b;
 }
