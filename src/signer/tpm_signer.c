@@ -145,6 +145,13 @@ static tt_rc tpm_signer_sign(struct tt_key *key, uint16_t scheme, struct tt_byte
         return error_set(err, rc, "cannot compute the digest to sign");
     TT_TRY(job_ask(&job, err));
     rc = job_verify(&job, message, err);
+    /* Since a restart of the TPM somebody else's key may have this one's handle. */
+    if (rc != TT_OK && rc != TT_ERR_MEMORY && tpm_key_recheck(job.signer->tpm)) {
+        error_clear(err);
+        mem_wipe(ret_sig, job.len);
+        TT_TRY(job_ask(&job, err));
+        rc = job_verify(&job, message, err);
+    }
     if (rc != TT_OK) {
         mem_wipe(ret_sig, job.len); /* a glitched signature can give the key away */
         return rc;

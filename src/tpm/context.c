@@ -2,6 +2,7 @@
 #include "tpm/context.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tpm/caps.h"
@@ -89,11 +90,23 @@ tt_rc tpm_op_end(const struct tpm_op *op, struct tt_error *err)
         return TT_OK;
     op->tpm->last_failure = op->rc;
     tt_rc rc = tpm_fail(op, err);
-    if (session_is_spoilt(op->rc)) { /* else the next command would fail like this one */
-        session_close(op->tpm, TPM_SESSION_HMAC);
-        session_close(op->tpm, TPM_SESSION_POLICY);
-    }
+    if (session_is_spoilt(op->rc)) /* else the next command would fail like this one */
+        (void)sessions_prove(op->tpm);
     return rc;
+}
+
+bool tpm_holds(struct tt_tpm *tpm, ESYS_TR object, const TPM2B_NAME *name)
+{
+    TPM2B_NAME *there = NULL;
+    struct tpm_op op = tpm_op_start(tpm, "look who is there");
+    do
+        op.rc =
+            Esys_ReadPublic(tpm->esys, object, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &there, NULL);
+    while (tpm_op_again(&op));
+    bool same = op.rc == TSS2_RC_SUCCESS && there->size == name->size &&
+                memcmp(there->name, name->name, name->size) == 0;
+    Esys_Free(there);
+    return same;
 }
 
 void tpm_flush(struct tt_tpm *tpm, ESYS_TR *handle)

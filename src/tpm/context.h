@@ -85,6 +85,13 @@ tt_rc tpm_fail(const struct tpm_op *op, struct tt_error *err);
  * on. */
 bool tpm_rc_is(TSS2_RC rc, TPM2_RC code);
 
+/* tpm_rc_of_tpm: the TPM itself spoke, or a resource manager in its place. */
+bool tpm_rc_of_tpm(TSS2_RC rc);
+
+/* tpm_holds: is what `object` names in the TPM, now, of this name? Handles are given out again after a
+ * restart, to whoever comes first. */
+bool tpm_holds(struct tt_tpm *tpm, ESYS_TR object, const TPM2B_NAME *name);
+
 /* tpm_flush: unload a transient object and forget *handle; failures leave nothing a caller could do. */
 void tpm_flush(struct tt_tpm *tpm, ESYS_TR *handle);
 

@@ -19,6 +19,11 @@ static TPM2_RC tpm_code(TSS2_RC rc)
     return rc & (TPM2_RC_FMT1 | 0x03f); /* without the number of the handle, parameter or session */
 }
 
+bool tpm_rc_of_tpm(TSS2_RC rc)
+{
+    return tpm_code(rc) != 0;
+}
+
 bool tpm_rc_is(TSS2_RC rc, TPM2_RC code)
 {
     return rc != TSS2_RC_SUCCESS && tpm_code(rc) == code;

@@ -82,6 +82,11 @@ struct tt_tpm *tpm_key_tpm(const struct tpm_key *k)
     return k->object->tpm;
 }
 
+bool tpm_key_recheck(struct tpm_key *k)
+{
+    return object_recheck(k->object);
+}
+
 void tpm_key_avoid_raw(struct tpm_key *k)
 {
     k->info.raw = false;

@@ -147,6 +147,9 @@ struct tt_tpm *tpm_key_tpm(const struct tpm_key *k);
 /* tpm_probe_get, tpm_probe_set: what a test signature showed of this key, kept as long as the TPM is open. */
 bool tpm_probe_get(bool *ret_works, const struct tpm_key *k);
 void tpm_probe_set(struct tpm_key *k, bool works);
+/* tpm_key_recheck: a signature was wrong: true when somebody else's object is at the key's handle (the TPM
+ * was restarted); the next signature loads the key anew. */
+bool tpm_key_recheck(struct tpm_key *k);
 /* tpm_key_avoid_raw: this chip does not do the raw operation after all; TPM2_Sign must do. */
 void tpm_key_avoid_raw(struct tpm_key *k);
 

@@ -226,18 +226,37 @@ tt_rc object_load(struct tpm_object *o, struct tt_error *err)
     return object_ready(o, false, err);
 }
 
-/* It is no longer in the TPM, as far as we know: forget it and the sessions, which a restart takes, too. */
-static void object_forget(struct tpm_object *o)
+/* A resource manager sees to it that nobody else gets our handle. */
+static bool object_is_ours(struct tpm_object *o)
 {
     object_sync(o);
-    if (!o->persistent)
-        tpm_flush(o->tpm, &o->handle); /* where it was only the session: nothing may be left behind */
+    return o->handle != ESYS_TR_NONE &&
+           (o->tpm->meter.loaded.managed || o->name.size == 0 || tpm_holds(o->tpm, o->handle, &o->name));
+}
+
+/* It is no longer in the TPM, as far as we know: forget it and the sessions, which a restart takes, too. What
+ * is at the handle is flushed only if it is ours: nothing of ours may be left behind, nothing of others may
+ * go. A persistent object is looked for again, by its name. */
+static void object_forget(struct tpm_object *o)
+{
+    if (!o->persistent && object_is_ours(o))
+        tpm_flush(o->tpm, &o->handle);
+    if (o->handle != ESYS_TR_NONE)
+        (void)Esys_TR_Close(o->tpm->esys, &o->handle);
+    o->handle = ESYS_TR_NONE;
     if (o->tpm->resident == o)
         o->tpm->resident = NULL;
     Esys_Free(o->saved);
     o->saved = NULL;
-    session_close(o->tpm, TPM_SESSION_HMAC);
-    session_close(o->tpm, TPM_SESSION_POLICY);
+    (void)sessions_prove(o->tpm);
+}
+
+bool object_recheck(struct tpm_object *o)
+{
+    if (o->handle == ESYS_TR_NONE || object_is_ours(o))
+        return false;
+    object_forget(o);
+    return true;
 }
 
 static tt_rc prepare_once(struct tpm_object *o, struct tt_error *err)
@@ -286,16 +305,21 @@ tt_rc object_use_begin(struct object_use *use, struct tt_error *err)
     return TT_OK;
 }
 
-/* The TPM was restarted, somebody flushed what was ours, or a session is out of step; where the TPM does not
- * count wrong passwords that is worth another try. */
+/* The TPM was restarted, somebody flushed what was ours, or a session is out of step. Any refusal may be what
+ * a stranger's object at our handle answers, and a wrong password what a stranger's session does: whose they
+ * are is looked at before anybody is told so. */
 static bool object_lost(struct tpm_object *o, TSS2_RC rc)
 {
     bool in_session = wants_policy(o) || wants_hmac(o);
-    bool lost = session_is_lost(rc) || (!o->persistent && tpm_rc_is(rc, TPM2_RC_REFERENCE_H0)) ||
-                (in_session && tpm_rc_is(rc, TPM2_RC_BAD_AUTH));
-    if (lost)
+    bool gone = session_is_lost(rc) || (!o->persistent && tpm_rc_is(rc, TPM2_RC_REFERENCE_H0));
+    if (!tpm_rc_of_tpm(rc) || meter_wants_retry(rc) || tpm_rc_is(rc, TPM2_RC_CANCELED) ||
+        tpm_rc_is(rc, TPM2_RC_LOCKOUT))
+        return false;
+    if (gone || !object_is_ours(o)) {
         object_forget(o);
-    return lost;
+        return true;
+    }
+    return in_session && session_is_spoilt(rc) && !sessions_prove(o->tpm);
 }
 
 bool object_use_again(struct object_use *use)

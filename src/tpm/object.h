@@ -67,6 +67,9 @@ TT_MUST_USE tt_rc object_load(struct tpm_object *o, struct tt_error *err);
 TT_MUST_USE tt_rc object_prepare(struct tpm_object *o, struct tt_error *err);
 /* object_take_name: from ESAPI, once it is in the chip. */
 TT_MUST_USE tt_rc object_take_name(struct tpm_object *o, struct tt_error *err);
+/* object_recheck: what it gave was not its own. True: somebody else is at its handle; ours is forgotten, and
+ * loaded again by its next use. */
+bool object_recheck(struct tpm_object *o);
 /* object_evict: take the resident object out of the chip; its context is kept. */
 void object_evict(struct tt_tpm *tpm);
 

@@ -40,12 +40,32 @@ ESYS_TR session_use(struct tt_tpm *tpm, enum tpm_session_kind kind, TPMA_SESSION
     return s->handle;
 }
 
-void session_forget(struct tt_tpm *tpm, enum tpm_session_kind kind)
+/* Only the two ends of a session can compute its HMAC, and nothing else is asked of this command: it has no
+ * password that could be wrong, so that no failure counts. */
+bool session_is_ours(struct tt_tpm *tpm, enum tpm_session_kind kind)
 {
-    struct tpm_session *s = &tpm->sessions[kind];
-    if (s->open)
+    TPM2B_DIGEST *unused = NULL;
+    ESYS_TR session = session_use(tpm, kind, TPMA_SESSION_ENCRYPT);
+    struct tpm_op op = tpm_op_start(tpm, "prove a session");
+    do
+        op.rc = Esys_GetRandom(tpm->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, 1, &unused);
+    while (tpm_op_again(&op));
+    Esys_Free(unused);
+    return op.rc == TSS2_RC_SUCCESS;
+}
+
+bool sessions_prove(struct tt_tpm *tpm)
+{
+    bool all = true;
+    for (enum tpm_session_kind kind = 0; kind < TPM_SESSIONS; kind++) {
+        struct tpm_session *s = &tpm->sessions[kind];
+        if (!s->open || session_is_ours(tpm, kind))
+            continue;
         (void)Esys_TR_Close(tpm->esys, &s->handle);
-    *s = (struct tpm_session){.open = false};
+        *s = (struct tpm_session){.open = false};
+        all = false;
+    }
+    return all;
 }
 
 void session_close(struct tt_tpm *tpm, enum tpm_session_kind kind)

@@ -21,9 +21,13 @@ TT_MUST_USE tt_rc session_open(struct tt_tpm *tpm, const struct session_want *wa
 bool session_fits(const struct tt_tpm *tpm, const struct session_want *want, const TPM2B_NAME *salt);
 /* session_use: the handle, with these attributes (TPMA_SESSION_DECRYPT, _ENCRYPT) and continued use. */
 ESYS_TR session_use(struct tt_tpm *tpm, enum tpm_session_kind kind, TPMA_SESSION attributes);
-/* session_forget: the TPM no longer has it. session_close: flush it. */
-void session_forget(struct tt_tpm *tpm, enum tpm_session_kind kind);
+/* session_close: flush it. */
 void session_close(struct tt_tpm *tpm, enum tpm_session_kind kind);
+/* session_is_ours: what is at its handle is the session that we started, and in step with us: it is shown by
+ * a command without consequences. sessions_prove: forget, without flushing, those that are not; they may be
+ * somebody else's since a restart of the TPM. True: nothing had to be forgotten. */
+bool session_is_ours(struct tt_tpm *tpm, enum tpm_session_kind kind);
+bool sessions_prove(struct tt_tpm *tpm);
 /* session_is_lost: a command failed because the TPM does not have (one of) its sessions. */
 bool session_is_lost(TSS2_RC rc);
 /* session_is_spoilt: or did not accept what was sent in one, which may be the session's fault: both ends must
