@@ -171,7 +171,9 @@ static tt_rc sign_csr(struct tt_cert_list **ret, const struct cli *cli, struct t
         return rc;
     bool bytes = rc == TT_ERR_DECODE || rc == TT_ERR_VERIFY; /* pki saw those, not the file */
     const char *is =
-        rc == TT_ERR_DECODE && strstr(why.text, "there is no") != NULL ? cli_pem_content(req.csr) : NULL;
+        rc == TT_ERR_DECODE && strstr(why.text, "there is no") != NULL && strstr(why.text, "but a") == NULL
+            ? cli_pem_content(req.csr)
+            : NULL;
     error_hint(err, "%s", why.hint);
     return error_set(err, rc, "%.100s%s%s%s%s", bytes ? o->word : "", bytes ? ": " : "", why.text,
                      is != NULL ? ": it is " : "", is != NULL ? is : "");

@@ -11,8 +11,28 @@
 struct hash_ctx {
     EVP_MD_CTX *ctx;
     EVP_MD_CTX *scratch; /* for hash_peek */
-    struct spare *home;  /* a context is kept between two uses: a handshake hashes some seventy times */
+    struct spare *home;  /* where both go afterwards */
 };
+
+/* ---- contexts of libcrypto, kept between two uses: a handshake hashes some seventy times ---- */
+
+static EVP_MD_CTX *md_take(const struct crypto_lib *lib, enum hash_id id)
+{
+    EVP_MD_CTX *ctx = spare_take(lib->hashes[id]);
+    if (ctx == NULL && (ctx = EVP_MD_CTX_new()) != NULL && EVP_DigestInit_ex2(ctx, lib->md[id], NULL) != 1)
+        EVP_MD_CTX_free(TT_TAKE(ctx));
+    return ctx;
+}
+
+/* Initialised anew, which wipes what was in it, it is ready for the next. */
+static void md_give(struct spare *home, EVP_MD_CTX *ctx)
+{
+    bool ready = ctx != NULL && EVP_MD_CTX_get0_md(ctx) != NULL && EVP_DigestInit_ex2(ctx, NULL, NULL) == 1;
+    if (!ready || !spare_give(home, ctx))
+        EVP_MD_CTX_free(ctx);
+}
+
+/* ---- hashes ---- */
 
 size_t hash_size(enum hash_id id)
 {
@@ -25,48 +45,31 @@ struct tt_bytes hash_empty(const struct crypto_lib *lib, enum hash_id id)
     return (struct tt_bytes){id < HASH_COUNT ? lib->empty_hash[id] : NULL, hash_size(id)};
 }
 
-void hash_discard(struct hash_ctx *h)
+tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data, uint8_t *ret)
 {
-    EVP_MD_CTX_free(h->ctx);
-    EVP_MD_CTX_free(h->scratch);
-    mem_free(h);
+    if (id == HASH_NONE || id >= HASH_COUNT)
+        return TT_ERR_UNSUPPORTED;
+    EVP_MD_CTX *ctx = md_take(lib, id);
+    bool ok = ctx != NULL && EVP_DigestUpdate(ctx, data.data, data.len) == 1 &&
+              EVP_DigestFinal_ex(ctx, ret, NULL) == 1;
+    md_give(lib->hashes[id], ctx);
+    return ok ? TT_OK : TT_ERR_INTERNAL;
 }
 
-static struct hash_ctx *ctx_new(struct spare *home)
-{
-    struct hash_ctx *h = mem_alloc(sizeof *h);
-    if (h == NULL)
-        return NULL;
-    *h = (struct hash_ctx){EVP_MD_CTX_new(), EVP_MD_CTX_new(), home};
-    if (h->ctx != NULL && h->scratch != NULL)
-        return h;
-    hash_discard(h);
-    return NULL;
-}
-
-/* What is kept is initialised: libcrypto 3.0 makes a new state for each initialisation. */
 tt_rc hash_new(struct hash_ctx **ret, const struct crypto_lib *lib, enum hash_id id)
 {
     if (id == HASH_NONE || id >= HASH_COUNT)
         return TT_ERR_UNSUPPORTED;
-    struct hash_ctx *h = spare_take(lib->hashes[id]);
-    if (h == NULL && (h = ctx_new(lib->hashes[id])) != NULL &&
-        EVP_DigestInit_ex2(h->ctx, lib->md[id], NULL) != 1)
-        hash_discard(TT_TAKE(h));
+    struct hash_ctx *h = mem_alloc(sizeof *h);
     if (h == NULL)
         return TT_ERR_MEMORY;
+    *h = (struct hash_ctx){md_take(lib, id), md_take(lib, id), lib->hashes[id]};
+    if (h->ctx == NULL || h->scratch == NULL) {
+        hash_free(h);
+        return TT_ERR_MEMORY;
+    }
     *ret = h;
     return TT_OK;
-}
-
-tt_rc hash_digest(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes data, uint8_t *ret)
-{
-    struct hash_ctx *h = NULL;
-    TT_TRY(hash_new(&h, lib, id));
-    bool ok =
-        EVP_DigestUpdate(h->ctx, data.data, data.len) == 1 && EVP_DigestFinal_ex(h->ctx, ret, NULL) == 1;
-    hash_free(h);
-    return ok ? TT_OK : TT_ERR_INTERNAL;
 }
 
 tt_rc hash_update(struct hash_ctx *h, struct tt_bytes data)
@@ -87,24 +90,25 @@ tt_rc hash_restart(struct hash_ctx *h)
 
 tt_rc hash_copy(struct hash_ctx **ret, const struct hash_ctx *from)
 {
-    struct hash_ctx *h = spare_take(from->home);
-    if (h == NULL)
-        h = ctx_new(from->home);
+    struct hash_ctx *h = mem_alloc(sizeof *h);
     if (h == NULL)
         return TT_ERR_MEMORY;
-    if (EVP_MD_CTX_copy_ex(h->ctx, from->ctx) == 1) {
-        *ret = h;
-        return TT_OK;
+    *h = (struct hash_ctx){EVP_MD_CTX_new(), EVP_MD_CTX_new(), from->home};
+    if (h->ctx == NULL || h->scratch == NULL || EVP_MD_CTX_copy_ex(h->ctx, from->ctx) != 1) {
+        hash_free(h);
+        return TT_ERR_MEMORY;
     }
-    hash_discard(h);
-    return TT_ERR_MEMORY;
+    *ret = h;
+    return TT_OK;
 }
 
-/* Initialised anew, which wipes what was in it, it is ready for the next. */
 void hash_free(struct hash_ctx *h)
 {
-    if (h != NULL && (hash_restart(h) != TT_OK || !spare_give(h->home, h)))
-        hash_discard(h);
+    if (h == NULL)
+        return;
+    md_give(h->home, h->ctx);
+    md_give(h->home, h->scratch);
+    mem_free(h);
 }
 
 /* One of the two hashes of RFC 2104, H((key XOR pad), data), in a context that was just initialised. */
@@ -122,22 +126,23 @@ static bool hmac_half(EVP_MD_CTX *ctx, struct tt_bytes padded_key, const struct 
 tt_rc hmac(const struct crypto_lib *lib, enum hash_id id, struct tt_bytes key, const struct tt_bytes *data,
            size_t n, uint8_t *ret)
 {
+    if (id == HASH_NONE || id >= HASH_COUNT)
+        return TT_ERR_UNSUPPORTED;
     uint8_t padded[MAX_BLOCK] = {0}, inner[HASH_MAX_SIZE];
     const struct tt_bytes padded_key = {padded, id == HASH_SHA256 ? 64 : 128}, outer = {inner, hash_size(id)};
-    struct hash_ctx *h = NULL;
-    TT_TRY(hash_new(&h, lib, id));
-    bool ok = true;
+    EVP_MD_CTX *ctx = md_take(lib, id);
+    bool ok = ctx != NULL;
     if (key.len > padded_key.len)
-        ok = hash_digest(lib, id, key, padded) == TT_OK;
+        ok = ok && hash_digest(lib, id, key, padded) == TT_OK;
     else if (key.len > 0)
         memcpy(padded, key.data, key.len);
     for (size_t i = 0; i < padded_key.len; i++)
         padded[i] ^= 0x36;
-    ok = ok && hmac_half(h->ctx, padded_key, data, n, inner);
+    ok = ok && hmac_half(ctx, padded_key, data, n, inner);
     for (size_t i = 0; i < padded_key.len; i++)
         padded[i] ^= 0x36 ^ 0x5c;
-    ok = ok && hash_restart(h) == TT_OK && hmac_half(h->ctx, padded_key, &outer, 1, ret);
-    hash_free(h);
+    ok = ok && EVP_DigestInit_ex2(ctx, NULL, NULL) == 1 && hmac_half(ctx, padded_key, &outer, 1, ret);
+    md_give(lib->hashes[id], ctx);
     mem_wipe(padded, sizeof padded);
     mem_wipe(inner, sizeof inner);
     return ok ? TT_OK : TT_ERR_INTERNAL;

@@ -33,8 +33,8 @@ static void contexts_free(struct spare *s)
 
 static void hashes_free(struct spare *s)
 {
-    for (struct hash_ctx *h; s != NULL && (h = spare_take(s)) != NULL;)
-        hash_discard(h);
+    for (EVP_MD_CTX *ctx; s != NULL && (ctx = spare_take(s)) != NULL;)
+        EVP_MD_CTX_free(ctx);
     mem_free(s);
 }
 

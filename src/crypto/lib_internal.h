@@ -44,7 +44,4 @@ struct crypto_lib {
     OSSL_PROVIDER *bare_null; /* keeps the default provider out of it */
 };
 
-/* hash_discard: a context that is not kept. */
-void hash_discard(struct hash_ctx *h);
-
 #endif

@@ -35,7 +35,9 @@ static tt_rc pem_decode(struct pem_block *ret, struct tt_bytes text, struct tt_e
     if (rc == TT_ERR_DECODE)
         return error_set(err, rc, "the certificate request is cut off or is not base64");
     if (rc != TT_OK) {
-        (void)error_set(err, TT_ERR_DECODE, "there is no certificate request in PEM form");
+        bool cert = text_contains(text, "-----BEGIN CERTIFICATE-----");
+        (void)error_set(err, TT_ERR_DECODE, "there is no certificate request in PEM form%s",
+                        cert ? ", but a certificate" : "");
         error_hint(err, "make a request with: tpmtls csr --key FILE --subject /CN=name");
         return TT_ERR_DECODE;
     }

@@ -14,9 +14,9 @@ static void names_are_those_of_the_enum(void **state)
     assert_string_equal(tt_rc_name(TT_OK), "TT_OK");
     assert_string_equal(tt_rc_name(TT_ERR_VERIFY), "TT_ERR_VERIFY");
     assert_string_equal(tt_rc_name(TT_ERR_BUSY), "TT_ERR_BUSY");
-    for (int rc = TT_ERR_USAGE; rc <= TT_ERR_BUSY; rc++)
+    for (int rc = TT_ERR_USAGE; rc <= TT_ERR_ECH_REJECTED; rc++)
         assert_memory_equal(tt_rc_name((tt_rc)rc), "TT_ERR_", 7);
-    assert_string_equal(tt_rc_name((tt_rc)(TT_ERR_BUSY + 1)), "TT_ERR_?");
+    assert_string_equal(tt_rc_name((tt_rc)(TT_ERR_ECH_REJECTED + 1)), "TT_ERR_?");
     assert_string_equal(tt_rc_name((tt_rc)4000), "TT_ERR_?");
 }
 

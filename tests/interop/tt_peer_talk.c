@@ -23,6 +23,7 @@ struct talk {
     uint8_t *got;
     size_t got_len, got_cap, got_early, sent, answered;
     unsigned key_updates, tickets;
+    struct tt_conn_info info; /* while all was well: a failed connection says nothing of its peer */
     bool updated, early_sent, closing, eof, held; /* held: the engine took less than there was */
 };
 
@@ -253,6 +254,8 @@ static void run(struct talk *t)
         tt_conn_set_now(t->c, now_ms());
         if ((tt_conn_wants(t->c) & TT_WANT_SIGN) != 0)
             answer_sign(t);
+        if (tt_conn_is_connected(t->c))
+            tt_conn_info(t->c, &t->info);
         take_plaintext(t);
         if (t->p->o->server)
             server_step(t);
@@ -293,12 +296,15 @@ static bool report(struct talk *t)
     char why[512];
     const struct tt_conn_status *status = tt_conn_error(t->c);
     const struct peer *p = t->p;
-    struct tt_conn_info info;
-    tt_conn_info(t->c, &info);
+    struct tt_conn_info info = t->info;
+    if (tt_conn_error(t->c)->error.rc == TT_OK || !status->handshake_complete)
+        tt_conn_info(t->c, &info);
     bool is_exact = t->got_len == p->data.len && came_back(t);
     bool said = p->o->server || p->o->until_close || came_back(t);
-    bool is_fine = tt_conn_is_connected(t->c) && said &&
-                   (t->closing || status->error.rc == TT_OK || status->error.rc == TT_ERR_CLOSED);
+    /* A peer that hangs up without close_notify spoils no exchange that was whole before. */
+    bool connected = tt_conn_is_connected(t->c) || status->handshake_complete;
+    bool is_fine =
+        connected && said && (t->closing || status->error.rc == TT_OK || status->error.rc == TT_ERR_CLOSED);
     if (p->o->until_close)
         (void)!write(STDERR_FILENO, t->got, t->got_len);
     printf(
@@ -307,9 +313,8 @@ static bool report(struct talk *t)
         "zu,"
         "\"tickets\":%u,\"key_updates\":%u,\"peer_chain\":%zu,\"received\":%zu,\"exact\":%s,\"error\":\"%s\"}"
         "\n",
-        t->number, is_fine ? "true" : "false", tt_conn_is_connected(t->c) ? "true" : "false",
-        tt_suite_name(info.suite), tt_group_name(info.group),
-        info.peer_scheme != 0 ? tt_scheme_name(info.peer_scheme) : "",
+        t->number, is_fine ? "true" : "false", connected ? "true" : "false", tt_suite_name(info.suite),
+        tt_group_name(info.group), info.peer_scheme != 0 ? tt_scheme_name(info.peer_scheme) : "",
         info.local_scheme != 0 ? tt_scheme_name(info.local_scheme) : "", info.resumed ? "true" : "false",
         info.hello_retry_request ? "true" : "false", early_name(tt_conn_early_status(t->c)), t->got_early,
         t->tickets, t->key_updates, info.peer_chain_len, t->got_len, is_exact ? "true" : "false",

@@ -67,13 +67,13 @@ def usage_errors_exit_2():
             (["ca", "frob"], "no command 'ca frob'"),
             (["ca", "init"], "--dir DIR"),
             (["ca", "init", "--dir", "x"], "--subject"),
-            (["ca", "init", "--dir", "x", "--subject", "/CN=a", "--days", "0"], "'0' is not a number of days"),
-            (["ca", "init", "--dir", "x", "--subject", "/CN=a", "--days", "1y"], "'1y' is not a number of days"),
-            (["ca", "init", "--dir", "x", "--subject", "/CN=a", "--chain"], "init does not take --chain"),
+            (["ca", "init", "--dir", "x", "--subject", "/CN=a", "--days", "0"], "--days: '0' is not a number from 1 to 36500"),
+            (["ca", "init", "--dir", "x", "--subject", "/CN=a", "--days", "1y"], "--days: '1y' is not a number from 1 to 36500"),
+            (["ca", "init", "--dir", "x", "--subject", "/CN=a", "--chain"], "there is no option --chain"),
             (["ca", "sign", "--dir", "ca"], "which request"),
             (["ca", "sign", "--dir", "ca", "a.csr", "b.csr"], "'b.csr' is one word too many"),
-            (["ca", "sign", "--dir", "ca", "a.csr", "--profile", "god"], "'god' is not a profile"),
-            (["ca", "sign", "--dir", "ca", "a.csr", "--key", "k"], "sign does not take --key"),
+            (["ca", "sign", "--dir", "ca", "a.csr", "--profile", "god"], "--profile: 'god' is not client, server or both"),
+            (["ca", "sign", "--dir", "ca", "a.csr", "--key", "k"], "there is no option --key"),
             (["ca", "list", "--dir", "ca", "x"], "'x' is one word too many")):
         tpmtls(*words, code=2, says=says)
     assert not os.path.exists("x")
