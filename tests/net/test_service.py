@@ -83,6 +83,10 @@ class Chip(harness.Lab):
     def transient(self):
         return self.must("tpm2_getcap", "-T", self.swtpm, "handles-transient").out
 
+    def lockout_counter(self):
+        text = self.must("tpm2_getcap", "-T", self.swtpm, "properties-variable").out.decode()
+        return int(text.split("TPM2_PT_LOCKOUT_COUNTER:")[1].split()[0], 0)
+
     def close(self):
         self.stop()
         super().close()
@@ -147,6 +151,35 @@ class Service(unittest.TestCase):
         server.stop(signal.SIGKILL)
         self.assertEqual(os.listdir(chip.path("run/tpmtls")), [])  # there is a manager: nothing is recorded
         wait_for(lambda: chip.transient() == b"")
+
+    def two_after_a_restart(self, *create, options=()):
+        """Two services on one TPM: after its restart, the second one's key or session has the first one's handle."""
+        chip = self.with_chip()
+        chip.write("pw", "a long enough word")
+        for name in ("one", "two"):
+            chip.must(harness.PROGRAM, "key", "create", "-o", name + ".key", *create, *options)
+            chip.must(harness.PROGRAM, "csr", "--key", name + ".key", *options, "--subject", "/CN=localhost", "--san",
+                      "DNS:localhost", "-o", name + ".csr")
+            chip.must(harness.PROGRAM, "ca", "sign", "--dir", "ca", name + ".csr", "--profile", "server", "-o",
+                      name + ".pem")
+        first, second = (chip.serve("--tickets", "0", key=name, options=options) for name in ("one", "two"))
+        for server in (first, second):
+            self.addCleanup(server.stop)
+            self.assertEqual(chip.connect(server).out, b"hello\n")
+        chip.stop()
+        chip.start()
+        before = chip.lockout_counter()
+        for server in (second, first, second, first):
+            self.assertEqual(chip.connect(server).out, b"hello\n", server.text)
+        return chip.lockout_counter() - before
+
+    def test_a_handle_is_no_key(self):
+        self.assertEqual(self.two_after_a_restart(), 0)
+
+    def test_a_handle_is_no_session(self):
+        # What was sent into the other one's session counts once; then it is known that the session is not ours.
+        counted = self.two_after_a_restart("--lockout", options=("--auth-file", "pw"))
+        self.assertLessEqual(counted, 1)
 
     def test_too_late(self):
         chip = self.with_chip()
