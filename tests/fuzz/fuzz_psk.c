@@ -13,6 +13,7 @@ static bool inside(struct tt_bytes part, struct tt_bytes whole)
     return part.len == 0 || (part.data >= whole.data && part.data + part.len <= whole.data + whole.len);
 }
 
+/* What is read is written as it was; a PSK in the format before is written in the one of now, and stays. */
 static void try_session(struct tt_bytes bytes)
 {
     struct tt_session *s = NULL;
@@ -21,7 +22,11 @@ static void try_session(struct tt_bytes bytes)
     if (tt_session_import(&s, bytes) != TT_OK)
         return;
     FUZZ_CHECK(tt_session_export(s, &again, &len) == TT_OK);
-    FUZZ_CHECK(len == bytes.len && memcmp(again, bytes.data, len) == 0);
+    bool is_old = again[0] != bytes.data[0];
+    if (is_old)
+        try_session((struct tt_bytes){again, len});
+    else
+        FUZZ_CHECK(len == bytes.len && memcmp(again, bytes.data, len) == 0);
     tt_free(again);
     tt_session_free(s);
 }
