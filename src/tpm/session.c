@@ -40,9 +40,10 @@ ESYS_TR session_use(struct tt_tpm *tpm, enum tpm_session_kind kind, TPMA_SESSION
     return s->handle;
 }
 
-/* Only the two ends of a session can compute its HMAC, and nothing else is asked of this command: it has no
- * password that could be wrong, so that no failure counts. */
-bool session_is_ours(struct tt_tpm *tpm, enum tpm_session_kind kind)
+/* Is what is at its handle the session that we started, and in step with us? Only the two ends of a session
+ * can compute its HMAC, and nothing else is asked of this command: it has no password that could be wrong, so
+ * that no failure counts. */
+static bool session_is_ours(struct tt_tpm *tpm, enum tpm_session_kind kind)
 {
     TPM2B_DIGEST *unused = NULL;
     ESYS_TR session = session_use(tpm, kind, TPMA_SESSION_ENCRYPT);

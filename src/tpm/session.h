@@ -23,10 +23,9 @@ bool session_fits(const struct tt_tpm *tpm, const struct session_want *want, con
 ESYS_TR session_use(struct tt_tpm *tpm, enum tpm_session_kind kind, TPMA_SESSION attributes);
 /* session_close: flush it. */
 void session_close(struct tt_tpm *tpm, enum tpm_session_kind kind);
-/* session_is_ours: what is at its handle is the session that we started, and in step with us: it is shown by
- * a command without consequences. sessions_prove: forget, without flushing, those that are not; they may be
- * somebody else's since a restart of the TPM. True: nothing had to be forgotten. */
-bool session_is_ours(struct tt_tpm *tpm, enum tpm_session_kind kind);
+/* sessions_prove: each session has to show, by a command without consequences, that it is the one we started,
+ * and in step with us; forget, without flushing, those that do not: since a restart of the TPM they may be
+ * somebody else's. True: nothing had to be forgotten. */
 bool sessions_prove(struct tt_tpm *tpm);
 /* session_is_lost: a command failed because the TPM does not have (one of) its sessions. */
 bool session_is_lost(TSS2_RC rc);
