@@ -61,6 +61,13 @@ TT_API void tt_tpm_set_deadline(struct tt_tpm *tpm, uint64_t at_ns, unsigned pat
  * used. tt_key_sign does this itself, and repeats the command once. */
 TT_API TT_MUST_USE tt_rc tt_tpm_revive(struct tt_tpm *tpm, struct tt_error *err);
 
+/* tt_tpm_expect_storage: `name` (nameAlg || digest) is what the TPM's storage key must be called: everything
+ * that is made is made under it, and what is secret is encrypted to it, or fails before it is sent. Without
+ * it, the names that the files of the keys in use say are known, and else the first one that is seen: from
+ * then on, as long as tpm is open, a storage key of another name is refused (TT_ERR_TPM). */
+TT_API TT_MUST_USE tt_rc tt_tpm_expect_storage(struct tt_tpm *tpm, struct tt_bytes name,
+                                               struct tt_error *err);
+
 enum tt_key_type {
     TT_KEY_P256,
     TT_KEY_P384,
@@ -123,6 +130,11 @@ TT_API TT_MUST_USE tt_rc tt_key_import(char **ret_pem, struct tt_tpm *tpm,
  * with tt_free. */
 TT_API TT_MUST_USE tt_rc tt_storage_public(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm,
                                            struct tt_error *err);
+
+/* tt_public_name: the name (nameAlg || digest, at most 66 bytes) of the key whose TPM2B_PUBLIC this is; no
+ * TPM is asked. */
+TT_API TT_MUST_USE tt_rc tt_public_name(uint8_t *ret, size_t *ret_len, struct tt_bytes tpm2b_public,
+                                        struct tt_error *err);
 
 /* tt_seal: at most 128 bytes that only this TPM gives back, under the password or policy of params (type is
  * not used). *ret_pem is a sealed data file. tt_unseal: the data, to be freed with tt_free. Both travel

@@ -39,6 +39,7 @@ struct cli_auth {
 struct cli {
     const char *tpm;           /* --tpm, or NULL */
     unsigned long tpm_timeout; /* seconds */
+    const char *srk_name;      /* --srk-name, or NULL */
     bool json, wants_help, wants_version;
     int verbose;
     char help[160];                /* "tpmtls help key create": what tells about the command that runs */
@@ -73,6 +74,9 @@ void cli_wrote(const char *path, const char *what);
  * no_overwrite an existing file is TT_ERR_EXISTS. */
 TT_MUST_USE tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigned mode, bool no_overwrite,
                                  struct tt_error *err);
+
+/* cli_from_hex: in place; white space around it is fine. False for what is no hexadecimal. */
+bool cli_from_hex(char *text, size_t *len);
 
 /* cli_patience_ms: how long a TPM command may take before the TPM is given up. */
 unsigned cli_patience_ms(const struct cli *cli);

@@ -19,34 +19,6 @@ struct psk_options {
 
 /* ---- import ---- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* In place; white space around it is fine. False for what is no hexadecimal. */
-static bool from_hex(char *text, size_t *len)
-{
-    size_t from = 0, to = 0, end = *len;
-    while (end > 0 && strchr(" \t\r\n", text[end - 1]) != NULL)
-        end--;
-    while (from < end && strchr(" \t\r\n", text[from]) != NULL)
-        from++;
-    if ((end - from) % 2 != 0)
-        return false;
-    for (; from < end; from += 2) {
-        int high = hex_digit(text[from]), low = hex_digit(text[from + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        text[to++] = (char)(high << 4 | low);
-    }
-    *len = to;
-    return true;
-}
-
 /* RFC 9257 section 6: "Each PSK SHOULD be derived from at least 128 bits of entropy, MUST be at least 128
  * bits long". Length can be seen; of entropy only its absence: 16 random bytes have fewer than 8 different
  * values once in 10^9 times. */
@@ -112,7 +84,7 @@ static tt_rc import_run(const struct cli *cli, const struct psk_options *o, stru
     size_t len = 0;
     TT_TRY(cli_no_auth(cli, "psk import", err));
     TT_TRY(cli_read_file(&secret, &len, "-", err));
-    if (!o->binary && !from_hex(secret, &len))
+    if (!o->binary && !cli_from_hex(secret, &len))
         return error_set(err, TT_ERR_USAGE,
                          "the secret on standard input is not hexadecimal (--binary takes bytes)");
     struct tt_bytes bytes = {(const uint8_t *)secret, len};

@@ -112,3 +112,30 @@ void cli_wrote(const char *path, const char *what)
     if (path != NULL && strcmp(path, "-") != 0)
         cli_note("wrote %s: %s", path, what);
 }
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+bool cli_from_hex(char *text, size_t *len)
+{
+    size_t from = 0, to = 0, end = *len;
+    while (end > 0 && strchr(" \t\r\n", text[end - 1]) != NULL)
+        end--;
+    while (from < end && strchr(" \t\r\n", text[from]) != NULL)
+        from++;
+    if ((end - from) % 2 != 0)
+        return false;
+    for (; from < end; from += 2) {
+        int high = hex_digit(text[from]), low = hex_digit(text[from + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        text[to++] = (char)(high << 4 | low);
+    }
+    *len = to;
+    return true;
+}

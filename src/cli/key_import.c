@@ -110,18 +110,23 @@ static int run_srk(const struct cli *cli, void *options)
     const struct import_options *o = options;
     struct tt_error err = {0};
     struct tt_tpm *tpm = NULL;
-    uint8_t *pub = NULL;
-    size_t len = 0;
+    uint8_t *pub = NULL, name[66];
+    char hex[2 * sizeof name + 1];
+    size_t len = 0, name_len = 0;
     tt_rc rc = cli_open_tpm(&tpm, cli, &err);
     if (rc == TT_OK)
         rc = tt_storage_public(&pub, &len, tpm, &err);
     tt_tpm_close(tpm);
     if (rc == TT_OK)
         rc = cli_write_file(o->out, (struct tt_bytes){pub, len}, 0644, true, &err);
+    if (rc == TT_OK)
+        rc = tt_public_name(name, &name_len, (struct tt_bytes){pub, len}, &err);
     tt_free(pub);
     if (rc != TT_OK)
         return cli_fail(&err);
+    key_hex(hex, (struct tt_bytes){name, name_len});
     cli_wrote(o->out, "the public part of this TPM's storage root key, for `tpmtls key wrap --for`");
+    cli_note("its name, for --srk-name: %s", hex);
     return CLI_OK;
 }
 

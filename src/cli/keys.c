@@ -39,6 +39,20 @@ unsigned cli_patience_ms(const struct cli *cli)
     return (unsigned)cli->tpm_timeout * 1000;
 }
 
+static tt_rc expect_storage(struct tt_tpm *tpm, const struct cli *cli, struct tt_error *err)
+{
+    char name[2 * 66 + 1];
+    if (cli->srk_name == NULL)
+        return TT_OK;
+    size_t len = (size_t)snprintf(name, sizeof name, "%s", cli->srk_name);
+    if (len < sizeof name && cli_from_hex(name, &len))
+        return tt_tpm_expect_storage(tpm, (struct tt_bytes){(const uint8_t *)name, len}, err);
+    (void)error_set(err, TT_ERR_USAGE, "--srk-name '%s' is not the name of a key", cli->srk_name);
+    error_hint(
+        err, "it is hexadecimal, such as 000b and the SHA-256 of the public area: `tpmtls key srk` shows it");
+    return TT_ERR_USAGE;
+}
+
 tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err)
 {
     const char *spec = cli_tpm_choice(cli);
@@ -57,6 +71,11 @@ tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *
         return TT_ERR_TPM;
     }
     TT_TRY(rc);
+    rc = expect_storage(tpm, cli, err);
+    if (rc != TT_OK) {
+        tt_tpm_close(tpm);
+        return rc;
+    }
     tt_tpm_set_deadline(tpm, 0, cli_patience_ms(cli));
     if (cli->verbose > 0)
         cli_note("TPM: %s", tt_tpm_describe(tpm));

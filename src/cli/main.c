@@ -22,6 +22,12 @@ static const struct option_row global_rows[] = {
     {"tpm-timeout", "S",
      "give up a TPM that does not answer a command for S seconds; ten times as long for making a key",
      OPTION_TO(struct cli, tpm_timeout), .min = 1, .max = 3600, .initial = 60},
+    {"srk-name", "NAME",
+     "what the TPM's storage key is called (hexadecimal, as `tpmtls key srk` shows it): nothing is made "
+     "under "
+     "another "
+     "one, and nothing secret sent to it. Default: as the key's file says, else the first one seen",
+     OPTION_TO(struct cli, srk_name)},
     {"json", NULL, "results and events as JSON", OPTION_TO(struct cli, json)},
     {"verbose", NULL, "say more", OPTION_TO(struct cli, verbose), .letter = 'v'},
     {"help", NULL, "tell about the command", OPTION_TO(struct cli, wants_help), .letter = 'h'},

@@ -13,7 +13,7 @@ struct crypto_lib;
 TT_MUST_USE tt_rc crypto_lib_new(struct crypto_lib **ret, struct tt_error *err);
 /* crypto_lib_new_apart: the hashes only, from a library context of its own. For a guest in somebody else's
  * process (the PKCS#11 module): the default context may be set up to lead back into the guest. ctx is an
- * OSSL_LIB_CTX and outlives it. */
+ * OSSL_LIB_CTX and outlives it; NULL: the default context after all. */
 TT_MUST_USE tt_rc crypto_lib_new_apart(struct crypto_lib **ret, void *ctx, struct tt_error *err);
 void crypto_lib_free(struct crypto_lib *lib);
 TT_DEFINE_AUTO(struct crypto_lib, crypto_lib_free)

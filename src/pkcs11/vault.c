@@ -38,7 +38,8 @@ static CK_RV tpm_open(void)
     const char *spec = secure_getenv("TPMTLS_TPM");
     if (module.tpm != NULL)
         return CKR_OK;
-    tt_rc rc = raw_tpm_open(&module.tpm, spec != NULL && spec[0] != '\0' ? spec : "device", &why);
+    tt_rc rc =
+        raw_tpm_open(&module.tpm, module.apart, spec != NULL && spec[0] != '\0' ? spec : "device", &why);
     if (rc != TT_OK)
         debug_error("the TPM", &why);
     return rc == TT_OK ? CKR_OK : rc == TT_ERR_MEMORY ? CKR_HOST_MEMORY : CKR_DEVICE_ERROR;

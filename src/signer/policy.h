@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "crypto/sig.h"
 #include "tpm/key.h"
-#include "tpm/software.h"
+#include "tpm/name.h"
 
 /* struct policy: grows by one statement a call; zero-initialised it is the empty policy. The digest is
  * SHA-256's. Free with policy_free. */
@@ -32,12 +32,5 @@ struct policy_authority {
     struct tt_bytes signature; /* TPMT_SIGNATURE, or empty */
 };
 TT_MUST_USE tt_rc policy_add_authorize(struct policy *p, const struct policy_authority *who);
-
-/* name_of_public: nameAlg || digest(TPMT_PUBLIC), TPM 2.0 part 1, section 16. ret has 66 bytes.
- * TT_ERR_UNSUPPORTED: a hash we lack. */
-TT_MUST_USE tt_rc name_of_public(uint8_t *ret, size_t *ret_len, const struct crypto_lib *lib,
-                                 const struct soft_public *pub);
-/* hash_of_alg: from a TPM_ALG_ID; HASH_NONE for one we lack. */
-enum hash_id hash_of_alg(uint16_t alg);
 
 #endif

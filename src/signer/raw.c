@@ -170,10 +170,11 @@ void raw_silence(void)
     tpm_silence();
 }
 
-tt_rc raw_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err)
+tt_rc raw_tpm_open(struct tt_tpm **ret, const struct apart *a, const char *spec, struct tt_error *err)
 {
     TT_TRY(tt_tpm_open(ret, spec, err));
     tpm_never_reopen(*ret);
+    tpm_use_lib(*ret, apart_lib(a));
     return TT_OK;
 }
 

@@ -31,7 +31,8 @@ void raw_info_free(struct raw_info *info);
  * the host has threads, if possible. */
 void raw_silence(void);
 /* raw_tpm_open: a TPM that starts no thread, ever. */
-TT_MUST_USE tt_rc raw_tpm_open(struct tt_tpm **ret, const char *spec, struct tt_error *err);
+TT_MUST_USE tt_rc raw_tpm_open(struct tt_tpm **ret, const struct apart *a, const char *spec,
+                               struct tt_error *err);
 
 /* enum raw_result: what went wrong, as far as its user can do something about it. */
 enum raw_result {

@@ -335,3 +335,13 @@ tt_rc tt_storage_public(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, stru
     *ret_len = srk.pub_len;
     return TT_OK;
 }
+
+tt_rc tt_public_name(uint8_t *ret, size_t *ret_len, struct tt_bytes tpm2b_public, struct tt_error *err)
+{
+    TT_AUTO(crypto_lib_free_auto) struct crypto_lib *lib = NULL;
+    struct soft_public pub;
+    TT_TRY(soft_public_read(&pub, tpm2b_public, err));
+    TT_TRY(crypto_lib_new_apart(&lib, NULL, err));
+    tt_rc rc = name_of_public(ret, ret_len, lib, &pub);
+    return rc == TT_OK ? TT_OK : error_set(err, rc, "the name's hash 0x%04x is not known", pub.name_alg);
+}

@@ -22,6 +22,7 @@ void tt_tpm_close(struct tt_tpm *tpm)
         session_close(tpm, TPM_SESSION_POLICY);
     }
     Esys_Free(tpm->srk);
+    crypto_lib_free(tpm->own_lib);
     if (tpm->esys != NULL)
         Esys_Finalize(&tpm->esys);
     meter_close(&tpm->meter);
@@ -54,6 +55,18 @@ tt_rc tpm_open_tcti(struct tt_tpm **ret, TSS2_TCTI_CONTEXT *tcti, void (*close_t
         return error_set(err, TT_ERR_TPM, "cannot start the TPM software stack for %s (0x%x)", where, rc);
     *ret = TT_TAKE(tpm);
     return TT_OK;
+}
+
+const struct crypto_lib *tpm_lib(struct tt_tpm *tpm, struct tt_error *err)
+{
+    if (tpm->lib == NULL && crypto_lib_new_apart(&tpm->own_lib, NULL, err) == TT_OK)
+        tpm->lib = tpm->own_lib;
+    return tpm->lib;
+}
+
+void tpm_use_lib(struct tt_tpm *tpm, const struct crypto_lib *lib)
+{
+    tpm->lib = lib;
 }
 
 bool tpm_is_ours(const struct tt_tpm *tpm)

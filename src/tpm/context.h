@@ -13,6 +13,7 @@
 #include <tss2/tss2_esys.h>
 
 #include "base/mem.h"
+#include "crypto/lib.h"
 #include "tpm/meter.h"
 
 struct tpm_object;
@@ -40,6 +41,14 @@ struct tpm_probe {
     bool works;
 };
 
+/* struct tpm_pin: the name of the key at a place where a parent is looked for (tpm/trust.h). */
+#define TPM_PINS 4
+struct tpm_pin {
+    uint32_t place;
+    bool rsa;
+    TPM2B_NAME name;
+};
+
 struct tt_tpm {
     ESYS_CONTEXT *esys;
     struct meter meter;
@@ -50,6 +59,11 @@ struct tt_tpm {
     TSS2_RC last_failure; /* of the last command that failed */
     struct tpm_probe probes[TPM_PROBES];
     size_t probes_len;
+    TPM2B_NAME storage; /* what the storage key must be called, or empty: see tt_tpm_expect_storage */
+    struct tpm_pin pins[TPM_PINS];
+    size_t pins_len;
+    const struct crypto_lib *lib; /* see tpm_lib */
+    struct crypto_lib *own_lib;
     TPMS_CONTEXT *srk; /* the derived storage root key's saved context, or NULL */
     unsigned srk_derivations;
     bool hashes_known; /* the one below is filled in */
@@ -63,6 +77,10 @@ struct tt_tpm {
 TT_MUST_USE tt_rc tpm_open_tcti(struct tt_tpm **ret, TSS2_TCTI_CONTEXT *tcti,
                                 void (*close_tcti)(TSS2_TCTI_CONTEXT **), const char *where,
                                 struct tt_error *err);
+
+/* tpm_lib: libcrypto's hashes, from the default context or the one that tpm_use_lib was given before; NULL
+ * with the reason in err. */
+const struct crypto_lib *tpm_lib(struct tt_tpm *tpm, struct tt_error *err);
 
 /* tpm_is_ours: false in a child forked after the TPM was opened; such a child must leave it alone. */
 bool tpm_is_ours(const struct tt_tpm *tpm);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tpm/guard.h"
+#include "tpm/trust.h"
 
 struct tt_hmac {
     struct tpm_object *object;
@@ -36,6 +37,9 @@ tt_rc tt_hmac_open_pem(struct tt_hmac **ret, struct tt_tpm *tpm, struct tt_bytes
     if (!computes_hmac(&k->object->pub.publicArea))
         return error_set(err, TT_ERR_UNSUPPORTED, "the file does not hold a key for HMAC-SHA-256");
     TT_TRY(guard_object(k->object, err));
+    const struct keyfile *f = &k->object->file;
+    trust_believe(tpm, &(struct parent_want){
+                           .handle = f->parent, .rsa = f->rsa_parent, .name = &k->object->parent_name});
     *ret = TT_TAKE(k);
     return TT_OK;
 }

@@ -10,7 +10,7 @@
 #include "tpm/persistent.h"
 #include "tpm/public.h"
 #include "tpm/reopen.h"
-#include "tpm/srk.h"
+#include "tpm/trust.h"
 
 void tpm_key_free(struct tpm_key *k)
 {
@@ -194,8 +194,10 @@ static tt_rc storage_once(struct tpm_storage *ret, struct tt_tpm *tpm, struct tt
     while (tpm_op_again(&op));
     parent_release(tpm, &parent);
     TT_TRY(tpm_op_end(&op, err));
+    tt_rc checked = name_check(tpm, pub, &parent.name, err);
     TSS2_RC rc = Tss2_MU_TPM2B_PUBLIC_Marshal(pub, s.pub, sizeof s.pub, &s.pub_len);
     Esys_Free(pub);
+    TT_TRY(checked);
     if (rc != TSS2_RC_SUCCESS || parent.name.size > sizeof s.name)
         return error_set(err, TT_ERR_TPM, "the TPM returned a malformed public area");
     s.name_len = parent.name.size;

@@ -17,6 +17,10 @@ TT_MUST_USE tt_rc tpm_reopen(struct tt_tpm *tpm, struct tt_error *err);
  * variable TSS2_LOG. It is set for this process unless it is set already: who sets it gets its messages. */
 void tpm_silence(void);
 
+/* tpm_use_lib: libcrypto as a guest in somebody else's process has it; it outlives the TPM. */
+struct crypto_lib;
+void tpm_use_lib(struct tt_tpm *tpm, const struct crypto_lib *lib);
+
 /* tpm_never_reopen: that would start a thread (tpm/courier.h): what is lost stays lost, and the caller opens
  * a TPM anew. tpm_is_lost: it has to. */
 void tpm_never_reopen(struct tt_tpm *tpm);

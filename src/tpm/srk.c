@@ -3,12 +3,12 @@
  */
 #include "tpm/srk.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "tpm/keyfile.h"
 #include "tpm/persistent.h"
 #include "tpm/public.h"
+#include "tpm/trust.h"
 
 #define EK_HANDLE_RSA 0x81010001U /* TCG registry of reserved handles */
 #define EK_HANDLE_ECC 0x81010002U
@@ -39,18 +39,50 @@ struct primary {
     TPM2B_PUBLIC template;
 };
 
+/* A session would be salted to this very public area. */
+static tt_rc parent_name(TPM2B_NAME *ret, struct tt_tpm *tpm, ESYS_TR parent, struct tt_error *err)
+{
+    TPM2B_NAME *name = NULL;
+    TSS2_RC rc = Esys_TR_GetName(tpm->esys, parent, &name);
+    if (rc != TSS2_RC_SUCCESS || name->size > sizeof name->name || name->size < 2) {
+        Esys_Free(name);
+        return error_set(err, TT_ERR_TPM, "cannot get the name of the key's parent (0x%x)", rc);
+    }
+    *ret = *name;
+    Esys_Free(name);
+    return TT_OK;
+}
+
+static tt_rc parent_verify(struct tt_tpm *tpm, ESYS_TR parent, const TPM2B_PUBLIC *pub, struct tt_error *err)
+{
+    TPM2B_NAME name;
+    TT_TRY(parent_name(&name, tpm, parent, err));
+    return name_check(tpm, pub, &name, err);
+}
+
+static tt_rc primary_end(ESYS_TR *primary, const struct tpm_op *op, TPM2B_PUBLIC *pub, struct tt_error *err)
+{
+    TT_TRY(tpm_op_end(op, err));
+    tt_rc rc = parent_verify(op->tpm, *primary, pub, err);
+    Esys_Free(pub);
+    if (rc != TT_OK)
+        tpm_flush(op->tpm, primary);
+    return rc;
+}
+
 static tt_rc primary_create(ESYS_TR *ret, struct tt_tpm *tpm, const struct primary *p, struct tt_error *err)
 {
     TPM2B_SENSITIVE_CREATE sensitive = {0};
     TPM2B_DATA outside = {0};
     TPML_PCR_SELECTION pcrs = {0};
+    TPM2B_PUBLIC *pub = NULL;
     struct tpm_op op = tpm_op_start(tpm, "derive the storage root key");
     do
         op.rc = Esys_CreatePrimary(tpm->esys, p->hierarchy, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                   &sensitive, &p->template, &outside, &pcrs, ret, NULL, NULL, NULL, NULL);
+                                   &sensitive, &p->template, &outside, &pcrs, ret, &pub, NULL, NULL, NULL);
     while (tpm_op_again(&op));
     if (!tpm_rc_is(op.rc, TPM2_RC_BAD_AUTH) && !tpm_rc_is(op.rc, TPM2_RC_AUTH_FAIL))
-        return tpm_op_end(&op, err);
+        return primary_end(ret, &op, pub, err);
     tt_rc rc = error_set(err, TT_ERR_AUTH,
                          "cannot derive the storage root key: the TPM's %s hierarchy has a password (0x%x)",
                          p->hierarchy == ESYS_TR_RH_OWNER ? "owner" : "endorsement or platform", op.rc);
@@ -94,7 +126,13 @@ static tt_rc persistent_parent(struct tpm_parent *ret, struct tt_tpm *tpm, uint3
             *err = why;
         return rc;
     }
-    *ret = (struct tpm_parent){.object = object, .ek = public_is_ek_policy(&pub)};
+    rc = parent_verify(tpm, object, &pub, err);
+    if (rc != TT_OK) {
+        (void)Esys_TR_Close(tpm->esys, &object);
+        return rc;
+    }
+    *ret = (struct tpm_parent){
+        .object = object, .rsa = pub.publicArea.type == TPM2_ALG_RSA, .ek = public_is_ek_policy(&pub)};
     return TT_OK;
 }
 
@@ -147,45 +185,15 @@ static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struc
     else
         TT_TRY(primary_create(&object, tpm, &primary, err));
     *ret = (struct tpm_parent){
-        .object = object, .transient = true, .ek = public_is_ek_policy(&primary.template)};
+        .object = object, .transient = true, .rsa = want->rsa, .ek = public_is_ek_policy(&primary.template)};
     return TT_OK;
 }
 
-static void name_text(char *ret, size_t cap, const TPM2B_NAME *name)
-{
-    size_t n = 0;
-    ret[0] = '\0';
-    for (size_t i = 0; i < name->size && i < 10 && n < cap; i++)
-        n += (size_t)snprintf(ret + n, cap - n, "%02x", name->name[i]);
-}
-
-/* ESAPI has checked that this name is the digest of the public area that a session would be salted to. */
-static tt_rc parent_check(struct tt_tpm *tpm, struct tpm_parent *p, const TPM2B_NAME *want,
+static tt_rc parent_check(struct tt_tpm *tpm, struct tpm_parent *p, const struct parent_want *want,
                           struct tt_error *err)
 {
-    TPM2B_NAME *name = NULL;
-    TSS2_RC rc = Esys_TR_GetName(tpm->esys, p->object, &name);
-    if (rc != TSS2_RC_SUCCESS || name->size > sizeof name->name || name->size < 2) {
-        Esys_Free(name);
-        return error_set(err, TT_ERR_TPM, "cannot get the name of the key's parent (0x%x)", rc);
-    }
-    p->name = *name;
-    Esys_Free(name);
-    if (want == NULL || want->size == 0 ||
-        (want->size == p->name.size && memcmp(want->name, p->name.name, want->size) == 0))
-        return TT_OK;
-    char has[32], wants[32];
-    name_text(has, sizeof has, &p->name);
-    name_text(wants, sizeof wants, want);
-    (void)error_set(
-        err, TT_ERR_TPM,
-        "the key's parent is not the one that the key was made under: its name is %s.., the key "
-        "file says %s..: the key belongs to another TPM, or this TPM was cleared since the key was "
-        "made, or something between here and the TPM put its own key there",
-        has, wants);
-    error_hint(err, "nothing secret was sent; use the TPM that made the key, or make a new key with `tpmtls "
-                    "key create`");
-    return TT_ERR_TPM;
+    TT_TRY(parent_name(&p->name, tpm, p->object, err));
+    return trust_parent(tpm, want, p, err);
 }
 
 tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, const struct parent_want *want,
@@ -193,7 +201,7 @@ tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, const struct pa
 {
     struct tpm_parent p = {.object = ESYS_TR_NONE};
     TT_TRY(parent_find(&p, tpm, want, err));
-    tt_rc rc = parent_check(tpm, &p, want->name, err);
+    tt_rc rc = parent_check(tpm, &p, want, err);
     if (rc != TT_OK) {
         parent_release(tpm, &p);
         return rc;
@@ -216,10 +224,11 @@ void parent_release(struct tt_tpm *tpm, struct tpm_parent *p)
 tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt_tpm *tpm,
                          struct tt_error *err)
 {
+    const struct parent_want want = {.handle = KEYFILE_PARENT_OWNER, .creates = true};
     ESYS_TR derived = ESYS_TR_NONE;
     TT_TRY(srk_derive(&derived, tpm, true, err));
     struct tpm_parent p = {.object = derived, .transient = true}, at_handle;
-    tt_rc rc = parent_check(tpm, &p, NULL, err);
+    tt_rc rc = parent_check(tpm, &p, &want, err);
     if (rc != TT_OK) {
         parent_release(tpm, &p);
         return rc;
@@ -227,7 +236,8 @@ tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt
     *ret = p;
     *ret_handle = KEYFILE_PARENT_OWNER;
     if (persistent_parent(&at_handle, tpm, KEYFILE_PARENT_SRK, NULL) == TT_OK) {
-        if (parent_check(tpm, &at_handle, &p.name, NULL) == TT_OK)
+        const struct parent_want same = {.handle = KEYFILE_PARENT_SRK, .name = &p.name};
+        if (parent_check(tpm, &at_handle, &same, NULL) == TT_OK)
             *ret_handle = KEYFILE_PARENT_SRK;
         parent_release(tpm, &at_handle);
     }

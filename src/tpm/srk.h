@@ -8,7 +8,8 @@
 struct tpm_parent {
     ESYS_TR object;
     bool transient; /* must be flushed, since it takes one of three slots */
-    bool ek;        /* an endorsement key: each use needs PolicySecret of the endorsement hierarchy */
+    bool rsa;
+    bool ek; /* an endorsement key: each use needs PolicySecret of the endorsement hierarchy */
     TPM2B_NAME name;
 };
 
@@ -17,7 +18,8 @@ struct parent_want {
     uint32_t handle;        /* a persistent handle, or a hierarchy, in which the primary is derived */
     bool rsa;               /* of the hierarchy's primary: the RSA template */
     bool ek_template;       /* in the endorsement hierarchy: the EK's own template H, not the storage key's */
-    const TPM2B_NAME *name; /* what its name must be; empty: not known */
+    bool creates;           /* to make something new under it */
+    const TPM2B_NAME *name; /* what its name must be, as a key file says; NULL, or empty: it does not say */
 };
 
 /* parent_acquire: a persistent handle costs one command; where 0x81000001 (the storage root key) or
