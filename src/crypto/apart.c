@@ -1,4 +1,5 @@
 /* crypto/apart.c: see apart.h. Layer: crypto. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* engines are, and are still in use */
 #include "crypto/apart.h"
 
 #include <openssl/crypto.h>
@@ -8,6 +9,9 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <string.h>
+#ifndef OPENSSL_NO_ENGINE
+#include <openssl/engine.h>
+#endif
 
 #include "base/mem.h"
 
@@ -85,6 +89,31 @@ void apart_free(struct apart *a)
 const struct crypto_lib *apart_lib(const struct apart *a)
 {
     return a->lib;
+}
+
+/* The table of defaults may hold the last reference that the engine works by: ours is kept for as long as it
+ * is out of the table. */
+void apart_enter(struct apart_visit *ret, const struct apart *a)
+{
+    ret->context = OSSL_LIB_CTX_set0_default(a->ctx);
+    ret->engine = NULL;
+#ifndef OPENSSL_NO_ENGINE
+    ENGINE *engine = ENGINE_get_pkey_meth_engine(EVP_PKEY_EC);
+    if (engine != NULL)
+        ENGINE_unregister_pkey_meths(engine);
+    ret->engine = engine;
+#endif
+}
+
+void apart_leave(struct apart_visit *v)
+{
+#ifndef OPENSSL_NO_ENGINE
+    if (v->engine != NULL) {
+        (void)ENGINE_set_default_pkey_meths(v->engine);
+        (void)ENGINE_finish(v->engine);
+    }
+#endif
+    (void)OSSL_LIB_CTX_set0_default(v->context);
 }
 
 bool apart_random(const struct apart *a, uint8_t *ret, size_t n)

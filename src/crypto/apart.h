@@ -18,6 +18,16 @@ bool apart_is_over(void);
 /* apart_lib: the SHA-2 hashes, for whoever wants a struct crypto_lib. */
 const struct crypto_lib *apart_lib(const struct apart *a);
 
+/* struct apart_visit: for as long as it lasts, what this thread does in libcrypto without saying where
+ * happens in our context, and no engine of the host's makes the EC keys. tpm2-tss does so when it starts an
+ * encrypted session, and does not get at the parts of a key that an engine has made. One at a time in the
+ * process. */
+struct apart_visit {
+    void *context, *engine; /* the host's */
+};
+void apart_enter(struct apart_visit *ret, const struct apart *a);
+void apart_leave(struct apart_visit *v);
+
 /* apart_random: false when there is none. */
 TT_MUST_USE bool apart_random(const struct apart *a, uint8_t *ret, size_t n);
 

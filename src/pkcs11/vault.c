@@ -45,14 +45,16 @@ static CK_RV tpm_open(void)
     return rc == TT_OK ? CKR_OK : rc == TT_ERR_MEMORY ? CKR_HOST_MEMORY : CKR_DEVICE_ERROR;
 }
 
-static void tpm_take(void)
+static void tpm_take(struct apart_visit *visit)
 {
     mutex_take(&module.tpm_mutex);
+    apart_enter(visit, module.apart);
     atomic_store(&module.tpm_used, IN_USE);
 }
 
-static void tpm_give(void)
+static void tpm_give(struct apart_visit *visit)
 {
+    apart_leave(visit);
     atomic_store(&module.tpm_used, module.tpm != NULL ? now_s() : 0);
     mutex_give(&module.tpm_mutex);
 }
@@ -137,13 +139,14 @@ CK_RV vault_sign(struct token *t, struct contents *c, const struct apart_signed 
                  uint8_t sig[RAW_SIGNATURE_MAX], size_t *ret_len)
 {
     enum raw_result result = RAW_OK;
-    tpm_take();
+    struct apart_visit visit;
+    tpm_take(&visit);
     CK_RV rv = sign_once(&result, t, c, what, sig, ret_len);
     if (result == RAW_LOST) {
         tpm_close();
         rv = sign_once(&result, t, c, what, sig, ret_len);
     }
-    tpm_give();
+    tpm_give(&visit);
     return rv == CKR_PIN_INCORRECT ? CKR_USER_NOT_LOGGED_IN : rv; /* it was right when it was given */
 }
 
@@ -197,11 +200,12 @@ static CK_RV try_pin(struct token *t, struct contents *c, struct tt_bytes pin)
 
 CK_RV vault_login(struct token *t, struct contents *c, struct tt_bytes pin)
 {
-    tpm_take();
+    struct apart_visit visit;
+    tpm_take(&visit);
     bool again = t->refused_len == pin.len && pin.len > 0 && t->refused_generation == c->key_generation &&
                  mem_equal_ct(pin.data, t->refused, pin.len);
     CK_RV rv = again ? CKR_PIN_INCORRECT : try_pin(t, c, pin);
-    tpm_give();
+    tpm_give(&visit);
     return rv;
 }
 
@@ -215,9 +219,10 @@ void vault_logout(struct token *t)
 CK_FLAGS vault_pin_flags(struct token *t, const struct contents *c, bool may_open)
 {
     CK_FLAGS flags = 0;
+    struct apart_visit visit;
     if (!token_has_pin(c))
         return 0;
-    tpm_take();
+    tpm_take(&visit);
     bool counts = c->info.key.counts_failures;
     if (counts && (may_open || module.tpm != NULL))
         (void)lockout_update(t);
@@ -227,7 +232,7 @@ CK_FLAGS vault_pin_flags(struct token *t, const struct contents *c, bool may_ope
         flags |= CKF_USER_PIN_FINAL_TRY;
     if (counts && t->lockout.locked)
         flags |= CKF_USER_PIN_LOCKED;
-    tpm_give();
+    tpm_give(&visit);
     return flags;
 }
 
@@ -239,7 +244,8 @@ CK_RV vault_create(char **ret_pem, enum tt_key_type type, const char *name)
     const struct tpm_new what = {
         .kind = TPM_NEW_SIGNING, .type = type, .description = {(const uint8_t *)name, strlen(name)}};
     tt_rc rc = TT_OK;
-    tpm_take();
+    struct apart_visit visit;
+    tpm_take(&visit);
     CK_RV rv = tpm_open();
     if (rv == CKR_OK)
         rc = tpm_create(ret_pem, module.tpm, &what, &why);
@@ -247,7 +253,7 @@ CK_RV vault_create(char **ret_pem, enum tt_key_type type, const char *name)
         debug_error("the TPM", &why);
     if (rc == TT_ERR_TPM)
         tpm_close();
-    tpm_give();
+    tpm_give(&visit);
     if (rv != CKR_OK)
         return rv;
     return rc == TT_OK                ? CKR_OK
