@@ -89,6 +89,8 @@ static struct meter *meter_of(TSS2_TCTI_CONTEXT *tcti)
 
 static void meter_ended(struct meter *m, TSS2_RC rc)
 {
+    uint64_t now = now_ns();
+    m->answered = m->broken ? m->answered : now;
     if (meter_wants_retry(rc))
         m->backoff_ms = m->backoff_ms == 0 ? 1 : m->backoff_ms * 2;
     else
@@ -100,7 +102,7 @@ static void meter_ended(struct meter *m, TSS2_RC rc)
     struct tt_tpm_event event = {.command = m->command,
                                  .name = meter_command_name(m->command),
                                  .response = rc,
-                                 .nanoseconds = now_ns() - m->started};
+                                 .nanoseconds = now - m->started};
     m->trace(m->trace_arg, &event);
 }
 
@@ -111,6 +113,11 @@ void meter_set_deadline(struct meter *m, uint64_t at_ns, unsigned patience_ms)
     m->deadline = at_ns;
     m->patience_ms = patience_ms;
     m->lateness = METER_IN_TIME;
+}
+
+uint64_t meter_quiet_ms(const struct meter *m)
+{
+    return (now_ns() - m->answered) / 1000000;
 }
 
 bool meter_has_time(const struct meter *m)

@@ -49,8 +49,9 @@ struct meter {
     tt_tpm_trace_fn trace;
     void *trace_arg;
     uint64_t count;
-    uint32_t command; /* TPM_CC in flight */
-    uint64_t started; /* nanoseconds */
+    uint32_t command;  /* TPM_CC in flight */
+    uint64_t started;  /* nanoseconds */
+    uint64_t answered; /* when the TPM answered last */
     unsigned backoff_ms;
     struct meter_listener listen;
     struct loaded_question question;
@@ -65,6 +66,8 @@ void meter_close(struct meter *m);
 void meter_set_deadline(struct meter *m, uint64_t at_ns, unsigned patience_ms);
 /* meter_patience_ms: how long the command in flight is waited for; 0: for ever. */
 uint64_t meter_patience_ms(const struct meter *m);
+/* meter_quiet_ms: so long nothing was heard of the TPM. */
+uint64_t meter_quiet_ms(const struct meter *m);
 /* meter_has_time: the deadline is not over, or there is none. */
 bool meter_has_time(const struct meter *m);
 /* meter_reopen: close the inner TCTI, or leave it to its stuck courier, and open it again; ESAPI's context

@@ -286,6 +286,24 @@ tt_rc object_prepare(struct tpm_object *o, struct tt_error *err)
 
 /* ---- one command ---- */
 
+/* A restart of the TPM goes unseen where each command is a connection of its own, or the driver says nothing;
+ * but not within this time of its last answer, with somebody else in our places. */
+#define RESTART_MS 50
+
+/* After it the key and the session at our handles may be somebody else's: what our password makes of a
+ * command would be a wrong one there, and be counted. The session shows first that it is ours, by a command
+ * that has no password; then the TPM was not restarted, and so the key is ours, too. */
+static void doubt_after_silence(struct tpm_object *o)
+{
+    struct tt_tpm *tpm = o->tpm;
+    if (tpm->meter.loaded.managed || !wants_hmac(o) || !guard_counts(o) ||
+        meter_quiet_ms(&tpm->meter) < RESTART_MS)
+        return;
+    object_sync(o);
+    if (o->handle != ESYS_TR_NONE && tpm->sessions[TPM_SESSION_HMAC].open && !sessions_prove(tpm))
+        object_forget(o);
+}
+
 struct object_use object_use_start(struct tpm_object *o, const char *what, TPMA_SESSION attributes)
 {
     return (struct object_use){
@@ -296,6 +314,7 @@ tt_rc object_use_begin(struct object_use *use, struct tt_error *err)
 {
     struct tpm_object *o = use->o;
     TT_TRY(guard_object(o, err));
+    doubt_after_silence(o);
     TT_TRY(object_prepare(o, err));
     use->op = tpm_op_start(o->tpm, use->op.what);
     if (wants_policy(o))

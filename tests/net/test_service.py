@@ -164,22 +164,42 @@ class Service(unittest.TestCase):
                       name + ".pem")
         first, second = (chip.serve("--tickets", "0", key=name, options=options) for name in ("one", "two"))
         for server in (first, second):
-            self.addCleanup(server.stop)
+            self.addCleanup(server.__exit__)
             self.assertEqual(chip.connect(server).out, b"hello\n")
         chip.stop()
         chip.start()
         before = chip.lockout_counter()
         for server in (second, first, second, first):
             self.assertEqual(chip.connect(server).out, b"hello\n", server.text)
-        return chip.lockout_counter() - before
+        counted = chip.lockout_counter() - before
+        for server in (first, second):
+            server.stop()
+        chip.write("wrong", "not the word")  # the control: such a key does count
+        result = chip.tpmtls("csr", "--key", "one.key", "--auth-file", "wrong", "--subject", "/CN=x", "-o", "x.csr")
+        self.assertEqual(result.code, 4, result.err)
+        self.assertEqual(chip.lockout_counter() - before - counted, 1 if options else 0)
+        return counted
 
     def test_a_handle_is_no_key(self):
         self.assertEqual(self.two_after_a_restart(), 0)
 
     def test_a_handle_is_no_session(self):
-        # What was sent into the other one's session counts once; then it is known that the session is not ours.
-        counted = self.two_after_a_restart("--lockout", options=("--auth-file", "pw"))
-        self.assertLessEqual(counted, 1)
+        # A session shows that it is ours before a password is tried in it: right ones only, and none is counted.
+        self.assertEqual(self.two_after_a_restart("--lockout", options=("--auth-file", "pw")), 0)
+
+    def test_the_session_is_proved_after_a_silence(self):
+        """Only then: a busy server signs with one command."""
+        chip = self.with_chip()
+        chip.write("pw", "a long enough word")
+        chip.must(harness.PROGRAM, "key", "create", "-o", "one.key", "--lockout", "--auth-file", "pw")
+        chip.must(harness.PROGRAM, "csr", "--key", "one.key", "--auth-file", "pw", "--subject", "/CN=localhost", "--san",
+                  "DNS:localhost", "-o", "one.csr")
+        chip.must(harness.PROGRAM, "ca", "sign", "--dir", "ca", "one.csr", "--profile", "server", "-o", "one.pem")
+        with chip.serve("--tickets", "0", "--trace", key="one", options=("--auth-file", "pw")) as server:
+            time.sleep(0.1)
+            self.assertEqual(chip.connect(server).out, b"hello\n")
+            text = server.text.decode()
+        self.assertIn("TPM2_GetRandom", text[text.index("listening"):])
 
     def test_too_late(self):
         chip = self.with_chip()
