@@ -314,8 +314,8 @@ TT_API TT_MUST_USE tt_rc tt_key_sign(struct tt_key *key, uint16_t scheme, struct
 /* tt_identity_name_is_valid: 1 to 32 of A-Z a-z 0-9 . _ @ + -, the first one a letter or a digit. */
 TT_API bool tt_identity_name_is_valid(const char *name);
 /* tt_identities_each: calls fn for each directory, sorted by name, until it returns something else than
- * TT_OK, which is then returned. Nothing is said twice: of two with the same name the first place's counts.
- * What is in them is not looked at. */
+ * TT_OK, which is then returned. Nothing is said twice: of two with the same name the first place's counts,
+ * unless fn returns TT_ERR_DECODE: this one is broken. What is in them is not looked at. */
 typedef tt_rc (*tt_identity_fn)(void *arg, const char *name, const char *path);
 TT_API TT_MUST_USE tt_rc tt_identities_each(tt_identity_fn fn, void *arg, struct tt_error *err);
 /* tt_identities_home: where new ones go, the first place; tt_free. TT_ERR_NOT_FOUND: there is no home. */

@@ -221,7 +221,7 @@ static tt_rc list_one(void *arg, const char *name, const char *path)
     else
         print_text(&a);
     tt_cert_info_free(a.cert);
-    return TT_OK;
+    return a.trouble != NULL ? TT_ERR_DECODE : TT_OK;
 }
 
 static int list_run(const struct cli *cli, void *options)

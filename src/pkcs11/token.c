@@ -214,10 +214,12 @@ bool token_has_pin(const struct contents *c)
 
 static bool is_current(const struct token *t)
 {
+    if (t->contents == NULL)
+        return false;
     struct stamp key = stamp_of(t, TT_IDENTITY_KEY_FILE), cert = stamp_of(t, TT_IDENTITY_CERT_FILE);
     bool empty = !stamp_is_there(&key) && !stamp_is_there(&cert);
-    return t->contents != NULL && stamp_equal(&key, &t->contents->key_stamp) &&
-           stamp_equal(&cert, &t->contents->cert_stamp) && (!empty || access(t->path, F_OK) == 0);
+    return stamp_equal(&key, &t->contents->key_stamp) && stamp_equal(&cert, &t->contents->cert_stamp) &&
+           (!empty || access(t->path, F_OK) == 0);
 }
 
 CK_RV token_refresh(struct token *t)
@@ -315,7 +317,9 @@ static tt_rc scan_one(void *unused, const char *name, const char *path)
     if (t == NULL)
         return TT_ERR_MEMORY;
     t->present = true;
-    return token_refresh(t) == CKR_OK ? TT_OK : TT_ERR_MEMORY;
+    if (token_refresh(t) != CKR_OK)
+        return TT_ERR_MEMORY;
+    return t->contents != NULL ? TT_OK : TT_ERR_DECODE;
 }
 
 CK_RV tokens_scan(void)

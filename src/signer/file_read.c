@@ -7,15 +7,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PIECE 4096 /* most files are no longer */
+
 tt_rc file_read_fd(struct buf *b, int fd, const char *path, struct tt_error *err)
 {
-    b->max = FILE_READ_MAX + 65536;
+    b->max = FILE_READ_MAX + PIECE;
     for (;;) {
-        uint8_t *room = buf_reserve(b, 65536);
+        uint8_t *room = buf_reserve(b, PIECE);
         if (room == NULL)
             return error_set(err, TT_ERR_IO, "%s is larger than %zu MiB, which no key or certificate file is",
                              path, FILE_READ_MAX >> 20);
-        ssize_t n = read(fd, room, 65536);
+        ssize_t n = read(fd, room, PIECE);
         if (n == 0)
             return TT_OK;
         if (n < 0 && errno == EINTR)

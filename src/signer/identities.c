@@ -18,6 +18,7 @@ struct entry {
     char *name, *path;
     dev_t device;
     ino_t inode;
+    size_t order; /* in which it was found: the places' */
 };
 
 struct entries {
@@ -106,8 +107,7 @@ tt_rc tt_identities_home(char **ret, struct tt_error *err)
 static bool is_known(const struct entries *e, const struct entry *new)
 {
     for (size_t i = 0; i < e->len; i++)
-        if (strcmp(e->all[i].name, new->name) == 0 ||
-            (e->all[i].device == new->device && e->all[i].inode == new->inode))
+        if (e->all[i].device == new->device && e->all[i].inode == new->inode)
             return true;
     return false;
 }
@@ -120,7 +120,8 @@ static tt_rc entries_add(struct entries *e, size_t known, const char *place, con
     int n = snprintf(path, sizeof path, "%s/%s", place, name);
     if (n < 0 || (size_t)n >= sizeof path || stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return TT_OK;
-    struct entry new = {.name = (char *)(uintptr_t)name, .device = st.st_dev, .inode = st.st_ino};
+    struct entry new = {
+        .name = (char *)(uintptr_t)name, .device = st.st_dev, .inode = st.st_ino, .order = e->len};
     struct entries earlier = {.all = e->all, .len = known};
     if (is_known(&earlier, &new))
         return TT_OK;
@@ -140,7 +141,9 @@ static tt_rc entries_add(struct entries *e, size_t known, const char *place, con
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+    const struct entry *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : x->order < y->order ? -1 : 1;
 }
 
 static tt_rc read_place(struct entries *e, const char *place, size_t known)
@@ -186,7 +189,14 @@ tt_rc tt_identities_each(tt_identity_fn fn, void *arg, struct tt_error *err)
     if (e.len > 1)
         qsort(e.all, e.len, sizeof *e.all, by_name);
     drop_links(&e);
-    for (size_t i = 0; i < e.len; i++)
-        TT_TRY(fn(arg, e.all[i].name, e.all[i].path));
+    bool is_told = false;
+    for (size_t i = 0; i < e.len; i++) {
+        if (is_told && strcmp(e.all[i].name, e.all[i - 1].name) == 0)
+            continue;
+        tt_rc rc = fn(arg, e.all[i].name, e.all[i].path);
+        is_told = rc != TT_ERR_DECODE;
+        if (is_told)
+            TT_TRY(rc);
+    }
     return TT_OK;
 }

@@ -52,6 +52,29 @@ static void broken_directories_are_left_out(void **state)
     assert_int_equal(system(path), 0);
 }
 
+/* A damaged directory of the user's hides nothing that the machine has under that name. */
+static void a_broken_directory_hides_none(void **state)
+{
+    (void)state;
+    char path[320], places[400];
+    (void)snprintf(path, sizeof path, "mkdir -p %s/user/ec && echo damaged > %s/user/ec/key.pem", chip.dir,
+                   chip.dir);
+    assert_int_equal(system(path), 0);
+    (void)snprintf(places, sizeof places, "%s/user:%s", chip.dir, ids);
+    assert_int_equal(setenv("TPMTLS_IDENTITIES", places, 1), 0);
+    begin();
+    assert_int_not_equal(slot_named("ec"), ~0UL);
+    end();
+    (void)snprintf(path, sizeof path, "cp %s/ec384/*.pem %s/user/ec/", ids, chip.dir);
+    assert_int_equal(system(path), 0);
+    begin();
+    uint8_t value[4096];
+    CK_SESSION_HANDLE s = open_session("ec", 0);
+    assert_int_equal(get(s, find_one(s, CKO_PUBLIC_KEY), CKA_EC_POINT, value), 2 + 1 + 2 * 48);
+    end();
+    assert_int_equal(setenv("TPMTLS_IDENTITIES", ids, 1), 0);
+}
+
 static void a_token_says_whether_it_has_a_pin(void **state)
 {
     (void)state;
@@ -612,6 +635,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_directories_are_left_out),
+        cmocka_unit_test(a_broken_directory_hides_none),
         cmocka_unit_test(a_token_says_whether_it_has_a_pin),
         cmocka_unit_test(a_private_key_tells_no_secret),
         cmocka_unit_test(key_and_certificate_share_their_id),
