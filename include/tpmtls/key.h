@@ -168,6 +168,27 @@ TT_API TT_MUST_USE tt_rc tt_hmac_compute(struct tt_hmac *k, uint8_t ret[32], str
                                          bool is_secret, struct tt_error *err);
 TT_API void tt_hmac_free(struct tt_hmac *k); /* NULL is fine */
 
+/* ---- Diffie-Hellman keys: the private half of an ECHConfig (tt_ech_key.key) ---- */
+
+struct tt_ecdh;
+/* tt_ecdh_create: a key on P-256 in the TPM for TPM2_ECDH_ZGen and nothing else, fixed to it. *ret_pem is a
+ * key file, as from tt_key_create; of params the password, the policy and the description count. */
+TT_API TT_MUST_USE tt_rc tt_ecdh_create(char **ret_pem, struct tt_tpm *tpm,
+                                        const struct tt_key_params *params, struct tt_error *err);
+/* tt_ecdh_open_pem: as tt_hmac_open_pem. tt_ecdh_load: load it now, and start the session for its use. */
+TT_API TT_MUST_USE tt_rc tt_ecdh_open_pem(struct tt_ecdh **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                                          const struct tt_bytes *password, struct tt_error *err);
+TT_API TT_MUST_USE tt_rc tt_ecdh_load(struct tt_ecdh *k, struct tt_error *err);
+#define TT_ECDH_POINT 65 /* bytes: an uncompressed point: 4, x, y */
+/* tt_ecdh_public: its public half. */
+TT_API void tt_ecdh_public(const struct tt_ecdh *k, uint8_t ret[TT_ECDH_POINT]);
+/* tt_ecdh_compute: the x coordinate of the product of the key and a point, which travels encrypted (a
+ * session, which is kept). One command when it is loaded. TT_ERR_USAGE: the point has another form; that it
+ * is not on the curve is for the TPM to say. */
+TT_API TT_MUST_USE tt_rc tt_ecdh_compute(struct tt_ecdh *k, uint8_t ret[32], struct tt_bytes point,
+                                         struct tt_error *err);
+TT_API void tt_ecdh_free(struct tt_ecdh *k); /* NULL is fine */
+
 /* tt_policy_sign: write a signed policy into a key file that was made with `signer`: in front of those it
  * has. The key may then be used while the PCRs have the given values (now's, read from tpm, which may be NULL
  * when there are no pcrs), and its password is given where with_password is set. */

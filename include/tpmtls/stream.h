@@ -46,11 +46,13 @@ struct tt_stream_options {
     unsigned timeout_ms;                /* a later call waits at most so long for the peer; 0: for ever */
     struct tt_session *const *sessions; /* client: as in tt_conn_options; none that is held */
     size_t sessions_len;
+    struct tt_bytes ech_config_list; /* client: as in tt_conn_options */
+    bool ech_grease;
 };
 
 /* tt_stream_new: one end of a connection over fd, a connected stream socket. cfg is frozen (a reference is
- * taken); each key in it is a struct tt_key (tt_config_add_key). opt may be NULL for a server. Sends and
- * receives nothing yet. */
+ * taken); each key in it is a struct tt_key (tt_config_add_key), each tt_ech_key.key a struct tt_ecdh. opt
+ * may be NULL for a server. Sends and receives nothing yet. */
 TT_API TT_MUST_USE tt_rc tt_stream_new(struct tt_stream **ret, int fd, struct tt_config *cfg,
                                        const struct tt_stream_options *opt, struct tt_error *err);
 /* tt_stream_free: wipes; sends nothing (see tt_stream_close). NULL is fine. */
@@ -86,7 +88,10 @@ struct tt_connect_options {
     struct tt_stream_options stream; /* server_name NULL: the host of target */
 };
 /* tt_connect: the key is opened, target ("HOST:PORT") is reached, and the handshake is done. The stream owns
- * the socket, the TPM, the key and the configuration: tt_stream_free closes them all. */
+ * the socket, the TPM, the key and the configuration: tt_stream_free closes them all. Where the server
+ * rejects Encrypted Client Hello and sends other configs (retry_configs), the connection is made once more
+ * with them; where it sends none, TT_ERR_ECH_REJECTED: whether the name may be sent in the clear is for the
+ * caller to say. */
 TT_API TT_MUST_USE tt_rc tt_connect(struct tt_stream **ret, const char *target,
                                     const struct tt_connect_options *opt, struct tt_error *err);
 /* tt_dial: a connected TCP socket (close-on-exec, TCP_NODELAY) to "HOST:PORT" or "[::1]:PORT", all addresses

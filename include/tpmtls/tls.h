@@ -567,11 +567,17 @@ TT_API struct tt_bytes tt_conn_ech_retry_configs(const struct tt_conn *c);
 
 #define TT_MAX_ECH_KEYS 16
 
+/* enum tt_kem: the KEMs of HPKE that can be used (RFC 9180 section 7.1). */
+enum tt_kem {
+    TT_KEM_P256 = 0x0010,
+    TT_KEM_X25519 = 0x0020
+};
+
 /* struct tt_ech_key: a private key with its ECHConfigs. */
 struct tt_ech_key {
     struct tt_bytes pem;         /* RFC 9934: PRIVATE KEY, then ECHCONFIG; or, when it is empty, ... */
     struct tt_bytes config_list; /* ... ECHConfigList, and ... */
-    uint16_t kem;                /* ... 0x0010: P-256, 0x0020: X25519, and ... */
+    uint16_t kem;                /* ... enum tt_kem, and ... */
     struct tt_bytes private_key; /* ... its 32 bytes */
     void *key;  /* not NULL: somebody else has the private key (a TPM): tt_ech_request; the list has
                    one ECHConfig then, and a PEM text only needs ECHCONFIG */
@@ -597,13 +603,23 @@ struct tt_ech_config_params {
     const char *public_name;     /* DNS name of the server that clients see; its certificate must have it */
     uint8_t config_id;           /* distinct among a server's configs */
     uint8_t maximum_name_length; /* of the names behind it; 0: not known */
-    uint16_t kem;                /* 0x0010: P-256, 0x0020: X25519 */
+    uint16_t kem;                /* enum tt_kem */
     struct tt_bytes public_key;  /* of a key that is elsewhere (uncompressed point); empty: make a new key */
 };
 /* tt_ech_config_make: a PEM text of RFC 9934 (without PRIVATE KEY when there is a public_key), to be freed
  * with tt_free. */
 TT_API TT_MUST_USE tt_rc tt_ech_config_make(uint8_t **ret_pem, size_t *ret_len,
                                             const struct tt_ech_config_params *params, struct tt_error *err);
+
+/* struct tt_ech_config_info: the first ECHConfig of a list that this library knows; views into the list. */
+struct tt_ech_config_info {
+    uint16_t kem; /* enum tt_kem, or another one */
+    uint8_t config_id, maximum_name_length;
+    struct tt_bytes public_name, public_key;
+};
+/* tt_ech_config_describe: of an ECHConfigList, which is not PEM. TT_ERR_DECODE: it is malformed;
+ * TT_ERR_UNSUPPORTED: there is none of RFC 9849 in it. */
+TT_API TT_MUST_USE tt_rc tt_ech_config_describe(struct tt_ech_config_info *ret, struct tt_bytes list);
 
 /* struct tt_ech_request: the Diffie-Hellman of a key that somebody else has: the x coordinate (32 bytes) of
  * the product of that key and `enc`, an uncompressed point on P-256. One per connection that names the key's

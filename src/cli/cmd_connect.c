@@ -13,6 +13,7 @@
 #include "base/rc.h"
 #include "cli/command.h"
 #include "cli/delegate.h"
+#include "cli/ech_options.h"
 #include "cli/keylog.h"
 #include "cli/resume.h"
 #include "cli/tls_options.h"
@@ -27,6 +28,7 @@ struct connect_options {
     struct tls_options tls;
     struct trust_options trust;
     struct resume_options resume;
+    struct ech_options ech;
     const char *server_name, *target;
     unsigned long connect_timeout; /* seconds */
     enum ocsp_option {
@@ -41,7 +43,8 @@ struct connect_options {
 struct connect {
     const struct cli *cli;
     const struct connect_options *options;
-    struct address address;
+    struct address address; /* where to dial */
+    char host[sizeof(((struct address *)0)->host)];
     struct trace trace;
 
     struct cli_delegate delegate;
@@ -50,12 +53,14 @@ struct connect {
     struct keylog keylog;
     struct pcap *pcap;
     struct resume resume;
+    struct ech_offer ech;
     bool is_over; /* but for sessions that are still being kept */
     struct tt_config *config;
     struct event_base *base;
     struct sign_queue *signer;
     struct dial *dial;
     struct stream *stream;
+    const char *server_name; /* of the server that is meant, wherever the DNS says it is */
     struct relay *relay;
     struct event *signals[2];
     int out_fd; /* stdout, or stdout opened again without blocking */
@@ -149,9 +154,26 @@ static void on_gone(void *arg, struct stream *s)
     stream_finish(s);
 }
 
+static tt_rc start_dial(struct connect *x, struct tt_error *err);
+
+/* The server rejected Encrypted Client Hello: once more, with what it says. */
+static void connect_again(struct connect *x)
+{
+    struct tt_error err = {0};
+    ech_options_tell_again(&x->ech, x->cli, x->options->target);
+    stream_free(TT_TAKE(x->stream));
+    dial_free(TT_TAKE(x->dial));
+    if (start_dial(x, &err) != TT_OK)
+        finish(x, &err);
+}
+
 static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 {
     struct connect *x = arg;
+    if (x->error.rc == TT_OK && ech_offer_again(&x->ech, stream_conn(s), error)) {
+        connect_again(x);
+        return;
+    }
     struct tt_error advised = error != NULL ? *error : (struct tt_error){0};
     trust_advise(&advised, stream_conn(s), &x->options->trust);
     finish(x, error != NULL ? &advised : NULL);
@@ -255,7 +277,7 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
         .base = x->base,
         .config = x->config,
         .role = TT_CLIENT,
-        .server_name = x->options->server_name,
+        .server_name = x->server_name,
         .signer = x->signer,
         .insecure_keylog = x->keylog.fd >= 0 ? keylog_line : NULL,
         .keylog_arg = &x->keylog,
@@ -268,6 +290,7 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
     opt.stream.handshake_timeout_s = (unsigned)x->options->tls.handshake_timeout;
     opt.connect_timeout_s = (unsigned)x->options->connect_timeout;
     resume_offer(&x->resume, &opt.stream);
+    ech_offer_put(&x->ech, &opt.stream);
     return dial_start(&x->dial, &x->address, &opt, err);
 }
 
@@ -291,6 +314,10 @@ static tt_rc start_delegate(struct connect *x, struct tt_error *err)
 static tt_rc set_up(struct connect *x, struct tt_error *err)
 {
     TT_TRY(address_parse_url(&x->address, x->options->target, err));
+    x->server_name = x->options->server_name != NULL ? x->options->server_name : x->host;
+    (void)snprintf(x->host, sizeof x->host, "%s", x->address.host);
+    const struct ech_asked asked = {x->server_name, &x->address, x->options->server_name == NULL};
+    TT_TRY(ech_options_offer(&x->ech, x->cli, &x->options->ech, &asked, err));
     TT_TRY(resume_begin(&x->resume, x->cli, &x->options->resume, err));
     TT_TRY(set_up_config(x, err));
     TT_TRY(keylog_open(&x->keylog, x->options->tls.keylog, err));
@@ -299,10 +326,8 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
     TT_TRY(loop_new(&x->base, true, err));
     struct sign_queue_options opt = {
         .base = x->base, .tpm = x->identities.tpm, .deadline_ms = (unsigned)x->options->tls.sign_deadline};
-    const struct resume_peer peer = {.address = x->options->target,
-                                     .server_name = x->options->server_name != NULL ? x->options->server_name
-                                                                                    : x->address.host,
-                                     .config = x->config};
+    const struct resume_peer peer = {
+        .address = x->options->target, .server_name = x->server_name, .config = x->config};
     TT_TRY(resume_open(&x->resume, &opt.tpm, &peer, err));
     if (x->identities.len > 0 || opt.tpm != NULL)
         TT_TRY(sign_queue_new(&x->signer, &opt, err));
@@ -320,6 +345,7 @@ static void tear_down(struct connect *x)
     sign_queue_free(x->signer);
     tt_config_free(x->config);
     resume_end(&x->resume);
+    ech_offer_free(&x->ech);
     tls_psks_close(&x->psks); /* before the TPM */
     tls_identities_close(&x->identities);
     keylog_close(&x->keylog);
@@ -389,6 +415,7 @@ static const struct option_row connect_rows[] = {
 static const struct option_part connect_parts[] = {
     {"connection", connect_rows, 0},
     {"trust", trust_rows, offsetof(struct connect_options, trust)},
+    {"Encrypted Client Hello", ech_rows, offsetof(struct connect_options, ech)},
     {"sessions", resume_rows, offsetof(struct connect_options, resume)},
     TLS_OPTION_PARTS(offsetof(struct connect_options, tls)),
     {0},

@@ -74,6 +74,7 @@ static tt_rc set_up_config(struct serve *serve, struct tt_tpm **ret_tpm, struct 
     const struct tickets_at at = {.base = serve->base, .listen = serve->options->listen, .tpm = ret_tpm};
     *ret_tpm = serve->identities.tpm;
     TT_TRY(tickets_begin(&serve->tickets, serve->cli, &serve->options->tickets, serve->config, &at, err));
+    TT_TRY(serve_ech(serve, ret_tpm, err));
     return tt_config_freeze(serve->config, err);
 }
 
@@ -134,6 +135,8 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
     TT_TRY(sign_queue_new(&serve->signer, &opt, err));
     if (serve->tickets.keys != NULL)
         ticket_keys_use_queue(serve->tickets.keys, serve->signer);
+    if (serve->ech != NULL)
+        ech_files_use_queue(serve->ech, serve->signer);
     TT_TRY(watch_signals(serve, err));
     TT_TRY(start_server(serve, err));
     serve->delegate = (struct cli_delegate){.trace = &serve->trace, .verbose = serve->cli->verbose};
@@ -158,8 +161,11 @@ static void tear_down(struct serve *serve)
     server_free(serve->server);
     delegate_free(serve->delegate.delegator);
     tickets_end_keys(&serve->tickets);
+    ech_files_stop(serve->ech);
     sign_queue_free(serve->signer);
     tt_config_free(serve->config);
+    ech_files_free(serve->ech);
+    tt_tpm_close(serve->ech_tpm);
     tickets_end(&serve->tickets);
     tls_psks_close(&serve->psks); /* before the TPM */
     tls_identities_close(&serve->identities);
@@ -235,6 +241,11 @@ static const struct option_row serve_rows[] = {
      "TPMTLS_PEER_SUBJECT, _PEER_SHA256, _PEER_KEY_SHA256, _PEER_PSK, _PEER_ADDRESS, _SERVER_NAME, _ALPN, "
      "_SUITE, _GROUP",
      TO(command)},
+    {"ech-key", "PATH",
+     "read the names that clients encrypt (RFC 9849): a file of `tpmtls ech-key`, or a directory of such "
+     "(*.ech); read again when it changes. What comes first (of a directory, the last name) is what clients "
+     "are told to use",
+     TO(ech_keys), .max = ECH_PATHS_MAX},
     {"accept", "N", "end after N connections", TO(accept), .min = 1, .max = 1000000000},
     {"max-connections", "N", "how many at once; more wait", TO(max_connections), .min = 1, .max = 100000,
      .initial = 1024},

@@ -23,6 +23,7 @@ static int exit_code(tt_rc rc)
     case TT_ERR_AUTH: /* a password or policy of the TPM's */
         return CLI_TPM;
     case TT_ERR_PEER_ALERT:
+    case TT_ERR_ECH_REJECTED:
         return CLI_REFUSED;
     default:
         return CLI_FAILURE;

@@ -10,6 +10,7 @@
 #include "cli/tls_options.h"
 #include "cli/trace.h"
 #include "cli/trust_options.h"
+#include "net/ech_files.h"
 #include "net/server.h"
 
 struct session;
@@ -31,6 +32,7 @@ struct serve_options {
     struct tls_options tls;
     struct trust_options trust;
     struct ticket_options tickets;
+    struct option_list ech_keys;
     const char *listen, *command;
     unsigned long accept, max_connections; /* 0: without end; the default */
     bool echo, www, require_client_cert, force_retry;
@@ -51,6 +53,8 @@ struct serve {
     struct event_base *base;
     struct sign_queue *signer;
     struct serve_tickets tickets;
+    struct tt_tpm *ech_tpm; /* opened for the ECH keys alone, or NULL */
+    struct ech_files *ech;
     struct server *server;
     struct event *signals[2], *child_exit;
     struct session *sessions; /* doubly linked */
@@ -72,6 +76,9 @@ struct session {
 /* For server_options. */
 void *session_accepted(void *arg, struct stream_options *opt, const char *peer);
 void session_opened(void *arg, void *session, struct stream *s);
+/* serve_ech: --ech-key, for the configuration. *tpm: the one that is open, or NULL, which may change. */
+TT_MUST_USE tt_rc serve_ech(struct serve *serve, struct tt_tpm **tpm, struct tt_error *err);
+
 /* session_release: forget a session whose stream is gone. */
 void session_release(struct session *x);
 /* serve_exec_reap: look which children have ended; for SIGCHLD. */

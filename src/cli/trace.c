@@ -133,6 +133,16 @@ static const char *scheme_or_null(uint16_t scheme)
     return scheme != 0 ? tt_scheme_name(scheme) : NULL;
 }
 
+/* NULL: nobody spoke of ECH. */
+static const char *ech_name(enum tt_ech ech)
+{
+    static const char *const names[] = {[TT_ECH_GREASE] = "grease",
+                                        [TT_ECH_OFFERED] = "offered",
+                                        [TT_ECH_ACCEPTED] = "accepted",
+                                        [TT_ECH_REJECTED] = "rejected"};
+    return names[ech];
+}
+
 void trace_connected(const struct cli *cli, const struct stream *s, unsigned long connection,
                      const char *peer)
 {
@@ -145,20 +155,21 @@ void trace_connected(const struct cli *cli, const struct stream *s, unsigned lon
     tt_conn_info(conn, &info);
     bool known = trace_peer_psk(&psk, conn) == TT_OK && trace_peer_subject(&subject, conn) == TT_OK;
     if (cli->json) {
-        json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:s, s:b}", "event", "connected", "peer", peer,
+        json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:s, s:b, s:s?}", "event", "connected", "peer", peer,
                               "peer_certificate", cli_json_text(subject), "psk", cli_json_text(psk), "suite",
-                              tt_suite_name(info.suite), "resumed", info.resumed);
+                              tt_suite_name(info.suite), "resumed", info.resumed, "ech", ech_name(info.ech));
         if (connection > 0)
             (void)json_object_set_new(o, "connection", json_integer((json_int_t)connection));
         cli_event(o);
         return;
     }
-    cli_note("%s: connected%s%s%s%s%s", peer,
+    cli_note("%s: connected%s%s%s%s%s%s%s", peer,
              !known            ? ", its name cannot be shown"
              : subject != NULL ? " as "
                                : ", no certificate",
              subject != NULL ? subject : "", psk != NULL ? ", PSK " : "", psk != NULL ? psk : "",
-             info.resumed ? ", resumed" : "");
+             info.resumed ? ", resumed" : "", info.ech != TT_ECH_NONE ? ", ECH " : "",
+             info.ech != TT_ECH_NONE ? ech_name(info.ech) : "");
 }
 
 /* struct summary: what is told of the peer. */
@@ -182,6 +193,7 @@ static void print_summary_json(const struct trace *t, const struct stream *s, co
                   "suite", tt_suite_name(info->suite), "group", tt_group_name(info->group), "scheme",
                   scheme_or_null(server), "client_scheme", scheme_or_null(client));
     (void)json_object_set_new(o, "resumed", json_boolean(info->resumed));
+    (void)json_object_set_new(o, "ech", cli_json_text(ech_name(info->ech)));
     (void)json_object_set_new(o, "delegated", json_boolean(info->local_delegated));
     (void)json_object_set_new(o, "peer_delegated", json_boolean(info->peer_delegated));
     (void)json_object_set_new(o, "early_data", json_boolean(early));

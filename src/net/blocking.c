@@ -159,6 +159,20 @@ static tt_rc refuse_psk(struct tt_stream *s)
     return tt_conn_psk_fail(s->conn, request.id, &why);
 }
 
+/* Nobody else is there to ask the TPM. */
+static tt_rc decrypt_hello(struct tt_stream *s)
+{
+    struct tt_ech_request request;
+    struct tt_error why = {0};
+    uint8_t secret[32];
+    TT_TRY(tt_conn_ech_request(s->conn, &request));
+    if (tt_ecdh_compute(request.key, secret, request.enc, &why) != TT_OK)
+        return tt_conn_ech_fail(s->conn, request.id, &why);
+    tt_rc rc = tt_conn_ech_complete(s->conn, request.id, (struct tt_bytes){secret, sizeof secret});
+    mem_wipe(secret, sizeof secret);
+    return rc;
+}
+
 static bool can_feed(const struct tt_stream *s)
 {
     return (tt_conn_wants(s->conn) & (TT_WANT_INPUT | TT_WANT_PLAINTEXT | TT_WANT_CLOSED)) == TT_WANT_INPUT;
@@ -182,6 +196,8 @@ static tt_rc turn(struct tt_stream *s, short *ret_wait)
         TT_TRY(sign(s));
     else if ((wants & TT_WANT_PSK) != 0)
         TT_TRY(refuse_psk(s));
+    else if ((wants & TT_WANT_ECH) != 0)
+        TT_TRY(decrypt_hello(s));
     TT_TRY(send_output(s, ret_wait));
     if (!can_feed(s))
         return TT_OK;
@@ -231,6 +247,8 @@ tt_rc tt_stream_new(struct tt_stream **ret, int fd, struct tt_config *cfg,
         .monotonic_ms = clock_boot_ms(),
         .sessions = opt->sessions,
         .sessions_len = opt->sessions_len,
+        .ech_config_list = opt->ech_config_list,
+        .ech_grease = opt->ech_grease,
     };
     tt_rc rc = tt_conn_new(&s->conn, cfg, &conn, err);
     if (rc != TT_OK) {

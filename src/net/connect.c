@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/rc.h"
 #include "net/blocking.h"
 #include "net/tcp.h"
@@ -62,8 +63,9 @@ void stream_owned_free(struct stream_owned *o)
         (void)close(o->fd);
 }
 
-tt_rc tt_connect(struct tt_stream **ret, const char *target, const struct tt_connect_options *opt,
-                 struct tt_error *err)
+/* After TT_ERR_ECH_REJECTED *ret_retry has the server's retry_configs. */
+static tt_rc connect_once(struct tt_stream **ret, struct buf *ret_retry, const char *target,
+                          const struct tt_connect_options *opt, struct tt_error *err)
 {
     struct stream_owned owned = {.fd = -1};
     TT_AUTO(tt_stream_free_auto) struct tt_stream *s = NULL;
@@ -73,7 +75,24 @@ tt_rc tt_connect(struct tt_stream **ret, const char *target, const struct tt_con
         return rc;
     }
     blocking_own(s, &owned);
-    TT_TRY(tt_stream_handshake(s, err));
+    rc = tt_stream_handshake(s, err);
+    struct tt_bytes retry = tt_conn_ech_retry_configs(tt_stream_conn(s));
+    if (rc != TT_OK)
+        return buf_append(ret_retry, retry.data, retry.len) == TT_OK ? rc : TT_ERR_MEMORY;
     *ret = TT_TAKE(s);
     return TT_OK;
+}
+
+tt_rc tt_connect(struct tt_stream **ret, const char *target, const struct tt_connect_options *opt,
+                 struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf retry = {0}, unused = {0};
+    tt_rc rc = connect_once(ret, &retry, target, opt, err);
+    if (rc != TT_ERR_ECH_REJECTED || buf_size(&retry) == 0)
+        return rc;
+    struct tt_connect_options again = *opt;
+    again.stream.ech_config_list = buf_bytes(&retry);
+    if (err != NULL)
+        *err = (struct tt_error){0};
+    return connect_once(ret, &unused, target, &again, err);
 }

@@ -37,6 +37,10 @@ static const struct alert_advice {
      "it could not verify our signature: does the certificate belong to the key?"},
     {TT_ALERT_UNRECOGNIZED_NAME, "it does not serve that name: try another --servername", NULL},
     {TT_ALERT_NO_APPLICATION_PROTOCOL, "it speaks none of the protocols in --alpn", NULL},
+    {TT_ALERT_ECH_REQUIRED, NULL,
+     "it encrypted the name for a key that is none of ours, and was told the right one; where it does not "
+     "come "
+     "back with that: the DNS still has an old ECHConfigList (keep its key among --ech-key)"},
     {TT_ALERT_USER_CANCELED, "somebody at the other end gave up", "somebody at the other end gave up"},
     {TT_ALERT_INTERNAL_ERROR, "the fault is at the other end; its log may say more",
      "the fault is at the other end; its log may say more"},

@@ -87,10 +87,8 @@ tt_rc held_compute(struct held_psk *h, enum tt_psk_operation operation, uint8_t 
 struct held_job {
     atomic_uint holders;
     struct sign_job *job; /* NULL once it was done */
-    struct held_psk *psk;
-    enum tt_psk_operation operation;
+    struct held_question question;
     uint8_t input[128];
-    size_t input_len;
     uint8_t output[32];
     sign_done_fn done;
     void *arg;
@@ -107,8 +105,7 @@ static tt_rc job_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
 {
     struct held_job *job = arg;
     (void)tpm;
-    return held_compute(job->psk, job->operation, job->output, (struct tt_bytes){job->input, job->input_len},
-                        err);
+    return job->question.compute(&job->question, job->output, err);
 }
 
 static void job_done(void *arg, const struct sign_answer *answer)
@@ -118,17 +115,37 @@ static void job_done(void *arg, const struct sign_answer *answer)
     job->done(job->arg, answer);
 }
 
-tt_rc held_job_submit(struct held_job **ret, struct sign_queue *q, const struct tt_psk_request *request,
+static tt_rc psk_compute(const struct held_question *q, uint8_t ret[32], struct tt_error *err)
+{
+    return held_compute(q->key, q->operation, ret, q->input, err);
+}
+
+static tt_rc ech_compute(const struct held_question *q, uint8_t ret[32], struct tt_error *err)
+{
+    const struct held_ech *ech = q->key;
+    return tt_ecdh_compute(ech->key, ret, q->input, err);
+}
+
+struct held_question held_of_psk(const struct tt_psk_request *request)
+{
+    return (struct held_question){psk_compute, request->key, request->operation, request->input};
+}
+
+struct held_question held_of_ech(const struct tt_ech_request *request)
+{
+    return (struct held_question){.compute = ech_compute, .key = request->key, .input = request->enc};
+}
+
+tt_rc held_job_submit(struct held_job **ret, struct sign_queue *q, const struct held_question *question,
                       const struct sign_request *how, struct tt_error *err)
 {
-    struct held_job *job = request->input.len <= sizeof job->input ? mem_alloc(sizeof *job) : NULL;
+    struct held_job *job = question->input.len <= sizeof job->input ? mem_alloc(sizeof *job) : NULL;
     if (job == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory for a computation of the TPM");
     atomic_init(&job->holders, 2);
-    job->psk = request->key;
-    job->operation = request->operation;
-    job->input_len = request->input.len;
-    memcpy(job->input, request->input.data, request->input.len);
+    memcpy(job->input, question->input.data, question->input.len);
+    job->question = *question;
+    job->question.input.data = job->input;
     job->done = how->done;
     job->arg = how->arg;
     const struct sign_work work = {.run = job_run, .release = job_drop, .arg = job};

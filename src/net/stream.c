@@ -317,6 +317,8 @@ static tt_rc stream_set_up(struct stream *s, struct tt_error *err)
         .sessions = s->opt.sessions,
         .sessions_len = s->opt.sessions_len,
         .early_data = s->opt.early_data.len > 0,
+        .ech_config_list = s->opt.ech_config_list,
+        .ech_grease = s->opt.ech_grease,
         .trace = stream_trace_message,
         .trace_arg = s,
         .insecure_keylog = s->opt.insecure_keylog,
@@ -359,7 +361,7 @@ tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt, 
     pcap_flow_begin(&s->flow, s->opt.pcap, fd, s->opt.role);
     s->opt.server_name = NULL; /* was copied; the caller's text may go, and so may these: */
     s->opt.sessions = NULL;
-    s->opt.early_data = (struct tt_bytes){NULL, 0};
+    s->opt.early_data = s->opt.ech_config_list = (struct tt_bytes){NULL, 0};
     timer_set(s, s->opt.handshake_timeout_s);
     stream_schedule(s);
     *ret = s;

@@ -65,8 +65,10 @@ struct stream_options {
     struct tt_session *const
         *sessions; /* client: see tt_conn_options; a held one's key is a struct held_psk */
     size_t sessions_len;
-    struct tt_bytes early_data;   /* client: sent as 0-RTT as far as the first session allows it; copied. What
-                                     became of it: stream_stats.early_sent, tt_conn_early_status */
+    struct tt_bytes early_data; /* client: sent as 0-RTT as far as the first session allows it; copied. What
+                                   became of it: stream_stats.early_sent, tt_conn_early_status */
+    struct tt_bytes ech_config_list; /* client: see tt_conn_options */
+    bool ech_grease;
     unsigned handshake_timeout_s; /* 0 = STREAM_HANDSHAKE_TIMEOUT_S */
     int64_t now;                  /* 0 = the wall clock */
     tt_keylog_fn insecure_keylog; /* see tt_conn_options */

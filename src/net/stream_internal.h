@@ -55,7 +55,7 @@ void stream_feed(struct stream *s, struct tt_bytes data);
 bool stream_feed_kept(struct stream *s);
 /* stream_ask_signer: when the engine wants a signature and none is being made, ask for it. */
 void stream_ask_signer(struct stream *s);
-/* stream_ask_holder: the same for a computation with a PSK that the TPM holds. */
+/* stream_ask_holder: the same for a computation with a PSK or an ECH key that the TPM holds. */
 void stream_ask_holder(struct stream *s);
 /* stream_stop_asking: whatever is asked for is no longer wanted. */
 void stream_stop_asking(struct stream *s);

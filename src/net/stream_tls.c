@@ -140,37 +140,52 @@ void stream_ask_signer(struct stream *s)
         stream_schedule(s);
 }
 
-/* ---- a PSK in the TPM ---- */
+/* ---- a PSK or an ECH key in the TPM: a client asks for the one, a server for the other ---- */
+
+/* What it returns is sticky in the engine, too. */
+static tt_rc give_computed(struct stream *s, struct tt_bytes output, const struct tt_error *why)
+{
+    struct tt_psk_request psk;
+    struct tt_ech_request ech;
+    if (tt_conn_psk_request(s->conn, &psk) == TT_OK)
+        return why->rc == TT_OK ? tt_conn_psk_complete(s->conn, psk.id, output)
+                                : tt_conn_psk_fail(s->conn, psk.id, why);
+    TT_TRY(tt_conn_ech_request(s->conn, &ech));
+    return why->rc == TT_OK ? tt_conn_ech_complete(s->conn, ech.id, output)
+                            : tt_conn_ech_fail(s->conn, ech.id, why);
+}
 
 static void on_computed(void *arg, const struct sign_answer *answer)
 {
     struct stream *s = arg;
     s->stats.sign_wait_ns += answer->waited_ns;
     trace_commands(s, answer);
-    struct tt_psk_request request;
-    if (s->phase == STREAM_OPEN && tt_conn_psk_request(s->conn, &request) == TT_OK) {
-        tt_rc rc = answer->error.rc == TT_OK
-                       ? tt_conn_psk_complete(s->conn, request.id, held_job_output(s->held_job))
-                       : tt_conn_psk_fail(s->conn, request.id, &answer->error);
-        (void)rc; /* sticky in the engine */
-    }
-    held_job_free(TT_TAKE(s->held_job));
+    struct held_job *job = TT_TAKE(s->held_job);
+    if (s->phase == STREAM_OPEN)
+        (void)!give_computed(s, held_job_output(job), &answer->error);
+    held_job_free(job);
     stream_schedule(s);
 }
 
 void stream_ask_holder(struct stream *s)
 {
-    if (s->held_job != NULL || (tt_conn_wants(s->conn) & TT_WANT_PSK) == 0)
+    struct tt_psk_request psk;
+    struct tt_ech_request ech;
+    struct held_question question;
+    if (s->held_job != NULL || (tt_conn_wants(s->conn) & (TT_WANT_PSK | TT_WANT_ECH)) == 0)
         return;
-    struct tt_psk_request wanted;
-    if (tt_conn_psk_request(s->conn, &wanted) != TT_OK)
+    if (tt_conn_psk_request(s->conn, &psk) == TT_OK)
+        question = held_of_psk(&psk);
+    else if (tt_conn_ech_request(s->conn, &ech) == TT_OK)
+        question = held_of_ech(&ech);
+    else
         return;
     const struct sign_request how = {
         .class = SIGN_HANDSHAKE, .flow = flow_of(s), .done = on_computed, .arg = s};
     struct tt_error why = {0};
-    tt_rc rc = s->opt.signer != NULL ? held_job_submit(&s->held_job, s->opt.signer, &wanted, &how, &why)
-                                     : error_set(&why, TT_ERR_USAGE, "nobody is there to ask for the PSK");
-    if (rc != TT_OK && tt_conn_psk_fail(s->conn, wanted.id, &why) != TT_OK)
+    tt_rc rc = s->opt.signer != NULL ? held_job_submit(&s->held_job, s->opt.signer, &question, &how, &why)
+                                     : error_set(&why, TT_ERR_USAGE, "nobody is there to ask for the key");
+    if (rc != TT_OK && give_computed(s, (struct tt_bytes){NULL, 0}, &why) != TT_OK)
         stream_schedule(s);
 }
 

@@ -1,8 +1,6 @@
 /* net/ticket_keys.c: see ticket_keys.h. Layer: net. The files are in ticket_key_file.c. */
 #include "net/ticket_keys.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,12 +11,12 @@
 
 #include "base/rc.h"
 #include "net/clock.h"
-#include "net/files.h"
+#include "net/key_files.h"
 
 #define LOOK_AT_FILES_S 2
 #define LOOK_AT_COUNT_S 10
 #define DEFAULT_MAX     (1ULL << 30)
-#define FILES_MAX       64
+#define SUFFIX          ".key"
 #define OPENING_KEYS    2 /* the current one and the previous one */
 
 struct ticket_keys {
@@ -29,8 +27,7 @@ struct ticket_keys {
     uint64_t made_at;                             /* random: clock_monotonic_ns */
     int64_t epoch;                                /* root: of keys[0] */
     char files[TT_MAX_TICKET_KEYS][NAME_MAX + 1]; /* directory: where each key was */
-    struct timespec seen;                         /* path: the newest change */
-    size_t seen_files;
+    struct key_files_state seen;
     bool is_failing;        /* told already */
     struct root_work *work; /* root: on the queue */
 };
@@ -82,42 +79,6 @@ static void rotate_when_due(struct ticket_keys *k)
 
 /* ---- a file or a directory ---- */
 
-/* struct key_files: the *.key files of a directory, the last name first. */
-struct key_files {
-    char names[FILES_MAX][NAME_MAX + 1];
-    size_t n;
-};
-
-static bool is_key_file(const char *name)
-{
-    size_t n = strlen(name);
-    return name[0] != '.' && n > 4 && strcmp(name + n - 4, ".key") == 0;
-}
-
-static int names_backwards(const void *a, const void *b)
-{
-    return strcmp(b, a);
-}
-
-static tt_rc list_files(struct key_files *ret, const char *path, struct tt_error *err)
-{
-    DIR *dir = opendir(path);
-    struct stat st;
-    ret->n = 0;
-    if (dir == NULL || fstat(dirfd(dir), &st) != 0) {
-        int why = errno;
-        if (dir != NULL)
-            (void)closedir(dir);
-        return error_set(err, TT_ERR_IO, "cannot read the directory %s: %s", path, strerror(why));
-    }
-    for (const struct dirent *e; ret->n < FILES_MAX && (e = readdir(dir)) != NULL;)
-        if (is_key_file(e->d_name))
-            (void)snprintf(ret->names[ret->n++], sizeof ret->names[0], "%s", e->d_name);
-    (void)closedir(dir);
-    qsort(ret->names, ret->n, sizeof ret->names[0], names_backwards);
-    return file_check_owner(&st, FILE_TRUSTED, path, err);
-}
-
 /* struct key_set: what was found. */
 struct key_set {
     struct tt_ticket_key keys[TT_MAX_TICKET_KEYS];
@@ -166,7 +127,7 @@ static tt_rc read_file(struct key_set *to, const struct ticket_keys *k, const ch
 static tt_rc read_directory(struct key_set *to, const struct ticket_keys *k, struct tt_error *err)
 {
     struct key_files files;
-    TT_TRY(list_files(&files, k->opt.path, err));
+    TT_TRY(key_files_list(&files, k->opt.path, SUFFIX, err));
     tt_rc first =
         files.n > 0 ? TT_OK : error_set(err, TT_ERR_NOT_FOUND, "there is no *.key file in %s", k->opt.path);
     for (size_t i = 0; i < files.n && to->n < TT_MAX_TICKET_KEYS; i++) {
@@ -197,43 +158,12 @@ static tt_rc read_path(struct ticket_keys *k, struct tt_error *err)
     return rc;
 }
 
-static bool is_later(struct timespec a, struct timespec b)
-{
-    return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
-}
-
-/* Of the file, or of all files and the directory itself. */
-static struct timespec newest_change(const char *path, size_t *ret_files)
-{
-    struct timespec newest = {0, 0};
-    struct key_files files = {.n = 0};
-    struct stat st;
-    *ret_files = 0;
-    if (stat(path, &st) != 0)
-        return newest;
-    newest = st.st_ctim; /* which nobody can set back */
-    if (S_ISDIR(st.st_mode))
-        (void)!list_files(&files, path, NULL);
-    for (size_t i = 0; i < files.n; i++) {
-        char file[PATH_MAX];
-        (void)snprintf(file, sizeof file, "%s/%s", path, files.names[i]);
-        if (stat(file, &st) == 0 && is_later(st.st_ctim, newest))
-            newest = st.st_ctim;
-    }
-    *ret_files = files.n;
-    return newest;
-}
-
 static void read_when_changed(struct ticket_keys *k)
 {
-    size_t files = 0;
-    struct timespec now = newest_change(k->opt.path, &files);
     struct tt_error err = {0};
-    bool same = now.tv_sec == k->seen.tv_sec && now.tv_nsec == k->seen.tv_nsec && files == k->seen_files;
+    bool same = !key_files_changed(&k->seen, k->opt.path, SUFFIX);
     if (same && !k->is_failing)
         return;
-    k->seen = now;
-    k->seen_files = files;
     tt_rc rc = read_path(k, &err);
     if (rc == TT_OK) {
         tell(k, "the ticket keys were read again", false);
@@ -380,7 +310,7 @@ static tt_rc first_keys(struct ticket_keys *k, struct tt_error *err)
         return rotate(k) == TT_OK ? TT_OK : error_set(err, TT_ERR_INTERNAL, "no ticket key could be drawn");
     if (k->opt.root != NULL)
         return first_epochs(k, err);
-    k->seen = newest_change(k->opt.path, &k->seen_files);
+    (void)key_files_changed(&k->seen, k->opt.path, SUFFIX);
     return read_path(k, err);
 }
 

@@ -161,6 +161,13 @@ tt_rc tt_hmac_create(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes secret,
     return create(ret_pem, tpm, params, &what, err);
 }
 
+tt_rc tt_ecdh_create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
+                     struct tt_error *err)
+{
+    struct tpm_new what = {.kind = TPM_NEW_ECDH};
+    return create(ret_pem, tpm, params, &what, err);
+}
+
 tt_rc tt_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,
                 const struct tt_bytes *password, struct tt_error *err)
 {

@@ -67,6 +67,25 @@ tt_rc ech_list_check(struct tt_bytes list)
     return TT_OK;
 }
 
+tt_rc tt_ech_config_describe(struct tt_ech_config_info *ret, struct tt_bytes list)
+{
+    struct reader all = reader_of(list);
+    TT_TRY(ech_list_check(list));
+    for (struct reader r = reader_of(rd_vec16(&all, 4)); rd_left(&r) > 0;) {
+        struct ech_config c;
+        TT_TRY(ech_config_read(&c, &r));
+        if (c.version != ECH_VERSION)
+            continue;
+        *ret = (struct tt_ech_config_info){.kem = c.kem,
+                                           .config_id = c.id,
+                                           .maximum_name_length = c.maximum_name_length,
+                                           .public_name = c.public_name,
+                                           .public_key = c.public_key};
+        return TT_OK;
+    }
+    return TT_ERR_UNSUPPORTED;
+}
+
 static bool is_digit(uint8_t c)
 {
     return c >= '0' && c <= '9';

@@ -31,6 +31,7 @@ static tt_rc new_template(TPM2B_PUBLIC *ret, const struct tpm_new *what, struct 
 {
     TPM2B_PUBLIC pub = what->kind == TPM_NEW_SEALED ? public_sealed()
                        : what->kind == TPM_NEW_HMAC ? public_hmac(what->data.len == 0)
+                       : what->kind == TPM_NEW_ECDH ? public_ecdh()
                                                     : public_signing_key(what->type);
     TPMT_PUBLIC *a = &pub.publicArea;
     if (what->counts_failures)

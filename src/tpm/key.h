@@ -39,12 +39,13 @@ struct tpm_key_info {
 
 struct tpm_key;
 
-/* enum tpm_new_kind: a signing key, data to be sealed, or an HMAC key, whose secret is data (empty: one that
- * the TPM draws). */
+/* enum tpm_new_kind: a signing key, data to be sealed, an HMAC key, whose secret is data (empty: one that the
+ * TPM draws), or a P-256 key for Diffie-Hellman. */
 enum tpm_new_kind {
     TPM_NEW_SIGNING,
     TPM_NEW_SEALED,
-    TPM_NEW_HMAC
+    TPM_NEW_HMAC,
+    TPM_NEW_ECDH
 };
 
 /* struct tpm_new: what to make. */

@@ -43,6 +43,7 @@ const char *meter_command_name(uint32_t command)
         {TPM2_CC_EvictControl, "TPM2_EvictControl"},
         {TPM2_CC_StartAuthSession, "TPM2_StartAuthSession"},
         {TPM2_CC_HMAC, "TPM2_HMAC"},
+        {TPM2_CC_ECDH_ZGen, "TPM2_ECDH_ZGen"},
         {TPM2_CC_Unseal, "TPM2_Unseal"},
         {TPM2_CC_GetRandom, "TPM2_GetRandom"},
         {TPM2_CC_Startup, "TPM2_Startup"},

@@ -163,6 +163,13 @@ TPM2B_PUBLIC public_signing_key(enum tt_key_type type)
     return pub;
 }
 
+TPM2B_PUBLIC public_ecdh(void)
+{
+    TPM2B_PUBLIC pub = public_signing_key(TT_KEY_P256);
+    pub.publicArea.objectAttributes ^= TPMA_OBJECT_SIGN_ENCRYPT | TPMA_OBJECT_DECRYPT;
+    return pub;
+}
+
 TPMT_PUBLIC_PARMS public_test_parms(enum tt_key_type type)
 {
     TPM2B_PUBLIC pub = public_signing_key(type);

@@ -28,6 +28,8 @@ TPM2B_PUBLIC public_signing_key(enum tt_key_type type);
 TPM2B_PUBLIC public_sealed(void);
 /* public_hmac: of a key for HMAC-SHA-256, whose secret comes from outside or, with own, from the TPM. */
 TPM2B_PUBLIC public_hmac(bool own);
+/* public_ecdh: of a key on P-256 for TPM2_ECDH_ZGen, and nothing else. */
+TPM2B_PUBLIC public_ecdh(void);
 /* public_test_parms: what TPM2_TestParms is asked for before such a key is made. */
 TPMT_PUBLIC_PARMS public_test_parms(enum tt_key_type type);
 

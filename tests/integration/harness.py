@@ -214,6 +214,42 @@ class OneShotServer:
         self.thread.join(TIMEOUT)
 
 
+class Tap(threading.Thread):
+    """A TCP proxy in front of a port; what the client of its n-th connection sent is in .sent[n]."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.to, self.sent = int(port), []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = str(self.listener.getsockname()[1])
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.to))
+            self.sent.append(b"")
+            number = len(self.sent) - 1
+            threading.Thread(target=self.pump, args=(client, server, number), daemon=True).start()
+            threading.Thread(target=self.pump, args=(server, client, None), daemon=True).start()
+
+    def pump(self, source, sink, number):
+        try:
+            while True:
+                data = source.recv(65536)
+                if number is not None:
+                    self.sent[number] += data
+                if not data:
+                    break
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
 class TapResult(unittest.TestResult):
     """TAP on stdout, one line a test."""
 

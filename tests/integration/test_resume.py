@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import stat
-import threading
 import time
 import unittest
 
@@ -26,42 +25,6 @@ def setUpModule():
 
 def tearDownModule():
     LAB.close()
-
-
-class Tap(threading.Thread):
-    """A TCP proxy in front of a port; what the client of its n-th connection sent is in .sent[n]."""
-
-    def __init__(self, port):
-        super().__init__(daemon=True)
-        self.to, self.sent = int(port), []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = str(self.listener.getsockname()[1])
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.to))
-            self.sent.append(b"")
-            number = len(self.sent) - 1
-            threading.Thread(target=self.pump, args=(client, server, number), daemon=True).start()
-            threading.Thread(target=self.pump, args=(server, client, None), daemon=True).start()
-
-    def pump(self, source, sink, number):
-        try:
-            while True:
-                data = source.recv(65536)
-                if number is not None:
-                    self.sent[number] += data
-                if not data:
-                    break
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
 
 class Case(unittest.TestCase):
@@ -406,7 +369,7 @@ class EarlyData(Case):
     def test_replay(self):
         """Somebody on the wire sends the first flight again: it is skipped, and answered to nobody."""
         server = self.serve("--max-early-data", "1000", "--exec", "cat >>seen.txt")
-        tap = Tap(server.port)
+        tap = harness.Tap(server.port)
         self.addCleanup(tap.listener.close)
         self.connect(tap.port, "--resume", "sealed", "--servername", "localhost")
         self.connect(tap.port, "--resume", "sealed", "--servername", "localhost", "--early-data", "early.txt", stdin=b"")
