@@ -43,6 +43,11 @@ test procps ps, to see that no helper process is left behind
 bench libgnutls28-dev GnuTLS, to compare with
 bench gnuplot-nox draws the figures
 bench binutils size: how much text the engine has
+bench libtpm2-pkcs11-1 tpm2-pkcs11, to compare the PKCS#11 module with
+bench libtpm2-pkcs11-tools makes its tokens
+bench tpm2-tools it runs them
+bench libengine-pkcs11-openssl curl through the module
+bench curl the same
 bench13 librust-rustls-dev rustls, to compare with (the API of Debian 13; scripts/debian13 asks for this group)
 bench13 cargo builds it, with rustc
 lint git lists the files of the project

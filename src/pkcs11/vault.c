@@ -26,6 +26,8 @@ static void key_drop(struct token *t)
 
 static void tpm_close(void)
 {
+    if (module.tpm == NULL)
+        return; /* nor is there a key */
     for (size_t i = 0; i < module.tokens_len; i++)
         key_drop(module.tokens[i]);
     tt_tpm_close(TT_TAKE(module.tpm));
