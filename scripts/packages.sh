@@ -48,7 +48,7 @@ bench libtpm2-pkcs11-tools makes its tokens
 bench tpm2-tools it runs them
 bench libengine-pkcs11-openssl curl through the module
 bench curl the same
-bench13 librust-rustls-dev rustls, to compare with (the API of Debian 13; scripts/debian13 asks for this group)
+bench13 librust-rustls-dev rustls, to compare with (the API of Debian 13; scripts/debian asks for this group)
 bench13 cargo builds it, with rustc
 lint git lists the files of the project
 lint clang the second compiler
@@ -80,7 +80,7 @@ kernel kmod finds its modules
 kernel busybox-static its programs
 kernel tpm2-tools looks at the TPM from the side
 proof cbmc proves what tests/cbmc asserts (Debian 13 has it)
-debian13 debootstrap makes the Debian 13 root
+debian13 debootstrap makes the roots of Debian 13 and of the next
 package debootstrap makes the roots that packages are built and tried in
 package git meson dist takes the files from it
 package rpm reads the RPM spec

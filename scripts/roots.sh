@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # scripts/roots.sh: bare roots of other Debians, made with debootstrap and entered by chroot. Sourced by
-# scripts/debian13 and scripts/package. Root is needed.
+# scripts/debian and scripts/package. Root is needed.
 mirror=${TPMTLS_MIRROR:-http://deb.debian.org/debian}
 
 say() { printf 'dev: %s\n' "$*"; }

@@ -204,6 +204,8 @@ static const char *conflict(const struct serve_options *o)
         return "a server needs --key and --cert, or --psk";
     if (o->tls.psk_and_certificate && !has_identity)
         return "--psk-and-certificate needs --psk, --key and --cert";
+    if (o->www && tls_alpn_has(&o->tls, "h2"))
+        return "--www answers in HTTP/1.0, and --alpn h2 promises HTTP/2";
     return tls_identities_conflict(&o->tls);
 }
 

@@ -210,17 +210,33 @@ static tt_rc apply_numbers(struct tt_config *cfg, const struct list_kind *kind, 
                        : error_set(err, rc, "--%s %s: this build cannot do one of them", kind->option, text);
 }
 
+/* The name at *at of a list with commas; *at goes to the next one, NULL after the last. */
+static struct tt_bytes next_name(const char **at)
+{
+    size_t len = strcspn(*at, ",");
+    struct tt_bytes name = {(const uint8_t *)*at, len};
+    *at = (*at)[len] == ',' ? *at + len + 1 : NULL;
+    return name;
+}
+
+bool tls_alpn_has(const struct tls_options *o, const char *name)
+{
+    for (const char *at = o->alpn; at != NULL;) {
+        struct tt_bytes word = next_name(&at);
+        if (word.len == strlen(name) && memcmp(word.data, name, word.len) == 0)
+            return true;
+    }
+    return false;
+}
+
 static tt_rc apply_alpn(struct tt_config *cfg, const char *text, struct tt_error *err)
 {
     struct tt_bytes names[LIST_MAX];
     size_t n = 0;
     if (text == NULL)
         return TT_OK;
-    for (const char *word = text; word != NULL && n < LIST_MAX; n++) {
-        size_t len = strcspn(word, ",");
-        names[n] = (struct tt_bytes){(const uint8_t *)word, len};
-        word = word[len] == ',' ? word + len + 1 : NULL;
-    }
+    for (const char *at = text; at != NULL && n < LIST_MAX; n++)
+        names[n] = next_name(&at);
     tt_rc rc = tt_config_set_alpn(cfg, names, n);
     return rc == TT_OK ? rc : error_set(err, rc, "--alpn '%s': each name has 1 to 255 bytes", text);
 }

@@ -52,6 +52,8 @@ TT_MUST_USE tt_rc tls_config_identities(struct tt_config *cfg, struct tls_identi
                                         const struct cli *cli, const struct tls_options *o,
                                         struct tt_error *err);
 void tls_identities_close(struct tls_identities *ids);
+/* tls_alpn_has: is that name among those of --alpn? */
+bool tls_alpn_has(const struct tls_options *o, const char *name);
 /* tls_identities_conflict: what is wrong with how these options stand together; NULL: nothing. */
 const char *tls_identities_conflict(const struct tls_options *o);
 

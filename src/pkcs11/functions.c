@@ -548,9 +548,10 @@ static CK_FUNCTION_LIST_3_0 functions_3_0 = {
     .C_MessageVerifyFinal = v3_message_final,
 };
 
-/* The default comes first (3.0, section 5.4, C_GetInterface). */
-static CK_INTERFACE interfaces[] = {{(CK_CHAR *)(uintptr_t) "PKCS 11", &functions_3_0, 0},
-                                    {(CK_CHAR *)(uintptr_t) "PKCS 11", &functions_2_40, 0}};
+/* The default comes first (3.0, section 5.4, C_GetInterface). p11-kit's headers disagree about the sign of
+ * the name's characters. */
+static CK_INTERFACE interfaces[] = {{(void *)(uintptr_t) "PKCS 11", &functions_3_0, 0},
+                                    {(void *)(uintptr_t) "PKCS 11", &functions_2_40, 0}};
 
 CK_RV C_GetInterfaceList(CK_INTERFACE_PTR list, CK_ULONG_PTR n)
 {

@@ -71,8 +71,12 @@ static tt_rc csr_parse(X509_REQ **ret, struct tt_bytes text, struct tt_error *er
 
 static tt_rc signature_check(X509_REQ *req, struct tt_error *err)
 {
-    int nid = X509_REQ_get_signature_nid(req);
-    if (!signed_nid_accepted(nid))
+    const X509_ALGOR *algorithm;
+    const ASN1_OBJECT *oid;
+    X509_REQ_get0_signature(req, NULL, &algorithm);
+    X509_ALGOR_get0(&oid, NULL, NULL, algorithm);
+    int nid = OBJ_obj2nid(oid);
+    if (!signed_accepted(oid))
         return error_set(err, TT_ERR_UNSUPPORTED, "the request is signed with %s, which is not accepted",
                          nid == NID_undef ? "an unknown algorithm" : OBJ_nid2ln(nid));
     bool ok = X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) == 1;

@@ -29,6 +29,12 @@ static bool is_rsa(const EVP_PKEY *key)
     return EVP_PKEY_is_a(key, "RSA") == 1 || EVP_PKEY_is_a(key, "RSA-PSS") == 1;
 }
 
+static bool is_mldsa(const EVP_PKEY *key)
+{
+    return EVP_PKEY_is_a(key, "ML-DSA-44") == 1 || EVP_PKEY_is_a(key, "ML-DSA-65") == 1 ||
+           EVP_PKEY_is_a(key, "ML-DSA-87") == 1;
+}
+
 /* The usual name of the curve, NULL for one TLS 1.3 does not have. */
 static const char *curve_name(const EVP_PKEY *key)
 {
@@ -53,7 +59,8 @@ static bool is_sound(EVP_PKEY *key)
 static tt_rc key_refuse(const char *whose, const char *why, struct tt_error *err)
 {
     (void)error_set(err, TT_ERR_UNSUPPORTED, "%s key %s", whose, why);
-    error_hint(err, "use P-256 (tpmtls key create), P-384, P-521, Ed25519, or RSA with 2048 to %d bits",
+    error_hint(err,
+               "use P-256 (tpmtls key create), P-384, P-521, Ed25519, ML-DSA, or RSA with 2048 to %d bits",
                RSA_MAX_BITS);
     return TT_ERR_UNSUPPORTED;
 }
@@ -72,7 +79,7 @@ tt_rc key_accept(EVP_PKEY *key, const char *whose, struct tt_error *err)
     } else if (EVP_PKEY_is_a(key, "EC") == 1) {
         if (curve_name(key) == NULL)
             return key_refuse(whose, "is on a curve that TLS 1.3 does not have", err);
-    } else if (EVP_PKEY_is_a(key, "ED25519") != 1 && EVP_PKEY_is_a(key, "ED448") != 1) {
+    } else if (EVP_PKEY_is_a(key, "ED25519") != 1 && EVP_PKEY_is_a(key, "ED448") != 1 && !is_mldsa(key)) {
         return key_refuse(whose, "is of a kind that TLS 1.3 does not have", err);
     }
     return is_sound(key) ? TT_OK : key_refuse(whose, "is not a sound public key", err);

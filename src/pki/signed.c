@@ -1,9 +1,11 @@
 /* pki/signed.c: signature algorithms of X.509 and the frame around what is signed. Layer: pki.
  * RFC 5758 section 3.2 (ECDSA: parameters absent), RFC 4055 (RSA: PKCS#1 with NULL; PSS with its parameters),
- * RFC 8410 section 3 (Ed25519, Ed448: parameters absent). */
+ * RFC 8410 section 3 (Ed25519, Ed448: parameters absent), RFC 9881 section 2 (ML-DSA: parameters absent). */
 #include "pki/signed.h"
 
-#define SIGNATURE_MAX 1024
+#include <string.h>
+
+#define SIGNATURE_MAX 8192 /* ML-DSA-87 has 4,627 bytes */
 
 /* AlgorithmIdentifiers as constants: there is one right encoding of each. */
 #define ALG(...)                                                                                             \
@@ -13,6 +15,7 @@
 #define ECDSA(last) ALG(0x30, 10, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, last)
 #define PKCS1(last) ALG(0x30, 13, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, last, 0x05, 0)
 #define EDDSA(last) ALG(0x30, 5, 0x06, 3, 0x2b, 0x65, last)
+#define MLDSA(last) ALG(0x30, 11, 0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, last)
 #define SHA2(last)  0x30, 13, 0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, last, 0x05, 0
 /* RSASSA-PSS-params: hash, MGF1 with the same hash, salt length of the hash; trailerField is its default. */
 #define PSS(hash, salt)                                                                                      \
@@ -22,23 +25,25 @@
 
 static const struct algorithm {
     uint16_t scheme;
-    int nid;
     struct tt_bytes der;
 } algorithms[] = {
-    {TT_SCHEME_ECDSA_SECP256R1_SHA256, NID_ecdsa_with_SHA256, ECDSA(2)},
-    {TT_SCHEME_ECDSA_SECP384R1_SHA384, NID_ecdsa_with_SHA384, ECDSA(3)},
-    {TT_SCHEME_ECDSA_SECP521R1_SHA512, NID_ecdsa_with_SHA512, ECDSA(4)},
-    {TT_SCHEME_RSA_PKCS1_SHA256, NID_sha256WithRSAEncryption, PKCS1(11)},
-    {TT_SCHEME_RSA_PKCS1_SHA384, NID_sha384WithRSAEncryption, PKCS1(12)},
-    {TT_SCHEME_RSA_PKCS1_SHA512, NID_sha512WithRSAEncryption, PKCS1(13)},
-    {TT_SCHEME_RSA_PSS_RSAE_SHA256, NID_rsassaPss, PSS(1, 32)},
-    {TT_SCHEME_RSA_PSS_RSAE_SHA384, NID_rsassaPss, PSS(2, 48)},
-    {TT_SCHEME_RSA_PSS_RSAE_SHA512, NID_rsassaPss, PSS(3, 64)},
-    {TT_SCHEME_RSA_PSS_PSS_SHA256, NID_rsassaPss, PSS(1, 32)},
-    {TT_SCHEME_RSA_PSS_PSS_SHA384, NID_rsassaPss, PSS(2, 48)},
-    {TT_SCHEME_RSA_PSS_PSS_SHA512, NID_rsassaPss, PSS(3, 64)},
-    {TT_SCHEME_ED25519, NID_ED25519, EDDSA(0x70)},
-    {TT_SCHEME_ED448, NID_ED448, EDDSA(0x71)},
+    {TT_SCHEME_ECDSA_SECP256R1_SHA256, ECDSA(2)},
+    {TT_SCHEME_ECDSA_SECP384R1_SHA384, ECDSA(3)},
+    {TT_SCHEME_ECDSA_SECP521R1_SHA512, ECDSA(4)},
+    {TT_SCHEME_RSA_PKCS1_SHA256, PKCS1(11)},
+    {TT_SCHEME_RSA_PKCS1_SHA384, PKCS1(12)},
+    {TT_SCHEME_RSA_PKCS1_SHA512, PKCS1(13)},
+    {TT_SCHEME_RSA_PSS_RSAE_SHA256, PSS(1, 32)},
+    {TT_SCHEME_RSA_PSS_RSAE_SHA384, PSS(2, 48)},
+    {TT_SCHEME_RSA_PSS_RSAE_SHA512, PSS(3, 64)},
+    {TT_SCHEME_RSA_PSS_PSS_SHA256, PSS(1, 32)},
+    {TT_SCHEME_RSA_PSS_PSS_SHA384, PSS(2, 48)},
+    {TT_SCHEME_RSA_PSS_PSS_SHA512, PSS(3, 64)},
+    {TT_SCHEME_ED25519, EDDSA(0x70)},
+    {TT_SCHEME_ED448, EDDSA(0x71)},
+    {TT_SCHEME_MLDSA44, MLDSA(17)},
+    {TT_SCHEME_MLDSA65, MLDSA(18)},
+    {TT_SCHEME_MLDSA87, MLDSA(19)},
 };
 
 tt_rc signed_algorithm(struct tt_bytes *ret, uint16_t scheme, struct tt_error *err)
@@ -54,11 +59,13 @@ tt_rc signed_algorithm(struct tt_bytes *ret, uint16_t scheme, struct tt_error *e
                      tt_scheme_name(scheme), scheme);
 }
 
-bool signed_nid_accepted(int nid)
+bool signed_accepted(const ASN1_OBJECT *algorithm)
 {
-    for (size_t i = 0; i < TT_COUNT(algorithms); i++)
-        if (algorithms[i].nid == nid)
+    for (size_t i = 0; i < TT_COUNT(algorithms); i++) {
+        const uint8_t *oid = algorithms[i].der.data + 2; /* SEQUENCE { OID ... */
+        if (OBJ_length(algorithm) == oid[1] && memcmp(OBJ_get0_data(algorithm), oid + 2, oid[1]) == 0)
             return true;
+    }
     return false;
 }
 

@@ -15,8 +15,9 @@ TT_MUST_USE tt_rc signed_algorithm(struct tt_bytes *ret, uint16_t scheme, struct
 TT_MUST_USE tt_rc signed_build(struct buf *to, struct tt_bytes tbs, const struct tt_pki_signer *signer,
                                struct tt_error *err);
 
-/* signed_nid_accepted: a signature algorithm (NID_ecdsa_with_SHA256, ...) that is good enough for a request.
+/* signed_accepted: a signature algorithm (the OID of ecdsa-with-SHA256, ...) that is good enough for a
+ * request. By its OID, since a libcrypto that has no NID for it may still have a provider that verifies it.
  */
-bool signed_nid_accepted(int nid);
+bool signed_accepted(const ASN1_OBJECT *algorithm);
 
 #endif

@@ -661,9 +661,13 @@ class Connections(Case):
             self.assertIn(line + "\n", page)
 
     def test_alpn(self):
-        with LAB.serve("--www", "--alpn", "h2,http/1.1") as server:
-            page = self.connect(server, "--alpn", "http/1.1,h2", stdin=b"GET /\n").out
-            self.assertRegex(page, rb"alpn: h2\n")  # the server's preference decides
+        with LAB.serve("--www", "--alpn", "http/1.1,http/1.0") as server:
+            page = self.connect(server, "--alpn", "http/1.0,http/1.1", stdin=b"GET /\n").out
+            self.assertRegex(page, rb"alpn: http/1.1\n")  # the server's preference decides
+
+    def test_www_does_not_promise_what_it_does_not_speak(self):
+        self.assert_fails(LAB.tpmtls("serve", "127.0.0.1:0", "--www", "--key", "server-p256.key", "--cert", "server-p256.pem",
+                                     "--alpn", "http/1.1,h2"), 2, "--alpn h2 promises HTTP/2")
 
     def test_suites_and_groups(self):
         with LAB.serve("--www") as server:

@@ -13,6 +13,7 @@
 
 #include "lab/options.h"
 #include "lab/tcti.h"
+#include "support/range.h"
 #include "tpm/public.h"
 
 static struct temp_tpm chip;
@@ -193,13 +194,13 @@ static void published_figures_are_kept(void **state)
         assert_true(line_of(lines, n, "Create")->cost > 0);
         assert_true(line_of(lines, n, "Load")->cost <= sign);
         /* Making a key and loading it is what was published as its generation; a primary costs the same. */
-        assert_in_range(line_of(lines, n, "CreatePrimary")->cost, 50000, 300000);
-        assert_in_range(line_of(lines, n, "Create")->cost + line_of(lines, n, "Load")->cost, 46000,
-                        line_of(lines, n, "CreatePrimary")->cost);
+        assert_between(line_of(lines, n, "CreatePrimary")->cost, 50000, 300000);
+        assert_between(line_of(lines, n, "Create")->cost + line_of(lines, n, "Load")->cost, 46000,
+                       line_of(lines, n, "CreatePrimary")->cost);
     }
     size_t n = run_identity("st33ktpm", ",jitter=off", TT_KEY_RSA2048, lines, TT_COUNT(lines));
     assert_int_equal(line_of(lines, n, "RSA_Decrypt")->cost, 90806);
-    assert_in_range(line_of(lines, n, "Create")->cost, 1900000, 1944057);
+    assert_between(line_of(lines, n, "Create")->cost, 1900000, 1944057);
     n = run_identity("st33ktpm", ",jitter=off", TT_KEY_P384, lines, TT_COUNT(lines));
     assert_int_equal(line_of(lines, n, "Sign")->cost, 85222); /* (384/256)^3 of 25251 */
 }
@@ -217,7 +218,7 @@ static void jitter_is_small_and_repeatable(void **state)
         differs = differs || a[i].cost != c[i].cost;
     }
     assert_true(differs);
-    assert_in_range(line_of(a, n, "Sign")->cost, 35621 * 9 / 10, 35621 * 11 / 10);
+    assert_between(line_of(a, n, "Sign")->cost, 35621 * 9 / 10, 35621 * 11 / 10);
 }
 
 static int by_size(const void *a, const void *b)
@@ -238,8 +239,8 @@ static void pcs_have_their_median_and_tail(void **state)
     for (uint64_t i = 0; i < N; i++)
         v[i] = lab_profile_jitter(pc, 200000, 42, i);
     qsort(v, N, sizeof v[0], by_size);
-    assert_in_range(v[N / 2], 190000, 210000);
-    assert_in_range(v[N * 95 / 100], 560000, 640000);
+    assert_between(v[N / 2], 190000, 210000);
+    assert_between(v[N * 95 / 100], 560000, 640000);
 }
 
 static uint64_t now_us(void)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "net/pcap.h"
+#include "support/range.h"
 
 #define MANY 200000
 
@@ -259,7 +260,7 @@ static void test_a_connection(void **state)
     assert_memory_equal(sent.data, "abc", 3);
     assert_int_equal(number(sent.ip + 12, 4), INADDR_LOOPBACK);
     assert_int_equal(number(sent.ip + 16, 4), INADDR_LOOPBACK);
-    assert_in_range(sent.seconds, now, now + 10);
+    assert_between(sent.seconds, now, now + 10);
     assert_memory_equal(follow(&t, &at, 1, PSH | ACK).data, "defg", 4);
     (void)follow(&t, &at, 1, FIN | ACK);
     (void)follow(&t, &at, 0, PSH | ACK);

@@ -20,6 +20,7 @@
 #include "net/files.h"
 #include "net/session_store.h"
 #include "support/pump.h"
+#include "support/range.h"
 #include "support/temp_tpm.h"
 
 #define NOW_MS (TEST_NOW * 1000)
@@ -596,7 +597,7 @@ static void test_power_cut_at_any_write(void **state)
             continue;
         put(s, &key_a, old);
         int code = child_code(put_quietly, s, fresh, cut);
-        assert_in_range(code, 0, 77);
+        assert_between(code, 0, 77);
         /* The old one is there; the new one is there whole, or not at all. */
         struct session_taken x = take(s, &key_a), y = take(s, &key_a), z = take(s, &key_a);
         assert_non_null(x.session);
@@ -693,7 +694,7 @@ static void test_two_processes_at_once(void **state)
     while (has_one(s, &key_a))
         taken++;
     /* Those that made room were lost on purpose; none was given out twice. */
-    assert_in_range(taken, ROUNDS, PROCESSES * ROUNDS);
+    assert_between(taken, ROUNDS, PROCESSES * ROUNDS);
     for (int i = 0; i < PROCESSES; i++)
         tt_session_free(sessions[i]);
     session_store_free(s);

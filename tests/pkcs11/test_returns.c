@@ -148,7 +148,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
     (void)state;
     end();
@@ -395,7 +395,7 @@ static void what_is_not_there_says_so(void **state)
 
 int main(void)
 {
-#define IN_SESSION(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define IN_SESSION(test) cmocka_unit_test_setup_teardown(test, start, finish)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_works_before_initialize),
         cmocka_unit_test(wrong_arguments_of_initialize),

@@ -2,6 +2,7 @@
 #include "pki_test.h"
 
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,9 @@ static uint16_t default_scheme(const char *kind)
         {"P-521", TT_SCHEME_ECDSA_SECP521R1_SHA512},
         {"ED25519", TT_SCHEME_ED25519},
         {"ED448", TT_SCHEME_ED448},
+        {"ML-DSA-44", TT_SCHEME_MLDSA44},
+        {"ML-DSA-65", TT_SCHEME_MLDSA65},
+        {"ML-DSA-87", TT_SCHEME_MLDSA87},
     };
     for (size_t i = 0; i < TT_COUNT(table); i++)
         if (strcmp(kind, table[i].kind) == 0)
@@ -30,9 +34,17 @@ static EVP_PKEY *generate(const char *kind)
 {
     if (strncmp(kind, "RSA:", 4) == 0)
         return EVP_RSA_gen((unsigned)strtoul(kind + 4, NULL, 10));
-    if (strncmp(kind, "ED", 2) == 0)
+    if (strncmp(kind, "ED", 2) == 0 || strncmp(kind, "ML", 2) == 0)
         return EVP_PKEY_Q_keygen(NULL, NULL, kind);
     return EVP_EC_gen(kind);
+}
+
+bool key_kind_known(const char *kind)
+{
+    EVP_SIGNATURE *s = EVP_SIGNATURE_fetch(NULL, kind, NULL);
+    EVP_SIGNATURE_free(s);
+    ERR_clear_error();
+    return s != NULL;
 }
 
 struct soft_key key_make(const char *kind)
@@ -57,6 +69,9 @@ static const EVP_MD *scheme_md(uint16_t scheme)
     switch (scheme) {
     case TT_SCHEME_ED25519:
     case TT_SCHEME_ED448:
+    case TT_SCHEME_MLDSA44:
+    case TT_SCHEME_MLDSA65:
+    case TT_SCHEME_MLDSA87:
         return NULL;
     case TT_SCHEME_ECDSA_SECP384R1_SHA384:
     case TT_SCHEME_RSA_PKCS1_SHA384:

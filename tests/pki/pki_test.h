@@ -28,9 +28,11 @@ struct soft_key {
     bool fails;  /* no signature at all */
 };
 
-/* key_make: "P-256", "P-384", "P-521", "secp256k1", "RSA:2048", "ED25519", "ED448". */
+/* key_make: "P-256", "P-384", "P-521", "secp256k1", "RSA:2048", "ED25519", "ED448", "ML-DSA-65". */
 struct soft_key key_make(const char *kind);
 void key_drop(struct soft_key *k);
+/* key_kind_known: can this libcrypto sign with "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"? */
+bool key_kind_known(const char *kind);
 struct tt_pki_signer key_signs(struct soft_key *k);
 
 /* struct ext: an extension as openssl.cnf writes it, e.g. {"basicConstraints", "CA:TRUE"}. */

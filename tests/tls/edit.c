@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/range.h"
+
 static size_t get16(const uint8_t *at)
 {
     return (size_t)at[0] << 8 | at[1];
@@ -30,7 +32,7 @@ static void put_header_length(struct msg *m)
 
 void msg_set(struct msg *m, struct tt_bytes whole)
 {
-    assert_in_range(whole.len, 4, sizeof m->data);
+    assert_between(whole.len, 4, sizeof m->data);
     memcpy(m->data, whole.data, whole.len);
     m->len = whole.len;
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "support/range.h"
 #include "tls/config.h"
 
 bool faults_is_own(tt_rc rc)
@@ -166,7 +167,7 @@ static void every_nth(const struct fault_source *s, struct pump *p)
     for (; nth < s->most && run_with_failure(s, p, nth); nth++)
         if (nth < 100 || nth % 7 == 0)
             check_next_works(p);
-    assert_in_range(nth, s->least, s->most - 1);
+    assert_between(nth, s->least, s->most - 1);
 }
 
 static void every_allocation(void **state, struct pump options)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/range.h"
+
 static void must(tt_rc rc, const char *what, const struct tt_error *err)
 {
     if (rc != TT_OK) {
@@ -296,7 +298,7 @@ tt_rc scene_deliver(struct scene *s, enum tt_role to)
 {
     uint8_t copy[8192];
     struct tt_bytes message = scene_next(s, to);
-    assert_in_range(message.len, 4, sizeof copy);
+    assert_between(message.len, 4, sizeof copy);
     memcpy(copy, message.data, message.len);
     buf_consume(&s->inbox[to], message.len);
     return scene_put(s, to, CT_HANDSHAKE, (struct tt_bytes){copy, message.len});

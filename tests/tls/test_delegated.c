@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "support/pump.h"
+#include "support/range.h"
 #include "tls/credential.h"
 #include "tls/edit.h"
 
@@ -49,7 +50,7 @@ static struct tt_bytes spki_of(const struct test_key *k)
     static unsigned turn;
     uint8_t *at = buffers[turn++ % 4], *start = at;
     int len = i2d_PUBKEY(k->pkey, NULL);
-    assert_in_range(len, 1, sizeof buffers[0]);
+    assert_between(len, 1, sizeof buffers[0]);
     (void)i2d_PUBKEY(k->pkey, &at);
     return (struct tt_bytes){start, (size_t)len};
 }
@@ -400,7 +401,7 @@ static void accept_delegated(struct scene *s)
 static void put_extension(struct msg *m, uint16_t type, struct tt_bytes data)
 {
     static char hex[4000];
-    assert_in_range(data.len, 0, sizeof hex / 2 - 1);
+    assert_between(data.len, 0, sizeof hex / 2 - 1);
     hex[0] = '\0';
     for (size_t i = 0; i < data.len; i++)
         (void)snprintf(hex + 2 * i, 3, "%02x", data.data[i]);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "support/range.h"
 #include "tls/edit.h"
 
 /* What RFC 9846 demands here. Section 4.7.3: "After sending a KeyUpdate message, the sender SHALL send all
@@ -105,7 +106,7 @@ static void requests_that_cross(void **state)
     assert_int_equal(tt_conn_key_update(s->conn[TT_SERVER], true), TT_OK);
     scene_collect(s);
     for (int rounds = 0; scene_tick(s); rounds++)
-        assert_in_range(rounds, 0, 4);
+        assert_between(rounds, 0, 4);
     scene_expect_well(s, TT_CLIENT, "crossing");
     scene_expect_well(s, TT_SERVER, "crossing");
     write_data(s, TT_CLIENT, "still");
@@ -255,7 +256,7 @@ static void a_trimmed_connection_goes_on(void **state)
                 scene_put(s, TT_SERVER, CT_HANDSHAKE, (struct tt_bytes){not_requested, sizeof not_requested}),
                 TT_OK);
     }
-    assert_in_range(chain, 1, 4096);
+    assert_between(chain, 1, 4096);
     assert_int_equal(tt_conn_peer_certificate(s->conn[TT_CLIENT], 0).len, chain);
     struct tt_conn_info info;
     tt_conn_info(s->conn[TT_CLIENT], &info);
