@@ -7,7 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-#define IN_USE LLONG_MAX
+#define IN_USE       LLONG_MAX
+#define BUSY_MS      2000 /* that a signature waits for a place in the TPM */
+#define BUSY_STEP_MS 20
 
 static long long now_s(void)
 {
@@ -90,6 +92,7 @@ static CK_RV rv_of(enum raw_result result, const struct token *t, const struct t
                                 [RAW_LENGTH] = CKR_DATA_LEN_RANGE,
                                 [RAW_DATA] = CKR_DATA_INVALID,
                                 [RAW_UNSUPPORTED] = CKR_MECHANISM_INVALID,
+                                [RAW_BUSY] = CKR_DEVICE_MEMORY,
                                 [RAW_LOST] = CKR_DEVICE_ERROR,
                                 [RAW_FAILED] = CKR_DEVICE_ERROR};
     if (result != RAW_OK)
@@ -115,6 +118,15 @@ static enum raw_result key_ready(struct token *t, struct contents *c, const stru
     return result;
 }
 
+/* Without a resource manager all processes share the TPM's three places, and most are done with them soon. */
+static bool wait_for_place(unsigned *waited_ms)
+{
+    static const struct timespec moment = {.tv_nsec = BUSY_STEP_MS * 1000000L};
+    (void)nanosleep(&moment, NULL);
+    *waited_ms += BUSY_STEP_MS;
+    return *waited_ms < BUSY_MS;
+}
+
 static CK_RV sign_once(enum raw_result *ret, struct token *t, struct contents *c,
                        const struct apart_signed *what, uint8_t *sig, size_t *ret_len)
 {
@@ -136,6 +148,17 @@ static CK_RV sign_once(enum raw_result *ret, struct token *t, struct contents *c
     return rv_of(*ret, t, &why);
 }
 
+static CK_RV sign_in_turn(enum raw_result *ret, struct token *t, struct contents *c,
+                          const struct apart_signed *what, uint8_t *sig, size_t *ret_len)
+{
+    unsigned waited = 0;
+    CK_RV rv;
+    do
+        rv = sign_once(ret, t, c, what, sig, ret_len);
+    while (*ret == RAW_BUSY && wait_for_place(&waited));
+    return rv;
+}
+
 /* A TPM that was lost is opened again, once. */
 CK_RV vault_sign(struct token *t, struct contents *c, const struct apart_signed *what,
                  uint8_t sig[RAW_SIGNATURE_MAX], size_t *ret_len)
@@ -143,10 +166,10 @@ CK_RV vault_sign(struct token *t, struct contents *c, const struct apart_signed 
     enum raw_result result = RAW_OK;
     struct apart_visit visit;
     tpm_take(&visit);
-    CK_RV rv = sign_once(&result, t, c, what, sig, ret_len);
+    CK_RV rv = sign_in_turn(&result, t, c, what, sig, ret_len);
     if (result == RAW_LOST) {
         tpm_close();
-        rv = sign_once(&result, t, c, what, sig, ret_len);
+        rv = sign_in_turn(&result, t, c, what, sig, ret_len);
     }
     tpm_give(&visit);
     return rv == CKR_PIN_INCORRECT ? CKR_USER_NOT_LOGGED_IN : rv; /* it was right when it was given */
@@ -185,9 +208,13 @@ static CK_RV try_pin(struct token *t, struct contents *c, struct tt_bytes pin)
     if (c->info.key.counts_failures && t->lockout.locked)
         return CKR_PIN_LOCKED;
     key_drop(t);
-    enum raw_result result = key_ready(t, c, &pin, &why);
-    if (result == RAW_OK)
-        result = raw_prove(t->key, &why);
+    enum raw_result result;
+    unsigned waited = 0;
+    do {
+        result = key_ready(t, c, &pin, &why);
+        if (result == RAW_OK)
+            result = raw_prove(t->key, &why);
+    } while (result == RAW_BUSY && wait_for_place(&waited)); /* the PIN was not looked at */
     if (result != RAW_OK)
         key_drop(t);
     t->pin_failed = result == RAW_PASSWORD || (t->pin_failed && result != RAW_OK);

@@ -189,6 +189,8 @@ static enum raw_result result_of(const struct raw_info *info, struct tt_tpm *tpm
         return RAW_LOCKED;
     if (rc == TT_ERR_AUTH)
         return why == TPM_REFUSED_PASSWORD ? RAW_PASSWORD : info->has_policy ? RAW_POLICY : RAW_NO_PASSWORD;
+    if (rc == TT_ERR_BUSY)
+        return RAW_BUSY;
     if (info->has_policy && rc != TT_ERR_TPM)
         return RAW_POLICY;
     if (rc == TT_ERR_UNSUPPORTED)

@@ -45,6 +45,7 @@ enum raw_result {
     RAW_LENGTH,      /* the data is too long or too short for the key */
     RAW_DATA,        /* the data has the wrong form, or is no number below the modulus */
     RAW_UNSUPPORTED, /* this key or chip does not do it */
+    RAW_BUSY,        /* other processes have all of its places for keys */
     RAW_LOST,        /* the TPM has to be opened anew */
     RAW_FAILED
 };

@@ -6,71 +6,22 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
 import unittest
 
 import harness
+from tokens import KINDS, MODULE, PIN, TOKENS, TokenLab, free_port, needs
 
 LAB = None
-MODULE = os.environ["TPMTLS_PKCS11"]
-PIN = "s3cret-pin"
-KINDS = ("p256", "rsa2048")
-TOKENS = KINDS + tuple("pin-" + kind for kind in KINDS)
-
-
-def needs(*programs):
-    """Skip, with the program's name, where it is not installed."""
-    missing = [p for p in programs if not (os.path.exists(p) if p.startswith("/") else shutil.which(p))]
-    return unittest.skipIf(missing, "not installed: " + ", ".join(missing))
 
 
 def setUpModule():
     global LAB
-    LAB = harness.Lab()
-    LAB.env["TPMTLS_IDENTITIES"] = LAB.path("identities")
-    LAB.env["HOME"] = LAB.path("home")
-    os.mkdir(LAB.path("home"))
-    LAB.must(harness.PROGRAM, "ca", "init", "--dir", "ca", "--subject", "/CN=Test CA")
-    LAB.write("pin", PIN + "\n")
-    for name in TOKENS:
-        auth = ("--auth-file", "pin") if name.startswith("pin-") else ()
-        LAB.must(harness.PROGRAM, "key", "create", "--type", name.replace("pin-", ""), "-o", name + ".key", *auth)
-        LAB.must(harness.PROGRAM, "csr", "--key", name + ".key", "--subject", "/O=Example/CN=" + name, "--san", "DNS:localhost",
-                 "-o", name + ".csr", *auth)
-        LAB.must(harness.PROGRAM, "ca", "sign", "--dir", "ca", name + ".csr", "--profile", "both", "-o", name + ".pem")
-        LAB.must(harness.PROGRAM, "identity", "add", name, "--key", name + ".key", "--cert", name + ".pem")
-    LAB.must("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "soft.key")
-    LAB.openssl_request("soft")
-    LAB.must(harness.PROGRAM, "ca", "sign", "--dir", "ca", "soft.csr", "--profile", "both", "-o", "soft.pem")
+    LAB = TokenLab()
 
 
 def tearDownModule():
     LAB.close()
-
-
-def uri(name, kind):
-    return LAB.must(harness.PROGRAM, "identity", "uri", name, "--type", kind).out.decode().strip()
-
-
-def tool(*args, **kw):
-    return LAB.run("pkcs11-tool", "--module", MODULE, *args, **kw)
-
-
-def s_server(*args):
-    """openssl s_server that demands a certificate of our CA and answers with what it saw."""
-    server = LAB.background("openssl", "s_server", "-accept", "127.0.0.1:0", "-tls1_3", "-cert", "soft.pem", "-key", "soft.key",
-                            "-CAfile", "ca/ca.pem", "-Verify", "3", "-verify_return_error", *args)
-    server.port = server.wait_for(r"ACCEPT \S*:(\d+)").group(1)
-    return server
-
-
-class SSH(unittest.TestCase):
-    @unittest.skipIf(shutil.which("ssh-keygen") is None, "not installed: ssh-keygen")
-    def test_ssh_keygen_lists(self):
-        keys = LAB.must("ssh-keygen", "-D", MODULE).out.decode().splitlines()
-        self.assertEqual(sorted(line.split()[-1] for line in keys), sorted(TOKENS))
 
 
 class Command(unittest.TestCase):
@@ -80,7 +31,7 @@ class Command(unittest.TestCase):
         found = json.loads(LAB.must(harness.PROGRAM, "--json", "identity", "list").out)
         self.assertEqual([x["name"] for x in found], sorted(TOKENS))
         self.assertEqual(found[0]["subject"], "CN=p256,O=Example")
-        self.assertEqual(uri("p256", "cert"), "pkcs11:manufacturer=tpmtls;token=p256;object=p256;type=cert")
+        self.assertEqual(LAB.uri("p256", "cert"), "pkcs11:manufacturer=tpmtls;token=p256;object=p256;type=cert")
         self.assertEqual(LAB.tpmtls("identity", "uri", "nobody").code, 1)
 
     def test_add_and_remove(self):
@@ -119,7 +70,7 @@ class Module(unittest.TestCase):
     def test_debug_says_what_is_broken(self):
         os.mkdir(LAB.path("identities/broken"))
         LAB.write("identities/broken/key.pem", "nonsense")
-        quiet, loud = tool("-L"), tool("-L", env={"TPMTLS_PKCS11_DEBUG": "1"})
+        quiet, loud = LAB.tool("-L"), LAB.tool("-L", env={"TPMTLS_PKCS11_DEBUG": "1"})
         shutil.rmtree(LAB.path("identities/broken"))
         self.assertEqual((quiet.code, quiet.err), (0, ""))
         self.assertIn("tpmtls-pkcs11: ", loud.err)
@@ -143,23 +94,23 @@ class OpenSC(unittest.TestCase):
     def test_test(self):
         for name in TOKENS:
             login = ("--login", "--pin", PIN) if name.startswith("pin-") else ()
-            done = tool("--token-label", name, "--test", *login)
+            done = LAB.tool("--token-label", name, "--test", *login)
             self.assertEqual(done.code, 0, done.err)
             self.assertIn(b"No errors", done.out + done.err.encode())
 
     def test_key_generation(self):
         LAB.must(harness.PROGRAM, "identity", "add", "new")
-        done = tool("--token-label", "new", "--keypairgen", "--key-type", "EC:prime256v1")
+        done = LAB.tool("--token-label", "new", "--keypairgen", "--key-type", "EC:prime256v1")
         self.assertEqual(done.code, 0, done.err)
         self.assertIn(b"never extractable, local", done.out)
         LAB.write("message", "hello")
-        self.assertEqual(tool("--token-label", "new", "--sign", "-m", "ECDSA-SHA256", "-i", "message", "-o", "sig").code, 0)
-        refused = tool("--token-label", "new", "--delete-object", "--type", "privkey", "--label", "new")
+        self.assertEqual(LAB.tool("--token-label", "new", "--sign", "-m", "ECDSA-SHA256", "-i", "message", "-o", "sig").code, 0)
+        refused = LAB.tool("--token-label", "new", "--delete-object", "--type", "privkey", "--label", "new")
         self.assertIn("0x1b", refused.err)  # CKR_ACTION_PROHIBITED, which it has no name for
         LAB.must(harness.PROGRAM, "identity", "remove", "new")
 
     def test_wrong_pin(self):
-        done = tool("--token-label", "pin-p256", "--login", "--pin", "wrong", "-O")
+        done = LAB.tool("--token-label", "pin-p256", "--login", "--pin", "wrong", "-O")
         self.assertIn("CKR_PIN_INCORRECT", done.err)
 
 
@@ -184,14 +135,14 @@ class GnuTLS(unittest.TestCase):
         objects = LAB.must(*self.command, "p11tool", "--list-all", "pkcs11:token=p256").out.decode()
         self.assertEqual(re.findall(r"Type: (\S+ \S+)", objects), ["Private key", "Public key", "X.509 Certificate"])
         for name in TOKENS:
-            done = LAB.must(*self.command, "p11tool", "--test-sign", uri(name, "private"), env={"GNUTLS_PIN": PIN})
+            done = LAB.must(*self.command, "p11tool", "--test-sign", LAB.uri(name, "private"), env={"GNUTLS_PIN": PIN})
             self.assertIn("Verifying against public key in the token... ok", done.err + done.out.decode())
 
     def test_gnutls_cli(self):
         for name in TOKENS:
-            with s_server("-www") as server:
+            with LAB.s_server("-www") as server:
                 done = LAB.must(*self.command, "gnutls-cli", "-p", server.port, "localhost", "--x509cafile", "ca/ca.pem",
-                                "--x509keyfile", uri(name, "private"), "--x509certfile", uri(name, "cert"), "--priority",
+                                "--x509keyfile", LAB.uri(name, "private"), "--x509certfile", LAB.uri(name, "cert"), "--priority",
                                 "NORMAL:-VERS-ALL:+VERS-TLS1.3", stdin=b"GET / HTTP/1.0\r\n\r\n", env={"GNUTLS_PIN": PIN})
                 self.assertIn(b"Handshake was completed", done.out)
                 self.assertIn("CN = " + name, server.stop().err)
@@ -199,18 +150,12 @@ class GnuTLS(unittest.TestCase):
     def test_gnutls_serv(self):
         for name in KINDS:
             port = str(free_port())
-            with LAB.background(*self.command, "gnutls-serv", "--port", port, "--x509keyfile", uri(name, "private"),
-                                "--x509certfile", uri(name, "cert"), "--http", "--disable-client-cert") as server:
+            with LAB.background(*self.command, "gnutls-serv", "--port", port, "--x509keyfile", LAB.uri(name, "private"),
+                                "--x509certfile", LAB.uri(name, "cert"), "--http", "--disable-client-cert") as server:
                 server.wait_for("listening on IPv4")
                 done = LAB.must("openssl", "s_client", "-connect", "127.0.0.1:" + port, "-tls1_3", "-CAfile", "ca/ca.pem",
                                 "-verify_return_error", "-servername", "localhost", "-verify_hostname", "localhost")
                 self.assertIn(b"Verify return code: 0", done.out)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 ENGINES = subprocess.run(["openssl", "version", "-e"], capture_output=True, text=True, check=True).stdout.split('"')[1]
@@ -230,9 +175,9 @@ class OpenSSLEngine(unittest.TestCase):
     def test_curl(self):
         """curl makes the engine the default of its process, for whatever tpm2-tss does there, too."""
         for name in TOKENS:
-            with s_server("-www") as server:
+            with LAB.s_server("-www") as server:
                 done = LAB.must("curl", "-sS", "--max-time", "20", "--cacert", "ca/ca.pem", "--key",
-                                uri(name, "private"), "--cert", uri(name, "cert"), "--pass", PIN,
+                                LAB.uri(name, "private"), "--cert", LAB.uri(name, "cert"), "--pass", PIN,
                                 "https://localhost:%s/" % server.port, env=self.env)
                 self.assertIn(b"TLSv1.3", done.out)
                 self.assertIn("CN = " + name, server.stop().err)
@@ -240,32 +185,12 @@ class OpenSSLEngine(unittest.TestCase):
     @needs("nginx")
     def test_nginx(self):
         for name in TOKENS:
-            key = uri(name, "private") + (";pin-value=" + PIN if name.startswith("pin-") else "")
-            with nginx("ssl_certificate_key \"engine:pkcs11:%s\"; ssl_certificate %s.pem;" % (key, name), self.env) as server:
+            key = LAB.uri(name, "private") + (";pin-value=" + PIN if name.startswith("pin-") else "")
+            with LAB.nginx("ssl_certificate_key \"engine:pkcs11:%s\"; ssl_certificate %s.pem;" % (key, name), self.env) as server:
                 done = LAB.must("openssl", "s_client", "-connect", "127.0.0.1:" + server.port, "-tls1_3", "-CAfile", "ca/ca.pem",
                                 "-verify_return_error", "-cert", "soft.pem", "-key", "soft.key", "-ign_eof",
                                 stdin=b"GET / HTTP/1.0\r\n\r\n")
                 self.assertIn(b"you are CN=localhost", done.out)
-
-
-def nginx(keys, env=None):
-    """nginx that demands a certificate of our CA and answers with its name."""
-    port = str(free_port())
-    LAB.write("nginx.conf", """daemon off; master_process off; pid nginx.pid; error_log stderr;
-env TPMTLS_TPM; env TPMTLS_IDENTITIES;
-events {} http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp;
-scgi_temp_path tmp; server { listen 127.0.0.1:%s ssl; ssl_protocols TLSv1.3; %s ssl_verify_client on;
-ssl_client_certificate ca/ca.pem; location / { default_type text/html; return 200 "<p>you are $ssl_client_s_dn</p>\\n"; } } }
-""" % (port, keys))
-    server = harness.Background(("nginx", "-p", LAB.dir, "-c", LAB.path("nginx.conf"), "-e", "stderr"), dict(LAB.env, **(env or {})),
-                                LAB.dir)
-    server.port = port
-    for _ in range(200):
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", int(port))) == 0 or server.process.poll() is not None:
-                break
-        time.sleep(0.05)
-    return server
 
 
 if __name__ == "__main__":

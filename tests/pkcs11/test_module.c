@@ -423,6 +423,46 @@ static void the_tpm_is_opened_late_and_given_back(void **state)
     end();
 }
 
+/* The time since its last use is made up: it is what the module looks at. */
+static void an_idle_tpm_is_given_back(void **state)
+{
+    (void)state;
+    CK_SESSION_INFO info;
+    begin();
+    CK_SESSION_HANDLE s = open_session("ec", 0);
+    CK_OBJECT_HANDLE key = find_one(s, CKO_PRIVATE_KEY);
+    assert_ckr(sign_something(s, key, CKM_ECDSA));
+    atomic_fetch_sub(&module.tpm_used, MODULE_IDLE_S - 2);
+    assert_ckr(p11->C_GetSessionInfo(s, &info));
+    assert_non_null(module.tpm);
+    atomic_fetch_sub(&module.tpm_used, 2);
+    assert_ckr(p11->C_GetSessionInfo(s, &info));
+    assert_null(module.tpm);
+    assert_ckr(sign_something(s, key, CKM_ECDSA));
+    end();
+}
+
+/* More tokens in use than a TPM has places for keys. */
+static void many_tokens_sign_in_turn(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ec", "ec384", "rsa", "pinned", "quiet"};
+    CK_SESSION_HANDLE s[TT_COUNT(names)];
+    CK_OBJECT_HANDLE keys[TT_COUNT(names)];
+    begin();
+    for (size_t i = 0; i < TT_COUNT(names); i++) {
+        s[i] = open_session(names[i], 0);
+        assert_ckr(p11->C_Login(s[i], CKU_USER, PIN, PIN_SIZE));
+        keys[i] = find_one(s[i], CKO_PRIVATE_KEY);
+    }
+    for (size_t i = 0; i < 2 * TT_COUNT(names); i++) {
+        size_t at = i % TT_COUNT(names);
+        assert_ckr(
+            sign_something(s[at], keys[at], strchr("rq", names[at][0]) != NULL ? CKM_RSA_PKCS : CKM_ECDSA));
+    }
+    end();
+}
+
 static void a_signature_is_one_command(void **state)
 {
     (void)state;
@@ -646,6 +686,8 @@ int main(void)
         cmocka_unit_test(digests_and_random_numbers),
         cmocka_unit_test(a_key_is_private_until_login),
         cmocka_unit_test(the_tpm_is_opened_late_and_given_back),
+        cmocka_unit_test(an_idle_tpm_is_given_back),
+        cmocka_unit_test(many_tokens_sign_in_turn),
         cmocka_unit_test(a_signature_is_one_command),
         cmocka_unit_test(a_child_initialises_itself),
         cmocka_unit_test(the_applications_mutexes_are_used),
