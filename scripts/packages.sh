@@ -32,7 +32,9 @@ test iproute2 ip, to give a test a network of its own
 test opensc pkcs11-tool, which tests the PKCS#11 module
 test p11-kit where modules are registered
 test libengine-pkcs11-openssl the engine by which OpenSSL takes the module
-test openssh-client ssh-keygen lists the keys of the module
+test openssh-client ssh and its agent with keys of the module
+test openssh-server whom they log in to
+test libnss3-tools modutil lists the tokens of the module
 test curl a client with a key behind PKCS#11
 test nginx-core a server with a key behind PKCS#11
 test ca-certificates the system store of CAs, whom connect trusts by default
