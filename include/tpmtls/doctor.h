@@ -81,6 +81,8 @@ struct tt_doctor {
     bool srk_at_handle;                /* something is at 0x81000001 */
     bool srk_right;                    /* and it is the standard ECC storage root key */
     bool srk_known;                    /* the standard one could be derived, to compare */
+    bool srk_usable;                   /* it has the public area of a storage root key, ECC or RSA */
+    bool srk_counts;                   /* wrong passwords of it count (it is not noDA) */
     bool ek_rsa_handle, ek_ecc_handle; /* 0x81010001, 0x81010002 */
     struct tt_doctor_ek eks[TT_DOCTOR_EKS];
     size_t eks_len;
@@ -101,9 +103,10 @@ struct tt_doctor {
 };
 
 struct tt_doctor_request {
-    const char *spec;     /* as for tt_tpm_open; NULL: the kernel's device */
-    bool quick;           /* no RSA key is made: on a chip that takes seconds each */
-    unsigned patience_ms; /* as for tt_tpm_set_deadline */
+    const char *spec;                      /* as for tt_tpm_open; NULL: the kernel's device */
+    bool quick;                            /* no RSA key is made: on a chip that takes seconds each */
+    unsigned patience_ms;                  /* as for tt_tpm_set_deadline */
+    const struct tt_bytes *owner_password; /* as for tt_tpm_set_owner_password; NULL: not known */
 };
 
 /* tt_doctor_examine: TT_OK also when there is no TPM: then ret->reached is false. To be freed with

@@ -67,6 +67,14 @@ TT_API TT_MUST_USE tt_rc tt_tpm_revive(struct tt_tpm *tpm, struct tt_error *err)
  * then on, as long as tpm is open, a storage key of another name is refused (TT_ERR_TPM). */
 TT_API TT_MUST_USE tt_rc tt_tpm_expect_storage(struct tt_tpm *tpm, struct tt_bytes name,
                                                struct tt_error *err);
+/* tt_tpm_set_owner_password: of the owner hierarchy (TPM_RH_OWNER), which some have set: for deriving the
+ * storage root key, and for what is put at persistent handles or removed from there. It never crosses the
+ * bus. NULL: it is not known, and taken for empty; the storage root key at 0x81000001 works without it. */
+TT_API TT_MUST_USE tt_rc tt_tpm_set_owner_password(struct tt_tpm *tpm, const struct tt_bytes *password,
+                                                   struct tt_error *err);
+/* tt_tpm_set_parent: make keys and sealed data under the storage key at this persistent handle; 0, as after
+ * opening: under the ECC storage root key, which is derived, or else the one at 0x81000001. */
+TT_API TT_MUST_USE tt_rc tt_tpm_set_parent(struct tt_tpm *tpm, uint32_t handle, struct tt_error *err);
 
 enum tt_key_type {
     TT_KEY_P256,

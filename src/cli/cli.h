@@ -45,6 +45,7 @@ struct cli {
     char help[160];                /* "tpmtls help key create": what tells about the command that runs */
     const char *key_password_file; /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
     struct cli_auth auth;          /* --auth-file, --auth-fd, --auth-credential, --auth-ask, --auth-empty */
+    struct cli_auth owner_auth;    /* the same of the TPM's owner */
     tt_tpm_trace_fn tpm_trace;     /* told of each TPM command while a key is opened; may be NULL */
     void *tpm_trace_arg;
 };
@@ -84,6 +85,27 @@ unsigned cli_patience_ms(const struct cli *cli);
 /* cli_open_tpm: --tpm, else TPMTLS_TPM, else /dev/tpmrm0 when it is there; else an error that names the
  * choices. Says on stderr, once, that an emulated TPM protects nothing that file permissions do not. */
 TT_MUST_USE tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err);
+
+/* cli_open_tpm_under: the same, to make something under the storage key at the handle `parent`, as --parent
+ * says (CLI_PARENT_ROW); NULL: under the storage root key. */
+TT_MUST_USE tt_rc cli_open_tpm_under(struct tt_tpm **ret, const struct cli *cli, const char *parent,
+                                     struct tt_error *err);
+#define CLI_PARENT_ROW(place)                                                                                \
+    {                                                                                                        \
+        "parent", "HANDLE",                                                                                  \
+            "make it under the storage key at this handle, such as 0x81000002; default: under the storage "  \
+            "root key, which the TPM derives or has at 0x81000001",                                          \
+            place                                                                                            \
+    }
+
+/* cli_is_handle: "handle:..." or "0x81000010": a name of a key, or of an NV index, that is no file's.
+ * cli_parse_handle: with or without "handle:" and "0x", always eight digits. TT_ERR_USAGE. */
+bool cli_is_handle(const char *text);
+TT_MUST_USE tt_rc cli_parse_handle(uint32_t *ret, const char *text, struct tt_error *err);
+
+/* cli_owner_password: what --owner-auth-* says; else none is given. */
+struct cli_password;
+TT_MUST_USE tt_rc cli_owner_password(struct cli_password *ret, const struct cli *cli, struct tt_error *err);
 
 /* cli_tpm_says: what a TPM answered, whatever it is called (nothing is at that handle): exit code 4. */
 TT_MUST_USE tt_rc cli_tpm_says(tt_rc rc, struct tt_error *err);

@@ -106,7 +106,7 @@ static int run_init(const struct cli *cli, void *options)
     TT_AUTO(mem_free_auto) char *pem = NULL;
     if (init_key(&key, &pem, cli, o, &err) != TT_OK)
         return cli_fail(&err);
-    bool is_file = o->key != NULL && strncmp(o->key, "handle:", 7) != 0;
+    bool is_file = o->key != NULL && !cli_is_handle(o->key);
     char absolute[PATH_MAX]; /* later commands run in other directories */
     struct tt_ca_params params = {
         .dir = o->dir,

@@ -91,8 +91,10 @@ static int run(const struct cli *cli, void *options)
     struct tt_cert_list *list = NULL;
     struct tt_doctor_request req = {
         .spec = tpm_choice(cli), .quick = o->quick, .patience_ms = cli_patience_ms(cli)};
-    if (read_roots(&list, o->roots, &err) != TT_OK)
+    TT_AUTO(cli_password_free) struct cli_password owner = {.given = false};
+    if (cli_owner_password(&owner, cli, &err) != TT_OK || read_roots(&list, o->roots, &err) != TT_OK)
         return cli_fail(&err);
+    req.owner_password = cli_password_of(&owner);
     if (tt_doctor_examine(&d, &req, &err) != TT_OK) {
         tt_cert_list_free(list);
         return cli_fail(&err);

@@ -47,13 +47,13 @@ struct add_options {
 static tt_rc handle_text(char **ret, const struct cli *cli, const char *spec, struct tt_error *err)
 {
     struct tt_tpm *tpm = NULL;
-    char *end;
-    unsigned long handle = strtoul(spec, &end, 0);
-    if (*end != '\0' || handle >> 24 != 0x81)
-        return error_set(err, TT_ERR_USAGE, "'handle:%.40s' is not a persistent handle", spec);
+    uint32_t handle;
+    TT_TRY(cli_parse_handle(&handle, spec, err));
+    if (handle >> 24 != 0x81)
+        return error_set(err, TT_ERR_USAGE, "'%s' is not a persistent handle", spec);
     bool has_password = cli->auth.kind != CLI_AUTH_NONE && cli->auth.kind != CLI_AUTH_EMPTY;
     TT_TRY(cli_open_tpm(&tpm, cli, err));
-    tt_rc rc = tt_identity_handle_text(ret, tpm, (uint32_t)handle, has_password, err);
+    tt_rc rc = tt_identity_handle_text(ret, tpm, handle, has_password, err);
     tt_tpm_close(tpm);
     return rc;
 }
@@ -62,10 +62,9 @@ static tt_rc handle_text(char **ret, const struct cli *cli, const char *spec, st
 static tt_rc key_text(char **ret, uint8_t **ret_spki, size_t *ret_len, const struct cli *cli,
                       const char *spec, struct tt_error *err)
 {
-    static const char prefix[] = "handle:";
     size_t len = 0;
-    if (strncmp(spec, prefix, sizeof prefix - 1) == 0)
-        TT_TRY(handle_text(ret, cli, spec + sizeof prefix - 1, err));
+    if (cli_is_handle(spec))
+        TT_TRY(handle_text(ret, cli, spec, err));
     else
         TT_TRY(cli_read_file(ret, &len, spec, err));
     struct tt_error why = {0};

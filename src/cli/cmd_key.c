@@ -1,28 +1,10 @@
 /* cli/cmd_key.c: `tpmtls key`: its subcommands and its help. Layer: cli. */
 #include "cli/cmd_key.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/rc.h"
-
-tt_rc key_parse_handle(uint32_t *ret, const char *text, struct tt_error *err)
-{
-    static const char prefix[] = "handle:";
-    const char *number = strncmp(text, prefix, sizeof prefix - 1) == 0 ? text + sizeof prefix - 1 : text;
-    char *end = NULL;
-    errno = 0;
-    unsigned long handle = strncmp(number, "0x", 2) == 0 ? strtoul(number, &end, 16) : 0;
-    if (end == NULL || *end != '\0' || errno != 0 || strlen(number) != 10) {
-        (void)error_set(err, TT_ERR_USAGE, "'%s' is not a TPM handle", text);
-        error_hint(err, "a persistent handle is written in full, such as 0x81000010");
-        return TT_ERR_USAGE;
-    }
-    *ret = (uint32_t)handle;
-    return TT_OK;
-}
 
 tt_rc key_refuse_taken(const char *path, struct tt_error *err)
 {

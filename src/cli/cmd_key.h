@@ -8,8 +8,6 @@ extern const struct command command_key_create, command_key_show, command_key_li
     command_key_evict, command_key_import, command_key_wrap, command_key_srk, command_key_seal,
     command_key_unseal;
 
-/* key_parse_handle: "0x81000010" or "handle:0x81000010". */
-TT_MUST_USE tt_rc key_parse_handle(uint32_t *ret, const char *text, struct tt_error *err);
 /* key_refuse_taken: TT_ERR_EXISTS before the TPM works for nothing; path "-" is standard output. */
 TT_MUST_USE tt_rc key_refuse_taken(const char *path, struct tt_error *err);
 /* struct key_lockout: what --lockout and --no-lockout say; key_counts: do wrong passwords of the new key

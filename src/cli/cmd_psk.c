@@ -8,7 +8,7 @@
 #include "cli/psk_file.h"
 
 struct psk_options {
-    const char *identity, *context, *out, *file;
+    const char *identity, *context, *out, *file, *parent;
     enum tt_role role; /* zero is the client */
     enum psk_hash {
         HASH_SHA256,
@@ -63,7 +63,7 @@ static tt_rc file_make(char **ret, const struct cli *cli, const struct psk_optio
     struct held_files files = {0};
     if (o->software)
         return psk_file_text(ret, o->role, s, NULL, err);
-    TT_TRY(cli_open_tpm(&tpm, cli, err));
+    TT_TRY(cli_open_tpm_under(&tpm, cli, o->parent, err));
     /* the files of the two keys say what they are for, where it is short */
     bool is_short = o->identity != NULL && strlen(o->identity) < 200;
     const char *description = is_short ? o->identity : "PSK";
@@ -163,6 +163,7 @@ static const struct option_row import_rows[] = {
      TO(plain)},
     {"software", NULL, "leave it in the file: whoever reads that has it", TO(software)},
     {"binary", NULL, "the secret is bytes, not hexadecimal", TO(binary)},
+    CLI_PARENT_ROW(TO(parent)),
     {"out", "FILE", "where it goes", TO(out), .letter = 'o', .needed = "where does it go?",
      .elsewhere = "output"},
     {0},

@@ -7,7 +7,7 @@
 #include "net/ticket_keys.h"
 
 struct ticket_key {
-    const char *out;
+    const char *out, *parent;
     unsigned long keep;
     bool rotate, in_tpm;
 };
@@ -31,7 +31,7 @@ static tt_rc make_root(const struct cli *cli, const struct ticket_key *t, struct
     struct tt_tpm *tpm = NULL;
     TT_AUTO(mem_free_auto) char *pem = NULL;
     TT_TRY(cli_no_auth(cli, "ticket-key", err));
-    TT_TRY(cli_open_tpm(&tpm, cli, err));
+    TT_TRY(cli_open_tpm_under(&tpm, cli, t->parent, err));
     tt_rc rc = tt_hmac_create(&pem, tpm, (struct tt_bytes){NULL, 0},
                               &(struct tt_key_params){.description = "tpmtls ticket keys"}, err);
     if (rc == TT_OK)
@@ -65,6 +65,7 @@ static const struct option_row ticket_key_rows[] = {
      "make a root in the TPM instead, from which the server derives a key for each epoch; the file is "
      "useless elsewhere",
      TO(in_tpm), .not_with = "rotate", .why = "a root in the TPM has its own key for each epoch"},
+    CLI_PARENT_ROW(TO(parent)),
     {0},
 };
 static const struct option_part ticket_key_parts[] = {{NULL, ticket_key_rows, 0}, {0}};

@@ -117,8 +117,8 @@ static void add_chip(json_t *root, const struct tt_doctor *d, const struct docto
         json_pack("{s:b, s:b, s:b}", "owner", d->owner_auth, "endorsement", d->endorsement_auth, "lockout",
                   d->lockout_auth));
     set(root, "srk",
-        json_pack("{s:b, s:b, s:b}", "at_handle", d->srk_at_handle, "standard", d->srk_right, "derivable",
-                  d->srk_known));
+        json_pack("{s:b, s:b, s:b, s:b, s:b}", "at_handle", d->srk_at_handle, "standard", d->srk_right,
+                  "derivable", d->srk_known, "usable", d->srk_usable, "counts", d->srk_counts));
     set(root, "ek", endorsement(d, roots));
     set(root, "space", space(d));
     set(root, "clock",

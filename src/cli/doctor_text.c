@@ -60,8 +60,10 @@ static void print_state(const struct tt_doctor *d)
                d->max_failures, d->seconds_per_failure);
     printf("%-16sowner %s, endorsement %s, lockout %s\n", "passwords:", d->owner_auth ? "set" : "none",
            d->endorsement_auth ? "set" : "none", d->lockout_auth ? "set" : "none");
-    line("SRK:", d->srk_right       ? "0x81000001, the standard one"
-                 : d->srk_at_handle ? "0x81000001, not the standard one, or not known"
+    line("SRK:", d->srk_right ? "0x81000001, the standard one"
+                 : d->srk_usable && !d->srk_known
+                     ? "0x81000001, used as it is; the standard one cannot be derived, to compare"
+                 : d->srk_at_handle ? "0x81000001, not the standard one"
                  : d->srk_known     ? "not kept; derived at each start"
                                     : "not kept, and cannot be derived");
     printf("%-16sobject slots %u (free %u), sessions free %u, persistent %u (free %u), NV indexes %u\n",

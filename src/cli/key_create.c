@@ -9,7 +9,7 @@
 #include "base/rc.h"
 
 struct create_options {
-    const char *path, *persist, *policy_key;
+    const char *path, *persist, *policy_key, *parent;
     uint32_t handle;
     bool lockout, no_lockout;
     bool seal;        /* data, not a new key */
@@ -89,7 +89,7 @@ static tt_rc handle_is_free(struct tt_tpm *tpm, uint32_t handle, struct tt_error
 static tt_rc run_with_tpm(const struct cli *cli, struct create_options *o, struct tt_error *err)
 {
     struct tt_tpm *tpm = NULL;
-    TT_TRY(cli_open_tpm(&tpm, cli, err));
+    TT_TRY(cli_open_tpm_under(&tpm, cli, o->parent, err));
     tt_rc rc = o->persist == NULL ? TT_OK : handle_is_free(tpm, o->handle, err);
     if (rc == TT_OK)
         rc = create(cli, o, tpm, err);
@@ -104,7 +104,7 @@ static tt_rc run(const struct cli *cli, struct create_options *o, struct tt_erro
     size_t signer_len = 0;
     TT_TRY(key_refuse_taken(o->path, err));
     if (o->persist != NULL)
-        TT_TRY(key_parse_handle(&o->handle, o->persist, err));
+        TT_TRY(cli_parse_handle(&o->handle, o->persist, err));
     if (o->policy_key != NULL) {
         TT_TRY(cli_read_file(&signer, &signer_len, o->policy_key, err));
         o->params.signer = (struct tt_bytes){(const uint8_t *)signer, signer_len};
@@ -161,6 +161,7 @@ static const struct option_row create_rows[] = {
     {0},
 };
 static const struct option_row protection_rows[] = {
+    CLI_PARENT_ROW(TO(parent)),
     {"pcr", "PCRS", "usable only while these PCRs have their present values, such as sha256:0,2,7",
      TO(params.pcrs), .elsewhere = "pcrs"},
     {"policy-key", "PUBLIC",

@@ -84,7 +84,7 @@ static int run_persist(const struct cli *cli, void *options)
     const struct handle_options *o = options;
     uint32_t handle = 0;
     struct tt_error err = {0};
-    tt_rc rc = key_parse_handle(&handle, o->handle, &err);
+    tt_rc rc = cli_parse_handle(&handle, o->handle, &err);
     if (rc == TT_OK)
         rc = persist(cli, o->file, handle, &err);
     if (rc != TT_OK)
@@ -99,7 +99,7 @@ static int run_evict(const struct cli *cli, void *options)
     uint32_t handle = 0;
     struct tt_error err = {0};
     struct tt_tpm *tpm = NULL;
-    tt_rc rc = key_parse_handle(&handle, o->handle, &err);
+    tt_rc rc = cli_parse_handle(&handle, o->handle, &err);
     if (rc == TT_OK)
         rc = cli_open_tpm(&tpm, cli, &err);
     if (rc == TT_OK)

@@ -7,7 +7,7 @@
 #include "cli/cmd_key.h"
 
 struct import_options {
-    const char *key, *out, *target, *parent;
+    const char *key, *out, *target, *parent, *under;
     bool lockout, no_lockout;
     struct tt_wrap_params wrap;
 };
@@ -39,7 +39,7 @@ static tt_rc read_inputs(struct texts *t, struct import_options *o, const struct
         o->wrap.parent_public = (struct tt_bytes){(const uint8_t *)t->target, len};
     }
     if (o->parent != NULL)
-        TT_TRY(key_parse_handle(&parent, o->parent, err));
+        TT_TRY(cli_parse_handle(&parent, o->parent, err));
     o->wrap.parent = parent;
     if (strstr(t->key, "ENCRYPTED") != NULL)
         TT_TRY(cli_read_password(&t->key_password, cli, o->key, err));
@@ -56,7 +56,7 @@ static tt_rc import(char **ret_pem, const struct import_options *o, const struct
                     struct tt_error *err)
 {
     struct tt_tpm *tpm = NULL;
-    TT_TRY(cli_open_tpm(&tpm, cli, err));
+    TT_TRY(cli_open_tpm_under(&tpm, cli, o->under, err));
     tt_rc rc = tt_key_import(ret_pem, tpm, &o->wrap, err);
     tt_tpm_close(tpm);
     return rc;
@@ -113,7 +113,7 @@ static int run_srk(const struct cli *cli, void *options)
     uint8_t *pub = NULL, name[66];
     char hex[2 * sizeof name + 1];
     size_t len = 0, name_len = 0;
-    tt_rc rc = cli_open_tpm(&tpm, cli, &err);
+    tt_rc rc = cli_open_tpm_under(&tpm, cli, o->under, &err);
     if (rc == TT_OK)
         rc = tt_storage_public(&pub, &len, tpm, &err);
     tt_tpm_close(tpm);
@@ -153,9 +153,10 @@ static const struct option_row srk_rows[] = {
      .needed = "where should the public key go?", .elsewhere = "output"},
     {0},
 };
-static const struct option_part import_parts[] = {{NULL, import_rows, 0}, {0}};
+static const struct option_row under_rows[] = {CLI_PARENT_ROW(TO(under)), {0}};
+static const struct option_part import_parts[] = {{NULL, import_rows, 0}, {NULL, under_rows, 0}, {0}};
 static const struct option_part wrap_parts[] = {{NULL, import_rows, 0}, {NULL, wrap_rows, 0}, {0}};
-static const struct option_part srk_parts[] = {{NULL, srk_rows, 0}, {0}};
+static const struct option_part srk_parts[] = {{NULL, srk_rows, 0}, {NULL, under_rows, 0}, {0}};
 
 const struct command command_key_import = {
     .name = "import",

@@ -200,7 +200,7 @@ static tt_rc show_handle(json_t **ret, const struct cli *cli, const char *spec, 
     struct tt_key *key = NULL;
     struct tt_error why = {0};
     TT_AUTO(mem_free_auto) struct tt_persistent *list = NULL;
-    TT_TRY(key_parse_handle(&handle, spec, err));
+    TT_TRY(cli_parse_handle(&handle, spec, err));
     TT_TRY(cli_open_tpm(&tpm, cli, err));
     tt_rc rc = tt_persistent_list(&list, &n, tpm, err);
     for (size_t i = 0; rc == TT_OK && *ret == NULL && i < n; i++)
@@ -336,7 +336,7 @@ static tt_rc show(json_t **ret, const struct cli *cli, const char *spec, struct 
     bool is_file = false;
     struct cli_key k;
     tt_rc rc;
-    if (strncmp(spec, "handle:", 7) == 0)
+    if (cli_is_handle(spec))
         return show_handle(ret, cli, spec, err);
     rc = show_file(ret, &is_file, cli, spec, err);
     if (rc != TT_OK && is_file)

@@ -2,7 +2,6 @@
  * that a TPM is emulated, that a key is a software key. */
 #include "cli/cli.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,6 +52,13 @@ static tt_rc expect_storage(struct tt_tpm *tpm, const struct cli *cli, struct tt
     return TT_ERR_USAGE;
 }
 
+static tt_rc take_owner(struct tt_tpm *tpm, const struct cli *cli, struct tt_error *err)
+{
+    TT_AUTO(cli_password_free) struct cli_password owner = {.given = false};
+    TT_TRY(cli_owner_password(&owner, cli, err));
+    return tt_tpm_set_owner_password(tpm, cli_password_of(&owner), err);
+}
+
 tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err)
 {
     const char *spec = cli_tpm_choice(cli);
@@ -72,6 +78,8 @@ tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *
     }
     TT_TRY(rc);
     rc = expect_storage(tpm, cli, err);
+    if (rc == TT_OK)
+        rc = take_owner(tpm, cli, err);
     if (rc != TT_OK) {
         tt_tpm_close(tpm);
         return rc;
@@ -85,6 +93,21 @@ tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *
         tt_tpm_set_trace(tpm, cli->tpm_trace, cli->tpm_trace_arg);
     *ret = tpm;
     return TT_OK;
+}
+
+tt_rc cli_open_tpm_under(struct tt_tpm **ret, const struct cli *cli, const char *parent, struct tt_error *err)
+{
+    uint32_t handle = 0;
+    struct tt_tpm *tpm = NULL;
+    if (parent != NULL)
+        TT_TRY(cli_parse_handle(&handle, parent, err));
+    TT_TRY(cli_open_tpm(&tpm, cli, err));
+    tt_rc rc = tt_tpm_set_parent(tpm, handle, err);
+    if (rc == TT_OK)
+        *ret = tpm;
+    else
+        tt_tpm_close(tpm);
+    return rc;
 }
 
 tt_rc cli_tpm_says(tt_rc rc, struct tt_error *err)
@@ -127,21 +150,15 @@ static tt_rc open_handle(struct cli_key *k, const struct cli *cli, const char *s
 {
     TT_AUTO(cli_password_free) struct cli_password password = {.given = false};
     struct cli_auth_want want = {.what = spec};
-    char *end;
-    errno = 0;
-    unsigned long handle = strtoul(spec, &end, 0);
-    if (errno != 0 || end == spec || *end != '\0' || handle > UINT32_MAX) {
-        (void)error_set(err, TT_ERR_USAGE, "'handle:%s' is not a TPM handle", spec);
-        error_hint(err, "a persistent key looks like handle:0x81000010");
-        return TT_ERR_USAGE;
-    }
+    uint32_t handle;
+    TT_TRY(cli_parse_handle(&handle, spec, err));
     TT_TRY(cli_auth_password(&password, cli, &want, err));
     struct tt_error why = {0};
-    tt_rc rc = tt_key_open_handle_with(&k->key, k->tpm, (uint32_t)handle, cli_password_of(&password), &why);
+    tt_rc rc = tt_key_open_handle_with(&k->key, k->tpm, handle, cli_password_of(&password), &why);
     if (rc == TT_ERR_AUTH && !password.given && cli_has_terminal()) {
         want.ask = true;
         TT_TRY(cli_auth_password(&password, cli, &want, err));
-        rc = tt_key_open_handle_with(&k->key, k->tpm, (uint32_t)handle, cli_password_of(&password), err);
+        rc = tt_key_open_handle_with(&k->key, k->tpm, handle, cli_password_of(&password), err);
         return cli_tpm_says(rc, err);
     }
     if (rc != TT_OK && err != NULL)
@@ -208,14 +225,13 @@ tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const char *spec,
 tt_rc cli_open_key_beside(struct cli_key *ret, const struct cli *cli, const char *spec, struct tt_tpm *tpm,
                           struct tt_error *err)
 {
-    static const char prefix[] = "handle:";
     struct cli_key k = {.tpm = tpm};
     tt_rc rc = TT_OK;
-    if (strncmp(spec, prefix, sizeof prefix - 1) == 0) {
+    if (cli_is_handle(spec)) {
         if (tpm == NULL)
             rc = cli_open_tpm(&k.tpm, cli, err);
         if (rc == TT_OK)
-            rc = open_handle(&k, cli, spec + sizeof prefix - 1, err);
+            rc = open_handle(&k, cli, spec, err);
     } else {
         rc = open_file(&k, cli, spec, err);
     }

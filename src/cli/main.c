@@ -52,6 +52,17 @@ static const struct option_row password_rows[] = {
      .elsewhere = "password"},
     {"auth-empty", NULL, "it is empty", OPTION_TO(struct cli, auth), .take = cli_take_auth,
      .min = CLI_AUTH_EMPTY},
+    {"owner-auth-file", "FILE",
+     "the password of the TPM's owner hierarchy is the first line of FILE: where it is set, and the storage "
+     "root "
+     "key has to be derived, or a persistent handle is taken or given up",
+     OPTION_TO(struct cli, owner_auth), .take = cli_take_auth, .min = CLI_AUTH_FILE},
+    {"owner-auth-fd", "N", "the same, from a descriptor", OPTION_TO(struct cli, owner_auth),
+     .take = cli_take_auth, .min = CLI_AUTH_FD},
+    {"owner-auth-credential", "NAME", "the same, from a credential of systemd",
+     OPTION_TO(struct cli, owner_auth), .take = cli_take_auth, .min = CLI_AUTH_CREDENTIAL},
+    {"owner-auth-ask", NULL, "ask for it", OPTION_TO(struct cli, owner_auth), .take = cli_take_auth,
+     .min = CLI_AUTH_ASK},
     {0},
 };
 

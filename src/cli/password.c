@@ -73,16 +73,16 @@ static tt_rc ask(struct cli_password *ret, const struct cli_auth_want *want, str
     return TT_OK;
 }
 
-tt_rc cli_auth_password(struct cli_password *ret, const struct cli *cli, const struct cli_auth_want *want,
-                        struct tt_error *err)
+static tt_rc auth_password(struct cli_password *ret, const struct cli_auth *auth,
+                           const struct cli_auth_want *want, struct tt_error *err)
 {
-    switch (cli->auth.kind) {
+    switch (auth->kind) {
     case CLI_AUTH_FILE:
-        return password_from_file(ret, cli->auth.value, err);
+        return password_from_file(ret, auth->value, err);
     case CLI_AUTH_FD:
-        return from_descriptor(ret, cli->auth.value, err);
+        return from_descriptor(ret, auth->value, err);
     case CLI_AUTH_CREDENTIAL:
-        return from_credential(ret, cli->auth.value, err);
+        return from_credential(ret, auth->value, err);
     case CLI_AUTH_ASK:
         return ask(ret, want, err);
     case CLI_AUTH_EMPTY:
@@ -92,6 +92,17 @@ tt_rc cli_auth_password(struct cli_password *ret, const struct cli *cli, const s
         *ret = (struct cli_password){.given = false};
         return want->ask ? ask(ret, want, err) : TT_OK;
     }
+}
+
+tt_rc cli_auth_password(struct cli_password *ret, const struct cli *cli, const struct cli_auth_want *want,
+                        struct tt_error *err)
+{
+    return auth_password(ret, &cli->auth, want, err);
+}
+
+tt_rc cli_owner_password(struct cli_password *ret, const struct cli *cli, struct tt_error *err)
+{
+    return auth_password(ret, &cli->owner_auth, &(struct cli_auth_want){.what = "the TPM's owner"}, err);
 }
 
 tt_rc cli_no_auth(const struct cli *cli, const char *command, struct tt_error *err)
@@ -113,7 +124,8 @@ tt_rc cli_take_auth(const struct option_row *row, void *at, const char *value, s
 {
     struct cli_auth *auth = at;
     if (auth->kind != CLI_AUTH_NONE)
-        return error_set(err, TT_ERR_USAGE, "where does the password come from? one option --auth-... only");
+        return error_set(err, TT_ERR_USAGE, "where does the password come from? one option --%s... only",
+                         strncmp(row->name, "owner", 5) == 0 ? "owner-auth-" : "auth-");
     *auth = (struct cli_auth){(enum cli_auth_kind)row->min, value};
     return TT_OK;
 }

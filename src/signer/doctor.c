@@ -215,10 +215,10 @@ static void hint_state(struct tt_doctor *d)
                        "dictionary attack lockout: keys with a password are refused for %llu s more; `tpm2_"
                        "dictionarylockout --clear-lockout` ends it. Keys without a password still work",
                        (unsigned long long)d->seconds_to_unlock);
-    if (d->owner_auth && !d->srk_at_handle)
-        tt_doctor_hint(d, "the owner hierarchy has a password, so the storage root key cannot be derived: as "
-                          "the owner, put it "
-                          "at 0x81000001 once");
+    if (d->owner_auth && !d->srk_known && !d->srk_usable)
+        tt_doctor_hint(d,
+                       "the owner hierarchy has a password, so the storage root key cannot be derived: give "
+                       "it (--owner-auth-file), or put the key at 0x81000001 once, as the owner");
     else if (d->srk_known && !d->srk_at_handle)
         tt_doctor_hint(
             d,
@@ -230,6 +230,10 @@ static void hint_state(struct tt_doctor *d)
         tt_doctor_hint(
             d,
             "the key at 0x81000001 is not the standard ECC storage root key, so each start derives that one");
+    if (d->srk_usable && d->srk_counts && !d->srk_known)
+        tt_doctor_hint(
+            d, "the storage root key at 0x81000001 counts wrong passwords (it is not noDA; "
+               "tss2_provision makes it so): each loss of the TPM's power after its use counts as one");
     if (d->slots > 0 && d->slots_free == 0)
         tt_doctor_hint(d,
                        "no object slot is free: end the other users of the TPM, or `tpm2_flushcontext -t`");
@@ -294,7 +298,9 @@ tt_rc tt_doctor_examine(struct tt_doctor **ret, const struct tt_doctor_request *
     tt_rc rc = tt_tpm_open(&tpm, spec, &d->error);
     if (rc == TT_OK) {
         tt_tpm_set_deadline(tpm, 0, req->patience_ms);
-        rc = examine(d, tpm, req->quick);
+        rc = tt_tpm_set_owner_password(tpm, req->owner_password, &d->error);
+        if (rc == TT_OK)
+            rc = examine(d, tpm, req->quick);
     } else if (rc != TT_ERR_USAGE) {
         rc = TT_OK;
     }

@@ -65,6 +65,9 @@ struct tt_tpm {
     const struct crypto_lib *lib; /* see tpm_lib */
     struct crypto_lib *own_lib;
     TPMS_CONTEXT *srk; /* the derived storage root key's saved context, or NULL */
+    uint32_t parent;   /* of what is made: a persistent handle, or 0: the storage root key */
+    bool has_owner;    /* the owner's password is known: */
+    TPM2B_AUTH owner;
     unsigned srk_derivations;
     bool hashes_known; /* the one below is filled in */
     unsigned hashes;   /* bit n: TPM_ALG_ID n, SHA-1 to SHA-512 */

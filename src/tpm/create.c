@@ -5,6 +5,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "tpm/caps.h"
+#include "tpm/guard.h"
 #include "tpm/object.h"
 #include "tpm/public.h"
 #include "tpm/reopen.h"
@@ -90,6 +91,7 @@ static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct 
     TPM2B_PUBLIC *pub = NULL;
     TPM2B_PRIVATE *priv = NULL;
     ESYS_TR session = ESYS_TR_PASSWORD;
+    TT_TRY(guard_parent(tpm, parent, err));
     if (call->sensitive.sensitive.userAuth.size > 0 || call->sensitive.sensitive.data.size > 0) {
         TT_TRY(session_open(tpm, &(struct session_want){TPM_SESSION_HMAC, TPM2_ALG_SHA256}, parent, err));
         session = session_use(tpm, TPM_SESSION_HMAC, TPMA_SESSION_DECRYPT);

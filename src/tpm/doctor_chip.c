@@ -9,9 +9,7 @@
 #include "tpm/context.h"
 #include "tpm/doctor.h"
 #include "tpm/public.h"
-
-#define PERSISTENT_FIRST 0x81000000U
-#define SRK_HANDLE       0x81000001U
+#include "tpm/srk.h"
 
 typedef void (*capability_fn)(struct tt_doctor *d, const TPMU_CAPABILITIES *data);
 
@@ -195,48 +193,32 @@ static void read_clock(struct tt_doctor *d, struct tt_tpm *tpm)
     Esys_Free(time);
 }
 
-static bool derive_srk(TPM2B_NAME *ret, struct tt_tpm *tpm)
+/* The one of the owner hierarchy, by its name. A password that is not given is not guessed. */
+static bool derive_srk(TPM2B_NAME *ret, const struct tt_doctor *d, struct tt_tpm *tpm)
 {
-    TPM2B_PUBLIC template = public_srk(false);
-    TPM2B_SENSITIVE_CREATE sensitive = {0};
-    TPM2B_DATA outside = {0};
-    TPML_PCR_SELECTION pcrs = {0};
-    ESYS_TR object = ESYS_TR_NONE;
-    TPM2B_NAME *name = NULL;
-    struct tpm_op op = tpm_op_start(tpm, "derive the storage root key");
-    do
-        op.rc = Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                   &sensitive, &template, &outside, &pcrs, &object, NULL, NULL, NULL, NULL);
-    while (tpm_op_again(&op));
-    if (op.rc != TSS2_RC_SUCCESS)
+    struct tpm_parent derived;
+    const struct parent_want want = {.handle = TPM2_RH_OWNER};
+    if ((d->owner_auth && !tpm->has_owner) || parent_acquire(&derived, tpm, &want, NULL) != TT_OK)
         return false;
-    bool got = Esys_TR_GetName(tpm->esys, object, &name) == TSS2_RC_SUCCESS;
-    if (got)
-        *ret = *name;
-    Esys_Free(name);
-    tpm_flush(tpm, &object);
-    return got;
+    bool is_derived = derived.transient; /* else it is what is at the handle: the password was wrong */
+    *ret = derived.name;
+    parent_release(tpm, &derived);
+    return is_derived;
 }
 
 static void storage_root_key(struct tt_doctor *d, struct tt_tpm *tpm)
 {
-    ESYS_TR object = ESYS_TR_NONE;
-    TPM2B_NAME *name = NULL, derived = {0};
-    if (!d->owner_auth) /* a password is not guessed */
-        d->srk_known = derive_srk(&derived, tpm);
-    struct tpm_op op = tpm_op_start(tpm, "read the storage root key");
-    do
-        op.rc =
-            Esys_TR_FromTPMPublic(tpm->esys, SRK_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &object);
-    while (tpm_op_again(&op));
-    if (op.rc != TSS2_RC_SUCCESS)
+    struct tpm_parent there;
+    TPM2B_NAME derived = {0};
+    d->srk_known = derive_srk(&derived, d, tpm);
+    if (srk_at_handle(&there, tpm, NULL) != TT_OK)
         return;
     d->srk_at_handle = true;
-    if (Esys_TR_GetName(tpm->esys, object, &name) == TSS2_RC_SUCCESS)
-        d->srk_right =
-            d->srk_known && name->size == derived.size && memcmp(name->name, derived.name, name->size) == 0;
-    Esys_Free(name);
-    (void)Esys_TR_Close(tpm->esys, &object);
+    d->srk_usable = there.srk;
+    d->srk_counts = there.counts;
+    d->srk_right = d->srk_known && there.name.size == derived.size &&
+                   memcmp(there.name.name, derived.name, derived.size) == 0;
+    parent_release(tpm, &there);
 }
 
 void doctor_identify(struct tt_doctor *d, struct tt_tpm *tpm)

@@ -95,6 +95,23 @@ tt_rc guard_policy_secret(const struct tpm_object *o, uint32_t handle, bool coun
     return TT_ERR_AUTH;
 }
 
+tt_rc guard_parent(struct tt_tpm *tpm, const struct tpm_parent *p, struct tt_error *err)
+{
+    struct tpm_lockout lockout;
+    if (!p->counts)
+        return TT_OK;
+    TT_TRY(tpm_lockout_read(&lockout, tpm, err));
+    if (lockout.counter < lockout.max - lockout.counter || lockout.counter == 0)
+        return TT_OK;
+    (void)error_set(
+        err, TT_ERR_AUTH,
+        "the storage key counts wrong passwords (it is not noDA), and the TPM has counted %u of %u: "
+        "the empty password is not tried",
+        lockout.counter, lockout.max);
+    error_hint(err, "wait until the TPM has forgotten them, or `tpm2_dictionarylockout --clear-lockout`");
+    return TT_ERR_AUTH;
+}
+
 void guard_answer(struct tpm_object *o, TSS2_RC rc, bool counts)
 {
     if (counts && tpm_rc_is(rc, TPM2_RC_AUTH_FAIL))

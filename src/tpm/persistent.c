@@ -6,6 +6,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "tpm/key.h"
+#include "tpm/owner.h"
 #include "tpm/public.h"
 #include "tpm/reopen.h"
 
@@ -55,24 +56,22 @@ static tt_rc evict_end(const struct tpm_op *op, uint32_t handle, struct tt_error
         error_hint(err, "`tpmtls key list` shows what is where; choose a free handle");
         return TT_ERR_EXISTS;
     }
-    if (tpm_rc_is(op->rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(op->rc, TPM2_RC_AUTH_FAIL)) {
-        (void)error_set(err, TT_ERR_AUTH, "cannot %s: the TPM's owner hierarchy has a password (0x%x)",
-                        op->what, op->rc);
-        error_hint(err, "do it as the owner: `tpm2_evictcontrol -C o -P PASSWORD ...`");
-        return TT_ERR_AUTH;
-    }
+    if (owner_refused(op))
+        return owner_explain(op, "", err);
     return tpm_op_end(op, err);
 }
 
 tt_rc persistent_put(struct tt_tpm *tpm, ESYS_TR object, uint32_t handle, struct tt_error *err)
 {
     TT_TRY(persistent_check(handle, err));
-    ESYS_TR made = ESYS_TR_NONE;
+    ESYS_TR made = ESYS_TR_NONE, owner;
+    TT_TRY(owner_authorize(&owner, tpm, err));
     struct tpm_op op = tpm_op_start(tpm, "make the key persistent");
     do
-        op.rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, object, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                  ESYS_TR_NONE, handle, &made);
+        op.rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, object, owner, ESYS_TR_NONE, ESYS_TR_NONE,
+                                  handle, &made);
     while (tpm_op_again(&op));
+    owner_authorize_end(tpm);
     TT_TRY(evict_end(&op, handle, err));
     (void)Esys_TR_Close(tpm->esys, &made);
     return TT_OK;
@@ -80,15 +79,17 @@ tt_rc persistent_put(struct tt_tpm *tpm, ESYS_TR object, uint32_t handle, struct
 
 tt_rc tpm_persistent_evict(struct tt_tpm *tpm, uint32_t handle, struct tt_error *err)
 {
-    ESYS_TR object = ESYS_TR_NONE, none = ESYS_TR_NONE;
+    ESYS_TR object = ESYS_TR_NONE, none = ESYS_TR_NONE, owner;
     TPM2B_PUBLIC pub;
     TT_TRY(persistent_check(handle, err));
+    TT_TRY(owner_authorize(&owner, tpm, err));
     TT_TRY(persistent_open(&object, &pub, tpm, handle, err));
     struct tpm_op op = tpm_op_start(tpm, "remove the persistent key");
     do
-        op.rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, object, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                  ESYS_TR_NONE, handle, &none);
+        op.rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, object, owner, ESYS_TR_NONE, ESYS_TR_NONE,
+                                  handle, &none);
     while (tpm_op_again(&op));
+    owner_authorize_end(tpm);
     (void)Esys_TR_Close(tpm->esys, &object); /* ESAPI remembers the name that was there */
     return evict_end(&op, handle, err);
 }

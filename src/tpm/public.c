@@ -100,6 +100,35 @@ TPM2B_PUBLIC public_srk(bool rsa)
     return pub;
 }
 
+bool public_is_storage(const TPM2B_PUBLIC *pub)
+{
+    const TPMA_OBJECT needed = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT;
+    const TPMT_PUBLIC *a = &pub->publicArea;
+    return (a->type == TPM2_ALG_ECC || a->type == TPM2_ALG_RSA) && (a->objectAttributes & needed) == needed;
+}
+
+static bool same_symmetric(const TPMT_SYM_DEF_OBJECT *a, const TPMT_SYM_DEF_OBJECT *b)
+{
+    return a->algorithm == b->algorithm && a->keyBits.aes == b->keyBits.aes && a->mode.aes == b->mode.aes;
+}
+
+bool public_is_srk(const TPM2B_PUBLIC *pub)
+{
+    const TPMT_PUBLIC *a = &pub->publicArea;
+    const TPM2B_PUBLIC standard = public_srk(a->type == TPM2_ALG_RSA);
+    const TPMT_PUBLIC *s = &standard.publicArea;
+    const TPMS_RSA_PARMS *rsa = &a->parameters.rsaDetail;
+    const TPMS_ECC_PARMS *ecc = &a->parameters.eccDetail;
+    if (a->type != s->type || a->nameAlg != s->nameAlg || a->authPolicy.size != 0 ||
+        (a->objectAttributes | TPMA_OBJECT_NODA) != s->objectAttributes)
+        return false;
+    if (a->type == TPM2_ALG_RSA)
+        return rsa->keyBits == 2048 && rsa->exponent == 0 && rsa->scheme.scheme == TPM2_ALG_NULL &&
+               same_symmetric(&rsa->symmetric, &s->parameters.rsaDetail.symmetric);
+    return ecc->curveID == TPM2_ECC_NIST_P256 && ecc->scheme.scheme == TPM2_ALG_NULL &&
+           same_symmetric(&ecc->symmetric, &s->parameters.eccDetail.symmetric);
+}
+
 TPM2B_PUBLIC public_ek(bool rsa, bool high)
 {
     TPM2B_PUBLIC pub = public_srk(rsa);

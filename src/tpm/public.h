@@ -13,6 +13,11 @@
  */
 TPM2B_PUBLIC public_srk(bool rsa);
 
+/* public_is_srk: what that template makes, but that it may count wrong passwords (tss2_provision's does). */
+bool public_is_srk(const TPM2B_PUBLIC *pub);
+/* public_is_storage: keys can be made under it with its password alone. */
+bool public_is_storage(const TPM2B_PUBLIC *pub);
+
 /* public_ek: an endorsement key's template, TCG "EK Credential Profile" B.3.3 and B.3.4 (L-1, L-2: what
  * 0x81010001 and 0x81010002 hold and vendors certify) or, for high, B.4.4 and B.4.5 (H-1, H-2: empty unique).
  */

@@ -5,7 +5,10 @@
 
 #include <string.h>
 
+#include "tpm/guard.h"
+#include "tpm/key.h"
 #include "tpm/keyfile.h"
+#include "tpm/owner.h"
 #include "tpm/persistent.h"
 #include "tpm/public.h"
 #include "tpm/trust.h"
@@ -76,19 +79,23 @@ static tt_rc primary_create(ESYS_TR *ret, struct tt_tpm *tpm, const struct prima
     TPM2B_DATA outside = {0};
     TPML_PCR_SELECTION pcrs = {0};
     TPM2B_PUBLIC *pub = NULL;
+    ESYS_TR session = ESYS_TR_PASSWORD;
+    if (p->hierarchy == ESYS_TR_RH_OWNER)
+        TT_TRY(owner_authorize(&session, tpm, err));
     struct tpm_op op = tpm_op_start(tpm, "derive the storage root key");
     do
-        op.rc = Esys_CreatePrimary(tpm->esys, p->hierarchy, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                   &sensitive, &p->template, &outside, &pcrs, ret, &pub, NULL, NULL, NULL);
+        op.rc = Esys_CreatePrimary(tpm->esys, p->hierarchy, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
+                                   &p->template, &outside, &pcrs, ret, &pub, NULL, NULL, NULL);
     while (tpm_op_again(&op));
-    if (!tpm_rc_is(op.rc, TPM2_RC_BAD_AUTH) && !tpm_rc_is(op.rc, TPM2_RC_AUTH_FAIL))
+    owner_authorize_end(tpm);
+    if (!owner_refused(&op))
         return primary_end(ret, &op, pub, err);
-    tt_rc rc = error_set(err, TT_ERR_AUTH,
-                         "cannot derive the storage root key: the TPM's %s hierarchy has a password (0x%x)",
-                         p->hierarchy == ESYS_TR_RH_OWNER ? "owner" : "endorsement or platform", op.rc);
-    error_hint(err, "put the storage root key at 0x81000001 once, as the owner, and make keys whose file "
-                    "names it as their parent");
-    return rc;
+    if (p->hierarchy == ESYS_TR_RH_OWNER)
+        return owner_explain(&op, "have the owner put it at 0x81000001, where no password is needed", err);
+    return error_set(err, TT_ERR_AUTH,
+                     "cannot derive the key's parent: the TPM's endorsement or platform hierarchy has a "
+                     "password (0x%x)",
+                     op.rc);
 }
 
 /* Deriving takes 50 to 300 ms on a chip. The first time the primary is just flushed, since most processes
@@ -132,7 +139,26 @@ static tt_rc persistent_parent(struct tpm_parent *ret, struct tt_tpm *tpm, uint3
         return rc;
     }
     *ret = (struct tpm_parent){
-        .object = object, .rsa = pub.publicArea.type == TPM2_ALG_RSA, .ek = public_is_ek_policy(&pub)};
+        .object = object,
+        .rsa = pub.publicArea.type == TPM2_ALG_RSA,
+        .ek = public_is_ek_policy(&pub),
+        .storage = public_is_storage(&pub),
+        .srk = public_is_srk(&pub),
+        .counts = (pub.publicArea.objectAttributes & TPMA_OBJECT_NODA) == 0,
+    };
+    return TT_OK;
+}
+
+/* The storage root key that cannot be derived without the owner's password, where the owner has put it. */
+static tt_rc persistent_srk(struct tpm_parent *ret, struct tt_tpm *tpm)
+{
+    struct tpm_parent p;
+    TT_TRY(persistent_parent(&p, tpm, KEYFILE_PARENT_SRK, NULL));
+    if (!p.srk) {
+        parent_release(tpm, &p);
+        return TT_ERR_NOT_FOUND;
+    }
+    *ret = p;
     return TT_OK;
 }
 
@@ -180,10 +206,12 @@ static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struc
     if (want->handle >> 24 == TPM2_HT_PERSISTENT && persistent_parent(ret, tpm, want->handle, NULL) == TT_OK)
         return TT_OK;
     ESYS_TR object = ESYS_TR_NONE;
-    if (primary.hierarchy == ESYS_TR_RH_OWNER && !want->rsa)
-        TT_TRY(srk_derive(&object, tpm, false, err));
-    else
-        TT_TRY(primary_create(&object, tpm, &primary, err));
+    bool owner = primary.hierarchy == ESYS_TR_RH_OWNER;
+    tt_rc rc = owner && !want->rsa ? srk_derive(&object, tpm, false, err)
+                                   : primary_create(&object, tpm, &primary, err);
+    if (rc == TT_ERR_AUTH && owner && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
+        return TT_OK; /* not the key's parent: then TPM2_Load says so */
+    TT_TRY(rc);
     *ret = (struct tpm_parent){
         .object = object, .transient = true, .rsa = want->rsa, .ek = public_is_ek_policy(&primary.template)};
     return TT_OK;
@@ -196,18 +224,36 @@ static tt_rc parent_check(struct tt_tpm *tpm, struct tpm_parent *p, const struct
     return trust_parent(tpm, want, p, err);
 }
 
+/* Takes it over. */
+static tt_rc parent_checked(struct tpm_parent *ret, struct tt_tpm *tpm, struct tpm_parent *p,
+                            const struct parent_want *want, struct tt_error *err)
+{
+    tt_rc rc = parent_check(tpm, p, want, err);
+    if (rc == TT_OK)
+        *ret = *p;
+    else
+        parent_release(tpm, p);
+    return rc;
+}
+
 tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, const struct parent_want *want,
                      struct tt_error *err)
 {
     struct tpm_parent p = {.object = ESYS_TR_NONE};
     TT_TRY(parent_find(&p, tpm, want, err));
-    tt_rc rc = parent_check(tpm, &p, want, err);
-    if (rc != TT_OK) {
+    return parent_checked(ret, tpm, &p, want, err);
+}
+
+tt_rc srk_at_handle(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    struct tpm_parent p;
+    TT_TRY(persistent_parent(&p, tpm, KEYFILE_PARENT_SRK, err));
+    tt_rc rc = parent_name(&p.name, tpm, p.object, err);
+    if (rc == TT_OK)
+        *ret = p;
+    else
         parent_release(tpm, &p);
-        return rc;
-    }
-    *ret = p;
-    return TT_OK;
+    return rc;
 }
 
 void parent_release(struct tt_tpm *tpm, struct tpm_parent *p)
@@ -221,25 +267,69 @@ void parent_release(struct tt_tpm *tpm, struct tpm_parent *p)
     p->object = ESYS_TR_NONE;
 }
 
+static bool same_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
+{
+    return a->size == b->size && memcmp(a->name, b->name, a->size) == 0;
+}
+
+/* By its name where that is known and it is at its place; else derived; else by its place and public area. */
+static tt_rc srk_find(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    struct tpm_parent p = {.object = ESYS_TR_NONE, .transient = true}, there;
+    if (tpm->storage.size > 0 && srk_at_handle(&there, tpm, NULL) == TT_OK) {
+        if (there.storage && same_name(&there.name, &tpm->storage)) {
+            *ret = there;
+            return TT_OK;
+        }
+        parent_release(tpm, &there);
+    }
+    tt_rc rc = srk_derive(&p.object, tpm, true, err);
+    if (rc == TT_ERR_AUTH && !tpm->has_owner)
+        return persistent_srk(ret, tpm) == TT_OK ? TT_OK : rc;
+    TT_TRY(rc);
+    *ret = p;
+    return TT_OK;
+}
+
+tt_rc tt_tpm_set_parent(struct tt_tpm *tpm, uint32_t handle, struct tt_error *err)
+{
+    if (handle != 0 && handle >> 24 != TPM2_HT_PERSISTENT)
+        return error_set(err, TT_ERR_USAGE, "0x%08x is not a persistent handle (0x81000000 to 0x81ffffff)",
+                         handle);
+    tpm->parent = handle;
+    return TT_OK;
+}
+
+static tt_rc parent_named(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    struct tpm_parent p;
+    TT_TRY(persistent_parent(&p, tpm, tpm->parent, err));
+    if (p.storage)
+        return parent_checked(ret, tpm, &p, &(struct parent_want){.handle = tpm->parent, .creates = true},
+                              err);
+    parent_release(tpm, &p);
+    (void)error_set(err, TT_ERR_UNSUPPORTED, "nothing can be made under 0x%08x: %s", tpm->parent,
+                    p.ek ? "it is an endorsement key, which needs a policy"
+                         : "it is not a storage key (restricted, decrypt)");
+    error_hint(err, "`tpmtls key list` shows which keys are storage keys");
+    return TT_ERR_UNSUPPORTED;
+}
+
 tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt_tpm *tpm,
                          struct tt_error *err)
 {
     const struct parent_want want = {.handle = KEYFILE_PARENT_OWNER, .creates = true};
-    ESYS_TR derived = ESYS_TR_NONE;
-    TT_TRY(srk_derive(&derived, tpm, true, err));
-    struct tpm_parent p = {.object = derived, .transient = true}, at_handle;
-    tt_rc rc = parent_check(tpm, &p, &want, err);
-    if (rc != TT_OK) {
-        parent_release(tpm, &p);
-        return rc;
-    }
-    *ret = p;
-    *ret_handle = KEYFILE_PARENT_OWNER;
-    if (persistent_parent(&at_handle, tpm, KEYFILE_PARENT_SRK, NULL) == TT_OK) {
-        const struct parent_want same = {.handle = KEYFILE_PARENT_SRK, .name = &p.name};
-        if (parent_check(tpm, &at_handle, &same, NULL) == TT_OK)
+    struct tpm_parent p, there;
+    *ret_handle = tpm->parent;
+    if (tpm->parent != 0)
+        return parent_named(ret, tpm, err);
+    TT_TRY(srk_find(&p, tpm, err));
+    TT_TRY(parent_checked(ret, tpm, &p, &want, err));
+    *ret_handle = ret->transient ? KEYFILE_PARENT_OWNER : KEYFILE_PARENT_SRK;
+    if (ret->transient && srk_at_handle(&there, tpm, NULL) == TT_OK) {
+        if (same_name(&there.name, &ret->name))
             *ret_handle = KEYFILE_PARENT_SRK;
-        parent_release(tpm, &at_handle);
+        parent_release(tpm, &there);
     }
     return TT_OK;
 }
@@ -261,7 +351,7 @@ tt_rc parent_authorize(ESYS_TR *ret, struct tt_tpm *tpm, const struct tpm_parent
     static const TPMT_SYM_DEF none = {.algorithm = TPM2_ALG_NULL};
     *ret = ESYS_TR_PASSWORD;
     if (!p->ek)
-        return TT_OK;
+        return guard_parent(tpm, p, err);
     ESYS_TR session = ESYS_TR_NONE;
     struct tpm_op op = tpm_op_start(tpm, "start a session for the endorsement key");
     do

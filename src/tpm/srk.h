@@ -9,7 +9,10 @@ struct tpm_parent {
     ESYS_TR object;
     bool transient; /* must be flushed, since it takes one of three slots */
     bool rsa;
-    bool ek; /* an endorsement key: each use needs PolicySecret of the endorsement hierarchy */
+    bool ek;      /* an endorsement key: each use needs PolicySecret of the endorsement hierarchy */
+    bool storage; /* keys can be made under it */
+    bool srk;     /* it has the public area of a storage root key, ECC or RSA */
+    bool counts;  /* a wrong password counts towards the lockout; so may the empty one */
     TPM2B_NAME name;
 };
 
@@ -27,6 +30,9 @@ struct parent_want {
  * one. */
 TT_MUST_USE tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, const struct parent_want *want,
                                  struct tt_error *err);
+/* srk_at_handle: what is at 0x81000001, with its name, whatever that is: it is not trusted for it.
+ * TT_ERR_NOT_FOUND. */
+TT_MUST_USE tt_rc srk_at_handle(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_error *err);
 void parent_release(struct tt_tpm *tpm, struct tpm_parent *p);
 
 /* parent_authorize: the session for one command that uses the parent, given back with parent_authorize_end
@@ -35,9 +41,10 @@ TT_MUST_USE tt_rc parent_authorize(ESYS_TR *ret, struct tt_tpm *tpm, const struc
                                    struct tt_error *err);
 void parent_authorize_end(struct tt_tpm *tpm, ESYS_TR session, TSS2_RC rc);
 
-/* parent_for_new_key: the storage root key, derived, and in *ret_handle what a key file should say:
- * 0x81000001 when the key there has the same name (later starts then save the derivation), else TPM_RH_OWNER.
- */
+/* parent_for_new_key: the one that tt_tpm_set_parent named; else the storage root key, derived, and in
+ * *ret_handle what a key file should say: 0x81000001 when the key there has the same name (later starts then
+ * save the derivation), else TPM_RH_OWNER. Where the owner's password is in the way, the key at 0x81000001 is
+ * taken if its public area is a storage root key's: only a TPM makes such a key, fixed to itself. */
 TT_MUST_USE tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt_tpm *tpm,
                                      struct tt_error *err);
 

@@ -1,0 +1,75 @@
+/* tpm/owner.c: see owner.h. Layer: tpm. The password never crosses the bus, and what does cannot be used to
+ * guess it: it goes into the HMAC of a session that is salted. The salt is for a key of the null hierarchy,
+ * which every TPM derives for everybody: it keeps out who listens. */
+#include "tpm/owner.h"
+
+#include <string.h>
+
+#include "tpm/key.h"
+#include "tpm/session.h"
+
+tt_rc tt_tpm_set_owner_password(struct tt_tpm *tpm, const struct tt_bytes *password, struct tt_error *err)
+{
+    tpm->has_owner = false;
+    mem_wipe(&tpm->owner, sizeof tpm->owner);
+    if (password == NULL)
+        return TT_OK;
+    if (password->len > sizeof tpm->owner.buffer)
+        return error_set(err, TT_ERR_AUTH, "the owner's password is too long: a TPM takes at most %zu bytes",
+                         sizeof tpm->owner.buffer);
+    tpm->has_owner = true;
+    tpm->owner.size = (UINT16)password->len;
+    if (password->len > 0)
+        memcpy(tpm->owner.buffer, password->data, password->len);
+    return TT_OK;
+}
+
+static tt_rc session_ready(struct tt_tpm *tpm, struct tt_error *err)
+{
+    static const struct session_want want = {TPM_SESSION_HMAC, TPM2_ALG_SHA256};
+    static const TPM2B_NAME any = {.size = 0};
+    struct tpm_parent salt;
+    if (session_fits(tpm, &want, &any))
+        return TT_OK;
+    TT_TRY(parent_acquire(&salt, tpm, &(struct parent_want){.handle = TPM2_RH_NULL}, err));
+    tt_rc rc = session_open(tpm, &want, &salt, err);
+    parent_release(tpm, &salt);
+    return rc;
+}
+
+tt_rc owner_authorize(ESYS_TR *ret, struct tt_tpm *tpm, struct tt_error *err)
+{
+    *ret = ESYS_TR_PASSWORD;
+    if (!tpm->has_owner || tpm->owner.size == 0)
+        return TT_OK;
+    TT_TRY(session_ready(tpm, err));
+    if (Esys_TR_SetAuth(tpm->esys, ESYS_TR_RH_OWNER, &tpm->owner) != TSS2_RC_SUCCESS)
+        return error_set(err, TT_ERR_INTERNAL, "cannot set the owner's password");
+    *ret = session_use(tpm, TPM_SESSION_HMAC, 0);
+    return TT_OK;
+}
+
+void owner_authorize_end(struct tt_tpm *tpm)
+{
+    if (tpm->has_owner)
+        (void)Esys_TR_SetAuth(tpm->esys, ESYS_TR_RH_OWNER, NULL); /* ESAPI's copy */
+}
+
+bool owner_refused(const struct tpm_op *op)
+{
+    return tpm_rc_is(op->rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(op->rc, TPM2_RC_AUTH_FAIL);
+}
+
+tt_rc owner_explain(const struct tpm_op *op, const char *otherwise, struct tt_error *err)
+{
+    op->tpm->last_failure = op->rc;
+    if (op->tpm->has_owner)
+        return error_set(err, TT_ERR_AUTH, "cannot %s: the owner's password is wrong (0x%x)", op->what,
+                         op->rc);
+    (void)error_set(err, TT_ERR_AUTH, "cannot %s: the TPM's owner hierarchy has a password (0x%x)", op->what,
+                    op->rc);
+    error_hint(err,
+               "give it with --owner-auth-file FILE, --owner-auth-fd N or --owner-auth-credential NAME%s%s",
+               otherwise[0] != '\0' ? "; or " : "", otherwise);
+    return TT_ERR_AUTH;
+}
