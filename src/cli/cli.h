@@ -99,7 +99,7 @@ TT_MUST_USE tt_rc cli_open_tpm_under(struct tt_tpm **ret, const struct cli *cli,
     }
 
 /* cli_is_handle: "handle:..." or "0x81000010": a name of a key, or of an NV index, that is no file's.
- * cli_parse_handle: with or without "handle:" and "0x", always eight digits. TT_ERR_USAGE. */
+ * cli_parse_handle: with "handle:" or "0x" or both, and eight digits. TT_ERR_USAGE. */
 bool cli_is_handle(const char *text);
 TT_MUST_USE tt_rc cli_parse_handle(uint32_t *ret, const char *text, struct tt_error *err);
 

@@ -32,10 +32,10 @@ bool cli_is_handle(const char *text)
 
 tt_rc cli_parse_handle(uint32_t *ret, const char *text, struct tt_error *err)
 {
-    const char *number = strncmp(text, prefix, sizeof prefix - 1) == 0 ? text + sizeof prefix - 1 : text;
-    if (strncmp(number, "0x", 2) == 0 || strncmp(number, "0X", 2) == 0)
-        number += 2;
-    if (hex_value(ret, number))
+    bool said = strncmp(text, prefix, sizeof prefix - 1) == 0;
+    const char *number = said ? text + sizeof prefix - 1 : text;
+    bool hex = strncmp(number, "0x", 2) == 0;
+    if ((said || hex) && hex_value(ret, number + (hex ? 2 : 0)))
         return TT_OK;
     (void)error_set(err, TT_ERR_USAGE, "'%s' is not a TPM handle", text);
     error_hint(err,

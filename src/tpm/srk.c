@@ -303,7 +303,16 @@ tt_rc tt_tpm_set_parent(struct tt_tpm *tpm, uint32_t handle, struct tt_error *er
 static tt_rc parent_named(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_error *err)
 {
     struct tpm_parent p;
-    TT_TRY(persistent_parent(&p, tpm, tpm->parent, err));
+    struct tt_error why = {0};
+    tt_rc rc = persistent_parent(&p, tpm, tpm->parent, &why);
+    if (rc == TT_ERR_NOT_FOUND) {
+        (void)error_set(err, TT_ERR_TPM, "there is no key at 0x%08x in this TPM", tpm->parent);
+        error_hint(err, "`tpmtls key list` shows what is where");
+        return TT_ERR_TPM;
+    }
+    if (rc != TT_OK && err != NULL)
+        *err = why;
+    TT_TRY(rc);
     if (p.storage)
         return parent_checked(ret, tpm, &p, &(struct parent_want){.handle = tpm->parent, .creates = true},
                               err);

@@ -63,7 +63,7 @@ class States(Case):
         self.assertLessEqual({"2048", "3072"}, set(page["rsa"]))
         self.assertEqual(page["pss_salt"], {"measured": True, "bytes": 32, "valid": True, "fips": False})
         self.assertFalse(page["lockout"]["locked"])
-        self.assertEqual(page["srk"], {"at_handle": False, "standard": False, "derivable": True})
+        self.assertEqual(page["srk"], {"at_handle": False, "standard": False, "derivable": True, "usable": False, "counts": False})
         self.assertEqual(page["space"]["slots"], 3)
         self.assertEqual(page["ek"]["certificates"], [])
         self.assertGreater(page["clock"]["milliseconds"], 0)
@@ -94,7 +94,7 @@ class States(Case):
             self.tool(*shlex.split(command))
         self.tool("tpm2_flushcontext", "-t")
         page = self.doctor("--quick")
-        self.assertEqual(page["srk"], {"at_handle": True, "standard": True, "derivable": True})
+        self.assertEqual(page["srk"], {"at_handle": True, "standard": True, "derivable": True, "usable": True, "counts": False})
         self.no_hint(page, "storage root key")
 
     def test_another_key_in_its_place(self):
