@@ -3,13 +3,17 @@
  *
  * The process never dumps core: keys of peers and software keys live in its memory. Must not hold any logic
  * of a command. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/rc.h"
 #include "cli/command.h"
 #include "gauge/versions.h"
 
@@ -129,6 +133,19 @@ static int run(const struct command_line *line)
     return CLI_OK;
 }
 
+/* What was printed and did not arrive, on a full disk for instance, was not done. Where bytes go to the
+ * descriptor itself (connect), it may be closed by now, and nothing waits here. */
+static int flush_output(int code)
+{
+    struct tt_error err = {0};
+    bool failed = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !failed)
+        return code;
+    (void)error_set(&err, TT_ERR_IO, "standard output could not be written: %s", strerror(errno));
+    int lost = cli_fail(&err);
+    return code == CLI_OK ? lost : code;
+}
+
 int main(int argc, char **argv)
 {
     keep_standard_descriptors();
@@ -139,5 +156,5 @@ int main(int argc, char **argv)
     cli_say_json(line.cli.json);
     int code = rc == TT_OK ? run(&line) : cli_fail(&err);
     mem_free(line.options);
-    return code;
+    return flush_output(code);
 }

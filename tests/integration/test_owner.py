@@ -145,6 +145,19 @@ class Owned(Case):
         self.ends(2, "key", "create", "-o", "made", "--owner-auth-file", "/dev/null", says="is empty")
 
 
+class Output(Case):
+    def test_a_full_disk_is_a_failure(self):
+        """Every command that prints its result; with a control of each."""
+        name, _ = self.make(("key", "create"), 0)
+        self.ends(0, "key", "persist", name, "0x81000077")
+        for args in (("--version",), ("--help",), ("key", "list"), ("key", "show", name), ("doctor", "--quick"),
+                     ("--json", "key", "list"), ("--json", "doctor", "--quick")):
+            for where, code in (("/dev/null", 0), ("/dev/full", 1)):
+                result = LAB.run("sh", "-c", '"$0" "$@" >' + where, harness.PROGRAM, *args)
+                self.assertEqual(result.code, code, (args, result.err))
+                self.assertEqual("standard output could not be written" in result.err, code == 1, result.err)
+
+
 class Parent(Case):
     def test_named(self):
         self.storage_key("0x81000042", algorithm="rsa2048:aes128cfb")
