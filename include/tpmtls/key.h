@@ -61,6 +61,11 @@ TT_API void tt_tpm_set_deadline(struct tt_tpm *tpm, uint64_t at_ns, unsigned pat
  * used. tt_key_sign does this itself, and repeats the command once. */
 TT_API TT_MUST_USE tt_rc tt_tpm_revive(struct tt_tpm *tpm, struct tt_error *err);
 
+/* tt_tpm_rest: nothing is wanted of the TPM for a while. Behind the kernel's resource manager, which does not
+ * look after them, sessions that lie idle cost other processes theirs after some 65,000 commands: they are
+ * given up, and started again by the next use that needs one. Else nothing is done. */
+TT_API void tt_tpm_rest(struct tt_tpm *tpm);
+
 /* tt_tpm_expect_storage: `name` (nameAlg || digest) is what the TPM's storage key must be called: everything
  * that is made is made under it, and what is secret is encrypted to it, or fails before it is sent. Without
  * it, the names that the files of the keys in use say are known, and else the first one that is seen: from

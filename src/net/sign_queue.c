@@ -170,9 +170,14 @@ tt_rc sign_queue_new(struct sign_queue **ret, const struct sign_queue_options *o
     q->capacity = opt->capacity > 0 ? opt->capacity : SIGN_QUEUE_DEFAULT_CAPACITY;
     q->deadline_ms = opt->deadline_ms > 0 ? opt->deadline_ms : SIGN_QUEUE_DEFAULT_DEADLINE_MS;
     q->patience_ms = opt->patience_ms > 0 ? opt->patience_ms : SIGN_QUEUE_DEFAULT_PATIENCE_MS;
+    q->rest_ms = opt->rest_ms > 0 ? opt->rest_ms : SIGN_QUEUE_DEFAULT_REST_MS;
     q->event_fd = -1;
+    pthread_condattr_t monotonic;
     (void)pthread_mutex_init(&q->lock, NULL);
-    (void)pthread_cond_init(&q->work, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&q->work, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     tt_rc rc = queue_start(q, err);
     if (rc != TT_OK) {
         sign_queue_free(q);

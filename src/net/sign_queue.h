@@ -19,6 +19,7 @@
 #define SIGN_QUEUE_DEFAULT_CAPACITY    256
 #define SIGN_QUEUE_DEFAULT_DEADLINE_MS 5000
 #define SIGN_QUEUE_DEFAULT_PATIENCE_MS 10000
+#define SIGN_QUEUE_DEFAULT_REST_MS     10000
 #define SIGN_MAX_COMMANDS              8 /* TPM commands reported a job; more are counted, not listed */
 
 struct sign_queue;
@@ -48,8 +49,9 @@ struct sign_queue_options {
     size_t capacity;    /* jobs that may wait; 0 = SIGN_QUEUE_DEFAULT_CAPACITY */
     unsigned deadline_ms; /* of a request that names none; 0 = SIGN_QUEUE_DEFAULT_DEADLINE_MS */
     unsigned
-        patience_ms; /* what a TPM is given for one command of a signature, see tt_tpm_set_deadline;
-                        0 = SIGN_QUEUE_DEFAULT_PATIENCE_MS; for other work its deadline, if that is more */
+        patience_ms;  /* what a TPM is given for one command of a signature, see tt_tpm_set_deadline;
+                         0 = SIGN_QUEUE_DEFAULT_PATIENCE_MS; for other work its deadline, if that is more */
+    unsigned rest_ms; /* after so long without work tt_tpm_rest; 0 = SIGN_QUEUE_DEFAULT_REST_MS */
 };
 TT_MUST_USE tt_rc sign_queue_new(struct sign_queue **ret, const struct sign_queue_options *opt,
                                  struct tt_error *err);

@@ -15,7 +15,7 @@ struct sign_queue {
     struct event_base *base;
     struct tt_tpm *tpm;
     size_t capacity;
-    unsigned deadline_ms, patience_ms;
+    unsigned deadline_ms, patience_ms, rest_ms;
     /* Both are pending only while somebody waits, so that an idle queue does not keep a loop alive. */
     struct event *wakeup, *timer;
     int event_fd;
@@ -23,6 +23,7 @@ struct sign_queue {
     pthread_t worker;
     bool worker_runs;
     struct sign_job *current; /* worker only: where the TPM's trace goes */
+    bool worked;              /* worker only: since the last rest */
 
     pthread_mutex_t lock;
     pthread_cond_t work;

@@ -45,6 +45,7 @@ static void job_run(struct sign_queue *q, struct sign_job *job)
     uint64_t allowed_ms = (job->deadline_at - job->submitted_at) / 1000000;
     bool longer = job->work.run != NULL && allowed_ms > q->patience_ms; /* a new RSA key takes its time */
     q->current = job;
+    q->worked = true;
     if (q->tpm != NULL)
         tt_tpm_set_deadline(q->tpm, job->deadline_at, longer ? (unsigned)allowed_ms : q->patience_ms);
     tt_rc rc = job->work.run != NULL ? job_work(q, job) : job_sign(job);
@@ -60,6 +61,23 @@ static void wake_loop(struct sign_queue *q)
         continue;
 }
 
+/* With the lock held. The first pause that is long enough is the TPM's rest. */
+static void worker_wait(struct sign_queue *q)
+{
+    uint64_t until_ns = clock_monotonic_ns() + q->rest_ms * UINT64_C(1000000);
+    const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000U),
+                                   .tv_nsec = (long)(until_ns % 1000000000U)};
+    if (!q->worked || q->tpm == NULL)
+        (void)pthread_cond_wait(&q->work, &q->lock);
+    else if (pthread_cond_timedwait(&q->work, &q->lock, &until) == ETIMEDOUT) {
+        pthread_mutex_unlock(&q->lock);
+        tt_tpm_set_deadline(q->tpm, 0, q->patience_ms);
+        tt_tpm_rest(q->tpm);
+        q->worked = false;
+        pthread_mutex_lock(&q->lock);
+    }
+}
+
 /* Returns NULL when the queue ends. */
 static struct sign_job *worker_next(struct sign_queue *q)
 {
@@ -70,7 +88,7 @@ static struct sign_job *worker_next(struct sign_queue *q)
             wake_loop(q);
         job = plan_next(&q->plan);
         if (job == NULL && !q->stop)
-            pthread_cond_wait(&q->work, &q->lock);
+            worker_wait(q);
     }
     if (job != NULL)
         job->started_at = clock_monotonic_ns();

@@ -58,6 +58,8 @@ static void tpm_take(struct apart_visit *visit)
 
 static void tpm_give(struct apart_visit *visit)
 {
+    if (module.tpm != NULL)
+        tt_tpm_rest(module.tpm);
     apart_leave(visit);
     atomic_store(&module.tpm_used, module.tpm != NULL ? now_s() : 0);
     mutex_give(&module.tpm_mutex);

@@ -32,6 +32,14 @@ void tt_tpm_close(struct tt_tpm *tpm)
 
 TT_DEFINE_AUTO(struct tt_tpm, tt_tpm_close)
 
+void tt_tpm_rest(struct tt_tpm *tpm)
+{
+    if (!tpm->idle_costs_others || tpm->esys == NULL || tpm->meter.broken || !tpm_is_ours(tpm))
+        return;
+    session_close(tpm, TPM_SESSION_HMAC);
+    session_close(tpm, TPM_SESSION_POLICY);
+}
+
 void tpm_silence(void)
 {
     (void)setenv("TSS2_LOG", "all+NONE", 0);

@@ -54,6 +54,7 @@ struct tt_tpm {
     struct meter meter;
     char *where;                 /* for sentences: "/dev/tpmrm0", "swtpm:path=..." */
     bool software;               /* the way to it says that it is an emulator */
+    bool idle_costs_others;      /* an idle session does: see tt_tpm_rest */
     struct tpm_object *resident; /* the one key of ours that is loaded now, or NULL */
     struct tpm_session sessions[TPM_SESSIONS];
     TSS2_RC last_failure; /* of the last command that failed */

@@ -18,6 +18,7 @@
 
 #define MAX_CLIENTS 32
 #define SWTPM_FD    3 /* swtpm refuses 0 to 2 */
+#define PAUSE_MS    20
 
 struct client {
     int fd; /* -1: free */
@@ -30,6 +31,7 @@ struct keeper {
     struct keeper_start start;
     struct space_tpm tpm;
     pid_t swtpm;
+    bool used; /* since the last TPM2_Shutdown */
     struct client clients[MAX_CLIENTS];
     struct space spaces[MAX_CLIENTS];
     uint8_t response[TPM_MAX_MESSAGE];
@@ -205,12 +207,22 @@ static bool client_readable(struct keeper *k, struct client *c)
     if (c->have < want)
         return true;
     c->have = 0;
+    k->used = true;
     if (!space_run(&k->tpm, &k->spaces[c - k->clients], c->command, want, k->response, &len))
         return false;
     /* A client has one command on its way, so its response always fits the socket's buffer. */
     if (send(c->fd, k->response, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
         client_drop(k, c);
     return true;
+}
+
+/* Whoever kills us, or the machine that stops, gives no notice; and a TPM that had no TPM2_Shutdown counts a
+ * wrong password if any that count were used (TPM 2.0 part 1, section 19.8.6). So it has one in each pause.
+ */
+static void pause_begins(struct keeper *k)
+{
+    space_shutdown(&k->tpm);
+    k->used = false;
 }
 
 /* One wait for whoever comes first. False: the chip is gone. */
@@ -221,7 +233,10 @@ static bool serve_once(struct keeper *k, int timeout)
         p[i] = (struct pollfd){.fd = k->clients[i].fd, .events = POLLIN};
     bool room = clients_count(k) < MAX_CLIENTS;
     p[MAX_CLIENTS] = (struct pollfd){.fd = room ? k->start.listen : -1, .events = POLLIN};
-    if (poll(p, MAX_CLIENTS + 1, timeout) <= 0)
+    int n = poll(p, MAX_CLIENTS + 1, timeout < 0 && k->used ? PAUSE_MS : timeout);
+    if (n == 0 && k->used)
+        pause_begins(k);
+    if (n <= 0)
         return true;
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         if (p[i].revents != 0 && !client_readable(k, &k->clients[i]))

@@ -3,6 +3,8 @@
  */
 #include "tpm/reopen.h"
 
+#include <string.h>
+
 #include "tpm/context.h"
 #include "tpm/session.h"
 
@@ -27,6 +29,8 @@ tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     tpm->meter.open = open_way;
     tpm->meter.loaded.managed = !loaded_needs_record(spec);
+    /* our own keeper saves old sessions again (space.c) */
+    tpm->idle_costs_others = tpm->meter.loaded.managed && strncmp(spec, "embedded", strlen("embedded")) != 0;
     if (!tpm->meter.loaded.managed) {
         loaded_inherit(&tpm->meter.loaded, tpm->where);
         loaded_clean(tpm);

@@ -113,6 +113,8 @@ bool space_open(struct space_tpm *t, int fd, struct space *all, size_t count)
     t->all = all;
     t->all_count = count;
     t->active = NULL;
+    t->saves = 0;
+    t->gap = SPACE_GAP;
     uint8_t body[12];
     put32(body, TPM2_CAP_COMMANDS);
     put32(body + 4, 0);
@@ -155,6 +157,17 @@ static bool is_transient(uint32_t handle)
     return handle >> 24 == TPM2_HT_TRANSIENT;
 }
 
+/* Saving takes it out of the chip. What cannot be saved must not stay there, where nobody would know of it.
+ */
+static void session_out(struct space_tpm *t, struct space_session *o)
+{
+    o->saved_len = chip_save(t, o->handle, o->saved, sizeof o->saved);
+    o->saved_at = ++t->saves;
+    o->used = o->saved_len > 0;
+    if (!o->used)
+        chip_flush(t, o->handle);
+}
+
 /* What cannot be saved is no longer there (a session that ended with its command, a finished sequence, an
  * object lost to TPM2_Clear), or is lost now. */
 static void space_out(struct space_tpm *t, struct space *s)
@@ -167,13 +180,9 @@ static void space_out(struct space_tpm *t, struct space *s)
         o->used = o->saved_len > 0;
         chip_flush(t, o->real);
     }
-    for (size_t i = 0; i < SPACE_SESSIONS; i++) {
-        struct space_session *o = &s->sessions[i];
-        if (!o->used || o->kept_by_client)
-            continue;
-        o->saved_len = chip_save(t, o->handle, o->saved, sizeof o->saved); /* takes it out of the chip, too */
-        o->used = o->saved_len > 0;
-    }
+    for (size_t i = 0; i < SPACE_SESSIONS; i++)
+        if (s->sessions[i].used && !s->sessions[i].kept_by_client)
+            session_out(t, &s->sessions[i]);
 }
 
 static void space_in(struct space_tpm *t, struct space *s)
@@ -184,13 +193,56 @@ static void space_in(struct space_tpm *t, struct space *s)
     }
     for (size_t i = 0; i < SPACE_SESSIONS; i++) {
         struct space_session *o = &s->sessions[i];
-        if (o->used && !o->kept_by_client)
-            o->used = chip_load(t, o->saved, o->saved_len, &o->handle);
+        if (!o->used || o->kept_by_client)
+            continue;
+        o->used = chip_load(t, o->saved, o->saved_len, &o->handle);
+        if (!o->used)
+            chip_flush(t, o->handle); /* a saved one takes a handle of the chip, too */
     }
+}
+
+/* With no session of ours in the chip. */
+static void session_refresh(struct space_tpm *t, struct space_session *o)
+{
+    uint64_t age = t->saves - o->saved_at;
+    if (!o->used || age < t->gap)
+        return;
+    if (!o->kept_by_client && chip_load(t, o->saved, o->saved_len, &o->handle))
+        session_out(t, o);
+    else if (!o->kept_by_client || age >= SPACE_GAP_LAST) {
+        chip_flush(t, o->handle);
+        o->used = false;
+    }
+}
+
+static bool session_is_old(const struct space_tpm *t)
+{
+    for (size_t c = 0; c < t->all_count; c++)
+        for (size_t i = 0; i < SPACE_SESSIONS; i++) {
+            const struct space_session *o = &t->all[c].sessions[i];
+            bool saved = &t->all[c] != t->active || o->kept_by_client;
+            if (o->used && saved && t->saves - o->saved_at >= (o->kept_by_client ? SPACE_GAP_LAST : t->gap))
+                return true;
+        }
+    return false;
+}
+
+/* At most three sessions fit into the chip, so the active client's make room first. */
+static void sessions_refresh(struct space_tpm *t)
+{
+    if (!session_is_old(t))
+        return;
+    if (t->active != NULL)
+        space_out(t, t->active);
+    t->active = NULL;
+    for (size_t c = 0; c < t->all_count; c++)
+        for (size_t i = 0; i < SPACE_SESSIONS; i++)
+            session_refresh(t, &t->all[c].sessions[i]);
 }
 
 static void space_activate(struct space_tpm *t, struct space *s)
 {
+    sessions_refresh(t);
     if (t->active == s)
         return;
     if (t->active != NULL)
@@ -294,11 +346,14 @@ static void flushed(struct space *s, uint32_t handle)
             s->sessions[i].used = false;
 }
 
-static void saved_by_client(struct space *s, uint32_t handle)
+static void saved_by_client(struct space_tpm *t, struct space *s, uint32_t handle)
 {
+    t->saves++;
     for (size_t i = 0; i < SPACE_SESSIONS; i++)
-        if (s->sessions[i].used && s->sessions[i].handle == handle)
+        if (s->sessions[i].used && s->sessions[i].handle == handle) {
             s->sessions[i].kept_by_client = true;
+            s->sessions[i].saved_at = t->saves;
+        }
 }
 
 bool space_run(struct space_tpm *t, struct space *s, uint8_t *command, size_t len, uint8_t *ret_response,
@@ -330,6 +385,6 @@ bool space_run(struct space_tpm *t, struct space *s, uint8_t *command, size_t le
     else if (cc == TPM2_CC_FlushContext)
         flushed(s, first);
     else if (cc == TPM2_CC_ContextSave && is_session(first))
-        saved_by_client(s, first);
+        saved_by_client(t, s, first);
     return true;
 }

@@ -16,6 +16,12 @@
 #define SPACE_SESSIONS          8
 #define SPACE_COMMANDS          256
 #define SPACE_MAX_SAVED_SESSION 2048
+/* A TPM numbers saved sessions, and refuses to go on when the oldest is too far behind: by 255 at least, by
+ * 65,535 in practice (TPM_PT_CONTEXT_GAP_MAX). What is so old is loaded and saved again, long before. */
+#define SPACE_GAP 16384
+#define SPACE_GAP_LAST                                                                                       \
+    60000 /* one that a client keeps itself cannot be saved again by us: it is given up                      \
+           */
 
 struct space_object {
     bool used;
@@ -28,6 +34,7 @@ struct space_session {
     bool used;
     bool kept_by_client; /* the client saved it; it is not ours to load */
     uint32_t handle;
+    uint64_t saved_at; /* how many sessions had been saved by then */
     size_t saved_len;
     uint8_t saved[SPACE_MAX_SAVED_SESSION];
 };
@@ -44,6 +51,8 @@ struct space_tpm {
     struct space *active; /* or NULL */
     struct space *all;    /* every connection's space */
     size_t all_count;
+    uint64_t saves; /* of sessions */
+    uint64_t gap;   /* SPACE_GAP, or less */
     size_t commands;
     uint32_t attributes[SPACE_COMMANDS]; /* TPMA_CC of each command the chip has */
     uint8_t scratch[TPM_MAX_MESSAGE];

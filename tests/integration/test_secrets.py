@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import signal
+import time
 import unittest
 
 import harness
@@ -171,6 +173,45 @@ class PowerCuts(Case):
         self.assertEqual(noda, [True, False, False])
         self.assertEqual(self.used_and_cut("machine.key", "--auth-file", "machine"), 0)
         self.assertGreater(self.used_and_cut("strict.key", "--auth-file", "machine"), 0)  # the control: it does count
+
+    def embedded(self):
+        LAB.write("machine", b"0123456789abcdef")
+        tpm = ("--tpm", "embedded:" + LAB.path("own"))
+        if not os.path.exists(LAB.path("own.pem")):
+            self.ends(0, *tpm, "key", "create", "-o", "own.key", "--lockout", "--auth-file", "machine")
+            LAB.must(harness.PROGRAM, *tpm, "csr", "--key", "own.key", "--auth-file", "machine", "--subject", "/CN=localhost",
+                     "--san", "DNS:localhost", "-o", "own.csr")
+            LAB.must(harness.PROGRAM, "ca", "init", "--dir", "own-ca", "--subject", "/CN=CA")
+            LAB.must(harness.PROGRAM, "ca", "sign", "--dir", "own-ca", "own.csr", "--profile", "server", "-o", "own.pem")
+        return LAB.serve("--tickets", "0", key="own", options=(*tpm, "--auth-file", "machine"))
+
+    def counted_by_embedded(self):
+        return json.loads(LAB.must(harness.PROGRAM, "--json", "--tpm", "embedded:" + LAB.path("own"), "doctor").out)["lockout"]
+
+    def keepers(self):
+        """Whoever holds the state directory's lock: the keeper and its swtpm."""
+        lock, found = os.path.realpath(LAB.path("own/lock")), []
+        for pid in (p for p in os.listdir("/proc") if p.isdigit()):
+            try:
+                if any(os.readlink("/proc/%s/fd/%s" % (pid, fd)) == lock for fd in os.listdir("/proc/%s/fd" % pid)):
+                    found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def test_the_embedded_tpm_is_shut_down(self):
+        """When it stops in order, and when its keeper is killed in a pause: nothing is counted."""
+        for kill in (False, True, True, True):
+            with self.embedded() as server:
+                self.assertEqual(LAB.tpmtls("connect", "localhost:" + server.port, "--ca", "own-ca/ca.pem", stdin=b"x").code, 0)
+                if kill:
+                    time.sleep(0.3)
+                    keepers = self.keepers()
+                    self.assertGreaterEqual(len(keepers), 2)
+                    for pid in keepers:
+                        os.kill(pid, signal.SIGKILL)
+                    server.stop(signal.SIGKILL)
+        self.assertEqual(self.counted_by_embedded()["failures"], 0)
 
 
 if __name__ == "__main__":

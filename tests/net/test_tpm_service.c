@@ -150,6 +150,34 @@ static void works_and_costs_one_command(void **state)
     }
 }
 
+/* The key's session is given up in a pause where it would cost others theirs, and is there again for the next
+ * signature; elsewhere it stays. */
+static void rests_in_a_pause(void **state)
+{
+    (void)state;
+    struct tt_error err = {0};
+    const struct tt_bytes password = {(const uint8_t *)"a long enough word", 18};
+    const struct tt_key_params params = {.password = &password};
+    const struct sign_queue_options opt = {.base = s.base, .tpm = s.tpm, .rest_ms = 20};
+    struct outcome o;
+    tt_key_free(s.key);
+    tt_free(s.pem);
+    must(tt_key_create_with(&s.pem, s.tpm, &params, &err), &err);
+    const struct tt_bytes pem = {(const uint8_t *)s.pem, strlen(s.pem)};
+    must(tt_key_open_pem_with(&s.key, s.tpm, pem, &password, &err), &err);
+    for (int costs = 0; costs < 2; costs++) {
+        sign_queue_free(s.queue);
+        s.tpm->idle_costs_others = costs != 0;
+        must(sign_queue_new(&s.queue, &opt, &err), &err);
+        sign(&o, 8000);
+        assert_int_equal(o.commands, 1);
+        (void)usleep(200 * 1000);
+        sign(&o, 8000);
+        must(o.error.rc, &o.error);
+        assert_true(costs ? o.commands > 1 : o.commands == 1);
+    }
+}
+
 static void survives_a_restart(void **state)
 {
     (void)state;
@@ -590,6 +618,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(works_and_costs_one_command, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(rests_in_a_pause, set_up, tear_down),
         cmocka_unit_test_setup_teardown(survives_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(survives_an_absence, set_up, tear_down),
         cmocka_unit_test_setup_teardown(gives_up_a_tpm_that_hangs, set_up, tear_down),
