@@ -1,6 +1,7 @@
 /* cli/handle.c: handles of a TPM as people write them. Layer: cli. */
 #include <string.h>
 
+#include "base/rc.h"
 #include "cli/cli.h"
 
 static const char prefix[] = "handle:";
