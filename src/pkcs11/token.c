@@ -71,7 +71,9 @@ static tt_rc id_of(uint8_t ret[TOKEN_ID_SIZE], struct tt_bytes public_key, struc
 
 static bool same_bytes(struct tt_bytes a, struct tt_bytes b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+    if (a.len != b.len)
+        return false;
+    return a.len == 0 || (a.data != NULL && b.data != NULL && memcmp(a.data, b.data, a.len) == 0);
 }
 
 static bool has_cert(const struct contents *c, struct tt_bytes der)
