@@ -67,7 +67,7 @@ static void print_base64(struct tt_bytes pem)
 {
     static const char begin[] = "-----BEGIN ECHCONFIG-----";
     const char *end = (const char *)pem.data + pem.len;
-    const char *at = memmem(pem.data, pem.len, begin, sizeof begin - 1);
+    const char *at = pem.len > 0 ? memmem(pem.data, pem.len, begin, sizeof begin - 1) : NULL;
     for (at = at != NULL ? at + sizeof begin - 1 : end; at < end && *at != '-'; at++)
         if (*at != '\n')
             (void)putchar(*at);

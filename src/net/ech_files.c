@@ -120,21 +120,20 @@ static tt_rc describe(struct tt_ech_config_info *ret, struct pem_block *ret_list
     return rc == TT_OK ? TT_OK : error_set(err, rc, "the ECHConfigList of an ECH key cannot be used");
 }
 
-static tt_rc reading_new(struct reading **ret, struct ech_files *f, struct tt_error *err)
+static struct reading *reading_new(struct ech_files *f)
 {
     struct reading *r = mem_alloc(sizeof *r);
     if (r == NULL)
-        return error_set(err, TT_ERR_MEMORY, "out of memory");
+        return NULL;
     r->files = f;
     atomic_init(&r->holders, 1);
-    for (size_t i = 0; i < f->opt.paths_len; i++) {
-        tt_rc rc = read_path(r, f->opt.paths[i], err);
-        if (rc != TT_OK) {
-            reading_drop(r);
-            return rc;
-        }
-    }
-    *ret = r;
+    return r;
+}
+
+static tt_rc read_all(struct reading *r, struct tt_error *err)
+{
+    for (size_t i = 0; i < r->files->opt.paths_len; i++)
+        TT_TRY(read_path(r, r->files->opt.paths[i], err));
     return TT_OK;
 }
 
@@ -152,7 +151,7 @@ static tt_rc open_held(struct reading *r, struct found *at, struct tt_error *err
 {
     struct ech_files *f = r->files;
     struct pem_block list = {0};
-    struct tt_ech_config_info info;
+    struct tt_ech_config_info info = {0};
     if (f->opt.tpm == NULL)
         return error_set(err, TT_ERR_TPM, "an ECH key is in a TPM, and the server was started without one");
     at->held = mem_alloc(sizeof *at->held);
@@ -256,9 +255,9 @@ static bool wants_tpm(const struct reading *r)
 
 static void read_again(struct ech_files *f)
 {
-    struct reading *r = NULL;
+    struct reading *r = reading_new(f);
     struct tt_error err = {0};
-    tt_rc rc = reading_new(&r, f, &err);
+    tt_rc rc = r == NULL ? error_set(&err, TT_ERR_MEMORY, "out of memory") : read_all(r, &err);
     if (rc == TT_OK && wants_tpm(r)) {
         rc = submit(f, r, &err);
         if (rc == TT_OK)
@@ -303,9 +302,10 @@ bool ech_files_want_tpm(const char *const *paths, size_t n)
 {
     bool wants = false;
     struct ech_files f = {.opt = {.paths = paths, .paths_len = n}};
-    struct reading *r = NULL;
-    if (reading_new(&r, &f, NULL) != TT_OK)
-        return false; /* ech_files_new says why */
+    struct reading *r = reading_new(&f);
+    if (r == NULL)
+        return false; /* ech_files_new says why, and what could not be read */
+    (void)read_all(r, NULL);
     for (size_t i = 0; i < r->n; i++)
         wants = wants || is_in_tpm(&r->found[i].pem);
     reading_drop(r);
@@ -314,7 +314,6 @@ bool ech_files_want_tpm(const char *const *paths, size_t n)
 
 static tt_rc set_up(struct ech_files *f, struct tt_error *err)
 {
-    struct reading *r = NULL;
     if (f->opt.paths_len > ECH_PATHS_MAX)
         return error_set(err, TT_ERR_USAGE, "there are more than %d files of ECH keys", ECH_PATHS_MAX);
     TT_TRY(tt_ech_keys_new(&f->keys, err));
@@ -322,8 +321,12 @@ static tt_rc set_up(struct ech_files *f, struct tt_error *err)
     if (f->timer == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     (void)changed(f);
-    TT_TRY(reading_new(&r, f, err));
-    tt_rc rc = open_all(r, err);
+    struct reading *r = reading_new(f);
+    if (r == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    tt_rc rc = read_all(r, err);
+    if (rc == TT_OK)
+        rc = open_all(r, err);
     if (rc == TT_OK)
         rc = install(r, err);
     reading_end(r);

@@ -94,7 +94,7 @@ static bool svc_parse(struct svc *ret, const ns_msg *message, const ns_rr *rr)
         s.target[0] = '\0';
     if (s.target[0] != '\0' && res_hnok(s.target) != 1)
         return false;
-    if (s.priority > 0 && !take_params(&s, &r)) /* "recipients MUST ignore any SvcParams" of an alias */
+    if (s.priority > 0 && !take_params(&s, &r)) /* those of an alias are ignored: RFC 9460, 2.4.1 */
         return false;
     *ret = s;
     return true;
