@@ -126,11 +126,14 @@ struct sign_job *plan_next(struct sign_plan *p)
     return job;
 }
 
-uint64_t plan_next_deadline(const struct sign_plan *p)
+uint64_t plan_next_deadline(const struct sign_plan *p, const struct sign_queue *of)
 {
-    uint64_t next = p->running != NULL && !p->running->cancelled ? p->running->deadline_at : 0;
+    const struct sign_job *r = p->running;
+    uint64_t next = r != NULL && r->queue == of && !r->cancelled ? r->deadline_at : 0;
     for (const struct sign_job *j = p->waiting.head; j != NULL; j = j->next)
-        if (next == 0 || j->deadline_at < next)
+        if (j->queue != of)
+            continue;
+        else if (next == 0 || j->deadline_at < next)
             next = j->deadline_at;
     return next;
 }

@@ -59,8 +59,8 @@ void plan_refuse_late(struct sign_plan *p, struct job_list *ret, uint64_t now);
 struct sign_job *plan_displace(struct sign_plan *p, const struct sign_job *job);
 /* plan_next: the job to run, which is `running` from now on; NULL when there is none. */
 struct sign_job *plan_next(struct sign_plan *p);
-/* plan_next_deadline: of all that wait or run; 0 when there are none. */
-uint64_t plan_next_deadline(const struct sign_plan *p);
+/* plan_next_deadline: of all of this queue that wait or run; 0 when there are none. */
+uint64_t plan_next_deadline(const struct sign_plan *p, const struct sign_queue *of);
 
 /* job_overdue: the sentence for one whose time is over. */
 void job_overdue(struct sign_job *job);

@@ -34,7 +34,7 @@ void job_free(struct sign_job *job)
 /* `lock` is held, or nobody else is there. */
 static void set_timer(struct sign_queue *q)
 {
-    uint64_t at = plan_next_deadline(&q->plan), now = clock_monotonic_ns();
+    uint64_t at = plan_next_deadline(&q->worker->plan, q), now = clock_monotonic_ns();
     if (at == 0) {
         (void)event_del(q->timer);
         return;
@@ -50,18 +50,6 @@ static void forget_one(struct sign_queue *q)
         return;
     (void)event_del(q->wakeup);
     (void)event_del(q->timer);
-}
-
-bool queue_refuse_late(struct sign_queue *q)
-{
-    struct job_list late = {0};
-    plan_refuse_late(&q->plan, &late, clock_monotonic_ns());
-    bool some = late.head != NULL;
-    for (struct sign_job *job; (job = job_list_take_first(&late)) != NULL;) {
-        job->where = JOB_FINISHED;
-        job_list_append(&q->finished, job);
-    }
-    return some;
 }
 
 /* ---- delivering ---- */
@@ -85,9 +73,9 @@ static void job_deliver(struct sign_job *job)
 static void deliver_finished(struct sign_queue *q)
 {
     for (;;) {
-        pthread_mutex_lock(&q->lock);
+        pthread_mutex_lock(&q->worker->lock);
         struct sign_job *job = job_list_take_first(&q->finished);
-        pthread_mutex_unlock(&q->lock);
+        pthread_mutex_unlock(&q->worker->lock);
         if (job == NULL)
             return;
         forget_one(q);
@@ -109,8 +97,8 @@ static void on_wakeup(evutil_socket_t fd, short what, void *arg)
  * fields are the worker's, so that the answer is made from a copy of what does not change. */
 static bool give_up_running(struct sign_queue *q, struct sign_job *ret, uint64_t now)
 {
-    struct sign_job *job = q->plan.running;
-    if (job == NULL || job->cancelled || now < job->deadline_at)
+    struct sign_job *job = q->worker->plan.running;
+    if (job == NULL || job->queue != q || job->cancelled || now < job->deadline_at)
         return false;
     job->cancelled = true;
     *ret = (struct sign_job){.where = JOB_RUNNING,
@@ -129,11 +117,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct sign_queue *q = arg;
     struct sign_job given_up;
-    pthread_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->worker->lock);
     bool some = give_up_running(q, &given_up, clock_monotonic_ns());
-    (void)queue_refuse_late(q);
+    worker_refuse_late(q->worker);
     set_timer(q);
-    pthread_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&q->worker->lock);
     if (some) {
         forget_one(q);
         job_deliver(&given_up);
@@ -143,21 +131,31 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the queue's life ---- */
 
-static tt_rc queue_start(struct sign_queue *q, struct tt_error *err)
+static tt_rc queue_set_up(struct sign_queue *q, struct tt_error *err)
 {
     q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (q->event_fd < 0)
         return error_set(err, TT_ERR_IO, "cannot make an eventfd: %s", strerror(errno));
     q->wakeup = event_new(q->base, q->event_fd, EV_READ | EV_PERSIST, on_wakeup, q);
     q->timer = evtimer_new(q->base, on_timer, q);
-    if (q->wakeup == NULL || q->timer == NULL)
+    return q->wakeup != NULL && q->timer != NULL
+               ? TT_OK
+               : error_set(err, TT_ERR_MEMORY, "no memory for the signature queue");
+}
+
+static tt_rc join_worker(struct sign_queue *q, const struct sign_queue_options *opt, struct tt_error *err)
+{
+    if (opt->beside != NULL) {
+        q->worker = opt->beside->worker;
+        q->worker->queues++;
+        return TT_OK;
+    }
+    q->worker = worker_new(opt);
+    if (q->worker == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory for the signature queue");
-    if (q->tpm != NULL)
-        tt_tpm_set_trace(q->tpm, worker_record, q);
-    int rc = worker_start(q);
-    if (rc != 0)
-        return error_set(err, TT_ERR_IO, "cannot start the signing thread: %s", strerror(rc));
-    return TT_OK;
+    q->worker->queues = 1;
+    int rc = worker_start(q->worker);
+    return rc == 0 ? TT_OK : error_set(err, TT_ERR_IO, "cannot start the signing thread: %s", strerror(rc));
 }
 
 tt_rc sign_queue_new(struct sign_queue **ret, const struct sign_queue_options *opt, struct tt_error *err)
@@ -166,19 +164,10 @@ tt_rc sign_queue_new(struct sign_queue **ret, const struct sign_queue_options *o
     if (q == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory for the signature queue");
     q->base = opt->base;
-    q->tpm = opt->tpm;
-    q->capacity = opt->capacity > 0 ? opt->capacity : SIGN_QUEUE_DEFAULT_CAPACITY;
-    q->deadline_ms = opt->deadline_ms > 0 ? opt->deadline_ms : SIGN_QUEUE_DEFAULT_DEADLINE_MS;
-    q->patience_ms = opt->patience_ms > 0 ? opt->patience_ms : SIGN_QUEUE_DEFAULT_PATIENCE_MS;
-    q->rest_ms = opt->rest_ms > 0 ? opt->rest_ms : SIGN_QUEUE_DEFAULT_REST_MS;
     q->event_fd = -1;
-    pthread_condattr_t monotonic;
-    (void)pthread_mutex_init(&q->lock, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&q->work, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
-    tt_rc rc = queue_start(q, err);
+    tt_rc rc = queue_set_up(q, err);
+    if (rc == TT_OK)
+        rc = join_worker(q, opt, err);
     if (rc != TT_OK) {
         sign_queue_free(q);
         return rc;
@@ -187,28 +176,52 @@ tt_rc sign_queue_new(struct sign_queue **ret, const struct sign_queue_options *o
     return TT_OK;
 }
 
+/* What waits is dropped, and what the worker has is thrown away when it comes back. */
+static void leave_worker(struct sign_queue *q)
+{
+    struct sign_worker *w = q->worker;
+    struct job_list dropped = {0};
+    pthread_mutex_lock(&w->lock);
+    if (w->plan.running != NULL && w->plan.running->queue == q)
+        w->plan.running->cancelled = true;
+    for (struct sign_job *job = w->plan.waiting.head, *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->queue != q)
+            continue;
+        job_list_remove(&w->plan.waiting, job);
+        job_list_append(&dropped, job);
+    }
+    pthread_mutex_unlock(&w->lock);
+    for (struct sign_job *job; (job = job_list_take_first(&dropped)) != NULL;)
+        job_free(job);
+    for (struct sign_job *job; (job = job_list_take_first(&q->finished)) != NULL;)
+        job_free(job);
+    if (--w->queues == 0)
+        worker_free(w);
+}
+
 void sign_queue_free(struct sign_queue *q)
 {
     if (q == NULL)
         return;
-    worker_stop(q);
-    for (struct sign_job *job; (job = job_list_take_first(&q->plan.waiting)) != NULL;)
-        job_free(job);
-    for (struct sign_job *job; (job = job_list_take_first(&q->finished)) != NULL;)
-        job_free(job);
-    if (q->tpm != NULL) {
-        tt_tpm_set_trace(q->tpm, NULL, NULL);
-        tt_tpm_set_deadline(q->tpm, 0, q->patience_ms); /* whoever closes it must not hang, either */
-    }
+    if (q->worker != NULL)
+        leave_worker(q);
     if (q->wakeup != NULL)
         event_free(q->wakeup);
     if (q->timer != NULL)
         event_free(q->timer);
     if (q->event_fd >= 0)
         (void)close(q->event_fd);
-    (void)pthread_mutex_destroy(&q->lock);
-    (void)pthread_cond_destroy(&q->work);
     mem_free(q);
+}
+
+void sign_queue_look(const struct sign_queue *q, struct sign_queue_state *ret)
+{
+    struct sign_worker *w = q->worker;
+    pthread_mutex_lock(&w->lock);
+    *ret = (struct sign_queue_state){.waiting = w->plan.waiting.len + (w->plan.running != NULL),
+                                     .median_ns = plan_median(&w->plan)};
+    pthread_mutex_unlock(&w->lock);
 }
 
 /* ---- submitting ---- */
@@ -222,7 +235,7 @@ static struct sign_job *job_new(struct sign_queue *q, const struct sign_request 
         mem_free(job);
         return NULL;
     }
-    unsigned deadline_ms = what->deadline_ms > 0 ? what->deadline_ms : q->deadline_ms;
+    unsigned deadline_ms = what->deadline_ms > 0 ? what->deadline_ms : q->worker->deadline_ms;
     job->queue = q;
     job->request = *what;
     job->request.work = NULL;
@@ -233,30 +246,18 @@ static struct sign_job *job_new(struct sign_queue *q, const struct sign_request 
     return job;
 }
 
-/* With the lock held. One that has to give way is told from the loop. */
-static tt_rc admit(struct sign_queue *q, struct sign_job *job, struct tt_error *err)
+/* With the lock held. One that has to give way is told from its loop. */
+static tt_rc admit(struct sign_worker *w, struct sign_job *job, struct tt_error *err)
 {
-    struct sign_job *last = NULL;
-    if (q->plan.waiting.len >= q->capacity) {
-        last = plan_displace(&q->plan, job);
+    if (w->plan.waiting.len >= w->capacity) {
+        struct sign_job *last = plan_displace(&w->plan, job);
         if (last == NULL)
-            return error_set(err, TT_ERR_BUSY, "%zu signatures are waiting for the key already", q->capacity);
+            return error_set(err, TT_ERR_BUSY, "%zu signatures are waiting for the key already", w->capacity);
         (void)error_set(&last->error, TT_ERR_BUSY, "%zu signatures are waiting for the key already",
-                        q->capacity);
-        last->where = JOB_FINISHED;
-        job_list_append(&q->finished, last);
+                        w->capacity);
+        worker_finish(last);
     }
-    return plan_admit(&q->plan, job, job->submitted_at, err);
-}
-
-/* What was pushed back by a job that goes before it may have become hopeless. */
-static void settle(struct sign_queue *q)
-{
-    (void)queue_refuse_late(q);
-    if (q->finished.head != NULL)
-        event_active(q->wakeup, EV_READ, 0);
-    set_timer(q);
-    pthread_cond_signal(&q->work);
+    return plan_admit(&w->plan, job, job->submitted_at, err);
 }
 
 tt_rc sign_queue_submit(struct sign_queue *q, struct sign_job **ret, const struct sign_request *what,
@@ -269,10 +270,12 @@ tt_rc sign_queue_submit(struct sign_queue *q, struct sign_job **ret, const struc
         job_free(job);
         return error_set(err, TT_ERR_INTERNAL, "cannot watch the signature queue");
     }
-    pthread_mutex_lock(&q->lock);
-    tt_rc rc = admit(q, job, err);
-    settle(q);
-    pthread_mutex_unlock(&q->lock);
+    pthread_mutex_lock(&q->worker->lock);
+    tt_rc rc = admit(q->worker, job, err);
+    worker_refuse_late(q->worker); /* what it goes before may have become hopeless */
+    set_timer(q);
+    pthread_cond_signal(&q->worker->work);
+    pthread_mutex_unlock(&q->worker->lock);
     if (rc != TT_OK) {
         job->work = (struct sign_work){0}; /* still the caller's */
         job_free(job);
@@ -290,15 +293,15 @@ void sign_job_cancel(struct sign_job *job)
     if (job == NULL)
         return;
     struct sign_queue *q = job->queue;
-    pthread_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->worker->lock);
     bool ours = job->where != JOB_RUNNING;
     if (job->where == JOB_WAITING)
-        job_list_remove(&q->plan.waiting, job);
+        job_list_remove(&q->worker->plan.waiting, job);
     else if (job->where == JOB_FINISHED)
         job_list_remove(&q->finished, job);
     else
         job->cancelled = true;
-    pthread_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&q->worker->lock);
     if (ours)
         job_free(job);
     forget_one(q);

@@ -3,7 +3,8 @@
  * Invariants
  *  - All tt_key_sign calls happen on the worker, one after the other. A TPM is handed over with the queue:
  * nobody else may use it, or a key on it, until sign_queue_free.
- *  - Everything else (submit, cancel, completions, free) belongs to the thread of the event base.
+ *  - Everything else (submit, cancel, completions, free) belongs to the thread of the event base. Several
+ * loops share a worker by a queue each, made and freed while no other loop runs.
  *  - A request's bytes are copied in. A cancelled job never calls back.
  *  - Each request has a deadline, at which its `done` is called at the latest. One that could not be met at
  * the recent median latency is refused at once; one that is over never reaches the key.
@@ -45,6 +46,7 @@ typedef void (*sign_done_fn)(void *arg, const struct sign_answer *answer);
 
 struct sign_queue_options {
     struct event_base *base;
+    struct sign_queue *beside; /* share its worker; everything below is then as it was given there. Or NULL */
     struct tt_tpm *tpm; /* its commands are traced into the answers; NULL when there are only software keys */
     size_t capacity;    /* jobs that may wait; 0 = SIGN_QUEUE_DEFAULT_CAPACITY */
     unsigned deadline_ms; /* of a request that names none; 0 = SIGN_QUEUE_DEFAULT_DEADLINE_MS */
@@ -57,7 +59,8 @@ TT_MUST_USE tt_rc sign_queue_new(struct sign_queue **ret, const struct sign_queu
                                  struct tt_error *err);
 
 /* sign_queue_free: waits for the job that is being worked on (on a TPM no longer than its deadline and the
- * patience), drops the others without calling back. Handles of jobs are void afterwards. NULL is fine. */
+ * patience), drops the others without calling back. Of queues that share a worker the last one waits; until
+ * then their keys must live. Handles of jobs are void afterwards. NULL is fine. */
 void sign_queue_free(struct sign_queue *q);
 
 /* struct sign_work: something else than a signature to be done on the worker, such as making a key. */
@@ -89,5 +92,12 @@ TT_MUST_USE tt_rc sign_queue_submit(struct sign_queue *q, struct sign_job **ret,
 /* sign_job_cancel: forget a job in any state; a signature that is already being made is thrown away. NULL is
  * fine. */
 void sign_job_cancel(struct sign_job *job);
+
+/* sign_queue_look: how busy the worker is; from any thread. */
+struct sign_queue_state {
+    size_t waiting;     /* jobs, the one that runs among them */
+    uint64_t median_ns; /* of the last signatures; 0: none yet */
+};
+void sign_queue_look(const struct sign_queue *q, struct sign_queue_state *ret);
 
 #endif

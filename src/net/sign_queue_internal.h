@@ -1,6 +1,9 @@
 /* net/sign_queue_internal.h: the queue's inside, shared by sign_queue.c (the loop's side) and sign_worker.c
  * (the worker's). Layer: net.
  *
+ * One worker, and a queue for each loop that sends it jobs: the plan is the worker's, the finished list the
+ * queue's.
+ *
  * A job is on the waiting list, in the worker's hands, or on the finished list; `lock` guards which. The
  * worker touches a job's fields without the lock only while it holds the job; the loop only while it does not
  * (but for `cancelled`, and the fields that nobody changes after submission). */
@@ -11,36 +14,42 @@
 
 #include "net/sign_plan.h"
 
-struct sign_queue {
-    struct event_base *base;
+struct sign_worker {
     struct tt_tpm *tpm;
     size_t capacity;
     unsigned deadline_ms, patience_ms, rest_ms;
-    /* Both are pending only while somebody waits, so that an idle queue does not keep a loop alive. */
-    struct event *wakeup, *timer;
-    int event_fd;
-    size_t expected; /* jobs that will call back; loop thread only */
-    pthread_t worker;
-    bool worker_runs;
-    struct sign_job *current; /* worker only: where the TPM's trace goes */
-    bool worked;              /* worker only: since the last rest */
+    unsigned queues; /* that share it; the last one ends it */
+    pthread_t thread;
+    bool runs;
+    struct sign_job *current; /* its thread only: where the TPM's trace goes */
+    bool worked;              /* its thread only: since the last rest */
 
     pthread_mutex_t lock;
     pthread_cond_t work;
     bool stop;
     struct sign_plan plan;
-    struct job_list finished;
+};
+
+struct sign_queue {
+    struct event_base *base;
+    struct sign_worker *worker;
+    /* Both are pending only while somebody waits, so that an idle queue does not keep a loop alive. */
+    struct event *wakeup, *timer;
+    int event_fd;
+    size_t expected;          /* jobs that will call back; loop thread only */
+    struct job_list finished; /* under the worker's lock */
 };
 
 void job_free(struct sign_job *job);
-/* queue_refuse_late: with the lock held: move what cannot be done in time to the finished list; true when
- * there was any. */
-bool queue_refuse_late(struct sign_queue *q);
 
-/* worker_start: returns an errno. worker_stop: waits for its end. */
-int worker_start(struct sign_queue *q);
-void worker_stop(struct sign_queue *q);
-/* worker_record: a tt_tpm_trace_fn; arg is the queue. */
-void worker_record(void *arg, const struct tt_tpm_event *event);
+/* worker_new: without its thread. NULL: no memory. */
+struct sign_worker *worker_new(const struct sign_queue_options *opt);
+/* worker_start: returns an errno. worker_free: waits for its end. */
+int worker_start(struct sign_worker *w);
+void worker_free(struct sign_worker *w);
+/* worker_finish: with the lock held: its loop is to be told. */
+void worker_finish(struct sign_job *job);
+/* worker_refuse_late: with the lock held: finish what cannot be done in time. */
+void worker_refuse_late(struct sign_worker *w);
 
 #endif

@@ -12,9 +12,9 @@
 
 #define SIGNATURE_MAX 8192 /* room for ML-DSA; RSA and EC need at most 1,024 */
 
-void worker_record(void *arg, const struct tt_tpm_event *event)
+static void record(void *arg, const struct tt_tpm_event *event)
 {
-    struct sign_job *job = ((struct sign_queue *)arg)->current;
+    struct sign_job *job = ((struct sign_worker *)arg)->current;
     if (job != NULL && job->commands_len < SIGN_MAX_COMMANDS)
         job->commands[job->commands_len++] = *event;
 }
@@ -33,118 +33,158 @@ static tt_rc job_sign(struct sign_job *job)
     return TT_OK;
 }
 
-static tt_rc job_work(struct sign_queue *q, struct sign_job *job)
+static tt_rc job_work(struct sign_worker *w, struct sign_job *job)
 {
-    if (q->tpm != NULL)
-        TT_TRY(tt_tpm_revive(q->tpm, &job->error));
-    return job->work.run(job->work.arg, q->tpm, &job->error);
+    if (w->tpm != NULL)
+        TT_TRY(tt_tpm_revive(w->tpm, &job->error));
+    return job->work.run(job->work.arg, w->tpm, &job->error);
 }
 
-static void job_run(struct sign_queue *q, struct sign_job *job)
+static void job_run(struct sign_worker *w, struct sign_job *job)
 {
     uint64_t allowed_ms = (job->deadline_at - job->submitted_at) / 1000000;
-    bool longer = job->work.run != NULL && allowed_ms > q->patience_ms; /* a new RSA key takes its time */
-    q->current = job;
-    q->worked = true;
-    if (q->tpm != NULL)
-        tt_tpm_set_deadline(q->tpm, job->deadline_at, longer ? (unsigned)allowed_ms : q->patience_ms);
-    tt_rc rc = job->work.run != NULL ? job_work(q, job) : job_sign(job);
+    bool longer = job->work.run != NULL && allowed_ms > w->patience_ms; /* a new RSA key takes its time */
+    w->current = job;
+    w->worked = true;
+    if (w->tpm != NULL)
+        tt_tpm_set_deadline(w->tpm, job->deadline_at, longer ? (unsigned)allowed_ms : w->patience_ms);
+    tt_rc rc = job->work.run != NULL ? job_work(w, job) : job_sign(job);
     if (rc != TT_OK)
         (void)error_set(&job->error, rc, "the key could not sign");
-    q->current = NULL;
+    w->current = NULL;
 }
 
-static void wake_loop(struct sign_queue *q)
+static void wake_loop(const struct sign_queue *q)
 {
     const uint64_t one = 1;
     while (write(q->event_fd, &one, sizeof one) < 0 && errno == EINTR)
         continue;
 }
 
-/* With the lock held. The first pause that is long enough is the TPM's rest. */
-static void worker_wait(struct sign_queue *q)
+void worker_finish(struct sign_job *job)
 {
-    uint64_t until_ns = clock_monotonic_ns() + q->rest_ms * UINT64_C(1000000);
+    job->where = JOB_FINISHED;
+    job_list_append(&job->queue->finished, job);
+    wake_loop(job->queue);
+}
+
+void worker_refuse_late(struct sign_worker *w)
+{
+    struct job_list late = {0};
+    plan_refuse_late(&w->plan, &late, clock_monotonic_ns());
+    for (struct sign_job *job; (job = job_list_take_first(&late)) != NULL;)
+        worker_finish(job);
+}
+
+/* With the lock held. The first pause that is long enough is the TPM's rest. */
+static void worker_wait(struct sign_worker *w)
+{
+    uint64_t until_ns = clock_monotonic_ns() + w->rest_ms * UINT64_C(1000000);
     const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000U),
                                    .tv_nsec = (long)(until_ns % 1000000000U)};
-    if (!q->worked || q->tpm == NULL)
-        (void)pthread_cond_wait(&q->work, &q->lock);
-    else if (pthread_cond_timedwait(&q->work, &q->lock, &until) == ETIMEDOUT) {
-        pthread_mutex_unlock(&q->lock);
-        tt_tpm_set_deadline(q->tpm, 0, q->patience_ms);
-        tt_tpm_rest(q->tpm);
-        q->worked = false;
-        pthread_mutex_lock(&q->lock);
+    if (!w->worked || w->tpm == NULL)
+        (void)pthread_cond_wait(&w->work, &w->lock);
+    else if (pthread_cond_timedwait(&w->work, &w->lock, &until) == ETIMEDOUT) {
+        pthread_mutex_unlock(&w->lock);
+        tt_tpm_set_deadline(w->tpm, 0, w->patience_ms);
+        tt_tpm_rest(w->tpm);
+        w->worked = false;
+        pthread_mutex_lock(&w->lock);
     }
 }
 
-/* Returns NULL when the queue ends. */
-static struct sign_job *worker_next(struct sign_queue *q)
+/* Returns NULL when the worker ends. */
+static struct sign_job *worker_next(struct sign_worker *w)
 {
     struct sign_job *job = NULL;
-    pthread_mutex_lock(&q->lock);
-    while (job == NULL && !q->stop) {
-        if (queue_refuse_late(q))
-            wake_loop(q);
-        job = plan_next(&q->plan);
-        if (job == NULL && !q->stop)
-            worker_wait(q);
+    pthread_mutex_lock(&w->lock);
+    while (job == NULL && !w->stop) {
+        worker_refuse_late(w);
+        job = plan_next(&w->plan);
+        if (job == NULL && !w->stop)
+            worker_wait(w);
     }
     if (job != NULL)
         job->started_at = clock_monotonic_ns();
-    pthread_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&w->lock);
     return job;
 }
 
-static void worker_hand_back(struct sign_queue *q, struct sign_job *job)
+/* Of a cancelled job the queue may be gone. */
+static void worker_hand_back(struct sign_worker *w, struct sign_job *job)
 {
-    pthread_mutex_lock(&q->lock);
+    pthread_mutex_lock(&w->lock);
     job->finished_at = clock_monotonic_ns();
     if (job->error.rc == TT_OK && job->work.run == NULL)
-        plan_add_latency(&q->plan, job->finished_at - job->started_at);
-    q->plan.running = NULL;
-    bool wanted = !job->cancelled && !q->stop;
-    if (wanted) {
-        job->where = JOB_FINISHED;
-        job_list_append(&q->finished, job);
-    }
-    pthread_mutex_unlock(&q->lock);
+        plan_add_latency(&w->plan, job->finished_at - job->started_at);
+    w->plan.running = NULL;
+    bool wanted = !job->cancelled;
     if (wanted)
-        wake_loop(q);
-    else
+        worker_finish(job);
+    pthread_mutex_unlock(&w->lock);
+    if (!wanted)
         job_free(job);
 }
 
 static void *worker_main(void *arg)
 {
-    struct sign_queue *q = arg;
-    for (struct sign_job *job; (job = worker_next(q)) != NULL;) {
-        job_run(q, job);
-        worker_hand_back(q, job);
+    struct sign_worker *w = arg;
+    for (struct sign_job *job; (job = worker_next(w)) != NULL;) {
+        job_run(w, job);
+        worker_hand_back(w, job);
     }
     return NULL;
 }
 
-/* Signals are the loop's business. */
-int worker_start(struct sign_queue *q)
+/* ---- its life ---- */
+
+struct sign_worker *worker_new(const struct sign_queue_options *opt)
+{
+    struct sign_worker *w = mem_alloc(sizeof *w);
+    if (w == NULL)
+        return NULL;
+    w->tpm = opt->tpm;
+    w->capacity = opt->capacity > 0 ? opt->capacity : SIGN_QUEUE_DEFAULT_CAPACITY;
+    w->deadline_ms = opt->deadline_ms > 0 ? opt->deadline_ms : SIGN_QUEUE_DEFAULT_DEADLINE_MS;
+    w->patience_ms = opt->patience_ms > 0 ? opt->patience_ms : SIGN_QUEUE_DEFAULT_PATIENCE_MS;
+    w->rest_ms = opt->rest_ms > 0 ? opt->rest_ms : SIGN_QUEUE_DEFAULT_REST_MS;
+    pthread_condattr_t monotonic;
+    (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&w->work, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    return w;
+}
+
+/* Signals are the loops' business. */
+int worker_start(struct sign_worker *w)
 {
     sigset_t all, before;
+    if (w->tpm != NULL)
+        tt_tpm_set_trace(w->tpm, record, w);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&q->worker, NULL, worker_main, q);
+    int rc = pthread_create(&w->thread, NULL, worker_main, w);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    q->worker_runs = rc == 0;
+    w->runs = rc == 0;
     return rc;
 }
 
-void worker_stop(struct sign_queue *q)
+void worker_free(struct sign_worker *w)
 {
-    if (!q->worker_runs)
-        return;
-    pthread_mutex_lock(&q->lock);
-    q->stop = true;
-    pthread_cond_signal(&q->work);
-    pthread_mutex_unlock(&q->lock);
-    (void)pthread_join(q->worker, NULL);
-    q->worker_runs = false;
+    if (w->runs) {
+        pthread_mutex_lock(&w->lock);
+        w->stop = true;
+        pthread_cond_signal(&w->work);
+        pthread_mutex_unlock(&w->lock);
+        (void)pthread_join(w->thread, NULL);
+    }
+    if (w->tpm != NULL) {
+        tt_tpm_set_trace(w->tpm, NULL, NULL);
+        tt_tpm_set_deadline(w->tpm, 0, w->patience_ms); /* whoever closes it must not hang, either */
+    }
+    (void)pthread_mutex_destroy(&w->lock);
+    (void)pthread_cond_destroy(&w->work);
+    mem_free(w);
 }

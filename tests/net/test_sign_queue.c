@@ -41,6 +41,8 @@ static void on_done(void *arg, const struct sign_answer *answer)
         sign_job_cancel(o->cancel);
 }
 
+static sign_done_fn done_fn = on_done;
+
 static void *open_later(void *arg);
 
 static int set_up(void **state)
@@ -73,7 +75,7 @@ static tt_rc submit(struct rig *rig, struct sign_job **ret, struct outcome *o, s
         .key = &rig->key->key,
         .scheme = TT_SCHEME_ECDSA_SECP256R1_SHA256,
         .message = {(const uint8_t *)message, strlen(message)},
-        .done = on_done,
+        .done = done_fn,
         .arg = o,
     };
     tt_rc rc = sign_queue_submit(rig->queue, ret, &request, err);
@@ -380,6 +382,107 @@ static void test_free_with_work_left(void **state)
     assert_int_equal(rig->key->started, 1);
 }
 
+/* ---- several loops, one worker ---- */
+
+struct other_loop {
+    struct rig rig; /* its queue stands beside the first */
+    struct outcome o[8];
+    unsigned refused;
+};
+
+static void *run_other_loop(void *arg)
+{
+    struct other_loop *other = arg;
+    for (size_t i = 0; i < TT_COUNT(other->o); i++) {
+        struct sign_job *job = NULL;
+        while (submit(&other->rig, &job, &other->o[i], NULL) != TT_OK) { /* three may wait, of both */
+            other->refused++;
+            (void)event_base_loop(other->rig.base, EVLOOP_NONBLOCK);
+            usleep(1000);
+        }
+        if (i % 2 == 1)
+            event_base_dispatch(other->rig.base);
+    }
+    event_base_dispatch(other->rig.base);
+    return NULL;
+}
+
+static void count_call(void *arg, const struct sign_answer *answer)
+{
+    struct outcome *o = arg;
+    o->calls++;
+    o->rc = answer->error.rc;
+    o->called_on = pthread_self();
+}
+
+static struct other_loop *other_loop_new(struct rig *beside)
+{
+    struct other_loop *other = calloc(1, sizeof *other);
+    struct tt_error err = {0};
+    other->rig.key = beside->key;
+    assert_int_equal(loop_new(&other->rig.base, false, &err), TT_OK);
+    const struct sign_queue_options opt = {.base = other->rig.base, .beside = beside->queue};
+    assert_int_equal(sign_queue_new(&other->rig.queue, &opt, &err), TT_OK);
+    return other;
+}
+
+static void other_loop_free(struct other_loop *other)
+{
+    sign_queue_free(other->rig.queue);
+    event_base_free(other->rig.base);
+    free(other);
+}
+
+static void test_each_loop_gets_its_own_answers(void **state)
+{
+    struct rig *rig = *state;
+    struct other_loop *others[2] = {other_loop_new(rig), other_loop_new(rig)};
+    pthread_t threads[2];
+    done_fn = count_call;
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_other_loop, others[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    done_fn = on_done;
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t j = 0; j < TT_COUNT(others[i]->o); j++) {
+            assert_int_equal(others[i]->o[j].calls, 1);
+            assert_int_equal(others[i]->o[j].rc, TT_OK);
+            assert_true(pthread_equal(others[i]->o[j].called_on, threads[i]));
+        }
+    }
+    assert_int_equal(rig->key->started, 2 * TT_COUNT(others[0]->o));
+    other_loop_free(others[0]);
+    struct outcome o = {0};
+    must_submit(rig, &o); /* the worker is still there */
+    event_base_dispatch(rig->base);
+    assert_int_equal(o.rc, TT_OK);
+    other_loop_free(others[1]);
+}
+
+static void test_a_queue_that_leaves_takes_its_jobs_along(void **state)
+{
+    struct rig *rig = *state;
+    struct other_loop *other = other_loop_new(rig);
+    struct outcome running = {0}, waiting = {0}, ours = {0};
+    struct sign_queue_state busy;
+    gated_key_shut(rig->key);
+    must_submit(&other->rig, &running);
+    gated_key_wait_started(rig->key, 1);
+    must_submit(&other->rig, &waiting);
+    must_submit(rig, &ours);
+    sign_queue_look(rig->queue, &busy);
+    assert_int_equal(busy.waiting, 3);
+    other_loop_free(other);
+    sign_queue_look(rig->queue, &busy);
+    assert_int_equal(busy.waiting, 2);
+    gated_key_open(rig->key);
+    event_base_dispatch(rig->base);
+    assert_int_equal(running.calls + waiting.calls, 0);
+    assert_int_equal(ours.calls, 1);
+    assert_int_equal(rig->key->started, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +500,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_other_work_waits_for_handshakes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_work_is_released_once_in_any_case, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_free_with_work_left, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_each_loop_gets_its_own_answers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_queue_that_leaves_takes_its_jobs_along, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("sign_queue", tests, NULL, NULL);
 }
