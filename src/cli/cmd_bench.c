@@ -174,7 +174,8 @@ static const struct option_row bench_rows[] = {
      "play a chip of the lab (docs/lab-tcti.md), NAME[,OPTION...], on --tpm (a TCTI string) or, without it, "
      "on a swtpm of "
      "its own; one page a chip",
-     TO(profiles), .max = PROFILES_MAX},
+     TO(profiles), .max = PROFILES_MAX,
+     .words = "ns350 slb9670 slb9672 st33ktpm npct650 npct750 qvault jetson pc"},
     {"seconds", "N", "how long each row is measured (2); a slow command is run at least once", OPTION_TAKEN,
      offsetof(struct bench, seconds), .take = take_seconds},
     {"out", "FILE", "all of it as JSON, to be kept and compared; --json prints it instead", TO(out),

@@ -45,7 +45,7 @@ static const struct option_row csr_rows[] = {
      TO(subject), .needed = "for whom is the certificate?", .elsewhere = "subj"},
     {"san", "NAME",
      "DNS:name, IP:address, URI:uri or email:address. A server needs its DNS names or addresses here",
-     TO(sans), .max = SANS_MAX, .elsewhere = "addext"},
+     TO(sans), .max = SANS_MAX, .elsewhere = "addext", .words = "DNS: IP: URI: email:"},
     {"out", "FILE", "where it goes; default: standard output", TO(out), .letter = 'o', .elsewhere = "output"},
     {0},
 };

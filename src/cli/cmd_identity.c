@@ -310,6 +310,26 @@ static int uri_run(const struct cli *cli, void *options)
 
 /* ---- words ---- */
 
+struct offering {
+    option_put *put;
+    void *to;
+};
+
+static tt_rc offer_one(void *arg, const char *name, const char *path)
+{
+    const struct offering *o = arg;
+    (void)path;
+    o->put(o->to, name);
+    return TT_OK;
+}
+
+static void offer_names(option_put *put, void *to)
+{
+    struct offering o = {put, to};
+    struct tt_error err = {0};
+    (void)tt_identities_each(offer_one, &o, &err);
+}
+
 static const struct option_row add_rows[] = {
     {NULL, "NAME", "what it is called: 1 to 32 of A-Z a-z 0-9 . _ @ + -", OPTION_TO(struct add_options, name),
      .needed = "what is it called?"},
@@ -323,11 +343,13 @@ static const struct option_row add_rows[] = {
     {0},
 };
 static const struct option_row remove_rows[] = {
-    {NULL, "NAME", "which one", OPTION_TO(struct name_options, name), .needed = "which identity?"},
+    {NULL, "NAME", "which one", OPTION_TO(struct name_options, name), .needed = "which identity?",
+     .offer = offer_names},
     {0},
 };
 static const struct option_row uri_rows[] = {
-    {NULL, "NAME", "which one", OPTION_TO(struct name_options, name), .needed = "which identity?"},
+    {NULL, "NAME", "which one", OPTION_TO(struct name_options, name), .needed = "which identity?",
+     .offer = offer_names},
     {"type", NULL, "of which object", OPTION_TO(struct name_options, type),
      .choices = "all private public cert"},
     {0},

@@ -71,9 +71,29 @@ static int clear(const struct cli *cli, void *options)
     return CLI_OK;
 }
 
+struct offering {
+    option_put *put;
+    void *to;
+};
+
+static void offer_one(void *arg, const struct session_listed *x)
+{
+    const struct offering *o = arg;
+    o->put(o->to, x->peer);
+}
+
+static void offer_peers(option_put *put, void *to)
+{
+    char dir[512];
+    struct offering o = {put, to};
+    struct tt_error err = {0};
+    if (session_dir_default(dir, sizeof dir, &err) == TT_OK)
+        (void)session_dir_list(dir, clock_wall_ms(), offer_one, &o, &err);
+}
+
 static const struct option_row clear_rows[] = {
     {NULL, "HOST:PORT", "the peer; none: all, with the key they are sealed under",
-     OPTION_TO(struct clear_options, peer)},
+     OPTION_TO(struct clear_options, peer), .offer = offer_peers},
     {0},
 };
 static const struct option_part clear_parts[] = {{NULL, clear_rows, 0}, {0}};

@@ -45,7 +45,8 @@ static const struct command *find_command(const struct command *of, const char *
     for (size_t i = 0; of->subcommands != NULL && of->subcommands[i] != NULL; i++) {
         if (strcmp(of->subcommands[i]->name, name) == 0)
             return of->subcommands[i];
-        suggest_name(s, of->subcommands[i]->name);
+        if (!of->subcommands[i]->hidden)
+            suggest_name(s, of->subcommands[i]->name);
     }
     return NULL;
 }

@@ -15,6 +15,7 @@ struct command {
     size_t size;                     /* of the struct that the table fills, which begins as zeros */
     int (*run)(const struct cli *cli, void *options);
     const struct command *const *subcommands; /* ended by NULL; then it has neither table nor run */
+    bool hidden;                              /* from lists */
 };
 
 /* The tree of commands; its root is the program. */
@@ -34,13 +35,17 @@ TT_MUST_USE tt_rc command_line_parse(struct command_line *ret, int argc, char **
 /* command_name: "tpmtls key create". */
 void command_name(char *ret, size_t cap, const struct command *const *path, size_t depth);
 
+/* command_complete: print what the last of the words may become, one line each: the word, a tab, what it is;
+ * or ":files", ":dirs" with the beginning of the path behind a tab. */
+void command_complete(const struct option_list *words);
+
 /* command_help: --help, wrapped to the terminal's width. */
 void command_help(const struct command *const *path, size_t depth);
 /* command_tree_json: all commands and options as one JSON object on stdout: what scripts/gen-man reads. */
 int command_tree_json(void);
 
-extern const struct command command_bench, command_ca, command_connect, command_csr, command_doctor,
-    command_help_command, command_identity, command_key, command_policy, command_psk, command_serve,
-    command_session, command_ticket_key, command_ech_key, command_version;
+extern const struct command command_bench, command_ca, command_completion, command_connect, command_csr,
+    command_doctor, command_help_command, command_identity, command_key, command_policy, command_psk,
+    command_serve, command_session, command_ticket_key, command_ech_key, command_version;
 
 #endif

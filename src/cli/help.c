@@ -176,7 +176,8 @@ static void print_commands(const struct command *const *path, size_t depth, size
     const struct command *c = path[depth - 1];
     printf("\ncommands:\n");
     for (size_t i = 0; c->subcommands[i] != NULL; i++)
-        print_entry(c->subcommands[i]->name, c->subcommands[i]->summary, width);
+        if (!c->subcommands[i]->hidden)
+            print_entry(c->subcommands[i]->name, c->subcommands[i]->summary, width);
 }
 
 static void print_globals(size_t width)

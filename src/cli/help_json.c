@@ -40,7 +40,8 @@ static json_t *command_json(const struct command *c, const struct option_part *p
 {
     json_t *below = json_array();
     for (size_t i = 0; c->subcommands != NULL && c->subcommands[i] != NULL; i++)
-        (void)json_array_append_new(below, command_json(c->subcommands[i], c->subcommands[i]->parts));
+        if (!c->subcommands[i]->hidden)
+            (void)json_array_append_new(below, command_json(c->subcommands[i], c->subcommands[i]->parts));
     return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o}", "name", c->name, "summary", c->summary, "about",
                      c->about != NULL ? c->about : c->summary, "example", c->example, "parts",
                      parts_json(parts), "commands", below);

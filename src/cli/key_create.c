@@ -170,7 +170,7 @@ static const struct option_row protection_rows[] = {
      "whoever uses it must know the password of owner, endorsement or lockout, and gives that with "
      "--auth-file, --auth-fd "
      "or --auth-credential; the key has none of its own",
-     TO(params.secret_of)},
+     TO(params.secret_of), .words = "owner endorsement lockout"},
     {"description", "TEXT", "a mnemonic for the file", TO(params.description)},
     {"lockout", NULL, KEY_LOCKOUT_TEXT, TO(lockout), .not_with = "no-lockout"},
     {"no-lockout", NULL, KEY_NO_LOCKOUT_TEXT, TO(no_lockout)},

@@ -22,7 +22,8 @@ static const struct option_row global_rows[] = {
      "device or /dev/tpmrm0, embedded[:DIR] (an emulated one), or a TCTI string of tpm2-tss; default: the "
      "environment "
      "variable TPMTLS_TPM, else /dev/tpmrm0 when it is there",
-     OPTION_TO(struct cli, tpm)},
+     OPTION_TO(struct cli, tpm),
+     .words = "device /dev/tpmrm0 embedded embedded: swtpm:path= swtpm:port= mssim: tabrmd lab:profile="},
     {"tpm-timeout", "S",
      "give up a TPM that does not answer a command for S seconds; ten times as long for making a key",
      OPTION_TO(struct cli, tpm_timeout), .min = 1, .max = 3600, .initial = 60},
@@ -89,11 +90,23 @@ const struct command command_version = {
     .run = run_version,
 };
 
-static const struct command *const commands[] = {
-    &command_key,     &command_doctor,       &command_bench,    &command_policy,
-    &command_psk,     &command_csr,          &command_identity, &command_ca,
-    &command_connect, &command_session,      &command_serve,    &command_ticket_key,
-    &command_ech_key, &command_help_command, &command_version,  NULL};
+static const struct command *const commands[] = {&command_key,
+                                                 &command_doctor,
+                                                 &command_bench,
+                                                 &command_policy,
+                                                 &command_psk,
+                                                 &command_csr,
+                                                 &command_identity,
+                                                 &command_ca,
+                                                 &command_connect,
+                                                 &command_session,
+                                                 &command_serve,
+                                                 &command_ticket_key,
+                                                 &command_ech_key,
+                                                 &command_help_command,
+                                                 &command_completion,
+                                                 &command_version,
+                                                 NULL};
 
 const struct command cli_program = {
     .name = "tpmtls",

@@ -31,6 +31,10 @@ enum option_type {
     OPTION_CHOICE  /* an enumeration: the place of the word in `choices`; `initial` when it is not given */
 };
 
+/* option_put: how words are offered to completion. */
+typedef void option_put(void *to, const char *word);
+typedef void option_offer(option_put *put, void *to);
+
 struct option_row {
     const char *name;     /* without dashes; NULL: an operand, a word that is no option */
     const char *argument; /* "FILE"; "[=HOURS]": may be left out; NULL for a flag, and for a choice, whose
@@ -49,6 +53,10 @@ struct option_row {
     const char *not_with;  /* names: none of them may be given, too. One direction is enough */
     const char *why;       /* the reason of needs or not_with, where it is not plain */
     const char *elsewhere; /* what other programs call it: offered as the nearest name */
+    /* For completion, what `argument` and `choices` do not tell: words that the value may be, or begin with
+     * where they end with ':' or '='; offer: the same from elsewhere. */
+    const char *words;
+    option_offer *offer;
 };
 
 /* OPTION_TO: the columns type and at, from the member of the struct that the value goes to. */

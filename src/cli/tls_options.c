@@ -73,19 +73,23 @@ const struct option_row tls_identity_rows[] = {
     {0},
 };
 
+static option_offer offer_groups, offer_suites, offer_schemes, offer_compressions;
+
 const struct option_row tls_protocol_rows[] = {
     {"alpn", "A,B", "application protocols, most wanted first", TO(alpn)},
     {"groups", "A,B",
      "X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, MLKEM1024 (libcrypto 3.5), x25519, x448, "
      "secp256r1, "
      "secp384r1, secp521r1",
-     TO(groups), .elsewhere = "curves"},
-    {"key-shares", "A,B", "the groups that a client sends a share of at once", TO(key_shares)},
+     TO(groups), .elsewhere = "curves", .offer = offer_groups},
+    {"key-shares", "A,B", "the groups that a client sends a share of at once", TO(key_shares),
+     .offer = offer_groups},
     {"suites", "A,B", "TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256",
-     TO(suites), .elsewhere = "ciphersuites ciphers"},
+     TO(suites), .elsewhere = "ciphersuites ciphers", .offer = offer_suites},
     {"schemes", "A,B", "what the peer may sign with: ecdsa_secp256r1_sha256, rsa_pss_rsae_sha256, ...",
-     TO(schemes), .elsewhere = "sigalgs"},
-    {"compress-certificates", "A,B", "zlib, brotli, zstd (RFC 8879); default: none", TO(compression)},
+     TO(schemes), .elsewhere = "sigalgs", .offer = offer_schemes},
+    {"compress-certificates", "A,B", "zlib, brotli, zstd (RFC 8879); default: none", TO(compression),
+     .offer = offer_compressions},
     {"record-size-limit", "N", "the largest record we take (RFC 8449), in bytes", TO(record_size_limit),
      .min = 64, .max = 16385},
     {"padding", "N", "pad what is sent to multiples of N bytes", TO(padding), .max = 16384},
@@ -241,14 +245,41 @@ static tt_rc apply_alpn(struct tt_config *cfg, const char *text, struct tt_error
     return rc == TT_OK ? rc : error_set(err, rc, "--alpn '%s': each name has 1 to 255 bytes", text);
 }
 
+static const struct list_kind group_kind = {"groups", groups, TT_COUNT(groups), tt_group_name};
+static const struct list_kind share_kind = {"key-shares", groups, TT_COUNT(groups), tt_group_name};
+static const struct list_kind suite_kind = {"suites", suites, TT_COUNT(suites), tt_suite_name};
+static const struct list_kind scheme_kind = {"schemes", schemes, TT_COUNT(schemes), tt_scheme_name};
+static const struct list_kind compression_kind = {"compress-certificates", compressions,
+                                                  TT_COUNT(compressions), NULL};
+
+static void offer_all(const struct list_kind *kind, option_put *put, void *to)
+{
+    for (size_t i = 0; i < kind->choices_len; i++)
+        put(to, choice_name(kind, &kind->choices[i]));
+}
+
+static void offer_groups(option_put *put, void *to)
+{
+    offer_all(&group_kind, put, to);
+}
+
+static void offer_suites(option_put *put, void *to)
+{
+    offer_all(&suite_kind, put, to);
+}
+
+static void offer_schemes(option_put *put, void *to)
+{
+    offer_all(&scheme_kind, put, to);
+}
+
+static void offer_compressions(option_put *put, void *to)
+{
+    offer_all(&compression_kind, put, to);
+}
+
 static tt_rc apply_lists(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
 {
-    static const struct list_kind group_kind = {"groups", groups, TT_COUNT(groups), tt_group_name};
-    static const struct list_kind share_kind = {"key-shares", groups, TT_COUNT(groups), tt_group_name};
-    static const struct list_kind suite_kind = {"suites", suites, TT_COUNT(suites), tt_suite_name};
-    static const struct list_kind scheme_kind = {"schemes", schemes, TT_COUNT(schemes), tt_scheme_name};
-    static const struct list_kind compression_kind = {"compress-certificates", compressions,
-                                                      TT_COUNT(compressions), NULL};
     TT_TRY(apply_numbers(cfg, &group_kind, o->groups, tt_config_set_groups, err));
     TT_TRY(apply_numbers(cfg, &share_kind, o->key_shares, tt_config_set_key_shares, err));
     TT_TRY(apply_numbers(cfg, &suite_kind, o->suites, tt_config_set_suites, err));
