@@ -323,11 +323,12 @@ static tt_rc offer_one(void *arg, const char *name, const char *path)
     return TT_OK;
 }
 
-static void offer_names(option_put *put, void *to)
+static void offer_names(option_put *offered, void *to)
 {
-    struct offering o = {put, to};
+    struct offering o = {offered, to};
     struct tt_error err = {0};
-    (void)tt_identities_each(offer_one, &o, &err);
+    tt_rc rc = tt_identities_each(offer_one, &o, &err);
+    (void)rc; /* what cannot be read is not offered */
 }
 
 static const struct option_row add_rows[] = {

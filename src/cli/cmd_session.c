@@ -87,8 +87,10 @@ static void offer_peers(option_put *put, void *to)
     char dir[512];
     struct offering o = {put, to};
     struct tt_error err = {0};
-    if (session_dir_default(dir, sizeof dir, &err) == TT_OK)
-        (void)session_dir_list(dir, clock_wall_ms(), offer_one, &o, &err);
+    tt_rc rc = session_dir_default(dir, sizeof dir, &err);
+    if (rc == TT_OK)
+        rc = session_dir_list(dir, clock_wall_ms(), offer_one, &o, &err);
+    (void)rc; /* what cannot be read is not offered */
 }
 
 static const struct option_row clear_rows[] = {
