@@ -167,7 +167,7 @@ static void late_ones_leave(void **state)
     assert_int_equal(admit(a), TT_OK);
     assert_int_equal(admit(b), TT_OK);
     assert_int_equal(admit(c), TT_OK);
-    assert_int_equal(plan_next_deadline(&plan), 250 * MS);
+    assert_int_equal(plan_next_deadline(&plan, NULL), 250 * MS);
     assert_ptr_equal(start(0), a);
     end(300 * MS);
     plan_refuse_late(&plan, &late, 160 * MS); /* not over, but cannot be in time */
@@ -178,7 +178,7 @@ static void late_ones_leave(void **state)
     plan_refuse_late(&plan, &late, 1000 * MS);
     assert_int_equal(late.len, 2);
     assert_string_equal(c->error.text, "the deadline of 1000 ms passed before it was this signature's turn");
-    assert_int_equal(plan_next_deadline(&plan), 0);
+    assert_int_equal(plan_next_deadline(&plan, NULL), 0);
 }
 
 static void a_full_queue_makes_room_for_others(void **state)
