@@ -94,8 +94,8 @@ struct tt_connect_options {
  * caller to say. */
 TT_API TT_MUST_USE tt_rc tt_connect(struct tt_stream **ret, const char *target,
                                     const struct tt_connect_options *opt, struct tt_error *err);
-/* tt_dial: a connected TCP socket (close-on-exec, TCP_NODELAY) to "HOST:PORT" or "[::1]:PORT", all addresses
- * of the host tried in turn; timeout_ms for each of them, 0: 30,000. The caller closes it. */
+/* tt_dial: a connected TCP socket (close-on-exec, TCP_NODELAY, keepalive) to "HOST:PORT" or "[::1]:PORT", all
+ * addresses of the host tried in turn; timeout_ms for each of them, 0: 30,000. The caller closes it. */
 TT_API TT_MUST_USE tt_rc tt_dial(int *ret_fd, const char *target, unsigned timeout_ms, struct tt_error *err);
 
 #ifdef __cplusplus

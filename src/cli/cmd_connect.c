@@ -37,7 +37,7 @@ struct connect_options {
         OCSP_REQUEST,
         OCSP_REQUIRE
     } ocsp;
-    bool post_handshake_auth, send_authorities;
+    bool post_handshake_auth, send_authorities, accept_truncation;
 };
 
 struct connect {
@@ -167,6 +167,21 @@ static void connect_again(struct connect *x)
         finish(x, &err);
 }
 
+/* Whether it was whole, only its own format can tell: what counts or ends itself. */
+static void on_cut(struct connect *x, struct tt_error *error)
+{
+    if (x->options->accept_truncation) {
+        cli_note("%s hung up without close_notify: that the data end here is not authenticated",
+                 x->options->target);
+        finish(x, NULL);
+        return;
+    }
+    error_hint(error,
+               "whoever can cut the wire can make this end; where the data say themselves whether they are "
+               "whole (a length, a last line): --insecure-accept-truncation");
+    finish(x, error);
+}
+
 static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 {
     struct connect *x = arg;
@@ -176,7 +191,10 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
     }
     struct tt_error advised = error != NULL ? *error : (struct tt_error){0};
     trust_advise(&advised, stream_conn(s), &x->options->trust);
-    finish(x, error != NULL ? &advised : NULL);
+    if (stream_loss(s) == STREAM_CUT && advised.rc == TT_ERR_CLOSED)
+        on_cut(x, &advised);
+    else
+        finish(x, error != NULL ? &advised : NULL);
 }
 
 static void on_trace(void *arg, const struct stream_trace *event)
@@ -408,6 +426,11 @@ static const struct option_row connect_rows[] = {
     {"post-handshake-auth", NULL, "let the server ask for our certificate later", TO(post_handshake_auth)},
     {"send-authorities", NULL, "tell the server which CAs we trust", TO(send_authorities)},
     {"refuse-delegated", NULL, "do not accept delegated credentials of servers", TO(tls.refuse_delegated)},
+    {"insecure-accept-truncation", NULL,
+     "end with 0 when the server hangs up without close_notify, as openssl s_client and curl do: that "
+     "nothing of "
+     "the data was cut off is then known to nobody, unless they tell their own length",
+     TO(accept_truncation), .elsewhere = "accept-truncation ignore-eof"},
     {"connect-timeout", "S", "seconds until an answer must be there", TO(connect_timeout), .min = 1,
      .max = 3600, .initial = 30},
     {0},

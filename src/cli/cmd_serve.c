@@ -110,6 +110,9 @@ static tt_rc start_server(struct serve *serve, struct tt_error *err)
     };
     TT_TRY(address_parse(&at, serve->options->listen, err));
     opt.stream.handshake_timeout_s = (unsigned)serve->options->tls.handshake_timeout;
+    opt.stream.request_timeout_s = (unsigned)serve->options->request_timeout;
+    opt.stream.idle_timeout_s = (unsigned)serve->options->idle_timeout;
+    opt.stream.request_is_answered = serve->mode->request_is_answered;
     opt.accept_limit = serve->options->accept;
     opt.max_connections = serve->options->max_connections;
     return server_listen(&serve->server, &at, &opt, err);
@@ -241,7 +244,7 @@ static const struct option_row serve_rows[] = {
     {"exec", "CMD",
      "run `sh -c CMD` for each connection; its stdin and stdout are the connection; in its environment: "
      "TPMTLS_PEER_SUBJECT, _PEER_SHA256, _PEER_KEY_SHA256, _PEER_PSK, _PEER_ADDRESS, _SERVER_NAME, _ALPN, "
-     "_SUITE, _GROUP",
+     "_SUITE, _GROUP. It gets SIGHUP when its client is lost (reset, silent too long)",
      TO(command)},
     {"ech-key", "PATH",
      "read the names that clients encrypt (RFC 9849): a file of `tpmtls ech-key`, or a directory of such "
@@ -251,6 +254,15 @@ static const struct option_row serve_rows[] = {
     {"accept", "N", "end after N connections", TO(accept), .min = 1, .max = 1000000000},
     {"max-connections", "N", "how many at once; more wait", TO(max_connections), .min = 1, .max = 100000,
      .initial = 1024},
+    {"request-timeout", "S",
+     "seconds after the handshake in which a client must send something, with --www its whole request line; "
+     "0: "
+     "it may take for ever",
+     TO(request_timeout), .max = 604800, .initial = 30},
+    {"idle-timeout", "S",
+     "seconds after which a connection ends on which nothing moves while the client could send or read; "
+     "0: never",
+     TO(idle_timeout), .max = 604800, .initial = 600},
     {"force-retry", NULL, "answer each first ClientHello with a HelloRetryRequest", TO(force_retry)},
     {0},
 };

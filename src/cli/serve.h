@@ -25,6 +25,8 @@ struct serve_mode {
     /* The stream is closed: clean up. False: something is still busy and will call session_release itself. */
     bool (*closed)(struct session *x);
     void (*stop)(struct session *x); /* the server ends: hurry */
+    void (*lost)(struct session *x); /* before `closed`: nobody is there any more */
+    bool request_is_answered;        /* see stream_options */
 };
 extern const struct serve_mode serve_echo, serve_www, serve_exec;
 
@@ -34,7 +36,8 @@ struct serve_options {
     struct ticket_options tickets;
     struct option_list ech_keys;
     const char *listen, *command;
-    unsigned long accept, max_connections; /* 0: without end; the default */
+    unsigned long accept, max_connections;       /* 0: without end; the default */
+    unsigned long request_timeout, idle_timeout; /* seconds; 0: for ever */
     bool echo, www, require_client_cert, force_retry;
 };
 

@@ -286,6 +286,15 @@ static void exec_stop(struct session *x)
         (void)kill(-e->pid, SIGTERM);
 }
 
+/* As a terminal does that was hung up: before its stdin ends, which looks like the end of what was to come.
+ */
+static void exec_lost(struct session *x)
+{
+    const struct exec *e = x->mode_data;
+    if (e != NULL && e->pid != 0)
+        (void)kill(-e->pid, SIGHUP);
+}
+
 void serve_exec_reap(struct serve *serve)
 {
     for (struct session *x = serve->sessions, *next; x != NULL; x = next) {
@@ -306,4 +315,5 @@ const struct serve_mode serve_exec = {.connected = exec_connected,
                                       .writable = exec_writable,
                                       .ended = exec_ended,
                                       .closed = exec_closed,
-                                      .stop = exec_stop};
+                                      .stop = exec_stop,
+                                      .lost = exec_lost};

@@ -95,8 +95,11 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
     struct tt_error advised = error != NULL ? *error : (struct tt_error){0};
     trust_advise(&advised, stream_conn(s), &x->serve->options->trust);
     closed_event(x, error != NULL ? &advised : NULL);
+    bool lost = stream_loss(s) == STREAM_RESET || stream_loss(s) == STREAM_SILENT;
     x->stream = NULL;
     stream_free(s);
+    if (lost && x->serve->mode->lost != NULL)
+        x->serve->mode->lost(x);
     if (x->serve->mode->closed == NULL || x->serve->mode->closed(x))
         session_release(x);
 }

@@ -107,5 +107,8 @@ static bool www_closed(struct session *x)
     return true;
 }
 
-const struct serve_mode serve_www = {
-    .connected = www_connected, .plaintext = www_plaintext, .ended = www_ended, .closed = www_closed};
+const struct serve_mode serve_www = {.connected = www_connected,
+                                     .plaintext = www_plaintext,
+                                     .ended = www_ended,
+                                     .closed = www_closed,
+                                     .request_is_answered = true};

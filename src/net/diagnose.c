@@ -123,7 +123,8 @@ static void hung_up(struct tt_error *err, const struct diagnose_facts *f)
 {
     char text[sizeof err->text];
     if (f->connected) {
-        (void)snprintf(text, sizeof text, "%s hung up without close_notify: data may be missing", f->peer);
+        (void)snprintf(text, sizeof text, "%s %s: data may be missing", f->peer,
+                       f->was_reset ? "reset the connection" : "hung up without close_notify");
         say(err, text, NULL);
         return;
     }

@@ -11,6 +11,7 @@
 struct diagnose_facts {
     const char *peer;
     enum tt_role role;
+    bool was_reset;                      /* by the peer's kernel */
     bool connected;                      /* our side of the handshake was complete */
     unsigned alert_sent, alert_received; /* enum tt_alert */
     struct tt_bytes first;               /* the first bytes the peer ever sent, up to DIAGNOSE_FIRST_BYTES */

@@ -3,8 +3,6 @@
 #include "net/dial.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -60,8 +58,7 @@ static void fail_with_errno(struct dial *c)
 static void hand_over(struct dial *c)
 {
     struct stream_options opt = c->opt.stream;
-    const int on = 1;
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    tcp_prepare(c->fd);
     opt.peer = c->peer;
     if (opt.server_name == NULL)
         opt.server_name = c->host;

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "net/tcp.h"
 
 #define BACKLOG        128
 #define ACCEPT_BURST   4 /* a turn of the loop, so that connections already there are served too */
@@ -56,26 +56,11 @@ void server_release(struct server *srv)
     finish_when_done(srv);
 }
 
-/* A peer whose machine is gone says nothing more: its place is free again after about two minutes, whether it
- * owed us an answer (the keepalive) or we sent something that nobody acknowledged (the time-out). */
-static void notice_absence(int fd)
-{
-    const int on = 1, idle_s = 60, every_s = 15, probes = 4;
-    const unsigned unacknowledged_ms = 120000;
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
-}
-
 static void connection_open(struct server *srv, int fd, const struct sockaddr *from)
 {
     char peer[ADDRESS_TEXT_MAX];
-    const int on = 1;
     address_format(peer, from);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    notice_absence(fd);
+    tcp_prepare(fd);
     struct stream_options opt = srv->opt.stream;
     opt.peer = peer;
     opt.gate = &srv->gate;

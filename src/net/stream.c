@@ -7,6 +7,7 @@
 #include "net/stream_internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #define READ_SIZE       (64 * 1024)
 #define LINGER_FAILED_S 1 /* time for our alert to arrive before the socket is closed */
 #define LINGER_FINISH_S 5
+#define LINGER_MAX_S    300 /* however slowly it takes what is left */
 #define IDLE_S          2
 #define UNSENT_MAX      (512 * 1024) /* while more is unsent nothing is read: answers cannot pile up */
 
@@ -28,6 +30,7 @@ static void timer_set(struct stream *s, unsigned seconds)
 {
     const struct timeval t = {.tv_sec = (time_t)seconds};
     (void)event_add(s->timer, &t);
+    s->timer_is_long = seconds > IDLE_S;
 }
 
 /* ---- ending ---- */
@@ -44,6 +47,7 @@ static void diagnose_end(struct stream *s, struct tt_error *err)
         .connected = s->stats.connected || tt_conn_error(s->conn)->handshake_complete,
         .alert_sent = status->alert_sent,
         .alert_received = status->alert_received,
+        .was_reset = s->loss == STREAM_RESET,
         .first = {s->first, s->first_len},
     };
     diagnose(err, &facts);
@@ -82,6 +86,7 @@ static void linger(struct stream *s, unsigned seconds)
         return;
     s->phase = STREAM_LINGER;
     s->linger_s = seconds;
+    s->linger_until = clock_monotonic_ns() + LINGER_MAX_S * UINT64_C(1000000000);
     stream_stop_asking(s);
     timer_set(s, seconds);
 }
@@ -100,8 +105,12 @@ static void on_eof(struct stream *s)
 {
     s->got_eof = true;
     pcap_flow_end(&s->flow, PCAP_PEER);
-    if (s->phase == STREAM_OPEN && tt_conn_feed_eof(s->conn) != TT_OK && !stream_has_failed(s))
+    if (s->phase != STREAM_OPEN || tt_conn_feed_eof(s->conn) == TT_OK)
+        return;
+    if (!stream_has_failed(s))
         (void)error_set(&s->error, TT_ERR_CLOSED, "%s hung up", s->peer);
+    if (s->stats.connected)
+        s->loss = s->is_reset ? STREAM_RESET : STREAM_CUT;
 }
 
 static void on_read_error(struct stream *s, int why)
@@ -112,8 +121,27 @@ static void on_read_error(struct stream *s, int why)
     s->is_write_broken = true;
     if (why == ECONNRESET)
         pcap_flow_reset(&s->flow);
-    if (s->phase == STREAM_OPEN)
-        fail_transport(s, "receive from", why);
+    if (s->phase != STREAM_OPEN)
+        return;
+    s->loss = STREAM_RESET;
+    fail_transport(s, "receive from", why);
+}
+
+/* While nothing is read, because what came is not taken, only asking tells that the peer is gone. EPIPE: it
+ * had ended before, in order as it may be, and all of that is here to be read. */
+static void look_for_reset(struct stream *s)
+{
+    struct pollfd p = {.fd = s->fd};
+    int why = 0;
+    socklen_t len = sizeof why;
+    if (s->is_write_broken || poll(&p, 1, 0) <= 0 || (p.revents & (POLLERR | POLLHUP)) == 0 ||
+        getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &why, &len) != 0 || why == 0)
+        return;
+    if (why == EPIPE)
+        s->is_write_broken = true;
+    else
+        on_read_error(s, why);
+    stream_schedule(s);
 }
 
 static void receive(struct stream *s)
@@ -144,6 +172,7 @@ static void flush(struct stream *s)
             return;
         if (n < 0) {
             s->is_write_broken = true;
+            s->is_reset = errno != EPIPE; /* told once, here or to who reads */
             if (s->is_end_told && !s->is_closing)
                 fail_transport(s, "send to", errno);
             return;
@@ -151,7 +180,7 @@ static void flush(struct stream *s)
         pcap_flow_data(&s->flow, PCAP_US, (struct tt_bytes){out.data, (size_t)n});
         tt_conn_output_done(s->conn, (size_t)n);
         s->is_active = true;
-        if (s->phase == STREAM_LINGER)
+        if (s->phase == STREAM_LINGER && clock_monotonic_ns() < s->linger_until)
             timer_set(s, s->linger_s);
     }
 }
@@ -170,17 +199,28 @@ static void event_want(struct event *ev, bool wanted)
         (void)event_del(ev);
 }
 
+/* What came waits for us to read it. */
+static bool has_unread(const struct stream *s)
+{
+    return buf_size(&s->in) > 0 ||
+           (tt_conn_wants(s->conn) & (TT_WANT_PLAINTEXT | TT_WANT_EARLY_PLAINTEXT)) != 0;
+}
+
+static bool is_held_up(const struct stream *s)
+{
+    return s->phase == STREAM_OPEN && !s->got_eof &&
+           (has_unread(s) || tt_conn_output(s->conn).len > UNSENT_MAX);
+}
+
 static void watch_socket(struct stream *s)
 {
-    bool can_take = s->phase == STREAM_LINGER ||
-                    (buf_size(&s->in) == 0 &&
-                     (tt_conn_wants(s->conn) & (TT_WANT_PLAINTEXT | TT_WANT_EARLY_PLAINTEXT)) == 0 &&
-                     tt_conn_output(s->conn).len <= UNSENT_MAX);
-    event_want(s->readable, !s->got_eof && can_take);
+    bool held_up = is_held_up(s);
+    event_want(s->readable, !s->got_eof && !held_up);
     event_want(s->writable, has_unsent(s));
     struct timeval unused;
     bool timed = s->phase == STREAM_LINGER || !s->stats.connected;
-    if (!timed && s->is_active && event_pending(s->timer, EV_TIMEOUT, &unused) == 0)
+    bool waits = !s->timer_is_long && event_pending(s->timer, EV_TIMEOUT, &unused) != 0;
+    if (!timed && !waits && (s->is_active || held_up))
         timer_set(s, IDLE_S);
 }
 
@@ -284,6 +324,71 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     stream_run(s);
 }
 
+/* ---- time ---- */
+
+static void fail_silent(struct stream *s, const char *what, unsigned seconds)
+{
+    (void)error_set(&s->error, TT_ERR_DEADLINE, "%s %s %u second%s", s->peer, what, seconds,
+                    seconds == 1 ? "" : "s");
+    s->loss = STREAM_SILENT;
+}
+
+/* A peer that has ended its side waits for us, and so does one whose data we have not read. */
+static bool is_peers_turn(const struct stream *s)
+{
+    return has_unsent(s) || s->is_write_broken || (!has_unread(s) && !s->is_end_told);
+}
+
+/* Nanoseconds left to the peer; UINT64_MAX: as many as it likes. */
+static uint64_t time_left(const struct stream *s, uint64_t now)
+{
+    uint64_t idle_ns = s->opt.idle_timeout_s * UINT64_C(1000000000);
+    uint64_t until = s->request_until != 0 ? s->request_until
+                     : idle_ns > 0         ? s->moved_at + idle_ns
+                                           : UINT64_MAX;
+    return until == UINT64_MAX ? until : until > now ? until - now : 0;
+}
+
+/* The peer is told that this is the end; whether it still listens or not, a second is enough. */
+static void give_up(struct stream *s)
+{
+    stream_close(s);
+    if (s->request_until != 0)
+        fail_silent(s, "sent no request within", s->opt.request_timeout_s);
+    else
+        fail_silent(s, "was silent for", s->opt.idle_timeout_s);
+}
+
+static void trim(struct stream *s)
+{
+    tt_conn_trim(s->conn);
+    if (buf_size(&s->in) == 0)
+        buf_free(&s->in);
+}
+
+static void look_at_peer(struct stream *s)
+{
+    uint64_t now = clock_monotonic_ns();
+    bool was_active = s->is_active, held_up = is_held_up(s);
+    if (was_active || !is_peers_turn(s))
+        s->moved_at = now;
+    s->is_active = false;
+    uint64_t left_ns = time_left(s, now),
+             left_s = left_ns == UINT64_MAX ? UINT64_MAX : left_ns / 1000000000 + 1;
+    if (left_ns == 0) {
+        give_up(s);
+        return;
+    }
+    if (held_up)
+        look_for_reset(s);
+    if (!was_active)
+        trim(s);
+    if ((was_active || held_up) && left_s > IDLE_S)
+        timer_set(s, IDLE_S);
+    else if (left_s != UINT64_MAX)
+        timer_set(s, (unsigned)left_s);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -292,17 +397,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     if (s->phase == STREAM_LINGER) {
         finish_now(s);
     } else if (!s->stats.connected) {
-        unsigned seconds = s->opt.handshake_timeout_s;
-        (void)error_set(&s->error, TT_ERR_DEADLINE, "%s did not complete the handshake within %u second%s",
-                        s->peer, seconds, seconds == 1 ? "" : "s");
+        fail_silent(s, "did not complete the handshake within", s->opt.handshake_timeout_s);
         finish_now(s);
-    } else if (s->is_active) {
-        s->is_active = false;
-        timer_set(s, IDLE_S);
     } else {
-        tt_conn_trim(s->conn);
-        if (buf_size(&s->in) == 0)
-            buf_free(&s->in);
+        look_at_peer(s);
+        stream_schedule(s);
     }
 }
 
@@ -399,6 +498,7 @@ void stream_plaintext_done(struct stream *s, size_t n)
         (void)rc; /* sticky in the engine */
     }
     s->is_plaintext_told = false;
+    s->is_active = true;
     stream_schedule(s);
 }
 
@@ -413,6 +513,9 @@ size_t stream_write(struct stream *s, const void *data, size_t len)
         taken = 0;
     if (taken < len)
         s->wants_writable = true;
+    if (taken > 0)
+        stream_request_came(s);
+    s->is_active = true;
     stream_schedule(s);
     return taken;
 }
@@ -444,6 +547,11 @@ void stream_refuse_tickets(struct stream *s)
 const struct tt_conn *stream_conn(const struct stream *s)
 {
     return s->conn;
+}
+
+enum stream_loss stream_loss(const struct stream *s)
+{
+    return s->loss;
 }
 
 struct stream_stats stream_stats(const struct stream *s)

@@ -70,6 +70,11 @@ struct stream_options {
     struct tt_bytes ech_config_list; /* client: see tt_conn_options */
     bool ech_grease;
     unsigned handshake_timeout_s; /* 0 = STREAM_HANDSHAKE_TIMEOUT_S */
+    /* How long a peer that is connected may keep us waiting; 0: for ever. request: until it has sent its
+     * first data or ended, or we have sent some; with request_is_answered until we have. idle: then, while
+     * nothing moves and it is not we who have data of the peer's to read first. */
+    unsigned request_timeout_s, idle_timeout_s;
+    bool request_is_answered;
     int64_t now;                  /* 0 = the wall clock */
     tt_keylog_fn insecure_keylog; /* see tt_conn_options */
     void *keylog_arg;
@@ -105,6 +110,16 @@ void stream_finish(struct stream *s);
 
 /* stream_conn: for tt_conn_info, tt_conn_error and tt_conn_peer_certificate; look only. */
 const struct tt_conn *stream_conn(const struct stream *s);
+
+/* enum stream_loss: how a connection came to its end without close_notify of the peer; complete in `closed`.
+ */
+enum stream_loss {
+    STREAM_NOT_LOST,
+    STREAM_CUT,   /* the peer hung up after the handshake: nobody can tell whether more was to come */
+    STREAM_RESET, /* nobody is there any more */
+    STREAM_SILENT /* one of the time-outs */
+};
+enum stream_loss stream_loss(const struct stream *s);
 
 /* struct stream_stats: what the handshake cost; complete from `connected` on. */
 struct stream_stats {

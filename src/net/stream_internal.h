@@ -28,9 +28,15 @@ struct stream {
     struct buf in;    /* ciphertext the engine would not take yet */
     bool got_eof;
     bool is_write_broken; /* the peer is gone; what it said before may still be waiting to be read */
+    bool is_reset;        /* before it ended */
     bool is_shut_down;    /* our FIN is sent */
     unsigned linger_s;
-    bool is_active; /* something happened since the idle timer looked */
+    uint64_t linger_until;
+    bool is_active;         /* something moved since the timer looked */
+    bool timer_is_long;     /* it waits for the end of the peer's time, not for a pause */
+    uint64_t moved_at;      /* as the timer saw it */
+    uint64_t request_until; /* 0: it has come */
+    enum stream_loss loss;
     struct sign_job *job;
     struct held_job *held_job;
 
@@ -63,6 +69,12 @@ void stream_stop_asking(struct stream *s);
 bool stream_tell(struct stream *s);
 /* stream_trace_message: a tt_trace_fn. */
 void stream_trace_message(void *arg, const struct tt_trace_event *event);
+
+/* stream_request_came: the time for it is over. */
+static inline void stream_request_came(struct stream *s)
+{
+    s->request_until = 0;
+}
 
 static inline bool stream_has_failed(const struct stream *s)
 {

@@ -217,7 +217,11 @@ static bool tell_connected(struct stream *s)
     if (s->stats.connected || !tt_conn_is_connected(s->conn))
         return true;
     s->stats.connected = true;
-    s->stats.handshake_ns = clock_monotonic_ns() - s->began_at;
+    s->moved_at = clock_monotonic_ns();
+    s->stats.handshake_ns = s->moved_at - s->began_at;
+    s->is_active = true;
+    if (s->opt.request_timeout_s > 0)
+        s->request_until = s->moved_at + s->opt.request_timeout_s * UINT64_C(1000000000);
     (void)event_del(s->timer); /* the handshake's; from now on it watches for idleness */
     call(s, s->opt.handlers.connected);
     return !s->is_freed;
@@ -258,6 +262,8 @@ static bool tell_plaintext(struct stream *s)
     if (s->is_plaintext_told || !s->stats.connected || stream_plaintext(s).len == 0)
         return true;
     s->is_plaintext_told = true;
+    if (!s->opt.request_is_answered)
+        stream_request_came(s);
     call(s, s->opt.handlers.plaintext);
     return !s->is_freed;
 }
@@ -267,6 +273,7 @@ static bool tell_end(struct stream *s)
     if (s->is_end_told || !tt_conn_received_close_notify(s->conn) || stream_plaintext(s).len > 0)
         return true;
     s->is_end_told = true;
+    stream_request_came(s);
     call(s, s->opt.handlers.ended);
     return !s->is_freed;
 }

@@ -53,6 +53,18 @@ tt_rc tcp_explain(struct tt_error *err, const char *peer, int why)
     return TT_ERR_IO;
 }
 
+void tcp_prepare(int fd)
+{
+    const int on = 1, idle_s = 60, every_s = 15, probes = 4;
+    const unsigned unacknowledged_ms = 120000;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
+}
+
 /* ---- blocking ---- */
 
 /* Returns 0 or an errno. */
@@ -83,8 +95,7 @@ static int dial_one(int *ret_fd, const struct addrinfo *to, unsigned timeout_ms)
         (void)close(fd);
         return why;
     }
-    const int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    tcp_prepare(fd);
     (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); /* only connecting had a time limit */
     *ret_fd = fd;
     return 0;

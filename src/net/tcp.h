@@ -1,5 +1,5 @@
-/* net/tcp.h: what every way to connect has in common: looking a host up, saying why it cannot be reached.
- * Layer: net. */
+/* net/tcp.h: what every way to connect has in common: looking a host up, saying why it cannot be reached, the
+ * socket's own options. Layer: net. */
 #ifndef NET_TCP_H
 #define NET_TCP_H
 
@@ -17,5 +17,9 @@ TT_MUST_USE tt_rc tcp_look_up(struct addrinfo **ret, const struct address *to, s
 /* tcp_explain: why connecting to peer failed with this errno; ETIMEDOUT is TT_ERR_DEADLINE, others TT_ERR_IO.
  */
 tt_rc tcp_explain(struct tt_error *err, const char *peer, int why);
+/* tcp_prepare: what every connection of ours has, accepted or dialled: small writes leave at once, and a peer
+ * whose machine is gone is noticed after about two minutes, whether it owes us something (keepalive) or has
+ * not acknowledged what we sent (TCP_USER_TIMEOUT). */
+void tcp_prepare(int fd);
 
 #endif

@@ -1,9 +1,12 @@
 """tests/integration/test_serve.py: what `serve` hands on and for how long: names of peers to commands and logs, what its
-children inherit, key logs. Software keys of openssl's: nothing here needs a TPM."""
+children inherit, places, key logs. Software keys of openssl's: nothing here needs a TPM."""
 
 import os
 import socket
+import ssl
+import struct
 import subprocess
+import threading
 import unittest
 
 import harness
@@ -169,13 +172,209 @@ class TicketDirectory(Case):
             self.assertIn("neither root's nor ours", LAB.tpmtls(*serve, "--ticket-key", "shared").err)
 
 
+def client(server, timeout=30):
+    """A TLS client that says nothing."""
+    context = ssl.create_default_context(cafile=LAB.path("ca.pem"))
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", int(server.port)), timeout), server_hostname="localhost")
+
+
+def reset(peer):
+    """No FIN: the kernel sends a RST."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
 class Absence(Case):
-    def test_a_peer_is_asked_whether_it_is_still_there(self):
-        """The kernel's own timer of the accepted socket."""
+    ASKED = r"timer:\(keepalive,(1min|5\d)"
+
+    def timers(self, which, port):
+        return LAB.must("ss", "-tno", "state", "established", "( %s = :%s )" % (which, port)).out.decode()
+
+    def test_a_client_is_asked_whether_it_is_still_there(self):
+        """The kernel's own timer of the accepted socket; the client's has none."""
         server = self.serve()
         with socket.create_connection(("127.0.0.1", int(server.port))):
-            seen = LAB.must("ss", "-tno", "state", "established", "( sport = :%s )" % server.port).out.decode()
-        self.assertRegex(seen, r"timer:\(keepalive,(1min|5\d)")
+            self.assertRegex(self.timers("sport", server.port), self.ASKED)
+            self.assertNotRegex(self.timers("dport", server.port), self.ASKED)
+
+    def test_a_server_is_asked_too(self):
+        said, go_on = threading.Event(), threading.Event()
+        with harness.OneShotServer(lambda peer: peer.recv(1) and (said.set() or go_on.wait(30))) as server:
+            one = LAB.background(PROGRAM, "connect", "127.0.0.1:" + server.port, "--ca", "ca.pem")
+            self.assertTrue(said.wait(30))
+            seen = self.timers("dport", server.port)
+            go_on.set()
+            one.stop()
+        self.assertRegex(seen, self.ASKED)
+
+
+class Places(Case):
+    """A place is not held for ever by who says nothing, nor by who is gone. There is one place; the last one to come is served."""
+
+    ONE = ("--max-connections", "1")
+
+    def assert_a_place_is_free(self, server, stdin=b"hello\n", out=b"hello\n"):
+        self.assertEqual(self.connect(server, stdin=stdin).out, out)
+
+    def test_no_handshake(self):
+        """Nothing, or now and then a byte."""
+        server = self.serve(*self.ONE, "--handshake-timeout", "1")
+        with socket.create_connection(("127.0.0.1", int(server.port)), 20) as peer:
+            server.wait_for("did not complete the handshake within 1 second")
+            self.assert_a_place_is_free(server)
+            peer.close()
+        server = self.serve(*self.ONE, "--handshake-timeout", "2")
+        with socket.create_connection(("127.0.0.1", int(server.port)), 20) as peer:
+            peer.settimeout(0.1)
+            for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 490:
+                try:
+                    peer.sendall(bytes([byte]))
+                    if peer.recv(1) == b"":
+                        break
+                except TimeoutError:
+                    continue
+                except OSError:
+                    break
+            else:
+                self.fail("it read the whole")
+            self.assert_a_place_is_free(server)
+
+    def test_no_request(self):
+        page = (b"GET / HTTP/1.0\r\n\r\n", None)
+        for mode, words in (("--echo", ()), ("--www", ()), ("--www", (b"G", b"E", b"T"))):
+            server = self.serve(mode, *self.ONE, "--request-timeout", "2", "--idle-timeout", "0")
+            with client(server) as held:
+                for word in words:
+                    held.sendall(word)
+                server.wait_for("sent no request within 2 seconds")
+                self.assertEqual(held.recv(1), b"")  # in order, with close_notify
+                if mode == "--www":
+                    self.assertIn(b"200 ok", self.connect(server, stdin=page[0]).out)
+                else:
+                    self.assert_a_place_is_free(server)
+
+    def test_idle(self):
+        server = self.serve(*self.ONE, "--idle-timeout", "1")
+        with client(server) as held:
+            held.sendall(b"one")
+            self.assertEqual(held.recv(3), b"one")
+            server.wait_for("was silent for 1 second\n")
+            self.assert_a_place_is_free(server)
+
+    def test_who_has_said_something_may_be_silent(self):
+        """Control: the time for the request is over, that of silence is not."""
+        server = self.serve("--request-timeout", "3")
+        with client(server) as held:
+            held.sendall(b"one")
+            self.assertEqual(held.recv(3), b"one")
+            other = client(server)
+            self.addCleanup(other.close)
+            self.assertEqual(other.recv(1), b"")
+            held.sendall(b"two")
+            self.assertEqual(held.recv(3), b"two")
+
+    def test_who_waits_for_the_answer_is_not_silent(self):
+        """Control: the client has ended its side, and the command takes longer than the client may be silent."""
+        server = self.serve("--idle-timeout", "1", "--exec", "cat >/dev/null; sleep 4; echo done")
+        self.assertEqual(self.connect(server, stdin=b"work\n").out, b"done\n")
+
+    def test_who_does_not_read(self):
+        server = self.serve(*self.ONE, "--idle-timeout", "2", "--exec", "yes")
+        with client(server) as held:
+            held.recv(1)
+            server.wait_for("was silent for 2 seconds")
+            held.close()
+
+    def test_a_reset_while_the_command_does_not_read(self):
+        server = self.serve(*self.ONE, "--idle-timeout", "0", "--exec", "read -r x; sleep 300", options=("-v",))
+        for _ in range(2):  # the second one has the place of the first
+            held = client(server)
+            held.settimeout(1)
+            try:
+                for _ in range(64):
+                    held.sendall(b"x" * 65536 + b"\n")
+            except TimeoutError:
+                pass
+            reset(held)
+            before = len(server.text)
+            server.wait_for("reset the connection: data may be missing")
+            with server.lock:
+                server.text = server.text[before:].replace(b"reset the connection", b"")
+
+    def test_what_was_sent_before_an_end_in_order_is_read(self):
+        """Control: the command is slow, and gets all of it."""
+        server = self.serve("--exec", "sleep 3; wc -c")
+        self.assertEqual(self.connect(server, stdin=b"x" * 3000000).out.strip(), b"3000000")
+
+    def test_a_client_that_ended_and_is_gone(self):
+        """It sent all and closed its socket; an answer then brings a RST, and the command gets all the same what was sent."""
+        server = self.serve("--idle-timeout", "0", "--exec", "echo early; sleep 3; wc -c >count; echo late")
+        peer = client(server)
+        peer.sendall(b"x" * 300000)
+        try:
+            peer.unwrap()
+        except (ssl.SSLError, OSError):
+            pass  # data came instead of its close_notify
+        peer.close()
+        done = LAB.background("sh", "-c", "until [ -s count ]; do sleep 0.1; done; echo counted $(cat count)")
+        self.addCleanup(done.__exit__)
+        done.wait_for("counted 300000")
+
+    def test_a_lost_clients_command_may_go_on(self):
+        """It is told by SIGHUP, which it may ignore."""
+        for trap, left in (("trap '' HUP; ", True), ("trap 'echo told >told; exit' HUP; ", False)):
+            server = self.serve("--idle-timeout", "1", "--exec", trap + "echo $$ >pid; while sleep 0.1; do :; done")
+            with client(server) as held:
+                held.sendall(b"x" * 10)
+                server.wait_for("was silent for 1 second")
+            pid = int(LAB.read("pid"))
+            if left:
+                os.kill(pid, 0)
+            else:
+                done = LAB.background("sh", "-c", "until [ -s told ]; do sleep 0.1; done; cat told")
+                self.addCleanup(done.__exit__)
+                done.wait_for("told")
+
+
+class Truncation(Case):
+    """A server that closes after its answer without close_notify, as nginx does; and one that ends in order."""
+
+    def answer(self, how, *args):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(LAB.path("server.pem"), LAB.path("server.key"))
+
+        def talk(raw):
+            peer = context.wrap_socket(raw, server_side=True, suppress_ragged_eofs=True)
+            peer.recv(100)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
+            if how == "in order":
+                peer = peer.unwrap()
+            elif how == "cut":
+                while peer.recv(100):
+                    pass  # until the client ends its side: closing what is unread resets
+            elif how == "reset":
+                peer.recv(1)  # of what is still to come
+                reset(peer)
+                return
+            peer.close()
+        with harness.OneShotServer(talk) as server:
+            return self.connect(server, *args, stdin=b"GET / HTTP/1.1\r\n\r\n" + b"x" * (200000 if how == "reset" else 0))
+
+    def test_ends(self):
+        option = "--insecure-accept-truncation"
+        for how, args, code in (("in order", (), 0), ("in order", (option,), 0), ("cut", (), 1), ("cut", (option,), 0),
+                                ("reset", (option,), 1)):
+            result = self.answer(how, *args)
+            self.assertEqual(result.code, code, (how, args, result.err))
+            if how != "reset":
+                self.assertTrue(result.out.endswith(b"\r\nyes"), result.out)
+            self.assertEqual("hung up without close_notify" in result.err, how == "cut", result.err)
+            self.assertEqual("is not authenticated" in result.err, how == "cut" and code == 0, result.err)
+            self.assertEqual(option in result.err, how == "cut" and code == 1, result.err)
+
+    def test_a_cut_handshake_is_none(self):
+        with harness.OneShotServer(lambda peer: peer.recv(1)) as server:
+            self.assertEqual(self.connect(server, "--insecure-accept-truncation").code, 1)
 
 
 class Keylog(Case):
