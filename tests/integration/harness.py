@@ -15,9 +15,18 @@ import threading
 import time
 import unittest
 
+import schema
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.abspath(os.environ.get("TPMTLS_PROGRAM", os.path.join(ROOT, "build", "tpmtls")))
 TIMEOUT = 60  # seconds for any one program; a test that needs them has failed
+
+
+def check_events(stderr):
+    """With --json nothing but events, as docs/json.md has them, is on stderr; a sanitizer's report is another matter."""
+    for line in stderr.decode("utf-8", "replace").splitlines():
+        if line.startswith("{"):
+            schema.check_event(json.loads(line))
 
 
 class Result:
@@ -127,6 +136,8 @@ class Lab:
     def run(self, *command, stdin=b"", env=None, timeout=TIMEOUT):
         done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir,
                               env=dict(self.env, **(env or {})), timeout=timeout, start_new_session=True, check=False)
+        if command[0] == PROGRAM and "--json" in command:
+            check_events(done.stderr)
         return Result(done.returncode, done.stdout, done.stderr)
 
     def tpmtls(self, *args, **kw):
