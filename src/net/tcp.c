@@ -22,6 +22,14 @@ void tcp_peer_name(char ret[TCP_PEER_MAX], const struct address *to)
     (void)snprintf(ret, TCP_PEER_MAX, is_ipv6 ? "[%.240s]:%.5s" : "%.240s:%.5s", to->host, to->port);
 }
 
+tt_rc tcp_explain_look_up(struct tt_error *err, const char *host, int gai, int why)
+{
+    (void)error_set(err, TT_ERR_NOT_FOUND, "cannot find the host '%s': %s", host,
+                    gai == EAI_SYSTEM ? strerror(why) : gai_strerror(gai));
+    error_hint(err, "check the spelling, or the resolver of this machine");
+    return TT_ERR_NOT_FOUND;
+}
+
 tt_rc tcp_look_up(struct addrinfo **ret, const struct address *to, struct tt_error *err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
@@ -31,12 +39,7 @@ tt_rc tcp_look_up(struct addrinfo **ret, const struct address *to, struct tt_err
     int rc = getaddrinfo(to->host, to->port, &hints, ret);
     if (rc != 0) /* AI_ADDRCONFIG hides the loopback on a machine with no other address */
         rc = getaddrinfo(to->host, to->port, &any, ret);
-    if (rc == 0)
-        return TT_OK;
-    (void)error_set(err, TT_ERR_NOT_FOUND, "cannot find the host '%s': %s", to->host,
-                    rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
-    error_hint(err, "check the spelling, or the resolver of this machine");
-    return TT_ERR_NOT_FOUND;
+    return rc == 0 ? TT_OK : tcp_explain_look_up(err, to->host, rc, errno);
 }
 
 tt_rc tcp_explain(struct tt_error *err, const char *peer, int why)

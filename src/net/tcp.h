@@ -14,6 +14,10 @@ void tcp_peer_name(char ret[TCP_PEER_MAX], const struct address *to);
 /* tcp_look_up: the stream addresses of a host; may block for the resolver. freeaddrinfo frees them.
  * TT_ERR_NOT_FOUND when the name is unknown, TT_ERR_USAGE when there is none. */
 TT_MUST_USE tt_rc tcp_look_up(struct addrinfo **ret, const struct address *to, struct tt_error *err);
+/* tcp_explain_look_up: what getaddrinfo said about the host, with errno where it is EAI_SYSTEM:
+ * TT_ERR_NOT_FOUND.
+ */
+tt_rc tcp_explain_look_up(struct tt_error *err, const char *host, int gai, int why);
 /* tcp_explain: why connecting to peer failed with this errno; ETIMEDOUT is TT_ERR_DEADLINE, others TT_ERR_IO.
  */
 tt_rc tcp_explain(struct tt_error *err, const char *peer, int why);
