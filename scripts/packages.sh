@@ -44,6 +44,14 @@ test valgrind sees whether time depends on a secret (tests/timing)
 test zsh its completion script is run
 test fish the same
 test procps ps, to see that no helper process is left behind
+users openvpn a VPN with a key behind PKCS#11
+users eapoltest EAP-TLS as wpa_supplicant does it
+users hostapd the RADIUS server to that
+users default-jdk-headless HttpsURLConnection and keytool
+users chromium a browser
+users firefox-esr another
+users xvfb a display for the window in which they ask for a PIN
+users xdotool types it
 bench libgnutls28-dev GnuTLS, to compare with
 bench gnuplot-nox draws the figures
 bench binutils size: how much text the engine has

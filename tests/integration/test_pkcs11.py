@@ -121,13 +121,7 @@ class GnuTLS(unittest.TestCase):
         """Registered with p11-kit as the package does it: a file in /usr/share/p11-kit/modules, here bound over."""
         os.makedirs(LAB.path("modules"))
         LAB.write("modules/tpmtls.module", "module: %s\n" % MODULE)
-        LAB.write("registered", "#!/bin/sh\nmount --bind modules /usr/share/p11-kit/modules && exec \"$@\"\n")
-        os.chmod(LAB.path("registered"), 0o755)
-        for flags in ("-m", "-rm"):
-            if LAB.run("unshare", flags, "./registered", "true").code == 0:
-                cls.command = ("unshare", flags, LAB.path("registered"))
-                return
-        raise unittest.SkipTest("no mount namespace can be had here")
+        cls.command = LAB.bound("modules", "/usr/share/p11-kit/modules")
 
     def test_p11_kit_and_p11tool(self):
         listed = LAB.must(*self.command, "p11-kit", "list-modules").out.decode()

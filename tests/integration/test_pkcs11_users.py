@@ -7,7 +7,7 @@ import re
 import unittest
 
 import harness
-from tokens import KINDS, MODULE, PIN, TOKENS, TokenLab, needs
+from tokens import KINDS, MODULE, PIN, TOKENS, TokenLab, needs, pin_of
 
 LAB = None
 
@@ -67,25 +67,50 @@ class SSH(unittest.TestCase):
 
 @needs("modutil", "certutil")
 class NSS(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        LAB.nss("nss")
+
     def test_modutil(self):
-        os.mkdir(LAB.path("nss"))
-        LAB.must("certutil", "-N", "-d", "sql:nss", "--empty-password")
-        LAB.must("modutil", "-force", "-dbdir", "sql:nss", "-add", "tpmtls", "-libfile", MODULE)
         listed = LAB.must("modutil", "-dbdir", "sql:nss", "-list", "tpmtls").out.decode()
         self.assertEqual(sorted(re.findall(r"Token Name: (\S+)", listed)), sorted(TOKENS))
 
+    @needs("tstclnt", "nginx")
+    def test_tstclnt(self):
+        """The request in a file: with a pipe that ends it does not end."""
+        LAB.write("request", "GET / HTTP/1.0\r\n\r\n")
+        LAB.write("pins", "".join("%s:%s\n" % (token, PIN) for token in TOKENS))
+        with LAB.nginx() as server:
+            for token in TOKENS:
+                done = LAB.must("tstclnt", "-4", "-h", "127.0.0.1", "-p", server.port, "-a", "localhost", "-d", "sql:nss", "-n",
+                                "%s:%s" % (token, token), "-W", "pins", "-V", "tls1.3:tls1.3", "-A", "request")
+                self.assertIn(b"you are CN=%s,O=Example" % token.encode(), done.out)
 
-@needs("keytool")
+
 class Java(unittest.TestCase):
+    def configure(self, token):
+        LAB.write("java.cfg", "name = tpmtls\nlibrary = %s\nslotListIndex = %s\n" % (MODULE, LAB.place(token)))
+
+    @needs("keytool")
     def test_keytool(self):
         for token in KINDS + ("pin-p256",):
-            LAB.write("java.cfg", "name = tpmtls\nlibrary = %s\nslotListIndex = %s\n" % (MODULE, self.place(token)))
+            self.configure(token)
             done = LAB.must("keytool", "-list", "-storetype", "PKCS11", "-keystore", "NONE", "-providerClass",
                             "sun.security.pkcs11.SunPKCS11", "-providerArg", "java.cfg", "-storepass", PIN)
             self.assertRegex(done.out.decode(), r"(?s)1 entry.*%s, PrivateKeyEntry" % token)
 
-    def place(self, token):
-        return re.findall(r"tpmtls identity (\S+)", LAB.tool("-L").out.decode()).index(token)
+    @needs("javac", "keytool", "nginx")
+    def test_https_url_connection(self):
+        LAB.must("javac", "-d", LAB.path("java"), os.path.join(harness.ROOT, "tests/pkcs11/Https.java"))
+        LAB.must("keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", "ca/ca.pem", "-keystore", "trust.p12", "-storepass",
+                 "changeit")
+        with LAB.nginx() as server:
+            for token in TOKENS:
+                self.configure(token)
+                done = LAB.must("java", "-cp", LAB.path("java"), "-Djavax.net.ssl.trustStore=trust.p12",
+                                "-Djavax.net.ssl.trustStorePassword=changeit", "Https", "java.cfg", pin_of(token) or "",
+                                "https://localhost:%s/" % server.port)
+                self.assertIn(b"you are CN=%s,O=Example" % token.encode(), done.out)
 
 
 if __name__ == "__main__":

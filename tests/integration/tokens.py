@@ -2,6 +2,7 @@
 without a PIN, certified by one CA, and the servers that their users talk to."""
 
 import os
+import re
 import shutil
 import socket
 import time
@@ -13,7 +14,6 @@ MODULE = os.environ["TPMTLS_PKCS11"]
 PIN = "s3cret-pin"
 KINDS = ("p256", "rsa2048")
 TOKENS = KINDS + tuple("pin-" + kind for kind in KINDS)
-TRIXIE = os.environ.get("TPMTLS_TRIXIE", os.path.expanduser("~/.cache/tpmtls/trixie"))
 
 
 def needs(*programs):
@@ -67,6 +67,36 @@ class TokenLab(harness.Lab):
     def tool(self, *args, **kw):
         return self.run("pkcs11-tool", "--module", MODULE, *args, **kw)
 
+    def only(self, name):
+        """The environment of a program that shall see this token and no other."""
+        folder = self.path("only-" + name)
+        if not os.path.exists(folder):
+            os.mkdir(folder)
+            os.symlink(self.path("identities/" + name), os.path.join(folder, name))
+        return {"TPMTLS_IDENTITIES": folder}
+
+    def place(self, name):
+        """Where a token stands in the list of slots."""
+        return re.findall(r"tpmtls identity (\S+)", self.tool("-L").out.decode()).index(name)
+
+    def bound(self, folder, over):
+        """The beginning of a command for which our folder lies over one of the system's, in a mount namespace of its own."""
+        script = self.path("bound-" + folder)
+        self.write(script, "#!/bin/sh\nmount --bind %s %s && exec \"$@\"\n" % (self.path(folder), over))
+        os.chmod(script, 0o755)
+        for flags in ("-m", "-rm"):
+            if self.run("unshare", flags, script, "true").code == 0:
+                return "unshare", flags, script
+        raise unittest.SkipTest("no mount namespace can be had here")
+
+    def nss(self, folder):
+        """A database of NSS that trusts our CA and has the module. FRIENDLY: certificates are seen without a PIN, so that NSS
+        does not ask for those of all tokens when it looks for one."""
+        os.makedirs(self.path(folder))
+        self.must("certutil", "-N", "-d", "sql:" + folder, "--empty-password")
+        self.must("certutil", "-A", "-d", "sql:" + folder, "-n", "ca", "-t", "C,,", "-i", "ca/ca.pem")
+        self.must("modutil", "-force", "-dbdir", "sql:" + folder, "-add", "tpmtls", "-libfile", MODULE, "-mechanisms", "FRIENDLY")
+
     def s_server(self, *args):
         """openssl s_server that demands a certificate of our CA and answers with what it saw."""
         server = self.background("openssl", "s_server", "-accept", "127.0.0.1:0", "-tls1_3", "-cert", "soft.pem", "-key",
@@ -79,9 +109,9 @@ class TokenLab(harness.Lab):
         port = free_port()
         self.write("nginx.conf", """daemon off; master_process off; pid nginx.pid; error_log stderr;
 env TPMTLS_TPM; env TPMTLS_IDENTITIES;
-events {} http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp;
-scgi_temp_path tmp; server { listen 127.0.0.1:%s ssl; ssl_protocols TLSv1.3; %s ssl_verify_client on;
-ssl_client_certificate ca/ca.pem; location / { default_type text/html; return 200 "<p>you are $ssl_client_s_dn</p>\\n"; } } }
+events {} http { log_format seen "seen $ssl_client_s_dn"; access_log /dev/stderr seen; client_body_temp_path tmp;
+proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp; server { listen 127.0.0.1:%s ssl; ssl_protocols TLSv1.3; %s ssl_verify_client on;
+ssl_client_certificate ca/ca.pem; location / { default_type text/html; return 200 "<title>you are $ssl_client_s_dn</title>\\n"; } } }
 """ % (port, keys))
         server = harness.Background((*wrap, "nginx", "-p", self.dir, "-c", self.path("nginx.conf"), "-e", "stderr"),
                                     dict(self.env, **(env or {})), self.dir)
