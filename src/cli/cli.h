@@ -42,6 +42,7 @@ struct cli {
     const char *srk_name;      /* --srk-name, or NULL */
     bool json, wants_help, wants_version;
     int verbose;
+    bool unattended;               /* nobody may be asked: a server would stand still */
     char help[160];                /* "tpmtls help key create": what tells about the command that runs */
     const char *key_password_file; /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
     struct cli_auth auth;          /* --auth-file, --auth-fd, --auth-credential, --auth-ask, --auth-empty */

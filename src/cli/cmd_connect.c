@@ -19,6 +19,7 @@
 #include "cli/tls_options.h"
 #include "cli/trace.h"
 #include "cli/trust_options.h"
+#include "net/clock.h"
 #include "net/dial.h"
 #include "net/loop.h"
 #include "net/pcap.h"
@@ -272,7 +273,10 @@ static tt_rc set_up_config(struct connect *x, struct tt_error *err)
     struct cli traced = *x->cli;
     traced.tpm_trace = trace_load;
     traced.tpm_trace_arg = &x->trace;
-    TT_TRY(tls_config_identities(x->config, &x->identities, TT_CLIENT, &traced, &x->options->tls, err));
+    const struct tls_load load = {
+        .config = x->config, .role = TT_CLIENT, .cli = &traced, .options = &x->options->tls};
+    TT_TRY(tls_config_identities(&x->identities, &load, err));
+    tls_identities_say_ends(&x->identities, &x->options->tls, clock_wall_s());
     struct tls_psks_where where = {x->config, TT_CLIENT, &x->identities.tpm, &traced, has_trust};
     TT_TRY(tls_config_psks(&x->psks, &where, &x->options->tls, err));
     return tt_config_freeze(x->config, err);

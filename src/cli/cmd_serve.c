@@ -1,5 +1,6 @@
 /* cli/cmd_serve.c: `tpmtls serve`: set up, run, stop. Layer: cli. SIGINT and SIGTERM end it in order: no new
- * connections, close_notify to those that are there, exit 0. A second one ends it at once. */
+ * connections, close_notify to those that are there, exit 0. A second one ends it at once. SIGHUP reads the
+ * files again. */
 #include "cli/serve.h"
 
 #include <signal.h>
@@ -32,6 +33,16 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
     }
 }
 
+/* The terminal it was started from was closed: as for any program there, that is its end. */
+static void on_hangup(evutil_socket_t signal_number, short what, void *arg)
+{
+    struct serve *serve = arg;
+    if (serve->had_terminal && !cli_has_terminal())
+        on_signal(signal_number, what, arg);
+    else if (!serve->is_stopping)
+        serve_reload_now(serve);
+}
+
 static void on_child_exit(evutil_socket_t signal_number, short what, void *arg)
 {
     (void)signal_number;
@@ -52,38 +63,13 @@ static void on_failed(void *arg, const struct tt_error *error)
 
 /* ---- set up ---- */
 
-static tt_rc set_up_config(struct serve *serve, struct tt_tpm **ret_tpm, struct tt_error *err)
-{
-    struct cli traced = *serve->cli;
-    traced.tpm_trace = trace_load;
-    traced.tpm_trace_arg = &serve->trace;
-    TT_TRY(tt_config_new(&serve->config, TT_SERVER, err));
-    TT_TRY(tls_config_values(serve->config, &serve->options->tls, err));
-    if (trust_is_given(&serve->options->trust)) {
-        TT_TRY(trust_config(serve->config, &serve->options->trust, err));
-        TT_TRY(tt_config_set_client_auth(serve->config, serve->options->require_client_cert
-                                                            ? TT_CLIENT_AUTH_REQUIRE
-                                                            : TT_CLIENT_AUTH_REQUEST));
-    }
-    TT_TRY(tt_config_set_force_retry(serve->config, serve->options->force_retry));
-    TT_TRY(tls_config_identities(serve->config, &serve->identities, TT_SERVER, &traced, &serve->options->tls,
-                                 err));
-    struct tls_psks_where where = {serve->config, TT_SERVER, &serve->identities.tpm, &traced,
-                                   serve->identities.len > 0};
-    TT_TRY(tls_config_psks(&serve->psks, &where, &serve->options->tls, err));
-    const struct tickets_at at = {.base = serve->base, .listen = serve->options->listen, .tpm = ret_tpm};
-    *ret_tpm = serve->identities.tpm;
-    TT_TRY(tickets_begin(&serve->tickets, serve->cli, &serve->options->tickets, serve->config, &at, err));
-    TT_TRY(serve_ech(serve, ret_tpm, err));
-    return tt_config_freeze(serve->config, err);
-}
-
 static tt_rc watch_signals(struct serve *serve, struct tt_error *err)
 {
     serve->signals[0] = evsignal_new(serve->base, SIGINT, on_signal, serve);
     serve->signals[1] = evsignal_new(serve->base, SIGTERM, on_signal, serve);
+    serve->signals[2] = evsignal_new(serve->base, SIGHUP, on_hangup, serve);
     serve->child_exit = evsignal_new(serve->base, SIGCHLD, on_child_exit, serve);
-    struct event *const all[] = {serve->signals[0], serve->signals[1], serve->child_exit};
+    struct event *const all[] = {serve->signals[0], serve->signals[1], serve->signals[2], serve->child_exit};
     for (size_t i = 0; i < TT_COUNT(all); i++) {
         if (all[i] == NULL || event_add(all[i], NULL) != 0)
             return error_set(err, TT_ERR_IO, "cannot watch for signals");
@@ -96,7 +82,7 @@ static tt_rc start_server(struct serve *serve, struct tt_error *err)
     struct address at;
     struct server_options opt = {
         .stream = {.base = serve->base,
-                   .config = serve->config,
+                   .config = serve->current->config,
                    .role = TT_SERVER,
                    .signer = serve->signer,
                    .insecure_keylog = serve->keylog.fd >= 0 ? keylog_line : NULL,
@@ -131,7 +117,7 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
     TT_TRY(loop_new(&serve->base, false, err));
     struct sign_queue_options opt = {.base = serve->base,
                                      .deadline_ms = (unsigned)serve->options->tls.sign_deadline};
-    TT_TRY(set_up_config(serve, &opt.tpm, err));
+    TT_TRY(generation_first(serve, &opt.tpm, err));
     TT_TRY(keylog_open(&serve->keylog, serve->options->tls.keylog, err));
     if (serve->options->tls.trace_pcap != NULL)
         TT_TRY(pcap_create(&serve->pcap, serve->options->tls.trace_pcap, err));
@@ -143,9 +129,10 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
     TT_TRY(watch_signals(serve, err));
     TT_TRY(start_server(serve, err));
     serve->delegate = (struct cli_delegate){.trace = &serve->trace, .verbose = serve->cli->verbose};
-    if (serve->identities.delegation != NULL)
-        TT_TRY(cli_delegate_start(&serve->delegate, serve->base, serve->signer, &serve->identities,
+    if (serve->current->identities.delegation != NULL)
+        TT_TRY(cli_delegate_start(&serve->delegate, serve->base, serve->signer, &serve->current->identities,
                                   &serve->options->tls, err));
+    TT_TRY(serve_reload_start(serve, err));
     announce(serve);
     return TT_OK;
 }
@@ -165,15 +152,16 @@ static void tear_down(struct serve *serve)
     delegate_free(serve->delegate.delegator);
     tickets_end_keys(&serve->tickets);
     ech_files_stop(serve->ech);
-    sign_queue_free(serve->signer);
-    tt_config_free(serve->config);
+    serve_reload_stop(serve);
+    sign_queue_free(TT_TAKE(serve->signer));
+    generations_end_all(serve);
     ech_files_free(serve->ech);
     tt_tpm_close(serve->ech_tpm);
     tickets_end(&serve->tickets);
     tls_psks_close(&serve->psks); /* before the TPM */
-    tls_identities_close(&serve->identities);
+    tt_tpm_close(serve->tpm);
     keylog_close(&serve->keylog);
-    struct event *const all[] = {serve->signals[0], serve->signals[1], serve->child_exit};
+    struct event *const all[] = {serve->signals[0], serve->signals[1], serve->signals[2], serve->child_exit};
     for (size_t i = 0; i < TT_COUNT(all); i++) {
         if (all[i] != NULL)
             event_free(all[i]);
@@ -222,6 +210,7 @@ static int run_serve(const struct cli *cli, void *options)
     o->trust.ca_option = "--client-ca";
     o->tls.refuse_delegated = !o->tls.accept_delegated;
     serve.mode = o->www ? &serve_www : o->command != NULL ? &serve_exec : &serve_echo;
+    serve.had_terminal = cli_has_terminal();
     serve.trace = (struct trace){.on = o->tls.trace, .json = cli->json};
     return run(&serve);
 }
@@ -277,9 +266,12 @@ static const struct option_part serve_parts[] = {
 const struct command command_serve = {
     .name = "serve",
     .summary = "accept TLS 1.3 connections",
-    .about = "Accepts TLS 1.3 connections. A peer that fails gets a line on stderr and stops nobody else. "
-             "Several pairs of "
-             "--key and --cert may be given: the server name, what the client can verify and its CAs choose.",
+    .about =
+        "Accepts TLS 1.3 connections. A peer that fails gets a line on stderr and stops nobody else. "
+        "Several pairs of "
+        "--key and --cert may be given: the server name, what the client can verify and its CAs choose. "
+        "Certificates, keys, OCSP responses, CAs and CRLs are read again on SIGHUP, and when their files "
+        "change: for connections to come; what cannot be used changes nothing.",
     .example =
         "  tpmtls serve 127.0.0.1:4433 --key server.key --cert server.pem --client-ca ca/ca.pem --echo",
     .parts = serve_parts,

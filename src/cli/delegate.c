@@ -41,7 +41,7 @@ tt_rc cli_delegate_start(struct cli_delegate *d, struct event_base *base, struct
 {
     struct delegate_options opt = {.base = base,
                                    .queue = queue,
-                                   .key = ids->keys[0].key,
+                                   .key = ids->keys[0]->key,
                                    .delegation = ids->delegation,
                                    .lifetime_s = o->delegate_s,
                                    .told = on_told,

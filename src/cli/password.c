@@ -19,13 +19,20 @@ const struct tt_bytes *cli_password_of(const struct cli_password *p)
     return p->given ? &p->bytes : NULL;
 }
 
+static tt_rc ask_nobody(const char *what, struct tt_error *err)
+{
+    return error_set(err, TT_ERR_AUTH, "%s needs a password, and nobody is asked while the server runs",
+                     what);
+}
+
 tt_rc cli_read_password(struct cli_password *ret, const struct cli *cli, const char *what,
                         struct tt_error *err)
 {
     const struct password_question q = {
         what, "is encrypted", "--key-password-file FILE reads it from a file (fd:N: from a descriptor)"};
-    return cli->key_password_file != NULL ? password_from_file(ret, cli->key_password_file, err)
-                                          : password_from_terminal(ret, &q, err);
+    if (cli->key_password_file != NULL)
+        return password_from_file(ret, cli->key_password_file, err);
+    return cli->unattended ? ask_nobody(what, err) : password_from_terminal(ret, &q, err);
 }
 
 /* ---- keys in the TPM ---- */
@@ -97,7 +104,8 @@ static tt_rc auth_password(struct cli_password *ret, const struct cli_auth *auth
 tt_rc cli_auth_password(struct cli_password *ret, const struct cli *cli, const struct cli_auth_want *want,
                         struct tt_error *err)
 {
-    return auth_password(ret, &cli->auth, want, err);
+    bool asks = cli->auth.kind == CLI_AUTH_ASK || (cli->auth.kind == CLI_AUTH_NONE && want->ask);
+    return cli->unattended && asks ? ask_nobody(want->what, err) : auth_password(ret, &cli->auth, want, err);
 }
 
 tt_rc cli_owner_password(struct cli_password *ret, const struct cli *cli, struct tt_error *err)

@@ -23,6 +23,5 @@ tt_rc serve_ech(struct serve *serve, struct tt_tpm **tpm, struct tt_error *err)
                                           .tpm = *tpm,
                                           .told = on_told,
                                           .arg = serve};
-    TT_TRY(ech_files_new(&serve->ech, &opt, err));
-    return tt_config_set_ech_keys(serve->config, ech_files_keys(serve->ech));
+    return ech_files_new(&serve->ech, &opt, err);
 }

@@ -29,6 +29,7 @@ void session_release(struct session *x)
 {
     struct server *server = x->serve->server;
     link_out(x);
+    generation_drop(x->generation);
     mem_free(x);
     server_release(server);
 }
@@ -124,6 +125,7 @@ void *session_accepted(void *arg, struct stream_options *opt, const char *peer)
     if (x == NULL)
         return NULL;
     x->serve = serve;
+    x->generation = generation_hold(serve->current);
     x->number = ++serve->next_number;
     x->trace = serve->trace;
     x->trace.connection = x->number;

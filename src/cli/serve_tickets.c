@@ -99,8 +99,16 @@ tt_rc tickets_begin(struct serve_tickets *t, const struct cli *cli, const struct
         return TT_OK;
     TT_TRY(tt_tickets_new(&t->tickets, clock_wall_ms(), err));
     TT_TRY(open_keys(t, o, at, err));
+    return tickets_put(t, o, cfg, at->listen, err);
+}
+
+tt_rc tickets_put(const struct serve_tickets *t, const struct ticket_options *o, struct tt_config *cfg,
+                  const char *listen, struct tt_error *err)
+{
+    if (t->tickets == NULL)
+        return TT_OK;
     tt_rc rc = tt_config_set_tickets(cfg, t->tickets, (unsigned)o->count, (uint32_t)o->lifetime,
-                                     scope_of(o, at->listen));
+                                     scope_of(o, listen));
     if (rc == TT_OK)
         rc = tt_config_set_max_early_data(cfg, (uint32_t)o->max_early_data);
     return rc == TT_OK ? rc : error_set(err, rc, "the tickets could not be set up");

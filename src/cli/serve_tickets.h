@@ -30,6 +30,9 @@ struct tickets_at {
 TT_MUST_USE tt_rc tickets_begin(struct serve_tickets *t, const struct cli *cli,
                                 const struct ticket_options *o, struct tt_config *cfg,
                                 const struct tickets_at *at, struct tt_error *err);
+/* tickets_put: the same tickets into another configuration. */
+TT_MUST_USE tt_rc tickets_put(const struct serve_tickets *t, const struct ticket_options *o,
+                              struct tt_config *cfg, const char *listen, struct tt_error *err);
 void tickets_end_keys(struct serve_tickets *t); /* before the queue */
 void tickets_end(struct serve_tickets *t);      /* after it, before the TPM */
 

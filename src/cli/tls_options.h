@@ -40,18 +40,42 @@ extern const struct option_row tls_identity_rows[], tls_protocol_rows[], tls_tra
 /* tls_config_values: put everything but identities and trust into cfg. */
 TT_MUST_USE tt_rc tls_config_values(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err);
 
+/* struct tls_key: an open key, shared by what was loaded before and after its certificate was renewed. */
+struct tls_key {
+    struct tt_key *key;
+    size_t holders;
+    char file[65]; /* the SHA-256 of its file, in hexadecimal; "" for one at a handle */
+};
 /* struct tls_identities: the keys behind --key; they must live as long as the configuration. */
 struct tls_identities {
-    struct cli_key keys[TLS_IDENTITIES];
+    struct tls_key *keys[TLS_IDENTITIES];
     size_t len;
     struct tt_tpm *tpm;               /* that all TPM keys among them are on, or NULL */
+    bool is_guest;                    /* the TPM is somebody else's */
     struct tt_delegation *delegation; /* --delegate: of the first, which is then the only one */
+    struct tls_end {
+        int64_t from, until; /* seconds: when all of the chain is valid; 0: there is no certificate */
+        size_t number;       /* which certificate ends first */
+    } ends[TLS_IDENTITIES];
+};
+/* struct tls_load: what they are for. */
+struct tls_load {
+    struct tt_config *config;
+    enum tt_role role;
+    const struct cli *cli;
+    const struct tls_options *options;
+    /* What was loaded before from the same options, or NULL. A key whose file is as it was, and that is its
+     * certificate's, is shared; another one in the TPM needs the TPM that is open. */
+    const struct tls_identities *before;
 };
 /* tls_config_identities: --key, --cert, --ocsp-response, --raw-public-key and --delegate. */
-TT_MUST_USE tt_rc tls_config_identities(struct tt_config *cfg, struct tls_identities *ret, enum tt_role role,
-                                        const struct cli *cli, const struct tls_options *o,
+TT_MUST_USE tt_rc tls_config_identities(struct tls_identities *ret, const struct tls_load *load,
                                         struct tt_error *err);
+/* tls_identities_close: on the thread that owns the TPM, as long as there is one. */
 void tls_identities_close(struct tls_identities *ids);
+/* tls_identities_say_ends: a note for each certificate of ours that does not count now (seconds since 1970),
+ * or not for a week more. */
+void tls_identities_say_ends(const struct tls_identities *ids, const struct tls_options *o, int64_t now);
 /* tls_alpn_has: is that name among those of --alpn? */
 bool tls_alpn_has(const struct tls_options *o, const char *name);
 /* tls_identities_conflict: what is wrong with how these options stand together; NULL: nothing. */
@@ -74,6 +98,9 @@ struct tls_psks_where {
 /* tls_config_psks: --psk and --psk-and-certificate. */
 TT_MUST_USE tt_rc tls_config_psks(struct tls_psks *ret, const struct tls_psks_where *where,
                                   const struct tls_options *o, struct tt_error *err);
+/* tls_config_psks_again: the same ones into another configuration of a server. */
+TT_MUST_USE tt_rc tls_config_psks_again(const struct tls_psks *psks, struct tt_config *cfg,
+                                        const struct tls_options *o, bool has_certificates);
 void tls_psks_close(struct tls_psks *psks);
 
 #endif

@@ -45,23 +45,28 @@ static bool is_later(struct timespec a, struct timespec b)
     return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
 }
 
+static void look_at_file(struct key_files_state *now, int dir, const char *name)
+{
+    struct stat st;
+    if (fstatat(dir, name, &st, 0) == 0 && is_later(st.st_ctim, now->newest))
+        now->newest = st.st_ctim;
+    now->n++;
+}
+
 static struct key_files_state state_of(const char *path, const char *suffix)
 {
     struct key_files_state now = {.n = 0};
-    struct key_files files = {.n = 0};
     struct stat st;
     if (stat(path, &st) != 0)
         return now;
     now.newest = st.st_ctim; /* which nobody can set back */
-    if (S_ISDIR(st.st_mode))
-        (void)!key_files_list(&files, path, suffix, NULL);
-    for (size_t i = 0; i < files.n; i++) {
-        char file[PATH_MAX];
-        (void)snprintf(file, sizeof file, "%s/%s", path, files.names[i]);
-        if (stat(file, &st) == 0 && is_later(st.st_ctim, now.newest))
-            now.newest = st.st_ctim;
-    }
-    now.n = files.n;
+    DIR *dir = S_ISDIR(st.st_mode) ? opendir(path) : NULL;
+    if (dir == NULL)
+        return now;
+    for (const struct dirent *e; (e = readdir(dir)) != NULL;)
+        if (is_key_file(e->d_name, suffix))
+            look_at_file(&now, dirfd(dir), e->d_name);
+    (void)closedir(dir);
     return now;
 }
 

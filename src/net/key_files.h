@@ -26,7 +26,8 @@ struct key_files_state {
     struct timespec newest;
     size_t n;
 };
-/* key_files_changed: since the last call with this state, which is brought up to date. */
+/* key_files_changed: since the last call with this state, which is brought up to date. An empty suffix: all
+ * files of the directory but hidden ones. */
 bool key_files_changed(struct key_files_state *state, const char *path, const char *suffix);
 
 #endif

@@ -48,6 +48,13 @@ void server_stop(struct server *srv)
     finish_when_done(srv);
 }
 
+void server_use(struct server *srv, struct tt_config *config)
+{
+    struct tt_config *former = srv->opt.stream.config;
+    srv->opt.stream.config = tt_config_ref(config);
+    tt_config_free(former);
+}
+
 void server_release(struct server *srv)
 {
     srv->connections--;

@@ -29,6 +29,8 @@ TT_MUST_USE tt_rc server_listen(struct server **ret, const struct address *at,
                                 const struct server_options *opt, struct tt_error *err);
 /* server_address: "127.0.0.1:40961". */
 const char *server_address(const struct server *srv);
+/* server_use: from the next connection on; those that are there keep theirs. */
+void server_use(struct server *srv, struct tt_config *config);
 /* server_release: a connection is gone (its stream was freed). */
 void server_release(struct server *srv);
 size_t server_connections(const struct server *srv);
