@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import re
+import signal
 import unittest
 
 import harness
@@ -97,6 +98,8 @@ class Json(unittest.TestCase):
             refused = lab.tpmtls("--json", "connect", at, "--ca", "other/ca.pem", "--trace")
             self.assertEqual(refused.code, 3)
             note_events(refused.err)
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for('"event":"reloaded"')
         note_events("\n".join(line for line in server.text.decode().splitlines() if line.startswith("{")))
 
     def test_7_nothing_is_missing(self):
