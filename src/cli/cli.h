@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "net/file_write.h"
 #include "tpmtls/error.h"
 #include "tpmtls/key.h"
 
@@ -72,10 +73,18 @@ TT_MUST_USE tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, s
 const char *cli_pem_content(struct tt_bytes text);
 /* cli_wrote: say that a file was written, and what it is; not where it is standard output ("-" or NULL). */
 void cli_wrote(const char *path, const char *what);
-/* cli_write_file: atomically (temporary file, fsync, rename); path NULL or "-" = stdout. mode e.g. 0600. With
- * no_overwrite an existing file is TT_ERR_EXISTS. */
-TT_MUST_USE tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigned mode, bool no_overwrite,
+/* cli_write_file: atomically; path NULL or "-" = stdout. over says what it may take the place of, which is
+ * said on stderr; else TT_ERR_EXISTS. cli_may_write: the same question before the work is done. */
+TT_MUST_USE tt_rc cli_write_file(const char *path, struct tt_bytes data, struct file_want want,
                                  struct tt_error *err);
+TT_MUST_USE tt_rc cli_may_write(const char *path, enum file_holds what, enum file_over over,
+                                struct tt_error *err);
+/* CLI_FORCE_ROW: --force, of a command that writes what can be made again: FILE_FORCE. */
+#define CLI_FORCE_ROW(place)                                                                                 \
+    {                                                                                                        \
+        "force", NULL,                                                                                       \
+            "write over a FILE that holds something else; never over a private key or another secret", place \
+    }
 
 /* cli_from_hex: in place; white space around it is fine. False for what is no hexadecimal. */
 bool cli_from_hex(char *text, size_t *len);

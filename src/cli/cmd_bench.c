@@ -29,6 +29,7 @@ struct bench {
     } seconds;
     const char *out, *plot, *compare;
     json_t *old;
+    bool force;
 };
 
 /* ---- progress ---- */
@@ -90,14 +91,20 @@ static tt_rc run_all(struct bench_pages *all, struct bench *b, struct tt_error *
 
 /* ---- where it goes ---- */
 
-static tt_rc write_json(const json_t *doc, const char *path, struct tt_error *err)
+static enum file_over over(const struct bench *b)
+{
+    return b->force ? FILE_FORCE : FILE_REPLACE;
+}
+
+static tt_rc write_json(const json_t *doc, const struct bench *b, struct tt_error *err)
 {
     const size_t flags = JSON_INDENT(1) | JSON_REAL_PRECISION(7);
     size_t len = json_dumpb(doc, NULL, 0, flags);
     TT_AUTO(mem_free_auto) char *text = mem_alloc(len);
     if (text == NULL || json_dumpb(doc, text, len, flags) != len)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
-    return cli_write_file(path, (struct tt_bytes){(const uint8_t *)text, len}, 0644, false, err);
+    return cli_write_file(b->out, (struct tt_bytes){(const uint8_t *)text, len},
+                          (struct file_want){0644, over(b)}, err);
 }
 
 static tt_rc deliver(const struct bench_pages *all, const struct bench *b, struct tt_error *err)
@@ -109,7 +116,7 @@ static tt_rc deliver(const struct bench_pages *all, const struct bench *b, struc
         (void)putchar('\n');
     }
     if (rc == TT_OK && b->out != NULL)
-        rc = write_json(doc, b->out, err);
+        rc = write_json(doc, b, err);
     if (rc == TT_OK && b->plot != NULL)
         rc = bench_plot(all, b->plot, err);
     if (rc == TT_OK && b->old != NULL && !b->cli->json)
@@ -128,6 +135,10 @@ static int measure(struct bench *b)
     /* Before a minute of measuring. */
     if (rc == TT_OK && b->plot != NULL)
         rc = bench_plot_check(&err);
+    if (rc == TT_OK)
+        rc = cli_may_write(b->out, HOLDS_FIGURES, over(b), &err);
+    if (rc == TT_OK)
+        rc = cli_may_write(b->plot, HOLDS_PICTURE, over(b), &err);
     if (rc == TT_OK && b->compare != NULL)
         rc = bench_compare_load(&b->old, b->compare, &err);
     if (rc == TT_OK)
@@ -182,6 +193,7 @@ static const struct option_row bench_rows[] = {
      .letter = 'o', .elsewhere = "output save"},
     {"compare", "OLD.json", "a table of a former --out FILE beside this one", TO(compare)},
     {"plot", "FILE.svg", "a picture, drawn by gnuplot", TO(plot)},
+    CLI_FORCE_ROW(TO(force)),
     {0},
 };
 static const struct option_part bench_parts[] = {{NULL, bench_rows, 0}, {0}};

@@ -16,7 +16,7 @@ struct ca_options {
     const char *dir, *subject, *key, *out, *word;
     enum tt_ca_profile profile;
     unsigned long days; /* 0: not given */
-    bool chain, delegation;
+    bool chain, delegation, force;
 };
 
 /* ---- output ---- */
@@ -46,11 +46,18 @@ static void info_print(const struct tt_cert_info *i)
            i->sha256);
 }
 
-static tt_rc write_pem(const char *path, const struct tt_cert_list *list, size_t n, struct tt_error *err)
+static enum file_over over(const struct ca_options *o)
+{
+    return o->force ? FILE_FORCE : FILE_REPLACE;
+}
+
+static tt_rc write_pem(const struct ca_options *o, const struct tt_cert_list *list, size_t n,
+                       struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *pem = NULL;
     TT_TRY(tt_cert_list_to_pem(&pem, list, n, err));
-    return cli_write_file(path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0644, false, err);
+    return cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
+                          (struct file_want){0644, over(o)}, err);
 }
 
 /* ---- init ---- */
@@ -134,7 +141,7 @@ static int sign_report(const struct cli *cli, const struct ca_options *o, const 
     if (tt_cert_describe(&info, list->certs[0], &err) != TT_OK)
         return cli_fail(&err);
     int code = CLI_OK;
-    if ((o->out != NULL || !cli->json) && write_pem(o->out, list, n, &err) != TT_OK) {
+    if ((o->out != NULL || !cli->json) && write_pem(o, list, n, &err) != TT_OK) {
         code = cli_fail(&err);
         cli_hint("the certificate was issued and is kept: tpmtls ca show --dir %s %s -o FILE", o->dir,
                  info->serial);
@@ -185,7 +192,10 @@ static int run_sign(const struct cli *cli, void *options)
     struct tt_error err = {0};
     struct tt_ca *ca = NULL;
     struct tt_cert_list *list = NULL;
-    tt_rc rc = tt_ca_open(&ca, o->dir, &err);
+    /* Before it is issued, for ever. */
+    tt_rc rc = cli_may_write(o->out, HOLDS_CERTIFICATE, over(o), &err);
+    if (rc == TT_OK)
+        rc = tt_ca_open(&ca, o->dir, &err);
     if (rc == TT_OK)
         rc = sign_csr(&list, cli, ca, o, &err);
     tt_ca_close(ca);
@@ -266,7 +276,7 @@ static tt_rc show_cert(const struct cli *cli, struct tt_bytes der, const struct 
 {
     struct tt_cert_info *info = NULL;
     if (o->out != NULL)
-        return write_pem(o->out, &(struct tt_cert_list){&der, 1}, 1, err);
+        return write_pem(o, &(struct tt_cert_list){&der, 1}, 1, err);
     TT_TRY(tt_cert_describe(&info, der, err));
     if (cli->json)
         (void)print_json(info_json(info));
@@ -324,13 +334,16 @@ static const struct option_row sign_rows[] = {
      .max = 36500},
     {"delegation", NULL, "let its key sign delegated credentials (RFC 9345): serve and connect --delegate",
      TO(delegation)},
-    {"out", "FILE", "where it goes; default: standard output", TO(out), .letter = 'o', .elsewhere = "output"},
+    {"out", "FILE", "where it goes, over a former certificate if one is there; default: standard output",
+     TO(out), .letter = 'o', .elsewhere = "output"},
+    CLI_FORCE_ROW(TO(force)),
     {"chain", NULL, "append the CA's certificate", TO(chain)},
     {0},
 };
 static const struct option_row show_rows[] = {
     {NULL, "SERIAL", "of one certificate that the CA issued; none: the CA's own", TO(word)},
     {"out", "FILE", "write that certificate there as PEM", TO(out), .letter = 'o', .elsewhere = "output"},
+    CLI_FORCE_ROW(TO(force)),
     {0},
 };
 static const struct option_part init_parts[] = {{NULL, dir_rows, 0}, {NULL, init_rows, 0}, {0}};

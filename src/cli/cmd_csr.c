@@ -13,6 +13,7 @@
 struct csr_options {
     const char *key, *subject, *out;
     struct option_list sans;
+    bool force;
 };
 
 static int csr_run(const struct cli *cli, void *options)
@@ -21,14 +22,16 @@ static int csr_run(const struct cli *cli, void *options)
     struct tt_error err = {0};
     struct cli_key key = {0};
     TT_AUTO(mem_free_auto) char *pem = NULL;
-    if (cli_open_key(&key, cli, o->key, &err) != TT_OK)
+    const struct file_want want = {0644, o->force ? FILE_FORCE : FILE_REPLACE};
+    if (cli_may_write(o->out, HOLDS_REQUEST, want.over, &err) != TT_OK ||
+        cli_open_key(&key, cli, o->key, &err) != TT_OK)
         return cli_fail(&err);
     struct tt_csr_params params = {.subject = o->subject, .sans = o->sans.at, .sans_len = o->sans.len};
     struct tt_pki_signer signer = key_signer(key.key);
     tt_rc rc = tt_csr_create(&pem, &params, &signer, &err);
     cli_close_key(&key);
     if (rc == TT_OK)
-        rc = cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0644, false, &err);
+        rc = cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, want, &err);
     if (rc != TT_OK)
         return cli_fail(&err);
     cli_wrote(o->out, "a certificate request; a CA makes the certificate from it (`tpmtls ca sign`)");
@@ -46,7 +49,9 @@ static const struct option_row csr_rows[] = {
     {"san", "NAME",
      "DNS:name, IP:address, URI:uri or email:address. A server needs its DNS names or addresses here",
      TO(sans), .max = SANS_MAX, .elsewhere = "addext", .words = "DNS: IP: URI: email:"},
-    {"out", "FILE", "where it goes; default: standard output", TO(out), .letter = 'o', .elsewhere = "output"},
+    {"out", "FILE", "where it goes, over a former request if one is there; default: standard output", TO(out),
+     .letter = 'o', .elsewhere = "output"},
+    CLI_FORCE_ROW(TO(force)),
     {0},
 };
 static const struct option_part csr_parts[] = {{NULL, csr_rows, 0}, {0}};

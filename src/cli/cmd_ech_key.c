@@ -81,7 +81,7 @@ static int run(const struct cli *cli, void *options)
     struct tt_error err = {0};
     tt_rc rc = make(&pem, cli, o, &err);
     if (rc == TT_OK)
-        rc = cli_write_file(o->out, buf_bytes(&pem), 0600, true, &err);
+        rc = cli_write_file(o->out, buf_bytes(&pem), (struct file_want){0600, FILE_NEW}, &err);
     if (rc != TT_OK) {
         (void)error_set(&err, rc, "no ECH key could be made");
         return cli_fail(&err);

@@ -111,7 +111,24 @@ static tt_rc put(const char *dir, const char *file, const char *text, const stru
         return TT_OK;
     TT_TRY(path_join(path, dir, file, err));
     unsigned mode = strcmp(file, TT_IDENTITY_KEY_FILE) == 0 ? 0600 : 0644;
-    return cli_write_file(path, text_bytes(text), mode, !o->replace, err);
+    return cli_write_file(path, text_bytes(text),
+                          (struct file_want){mode, o->replace ? FILE_FORCE : FILE_NEW}, err);
+}
+
+/* Before the certificate is written, which is for the new one. */
+static tt_rc no_other_key(const char *dir, const char *key, const struct add_options *o, struct tt_error *err)
+{
+    char path[PATH_MAX];
+    if (key == NULL || !o->replace)
+        return TT_OK;
+    TT_TRY(path_join(path, dir, TT_IDENTITY_KEY_FILE, err));
+    struct tt_error why = {0};
+    tt_rc rc = file_may_write(NULL, path, text_bytes(key), FILE_FORCE, &why);
+    if (rc == TT_OK)
+        return TT_OK;
+    error_hint(err, "--replace takes another certificate for the same key; else move the key file away, or "
+                    "`tpmtls identity remove`");
+    return error_set(err, rc, "%s", why.text);
 }
 
 /* The certificate goes first: with the key and no certificate it would be seen as another identity than it is
@@ -137,6 +154,7 @@ static tt_rc add(const struct cli *cli, const struct add_options *o, struct tt_e
         return TT_ERR_EXISTS;
     }
     TT_TRY(make_dirs(dir, err));
+    TT_TRY(no_other_key(dir, key, o, err));
     TT_TRY(put(dir, TT_IDENTITY_CERT_FILE, cert, o, err));
     TT_TRY(put(dir, TT_IDENTITY_KEY_FILE, key, o, err));
     cli_note("%s is there: %s", o->name, dir);

@@ -35,7 +35,8 @@ static tt_rc run(struct policy_options *o, const struct cli *cli, struct tt_erro
     cli_close_key(&key);
     TT_TRY(rc);
     const char *out = o->out != NULL ? o->out : o->file;
-    TT_TRY(cli_write_file(out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0600, false, err));
+    TT_TRY(cli_write_file(out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
+                          (struct file_want){0600, FILE_REPLACE}, err));
     cli_wrote(out, "the key with one more signed policy");
     return TT_OK;
 }

@@ -93,7 +93,8 @@ static tt_rc import_run(const struct cli *cli, const struct psk_options *o, stru
     tt_rc rc = file_make(&text, cli, o, s, err);
     tt_session_free(s);
     TT_TRY(rc);
-    return cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)text, strlen(text)}, 0600, true, err);
+    return cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)text, strlen(text)},
+                          (struct file_want){0600, FILE_NEW}, err);
 }
 
 static int run_import(const struct cli *cli, void *options)

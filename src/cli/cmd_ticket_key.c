@@ -35,7 +35,8 @@ static tt_rc make_root(const struct cli *cli, const struct ticket_key *t, struct
     tt_rc rc = tt_hmac_create(&pem, tpm, (struct tt_bytes){NULL, 0},
                               &(struct tt_key_params){.description = "tpmtls ticket keys"}, err);
     if (rc == TT_OK)
-        rc = cli_write_file(t->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0600, true, err);
+        rc = cli_write_file(t->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
+                            (struct file_want){0600, FILE_NEW}, err);
     tt_tpm_close(tpm);
     return rc;
 }

@@ -14,27 +14,30 @@ tt_rc cli_read_file(char **ret, size_t *ret_len, const char *path, struct tt_err
     return file_text_of(ret, ret_len, &b, path, err);
 }
 
-tt_rc cli_write_file(const char *path, struct tt_bytes data, unsigned mode, bool no_overwrite,
-                     struct tt_error *err)
+static bool is_stdout(const char *path)
 {
-    if (path == NULL || strcmp(path, "-") == 0)
+    return path == NULL || strcmp(path, "-") == 0;
+}
+
+tt_rc cli_write_file(const char *path, struct tt_bytes data, struct file_want want, struct tt_error *err)
+{
+    const char *old = NULL;
+    if (is_stdout(path))
         return file_write_fd(STDOUT_FILENO, data, "standard output", err);
-    return file_write(path, data, mode, no_overwrite, err);
+    TT_TRY(file_write(&old, path, data, want, err));
+    if (old != NULL)
+        cli_note("%s held %s, which is replaced", path, old);
+    return TT_OK;
+}
+
+tt_rc cli_may_write(const char *path, enum file_holds what, enum file_over over, struct tt_error *err)
+{
+    return is_stdout(path) ? TT_OK : file_may_hold(path, what, over, err);
 }
 
 const char *cli_pem_content(struct tt_bytes text)
 {
-    static const struct {
-        const char *label, *what;
-    } kinds[] = {{"TSS2 PRIVATE KEY-----", "a private key of a TPM"},
-                 {"PRIVATE KEY-----", "a private key"},
-                 {"CERTIFICATE REQUEST-----", "a certificate request, which a CA has yet to sign"},
-                 {"-----BEGIN CERTIFICATE-----", "a certificate"},
-                 {"X509 CRL-----", "a CRL"},
-                 {"PUBLIC KEY-----", "a public key"},
-                 {"TPMTLS PSK-----", "a pre-shared key"}};
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (text.len > 0 && memmem(text.data, text.len, kinds[i].label, strlen(kinds[i].label)) != NULL)
-            return kinds[i].what;
-    return NULL;
+    const char *words = NULL;
+    enum file_holds holds = file_content(text, &words);
+    return holds == HOLDS_REQUEST ? "a certificate request, which a CA has yet to sign" : words;
 }

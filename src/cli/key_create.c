@@ -65,7 +65,7 @@ static tt_rc create(const struct cli *cli, struct create_options *o, struct tt_t
     if (o->persist != NULL)
         TT_TRY(tt_key_persist(tpm, text, o->handle, err));
     if (o->path != NULL)
-        TT_TRY(cli_write_file(o->path, text, 0600, true, err));
+        TT_TRY(cli_write_file(o->path, text, (struct file_want){0600, FILE_NEW}, err));
     tell(cli, o, tpm);
     return TT_OK;
 }

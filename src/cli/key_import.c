@@ -68,7 +68,8 @@ static tt_rc run(struct import_options *o, const struct cli *cli, bool wrap, str
     TT_AUTO(mem_free_auto) char *pem = NULL;
     TT_TRY(read_inputs(&texts, o, cli, err));
     TT_TRY(wrap ? tt_key_wrap(&pem, &o->wrap, err) : import(&pem, o, cli, err));
-    return cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0600, true, err);
+    return cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
+                          (struct file_want){0600, FILE_NEW}, err);
 }
 
 static int end(const struct import_options *o, bool wrap)
@@ -118,7 +119,7 @@ static int run_srk(const struct cli *cli, void *options)
         rc = tt_storage_public(&pub, &len, tpm, &err);
     tt_tpm_close(tpm);
     if (rc == TT_OK)
-        rc = cli_write_file(o->out, (struct tt_bytes){pub, len}, 0644, true, &err);
+        rc = cli_write_file(o->out, (struct tt_bytes){pub, len}, (struct file_want){0644, FILE_NEW}, &err);
     if (rc == TT_OK)
         rc = tt_public_name(name, &name_len, (struct tt_bytes){pub, len}, &err);
     tt_free(pub);

@@ -22,7 +22,7 @@ static tt_rc unseal(const struct cli *cli, const char *path, const char *out, st
     tt_rc rc = cli_tpm_says(tt_unseal(&data, &len, tpm, text, cli_password_of(&password), err), err);
     tt_tpm_close(tpm);
     TT_TRY(rc);
-    return cli_write_file(out, (struct tt_bytes){data, len}, 0600, true, err);
+    return cli_write_file(out, (struct tt_bytes){data, len}, (struct file_want){0600, FILE_NEW}, err);
 }
 
 struct unseal_options {

@@ -32,6 +32,11 @@ tt_rc keylog_open(struct keylog *ret, const char *path, struct tt_error *err)
         cli_note("SSLKEYLOGFILE is ignored here: --insecure-keylog FILE writes the secrets of connections");
     if (path == NULL)
         return TT_OK;
+    struct tt_error why = {0};
+    if (file_may_hold(path, HOLDS_KEYLOG, FILE_REPLACE, &why) != TT_OK) {
+        error_hint(err, "choose another name: a key log goes behind another one, or into a new file");
+        return error_set(err, why.rc, "--insecure-keylog: %s", why.text);
+    }
     ret->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
     if (ret->fd < 0)
         return error_set(err, TT_ERR_IO, "cannot open the key log %s: %s", path, strerror(errno));

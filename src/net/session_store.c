@@ -81,7 +81,8 @@ static tt_rc open_vault(struct session_store *s, const struct session_store_opti
     tt_rc rc = file_read_text(&pem, &len, path, NULL);
     if (rc == TT_ERR_NOT_FOUND) {
         TT_TRY(vault_new(&s->vault, &pem, s->tpm, opt->pcrs, err));
-        return file_write(path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, 0600, true, err);
+        return file_write(NULL, path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
+                          (struct file_want){0600, FILE_NEW}, err);
     }
     if (rc != TT_OK)
         return error_set(err, rc, "cannot read %s", path);
@@ -279,7 +280,8 @@ static tt_rc entry_save(struct session_store *s, const struct session_entry *e, 
     TT_TRY(path_of(path, sizeof path, s->dir, name, err));
     TT_TRY(session_dir_open(&d, s->dir, true, err));
     TT_TRY(session_dir_make_room(&d, peer, now_ms, err));
-    return file_write(path, (struct tt_bytes){(const uint8_t *)text, strlen(text)}, 0600, false, err);
+    return file_write(NULL, path, (struct tt_bytes){(const uint8_t *)text, strlen(text)},
+                      (struct file_want){0600, FILE_OURS}, err);
 }
 
 tt_rc session_store_put(struct session_store *s, const struct session_key *key,

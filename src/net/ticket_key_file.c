@@ -79,7 +79,8 @@ tt_rc ticket_key_file_write(const char *path, const struct tt_ticket_key *keys, 
         at += put_hex(text + at, keys[i].key, sizeof keys[i].key);
         text[at++] = '\n';
     }
-    tt_rc rc = file_write(path, (struct tt_bytes){(const uint8_t *)text, at}, 0600, no_overwrite, err);
+    tt_rc rc = file_write(NULL, path, (struct tt_bytes){(const uint8_t *)text, at},
+                          (struct file_want){0600, no_overwrite ? FILE_NEW : FILE_OURS}, err);
     mem_wipe(text, sizeof text);
     return rc;
 }

@@ -343,7 +343,10 @@ CK_RV token_write(const struct token *t, const char *file, struct tt_bytes text,
     if (text.len == 0)
         rc = unlink(path) == 0 || errno == ENOENT ? TT_OK : error_set(&why, TT_ERR_IO, "cannot remove it");
     else
-        rc = file_write(path, text, strcmp(file, TT_IDENTITY_KEY_FILE) == 0 ? 0600 : 0644, is_new, &why);
+        rc = file_write(NULL, path, text,
+                        (struct file_want){strcmp(file, TT_IDENTITY_KEY_FILE) == 0 ? 0600 : 0644,
+                                           is_new ? FILE_NEW : FILE_FORCE},
+                        &why);
     if (rc != TT_OK)
         debug_error(path, &why);
     return rc == TT_OK ? CKR_OK : rc == TT_ERR_MEMORY ? CKR_HOST_MEMORY : CKR_TOKEN_WRITE_PROTECTED;

@@ -75,12 +75,12 @@ int __wrap_unlinkat(int dir, const char *name, int flags)
     count_call();
     return __real_unlinkat(dir, name, flags);
 }
-int __real_link(const char *from, const char *to);
-int __wrap_link(const char *from, const char *to);
-int __wrap_link(const char *from, const char *to)
+int __real_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
+int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
+int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
 {
     count_call();
-    return __real_link(from, to);
+    return __real_linkat(from_dir, from, to_dir, to, flags);
 }
 
 /* ---- what the tests share ---- */
@@ -477,14 +477,16 @@ static void test_damaged_files(void **state)
             char *copy = malloc(len + 1);
             memcpy(copy, text, len);
             copy[at] = copy[at] == 'x' ? 'y' : 'x';
-            assert_int_equal(file_write(path, (struct tt_bytes){(uint8_t *)copy, len}, 0600, false, NULL),
+            assert_int_equal(file_write(NULL, path, (struct tt_bytes){(uint8_t *)copy, len},
+                                        (struct file_want){0600, FILE_OURS}, NULL),
                              TT_OK);
             survived += has_one(s, &key_a);
             free(copy);
             (void)unlink(path);
         }
         for (size_t cut = 0; cut < len; cut += 101) {
-            assert_int_equal(file_write(path, (struct tt_bytes){(uint8_t *)text, cut}, 0600, false, NULL),
+            assert_int_equal(file_write(NULL, path, (struct tt_bytes){(uint8_t *)text, cut},
+                                        (struct file_want){0600, FILE_OURS}, NULL),
                              TT_OK);
             assert_false(has_one(s, &key_a));
             (void)unlink(path);
@@ -525,8 +527,9 @@ static void test_edited_for_other_rules(void **state)
                 assert_memory_equal(at, from, 3);
                 memcpy(at, to, 3);
                 assert_int_equal(unlink(path), 0);
-                assert_int_equal(
-                    file_write(as_other, (struct tt_bytes){(uint8_t *)text, len}, 0600, false, NULL), TT_OK);
+                assert_int_equal(file_write(NULL, as_other, (struct tt_bytes){(uint8_t *)text, len},
+                                            (struct file_want){0600, FILE_OURS}, NULL),
+                                 TT_OK);
                 tt_free(text);
             }
             assert_false(has_one(s, &other));
