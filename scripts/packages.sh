@@ -54,6 +54,7 @@ users chromium a browser
 users firefox-esr another
 users xvfb a display for the window in which they ask for a PIN
 users xdotool types it
+users13 pkcs11-provider OpenSSL with a key behind PKCS#11 (Debian 13 has it; scripts/debian asks for this group)
 bench libgnutls28-dev GnuTLS, to compare with
 bench gnuplot-nox draws the figures
 bench binutils size: how much text the engine has

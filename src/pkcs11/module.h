@@ -30,6 +30,7 @@ struct module {
     struct apart *apart;
     struct token **tokens;
     size_t tokens_len;
+    bool scanned;              /* the directories were looked at */
     struct session **sessions; /* by number; NULL: free */
     size_t sessions_cap, sessions_open;
     CK_ULONG sessions_made;

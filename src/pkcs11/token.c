@@ -248,6 +248,8 @@ CK_RV token_refresh(struct token *t)
 
 struct token *token_of_slot(CK_SLOT_ID slot)
 {
+    if (!module.scanned)
+        (void)tokens_scan();
     for (size_t i = 0; i < module.tokens_len; i++)
         if (module.tokens[i]->slot == slot && module.tokens[i]->contents != NULL)
             return module.tokens[i];
@@ -326,6 +328,7 @@ static tt_rc scan_one(void *unused, const char *name, const char *path)
 
 CK_RV tokens_scan(void)
 {
+    module.scanned = true;
     for (size_t i = 0; i < module.tokens_len; i++)
         module.tokens[i]->present = false;
     return tt_identities_each(scan_one, NULL, NULL) == TT_OK ? CKR_OK : CKR_HOST_MEMORY;

@@ -63,7 +63,8 @@ struct token {
     bool pin_failed;               /* since the last login that worked */
 };
 
-/* token_of_slot: with module.mutex held. NULL: no such slot. */
+/* token_of_slot: with module.mutex held. NULL: no such slot. A slot is known from C_Initialize on: a child
+ * that initialises the module again goes on with its parent's. */
 struct token *token_of_slot(CK_SLOT_ID slot);
 /* tokens_scan: look at the directories again; slots are added, never removed. */
 CK_RV tokens_scan(void);

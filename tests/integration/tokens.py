@@ -104,15 +104,15 @@ class TokenLab(harness.Lab):
         server.port = server.wait_for(r"ACCEPT \S*:(\d+)").group(1)
         return server
 
-    def nginx(self, keys="ssl_certificate_key soft.key; ssl_certificate soft.pem;", env=None, wrap=()):
+    def nginx(self, keys="ssl_certificate_key soft.key; ssl_certificate soft.pem;", env=None, wrap=(), main="master_process off;"):
         """nginx that demands a certificate of our CA and answers with its name."""
         port = free_port()
-        self.write("nginx.conf", """daemon off; master_process off; pid nginx.pid; error_log stderr;
+        self.write("nginx.conf", """daemon off; %s pid nginx.pid; error_log stderr;
 env TPMTLS_TPM; env TPMTLS_IDENTITIES;
 events {} http { log_format seen "seen $ssl_client_s_dn"; access_log /dev/stderr seen; client_body_temp_path tmp;
 proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp; server { listen 127.0.0.1:%s ssl; ssl_protocols TLSv1.3; %s ssl_verify_client on;
 ssl_client_certificate ca/ca.pem; location / { default_type text/html; return 200 "<title>you are $ssl_client_s_dn</title>\\n"; } } }
-""" % (port, keys))
+""" % (main, port, keys))
         server = harness.Background((*wrap, "nginx", "-p", self.dir, "-c", self.path("nginx.conf"), "-e", "stderr"),
                                     dict(self.env, **(env or {})), self.dir)
         server.port = port

@@ -526,6 +526,25 @@ static void a_child_initialises_itself(void **state)
     end();
 }
 
+/* As pkcs11-provider does after a fork: nobody asks for the list of slots again. */
+static void a_slot_is_known_without_the_list(void **state)
+{
+    (void)state;
+    begin();
+    CK_SLOT_ID slot = slot_named("ec");
+    end();
+    CK_SESSION_HANDLE s = 0;
+    assert_ckr(p11->C_Initialize(NULL));
+    assert_ckr(p11->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &s));
+    assert_ckr(sign_something(s, find_one(s, CKO_PRIVATE_KEY), CKM_ECDSA));
+    end();
+    CK_TOKEN_INFO info;
+    assert_ckr(p11->C_Initialize(NULL));
+    assert_ckr(p11->C_GetTokenInfo(slot, &info));
+    assert_memory_equal(info.label, "ec  ", 4);
+    end();
+}
+
 static unsigned locks, held;
 static CK_RV create_mutex(void **ret)
 {
@@ -690,6 +709,7 @@ int main(void)
         cmocka_unit_test(many_tokens_sign_in_turn),
         cmocka_unit_test(a_signature_is_one_command),
         cmocka_unit_test(a_child_initialises_itself),
+        cmocka_unit_test(a_slot_is_known_without_the_list),
         cmocka_unit_test(the_applications_mutexes_are_used),
         cmocka_unit_test(a_key_is_made_certified_and_destroyed),
         cmocka_unit_test(a_persistent_key_is_a_token),
