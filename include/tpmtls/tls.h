@@ -151,7 +151,8 @@ TT_API TT_MUST_USE tt_rc tt_config_set_random(struct tt_config *cfg, tt_random_f
 TT_API TT_MUST_USE tt_rc tt_config_set_suites(struct tt_config *cfg, const uint16_t *suites, size_t n);
 TT_API TT_MUST_USE tt_rc tt_config_set_groups(struct tt_config *cfg, const uint16_t *groups, size_t n);
 /* Client: the groups for which ClientHello carries a share; a subset of the groups. Default: the first
- * classical group and the first post-quantum one. */
+ * classical group and the first post-quantum one. None (n is 0): the server chooses a group by a
+ * HelloRetryRequest, which costs a round trip each time. */
 TT_API TT_MUST_USE tt_rc tt_config_set_key_shares(struct tt_config *cfg, const uint16_t *groups, size_t n);
 /* Signature schemes accepted from the peer in CertificateVerify (signature_algorithms). */
 TT_API TT_MUST_USE tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *schemes,
@@ -185,12 +186,30 @@ TT_API TT_MUST_USE tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, b
 /* record_size_limit (RFC 8449): the largest plaintext we accept in a protected record, 64 .. 16,385 bytes
  * with its type byte and padding. A client offers it when it was set; a server answers a client that does. */
 TT_API TT_MUST_USE tt_rc tt_config_set_record_size_limit(struct tt_config *cfg, uint16_t bytes);
+/* The largest fragment that we put into a record, 64 .. 16,384 bytes; the peer's record_size_limit counts
+ * beside it. Default: what the protocol allows. */
+TT_API TT_MUST_USE tt_rc tt_config_set_max_fragment(struct tt_config *cfg, uint16_t bytes);
 /* Pad each protected record's content up to a multiple of this (0 .. 16,384; 0 and 1: no padding). */
 TT_API TT_MUST_USE tt_rc tt_config_set_padding(struct tt_config *cfg, uint16_t multiple);
 /* Certificate compression (RFC 8879): what we accept (offered to the peer) and use (when the peer offers it),
  * most wanted first. Default: none. TT_ERR_UNSUPPORTED for one that was not there at build time. */
 TT_API TT_MUST_USE tt_rc tt_config_set_certificate_compression(struct tt_config *cfg,
                                                                const uint16_t *algorithms, size_t n);
+/* struct tt_compressor: an algorithm that the application has: 16,384 .. 65,535 are for experiments (RFC 8879
+ * section 7.3). Called on the connection's thread; must be thread-safe when the configuration is shared. */
+struct tt_compressor {
+    uint16_t algorithm;
+    void *arg;
+    /* compress: plain into ret, where plain.len + plain.len / 2 + 1024 bytes have room; false: the handshake
+     * ends. */
+    bool (*compress)(void *arg, struct tt_bytes plain, uint8_t *ret, size_t *ret_len);
+    /* decompress: exactly len bytes into ret; false: it was another number, or something else is wrong. */
+    bool (*decompress)(void *arg, struct tt_bytes compressed, uint8_t *ret, size_t len);
+};
+/* tt_config_add_compressor: make it known, before tt_config_set_certificate_compression names it. At most 4.
+ */
+TT_API TT_MUST_USE tt_rc tt_config_add_compressor(struct tt_config *cfg,
+                                                  const struct tt_compressor *compressor);
 /* Client: ask for a stapled OCSP response (default: no), and refuse a server that sends none. A response that
  * comes is always checked. */
 enum tt_ocsp {
@@ -209,11 +228,18 @@ TT_API TT_MUST_USE tt_rc tt_config_set_request_scts(struct tt_config *cfg, bool 
 /* Tell the peer our trust anchors' names (certificate_authorities), so that it can choose. Servers do by
  * default where they ask for certificates; clients do not. Left out when they are more than 8 KiB. */
 TT_API TT_MUST_USE tt_rc tt_config_set_send_authorities(struct tt_config *cfg, bool on);
+/* Send these names instead of the anchors': DER of X.501 Names, 8 KiB in all; none when n is 0. Which chains
+ * are accepted is another matter. */
+TT_API TT_MUST_USE tt_rc tt_config_set_authorities(struct tt_config *cfg, const struct tt_bytes *names,
+                                                   size_t n);
+/* Keep what the peer offers, for tt_conn_peer_schemes and tt_conn_peer_authority. Default: no, since a list
+ * of authorities may be long. */
+TT_API TT_MUST_USE tt_rc tt_config_set_keep_offers(struct tt_config *cfg, bool on);
 /* Post-handshake client authentication (RFC 9846 section 4.7.2), off by default. Client: offer it. Server: be
  * able to ask (tt_conn_request_certificate), which needs a trust set like TT_CLIENT_AUTH_REQUEST does. */
 TT_API TT_MUST_USE tt_rc tt_config_set_post_handshake_auth(struct tt_config *cfg, bool on);
-/* Client: reserved values (GREASE, RFC 8701) and a new order of the extensions in each ClientHello; on by
- * default. */
+/* Reserved values (GREASE, RFC 8701) in what this end offers: a client's ClientHello, whose extensions get a
+ * new order each time as well; a server's CertificateRequest and tickets. On by default. */
 TT_API TT_MUST_USE tt_rc tt_config_set_grease(struct tt_config *cfg, bool on);
 
 /* tt_config_freeze: check the whole and make it immutable. TT_ERR_USAGE with the reason when something is
@@ -677,6 +703,12 @@ TT_API void tt_conn_info(const struct tt_conn *c, struct tt_conn_info *ret);
 /* tt_conn_peer_ocsp, tt_conn_peer_scts: what the peer stapled to its leaf, empty when nothing. */
 TT_API struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c);
 TT_API struct tt_bytes tt_conn_peer_scts(const struct tt_conn *c);
+/* tt_conn_peer_schemes, tt_conn_peer_authority: where tt_config_set_keep_offers asked for it: what the peer
+ * said in signature_algorithms (up to cap of them; the return value is how many there are) and the i-th name
+ * in certificate_authorities (DER; empty when there is none): in ClientHello, or in CertificateRequest, the
+ * last one. */
+TT_API size_t tt_conn_peer_schemes(const struct tt_conn *c, uint16_t *ret, size_t cap);
+TT_API struct tt_bytes tt_conn_peer_authority(const struct tt_conn *c, size_t i);
 /* tt_conn_peer_certificate: the i-th DER certificate the peer sent (0 = leaf), empty when there is none.
  * Where tt_conn_info.peer_certificate_type says so, the only one is a DER SubjectPublicKeyInfo. */
 TT_API struct tt_bytes tt_conn_peer_certificate(const struct tt_conn *c, size_t i);

@@ -49,7 +49,8 @@ static tt_rc add_offers(struct tt_conn *c, uint16_t known)
     bool is_known = u16_list_has(groups, known);
     for (size_t i = 0; i < groups->n && c->hs->offers_len < HS_MAX_SHARES; i++) {
         uint16_t group = groups->items[i];
-        bool wanted = is_known ? group == known || group == shares->items[0] : u16_list_has(shares, group);
+        bool wanted = is_known ? group == known || (shares->n > 0 && group == shares->items[0])
+                               : u16_list_has(shares, group);
         if (wanted)
             TT_TRY(add_offer(c, group));
     }

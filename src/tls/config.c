@@ -5,8 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "crypto/compress.h"
-#include "tls/record.h"
 #include "tls/ticket.h"
 #include "wire/reader.h"
 #include "wire/writer.h"
@@ -121,7 +119,7 @@ tt_rc tt_config_set_random(struct tt_config *cfg, tt_random_fn fn, void *arg)
 }
 
 /* "The named_group_list MUST NOT contain any duplicate entries." (section 4.3.7) */
-static tt_rc list_set(struct tt_config *cfg, struct u16_list *list, const uint16_t *items, size_t n)
+tt_rc config_list_set(struct tt_config *cfg, struct u16_list *list, const uint16_t *items, size_t n)
 {
     if (cfg->frozen || n == 0 || n > CONFIG_MAX_LIST)
         return TT_ERR_USAGE;
@@ -142,7 +140,7 @@ tt_rc tt_config_set_suites(struct tt_config *cfg, const uint16_t *suites, size_t
         if (s == NULL || !aead_available(cfg->lib, s->aead))
             return TT_ERR_UNSUPPORTED;
     }
-    TT_TRY(list_set(cfg, &cfg->suites, suites, n));
+    TT_TRY(config_list_set(cfg, &cfg->suites, suites, n));
     cfg->suites_are_chosen = true;
     return TT_OK;
 }
@@ -152,12 +150,18 @@ tt_rc tt_config_set_groups(struct tt_config *cfg, const uint16_t *groups, size_t
     for (size_t i = 0; i < n; i++)
         if (!kx_available(cfg->lib, groups[i]))
             return TT_ERR_UNSUPPORTED;
-    return list_set(cfg, &cfg->groups, groups, n);
+    return config_list_set(cfg, &cfg->groups, groups, n);
 }
 
+/* "This list MAY be empty if the client is requesting a HelloRetryRequest." (section 4.3.8) */
 tt_rc tt_config_set_key_shares(struct tt_config *cfg, const uint16_t *groups, size_t n)
 {
-    return list_set(cfg, &cfg->key_shares, groups, n);
+    if (n > 0)
+        TT_TRY(config_list_set(cfg, &cfg->key_shares, groups, n));
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->no_key_shares = n == 0;
+    return TT_OK;
 }
 
 tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *schemes, size_t n)
@@ -165,7 +169,7 @@ tt_rc tt_config_set_verify_schemes(struct tt_config *cfg, const uint16_t *scheme
     for (size_t i = 0; i < n; i++)
         if (!scheme_available(cfg->lib, schemes[i]))
             return TT_ERR_UNSUPPORTED;
-    return list_set(cfg, &cfg->verify_schemes, schemes, n);
+    return config_list_set(cfg, &cfg->verify_schemes, schemes, n);
 }
 
 tt_rc tt_config_accept_delegated(struct tt_config *cfg, const uint16_t *schemes, size_t n)
@@ -180,7 +184,7 @@ tt_rc tt_config_accept_delegated(struct tt_config *cfg, const uint16_t *schemes,
     for (size_t i = 0; i < n; i++)
         if (!credential_scheme_allowed(schemes[i]) || !scheme_available(cfg->lib, schemes[i]))
             return TT_ERR_UNSUPPORTED;
-    return list_set(cfg, &cfg->delegated_schemes, schemes, n);
+    return config_list_set(cfg, &cfg->delegated_schemes, schemes, n);
 }
 
 tt_rc tt_config_set_alpn(struct tt_config *cfg, const struct tt_bytes *names, size_t n)
@@ -237,7 +241,7 @@ tt_rc tt_config_add_identity(struct tt_config *cfg, const struct tt_identity *id
                          CONFIG_MAX_LIST);
     struct identity copy = {
         .chain_len = id->chain_len, .only_for_its_issuer = id->only_for_its_issuer, .key = id->key};
-    TT_TRY(list_set(cfg, &copy.schemes, id->schemes, id->schemes_len));
+    TT_TRY(config_list_set(cfg, &copy.schemes, id->schemes, id->schemes_len));
     size_t total = id->chain_len * sizeof *copy.chain + id->ocsp_response.len + id->sct_list.len +
                    id->raw_public_key.len;
     for (size_t i = 0; i < id->chain_len; i++)
@@ -352,94 +356,6 @@ tt_rc tt_config_set_max_early_data(struct tt_config *cfg, uint32_t bytes)
     return TT_OK;
 }
 
-tt_rc tt_config_set_record_size_limit(struct tt_config *cfg, uint16_t bytes)
-{
-    if (cfg->frozen || bytes < 64 || bytes > REC_MAX_PLAINTEXT + 1)
-        return TT_ERR_USAGE;
-    cfg->record_size_limit = bytes;
-    return TT_OK;
-}
-
-tt_rc tt_config_set_padding(struct tt_config *cfg, uint16_t multiple)
-{
-    if (cfg->frozen || multiple > REC_MAX_PLAINTEXT)
-        return TT_ERR_USAGE;
-    cfg->padding = multiple;
-    return TT_OK;
-}
-
-tt_rc tt_config_set_certificate_compression(struct tt_config *cfg, const uint16_t *algorithms, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!compress_available(algorithms[i]))
-            return TT_ERR_UNSUPPORTED;
-    return list_set(cfg, &cfg->compression, algorithms, n);
-}
-
-tt_rc tt_config_set_peer_certificate_types(struct tt_config *cfg, const uint16_t *types, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (types[i] != TT_CERTIFICATE_X509 && types[i] != TT_CERTIFICATE_RAW_PUBLIC_KEY)
-            return TT_ERR_UNSUPPORTED;
-    return list_set(cfg, &cfg->peer_types, types, n);
-}
-
-tt_rc tt_config_set_ocsp(struct tt_config *cfg, enum tt_ocsp mode)
-{
-    if (cfg->frozen || cfg->role != TT_CLIENT)
-        return TT_ERR_USAGE;
-    cfg->ocsp = mode;
-    return TT_OK;
-}
-
-tt_rc tt_config_set_request_scts(struct tt_config *cfg, bool on)
-{
-    if (cfg->frozen || cfg->role != TT_CLIENT)
-        return TT_ERR_USAGE;
-    cfg->request_scts = on;
-    return TT_OK;
-}
-
-tt_rc tt_config_set_send_authorities(struct tt_config *cfg, bool on)
-{
-    if (cfg->frozen)
-        return TT_ERR_USAGE;
-    cfg->send_authorities = on;
-    return TT_OK;
-}
-
-tt_rc tt_config_set_post_handshake_auth(struct tt_config *cfg, bool on)
-{
-    if (cfg->frozen)
-        return TT_ERR_USAGE;
-    cfg->post_handshake_auth = on;
-    return TT_OK;
-}
-
-tt_rc tt_config_set_grease(struct tt_config *cfg, bool on)
-{
-    if (cfg->frozen || cfg->role != TT_CLIENT)
-        return TT_ERR_USAGE;
-    cfg->grease = on;
-    return TT_OK;
-}
-
-tt_rc tt_config_set_max_handshake_message(struct tt_config *cfg, size_t bytes)
-{
-    if (cfg->frozen || bytes < 1024 || bytes > (size_t)1 << 20)
-        return TT_ERR_USAGE;
-    cfg->max_message = bytes;
-    return TT_OK;
-}
-
-tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on)
-{
-    if (cfg->frozen || cfg->role != TT_CLIENT)
-        return TT_ERR_USAGE;
-    cfg->middlebox_compat = on;
-    return TT_OK;
-}
-
 /* Keep only the schemes this end would ever use: what the certificate's key can do (never a failure in
  * mid-handshake that was knowable before). */
 static tt_rc check_key(const struct identity *id, const struct pubkey *key, const char *where,
@@ -516,7 +432,7 @@ static tt_rc check_key_shares(struct tt_config *cfg, struct tt_error *err)
 {
     /* By default a share for the most wanted post-quantum group and one for the most wanted classical group,
      * so that neither kind of server needs a HelloRetryRequest. */
-    bool choose = cfg->key_shares.n == 0, have[2] = {false, false};
+    bool choose = cfg->key_shares.n == 0 && !cfg->no_key_shares, have[2] = {false, false};
     for (size_t i = 0; choose && i < cfg->groups.n; i++) {
         uint16_t group = cfg->groups.items[i];
         bool *kind = &have[kx_is_post_quantum(group)];
@@ -541,7 +457,7 @@ static tt_rc add_authority(void *arg, struct tt_bytes name)
 
 static tt_rc collect_authorities(struct tt_config *cfg)
 {
-    cfg->authorities.max = 8192;
+    cfg->authorities.max = CONFIG_MAX_AUTHORITIES;
     tt_rc rc = trust_each_subject(cfg->trust, add_authority, &cfg->authorities);
     if (rc != TT_OK)
         buf_free(&cfg->authorities);
@@ -573,7 +489,7 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
     TT_TRY(check_peer_types(cfg, err));
     if (cfg->trust != NULL) {
         trust_freeze(cfg->trust);
-        if (cfg->send_authorities && verifies && !cfg->accept_any_certificate)
+        if (cfg->send_authorities && verifies && !cfg->accept_any_certificate && !cfg->authorities_given)
             TT_TRY(collect_authorities(cfg));
     }
     tt_rc rc = config_fingerprint(cfg, cfg->fingerprint);

@@ -12,8 +12,10 @@
 #include "tls/session.h"
 #include "tpmtls/tls.h"
 
-#define CONFIG_MAX_LIST       16
-#define CONFIG_MAX_IDENTITIES 16
+#define CONFIG_MAX_LIST        16
+#define CONFIG_MAX_IDENTITIES  16
+#define CONFIG_MAX_COMPRESSORS 4
+#define CONFIG_MAX_AUTHORITIES 8192 /* bytes; more would be half a flight */
 
 /* struct u16_list: a list of IANA numbers in order of preference. */
 struct u16_list {
@@ -55,11 +57,17 @@ struct tt_config {
     bool middlebox_compat;
     size_t max_message;
     uint16_t record_size_limit; /* 0: the protocol's own */
+    uint16_t max_fragment;      /* 0: likewise */
     uint16_t padding;
     struct u16_list compression;
+    struct tt_compressor compressors[CONFIG_MAX_COMPRESSORS]; /* the application's own */
+    size_t compressors_len;
     struct u16_list peer_types, own_types; /* enum tt_certificate_type; what our identities can show */
     enum tt_ocsp ocsp;
     bool request_scts, send_authorities, grease, post_handshake_auth;
+    bool no_key_shares;     /* key_shares is empty because the application wants it so */
+    bool authorities_given; /* by the application; else they are the names of the trust anchors */
+    bool keep_offers;       /* what the peer offers is kept for tt_conn_peer_schemes and the like */
     struct tt_tickets *tickets;
     unsigned tickets_count;
     struct tt_ech_keys *ech_keys;
@@ -74,6 +82,12 @@ struct tt_config {
     struct buf authorities; /* DistinguishedName list for certificate_authorities, or empty */
     atomic_uint_fast64_t next_sign_id;
 };
+
+/* config_list_set: TT_ERR_USAGE where it is empty, too long or has something twice, or cfg is frozen. */
+TT_MUST_USE tt_rc config_list_set(struct tt_config *cfg, struct u16_list *list, const uint16_t *items,
+                                  size_t n);
+/* config_compressor: the application's own algorithm, or NULL. */
+const struct tt_compressor *config_compressor(const struct tt_config *cfg, uint16_t algorithm);
 
 /* config_fingerprint: what a session or ticket made under this configuration depends on. */
 TT_MUST_USE tt_rc config_fingerprint(const struct tt_config *cfg, uint8_t ret[32]);

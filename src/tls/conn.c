@@ -17,7 +17,7 @@ static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, st
     c->trace_arg = opt->trace_arg;
     c->insecure_keylog = opt->insecure_keylog;
     c->keylog_arg = opt->keylog_arg;
-    c->send_limit = REC_MAX_PLAINTEXT;
+    c->send_limit = conn_max_fragment(c);
     c->read_limit = REC_MAX_CIPHERTEXT;
     size_t longest = c->cfg->max_message > HS_CLIENT_HELLO_MAX ? c->cfg->max_message : HS_CLIENT_HELLO_MAX;
     c->msg.max = longest + 2 * (size_t)REC_MAX_CIPHERTEXT;
@@ -360,6 +360,24 @@ struct tt_bytes tt_conn_peer_ocsp(const struct tt_conn *c)
 struct tt_bytes tt_conn_peer_scts(const struct tt_conn *c)
 {
     return shown(c, KEPT_SCTS);
+}
+
+size_t tt_conn_peer_schemes(const struct tt_conn *c, uint16_t *ret, size_t cap)
+{
+    struct tt_bytes list = kept_get(&c->kept, KEPT_PEER_SCHEMES);
+    struct reader r = reader_of(list);
+    for (size_t i = 0; i < cap && rd_left(&r) > 0; i++)
+        ret[i] = rd_u16(&r);
+    return list.len / 2;
+}
+
+struct tt_bytes tt_conn_peer_authority(const struct tt_conn *c, size_t i)
+{
+    struct reader r = reader_of(kept_get(&c->kept, KEPT_PEER_AUTHORITIES));
+    struct tt_bytes name = {NULL, 0};
+    for (size_t at = 0; at <= i; at++)
+        name = rd_left(&r) > 0 ? rd_vec16(&r, 1) : (struct tt_bytes){NULL, 0};
+    return name;
 }
 
 struct tt_bytes tt_conn_peer_certificate(const struct tt_conn *c, size_t i)

@@ -120,6 +120,11 @@ static inline int64_t conn_steady_ms(const struct tt_conn *c)
 {
     return c->monotonic_ms != 0 ? c->monotonic_ms : c->now_ms;
 }
+/* conn_max_fragment: what we put into a record at most. */
+static inline size_t conn_max_fragment(const struct tt_conn *c)
+{
+    return c->cfg->max_fragment != 0 ? c->cfg->max_fragment : REC_MAX_PLAINTEXT;
+}
 /* conn_auth: c->auth with what else of it stands in c; views into c->kept. */
 struct auth conn_auth(const struct tt_conn *c);
 /* conn_auth_take_over: a session's or ticket's, which holds. */

@@ -52,7 +52,7 @@ tt_rc conn_send_handshake(struct tt_conn *c, struct tt_bytes messages)
 {
     c->handshake_bytes_out += messages.len;
     while (messages.len > 0) {
-        size_t limit = rec_key_is_set(&c->write_key) ? c->send_limit : REC_MAX_PLAINTEXT;
+        size_t limit = rec_key_is_set(&c->write_key) ? c->send_limit : conn_max_fragment(c);
         size_t part = messages.len < limit ? messages.len : limit;
         TT_OWN(c, output_record(c, CT_HANDSHAKE, (struct tt_bytes){messages.data, part}));
         messages.data += part;

@@ -297,12 +297,13 @@ static tt_rc put_outer_extensions(struct tt_conn *c, struct writer *w, struct tt
     const struct hs *hs = c->hs;
     struct wr_mark block = wr_open16(w);
     hs->ech->outer_offered = 0;
-    if (hs->grease[2] != 0) {
-        wr_u16(w, hs->grease[2]);
-        wr_u16(w, 0);
+    grease_extension_put(c, GREASE_FIRST, 0, w);
+    for (size_t i = 0; i < ext_count(); i++) {
+        uint16_t type = ext_type(hs->extension_order[i]);
+        if (type == EXT_PRE_SHARED_KEY)
+            grease_extension_put(c, GREASE_LAST, 1, w);
+        TT_TRY(put_outer_extension(c, w, type, inner, payload, ret_at));
     }
-    for (size_t i = 0; i < ext_count(); i++)
-        TT_TRY(put_outer_extension(c, w, ext_type(hs->extension_order[i]), inner, payload, ret_at));
     wr_close(w, block);
     return TT_OK;
 }

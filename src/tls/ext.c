@@ -190,14 +190,16 @@ void ext_build_block(struct tt_conn *c, enum ext_place in, struct writer *w)
 {
     struct wr_mark block = wr_open16(w);
     uint64_t sent = 0;
-    bool grease = in == IN_CH && c->hs->grease[2] != 0;
-    if (grease) { /* an empty extension of a reserved type in front (RFC 8701 section 3.1) */
-        wr_u16(w, c->hs->grease[2]);
-        wr_u16(w, 0);
-    }
+    bool offers = in == IN_CH || in == IN_CR, reorders = in == IN_CH && c->hs->grease[GREASE_FIRST] != 0;
+    if (offers)
+        grease_extension_put(c, GREASE_FIRST, 0, w);
     for (size_t step = 0; step < PASSES * EXT_COUNT; step++) {
-        size_t at = step % EXT_COUNT, i = grease ? c->hs->extension_order[at] : at;
-        if (pass_of(c, in, i) == step / EXT_COUNT && ext_build_one(c, in, i, w))
+        size_t at = step % EXT_COUNT, i = reorders ? c->hs->extension_order[at] : at;
+        if (pass_of(c, in, i) != step / EXT_COUNT)
+            continue;
+        if (offers && i == EXT_COUNT - 1) /* pre_shared_key is behind everything */
+            grease_extension_put(c, GREASE_LAST, 1, w);
+        if (ext_build_one(c, in, i, w))
             sent |= (uint64_t)1 << i;
     }
     wr_close(w, block);

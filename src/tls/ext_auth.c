@@ -2,6 +2,16 @@
  * post_handshake_auth. Layer: tls. RFC 9846 sections 4.3.3, 4.3.4, 4.3.6. */
 #include "tls/ext.h"
 
+/* For the application, which may ask when the message is gone. */
+static tt_rc keep_offer(struct tt_conn *c, enum kept_item item, struct tt_bytes list)
+{
+    if (!c->cfg->keep_offers)
+        return TT_OK;
+    kept_drop(&c->kept, item);
+    TT_OWN(c, kept_add(&c->kept, item, list));
+    return TT_OK;
+}
+
 bool signature_algorithms_wants(const struct tt_conn *c, enum ext_place in)
 {
     (void)c;
@@ -13,6 +23,8 @@ void signature_algorithms_build(struct tt_conn *c, enum ext_place in, struct wri
 {
     (void)in;
     struct wr_mark list = wr_open16(w);
+    if (c->hs->grease[GREASE_SCHEME] != 0)
+        wr_u16(w, c->hs->grease[GREASE_SCHEME]);
     for (size_t i = 0; i < c->cfg->verify_schemes.n; i++)
         wr_u16(w, c->cfg->verify_schemes.items[i]);
     wr_close(w, list);
@@ -30,7 +42,7 @@ tt_rc signature_algorithms_parse(struct tt_conn *c, enum ext_place in, struct re
 {
     (void)in;
     c->hs->peer.schemes = rd_schemes(r);
-    return TT_OK;
+    return keep_offer(c, KEPT_PEER_SCHEMES, c->hs->peer.schemes);
 }
 
 /* Certificates may also be signed with PKCS#1, whose schemes "refer solely to signatures which appear in
@@ -76,7 +88,7 @@ tt_rc certificate_authorities_parse(struct tt_conn *c, enum ext_place in, struct
         (void)rd_vec16(&names, 1);
     if (rd_done(&names) != TT_OK)
         rd_fail(r);
-    return TT_OK;
+    return keep_offer(c, KEPT_PEER_AUTHORITIES, c->hs->peer.authorities);
 }
 
 /* "Servers MUST NOT send this extension." (section 4.3.6): the table has it for ClientHello alone. */

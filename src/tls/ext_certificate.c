@@ -102,6 +102,11 @@ tt_rc compress_certificate_parse(struct tt_conn *c, enum ext_place in, struct re
     struct tt_bytes list = rd_vec8(r, 2);
     if (list.len % 2 != 0)
         rd_fail(r);
+    /* "A list of supported certificate-compression algorithms, in order of preference" (RFC 8879 section 3):
+     * one that stands there twice is preferred to itself. */
+    for (size_t i = 2; i < list.len; i += 2)
+        if (list_has((struct tt_bytes){list.data, i}, (uint16_t)(list.data[i] << 8 | list.data[i + 1])))
+            return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "compress_certificate has an algorithm twice");
     c->hs->compression = 0;
     for (size_t i = c->cfg->compression.n; i > 0; i--)
         if (list_has(list, c->cfg->compression.items[i - 1]))
@@ -134,8 +139,8 @@ tt_rc record_size_limit_parse(struct tt_conn *c, enum ext_place in, struct reade
      * section 4) */
     if (rd_status(r) == TT_OK && limit < 64)
         return conn_refuse(c, TT_ALERT_ILLEGAL_PARAMETER, "record_size_limit is %zu", limit);
-    c->send_limit =
-        (limit < REC_MAX_PLAINTEXT + 1 ? limit : REC_MAX_PLAINTEXT + 1) - 1; /* without the type byte */
+    size_t most = conn_max_fragment(c);
+    c->send_limit = limit - 1 < most ? limit - 1 : most; /* without the type byte */
     if (in == IN_EE)
         c->read_limit = own_limit(c);
     return TT_OK;

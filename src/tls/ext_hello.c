@@ -11,7 +11,7 @@ bool supported_versions_wants(const struct tt_conn *c, enum ext_place in)
 
 void supported_versions_build(struct tt_conn *c, enum ext_place in, struct writer *w)
 {
-    uint16_t grease = in == IN_CH ? c->hs->grease[0] : 0;
+    uint16_t grease = in == IN_CH ? c->hs->grease[GREASE_SUITE] : 0;
     if (in == IN_CH)
         wr_u8(w, grease != 0 ? 4 : 2);
     if (grease != 0)
@@ -50,8 +50,8 @@ void supported_groups_build(struct tt_conn *c, enum ext_place in, struct writer 
 {
     (void)in;
     struct wr_mark list = wr_open16(w);
-    if (c->hs->grease[1] != 0)
-        wr_u16(w, c->hs->grease[1]);
+    if (c->hs->grease[GREASE_GROUP] != 0)
+        wr_u16(w, c->hs->grease[GREASE_GROUP]);
     for (size_t i = 0; i < c->cfg->groups.n; i++)
         wr_u16(w, c->cfg->groups.items[i]);
     wr_close(w, list);
@@ -91,8 +91,8 @@ void key_share_build(struct tt_conn *c, enum ext_place in, struct writer *w)
     }
     struct wr_mark shares = wr_open16(w);
     /* Not in a second ClientHello: it carries the one share that was asked for. */
-    if (c->hs->grease[1] != 0 && !c->hello_retry_request)
-        wr_key_share_entry(w, c->hs->grease[1], (struct tt_bytes){(const uint8_t *)"", 1});
+    if (c->hs->grease[GREASE_GROUP] != 0 && !c->hello_retry_request)
+        wr_key_share_entry(w, c->hs->grease[GREASE_GROUP], (struct tt_bytes){(const uint8_t *)"", 1});
     for (size_t i = 0; i < c->hs->offers_len; i++)
         wr_key_share_entry(w, kx_offer_group(c->hs->offers[i]), kx_offer_share(c->hs->offers[i]));
     wr_close(w, shares);

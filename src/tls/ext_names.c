@@ -62,9 +62,13 @@ bool alpn_wants(const struct tt_conn *c, enum ext_place in)
 void alpn_build(struct tt_conn *c, enum ext_place in, struct writer *w)
 {
     struct wr_mark list = wr_open16(w);
-    if (in == IN_CH)
+    if (in == IN_CH) {
+        uint16_t reserved = c->hs->grease[GREASE_PROTOCOL];
+        const uint8_t name[] = {(uint8_t)(reserved >> 8), (uint8_t)reserved};
+        if (reserved != 0)
+            wr_vec8(w, (struct tt_bytes){name, sizeof name});
         wr_bytes(w, (struct tt_bytes){c->cfg->alpn, c->cfg->alpn_len});
-    else
+    } else
         wr_vec8(w, kept_get(&c->kept, KEPT_ALPN));
     wr_close(w, list);
 }

@@ -65,6 +65,18 @@ struct psk_pull {
     size_t binder_len;
 };
 
+/* Where a reserved value of RFC 8701 stands. */
+enum grease_at {
+    GREASE_SUITE, /* and the version */
+    GREASE_GROUP, /* and its key share */
+    GREASE_FIRST, /* an empty extension in front of all */
+    GREASE_LAST,  /* one with a byte behind all, but for pre_shared_key */
+    GREASE_SCHEME,
+    GREASE_PROTOCOL, /* ALPN */
+    GREASE_PSK_MODE,
+    GREASE_COUNT
+};
+
 struct hs {
     struct psk_pull pull;
     struct ech *ech; /* NULL: none is offered */
@@ -76,7 +88,7 @@ struct hs {
     uint8_t client_random[HS_RANDOM_SIZE];
     uint8_t session_id[32]; /* legacy_session_id */
     size_t session_id_len;
-    uint16_t grease[3];            /* reserved values: suite and versions, group, extension; 0: none */
+    uint16_t grease[GREASE_COUNT]; /* reserved values by enum grease_at; 0: none */
     uint8_t extension_order[64];   /* client: a permutation of the table */
     bool staple_ocsp, staple_scts; /* the peer wants them with our certificate */
     uint16_t compression;          /* how our certificate goes out; 0: as it is */
@@ -232,9 +244,15 @@ void credential_choose(struct tt_conn *c);
 TT_MUST_USE tt_rc credential_judge(struct tt_conn *c, struct tt_bytes leaf);
 
 /* grease.c */
-#define GREASE_RANDOM (64 + 3)
-/* grease_choose: the order of the extensions and the reserved values, by random bytes. */
+#define GREASE_RANDOM (64 + GREASE_COUNT)
+/* grease_choose: client: the order of the extensions and the reserved values, by random bytes. */
 void grease_choose(struct tt_conn *c, const uint8_t random[GREASE_RANDOM]);
+/* grease_choose_request: server: the reserved values of a CertificateRequest. */
+TT_MUST_USE tt_rc grease_choose_request(struct tt_conn *c);
+/* grease_extension_put: an extension of a reserved type, if there is one, with so many bytes. */
+void grease_extension_put(const struct tt_conn *c, enum grease_at which, size_t len, struct writer *w);
+/* grease_value: 0x0a0a, 0x1a1a, ... 0xfafa */
+uint16_t grease_value(uint8_t random);
 
 /* keylog.c: hand out a secret, where the application insists. */
 void keylog_secret(const struct tt_conn *c, const char *label, enum hash_id hash,

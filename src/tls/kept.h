@@ -14,6 +14,8 @@ enum kept_item {
     KEPT_CHAIN,       /* the peer's certificates: vec24 each, leaf first */
     KEPT_OCSP,        /* stapled to the leaf */
     KEPT_SCTS,
+    KEPT_PEER_SCHEMES, /* signature_algorithms and the names in certificate_authorities, where config wants */
+    KEPT_PEER_AUTHORITIES,
     KEPT_RETRY_CONFIGS, /* client: ECHConfigList of a server that rejected ECH */
     KEPT_ITEMS
 };

@@ -19,6 +19,31 @@ static void certificate_body(struct tt_conn *c, struct writer *w)
     wr_close(w, list);
 }
 
+/* By the application's algorithm, or by one of ours. */
+static tt_rc pack(const struct tt_config *cfg, uint16_t algorithm, struct tt_bytes plain, struct buf *out)
+{
+    const struct tt_compressor *own = config_compressor(cfg, algorithm);
+    if (own == NULL)
+        return compress_bytes(algorithm, plain, out);
+    size_t cap = plain.len + plain.len / 2 + 1024, len = 0;
+    uint8_t *to = buf_reserve(out, cap);
+    if (to == NULL)
+        return TT_ERR_MEMORY;
+    if (!own->compress(own->arg, plain, to, &len) || len == 0 || len > cap)
+        return TT_ERR_INTERNAL;
+    buf_commit(out, len);
+    return TT_OK;
+}
+
+static tt_rc unpack(const struct tt_config *cfg, uint16_t algorithm, struct tt_bytes packed, uint8_t *ret,
+                    size_t len)
+{
+    const struct tt_compressor *own = config_compressor(cfg, algorithm);
+    if (own == NULL)
+        return decompress_bytes(algorithm, packed, ret, len);
+    return own->decompress(own->arg, packed, ret, len) ? TT_OK : TT_ERR_DECODE;
+}
+
 /* RFC 8879 section 4. An identity that does not shrink is still sent compressed: the peer asked for it. */
 static tt_rc compressed_certificate_put(struct tt_conn *c)
 {
@@ -31,7 +56,7 @@ static tt_rc compressed_certificate_put(struct tt_conn *c)
     struct wr_mark packed = wr_open24(&m.w);
     tt_rc rc = wr_status(&body);
     if (rc == TT_OK)
-        rc = compress_bytes(c->hs->compression, buf_bytes(&plain), &c->hs->flight);
+        rc = pack(c->cfg, c->hs->compression, buf_bytes(&plain), &c->hs->flight);
     wr_close(&m.w, packed);
     buf_free(&plain);
     TT_OWN(c, rc);
@@ -181,7 +206,7 @@ tt_rc compressed_certificate_recv(struct tt_conn *c, struct tt_bytes message)
     TT_AUTO(mem_free_auto) uint8_t *body = mem_alloc(len);
     if (body == NULL)
         return conn_broken(c, TT_ERR_MEMORY);
-    if (decompress_bytes(algorithm, packed, body, len) != TT_OK)
+    if (unpack(c->cfg, algorithm, packed, body, len) != TT_OK)
         return conn_refuse(c, TT_ALERT_BAD_CERTIFICATE,
                            "a compressed Certificate does not unpack to what it says");
     return certificate_body_recv(c, (struct tt_bytes){body, len});

@@ -13,8 +13,8 @@ tt_rc client_hello_put(struct tt_conn *c)
     wr_bytes(&m.w, (struct tt_bytes){hs->client_random, sizeof hs->client_random});
     wr_vec8(&m.w, (struct tt_bytes){hs->session_id, hs->session_id_len});
     struct wr_mark suites = wr_open16(&m.w);
-    if (hs->grease[0] != 0)
-        wr_u16(&m.w, hs->grease[0]);
+    if (hs->grease[GREASE_SUITE] != 0)
+        wr_u16(&m.w, hs->grease[GREASE_SUITE]);
     for (size_t i = 0; i < c->cfg->suites.n; i++)
         wr_u16(&m.w, c->cfg->suites.items[i]);
     wr_close(&m.w, suites);

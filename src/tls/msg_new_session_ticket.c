@@ -47,6 +47,10 @@ static tt_rc ticket_message(struct tt_conn *c, struct buf *out)
         wr_u16(&w, 4);
         wr_u32(&w, state.max_early_data);
     }
+    if (c->cfg->grease) { /* RFC 8701 section 4.1 */
+        wr_u16(&w, grease_value((uint8_t)state.age_add));
+        wr_u16(&w, 0);
+    }
     wr_close(&w, extensions);
     wr_close(&w, body);
     buf_free(&ticket);

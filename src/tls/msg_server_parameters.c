@@ -27,6 +27,7 @@ tt_rc encrypted_extensions_recv(struct tt_conn *c, struct tt_bytes message)
 
 tt_rc certificate_request_put(struct tt_conn *c)
 {
+    TT_TRY(grease_choose_request(c));
     struct hs_message m = hs_begin(c, TT_HS_CERTIFICATE_REQUEST);
     /* certificate_request_context: empty in the handshake */
     wr_vec8(&m.w, (struct tt_bytes){c->hs->context, c->hs->context_len});

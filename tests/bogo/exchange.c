@@ -262,6 +262,10 @@ static bool start(struct shim_link *l, struct shim_state *state, struct tt_confi
                                   .trace_arg = l,
                                   .insecure_keylog = secret_line,
                                   .keylog_arg = l};
+    if (l->o->reject_unusable_ech_config && opt.ech_config_list.len == 0) {
+        shim_say("no ECHConfigList, and the application insists on one");
+        return false;
+    }
     tt_rc rc = tt_conn_new(&l->conn, cfg, &opt, &err);
     if (rc == TT_ERR_UNSUPPORTED && !l->o->reject_unusable_ech_config) { /* then it goes without */
         opt.ech_config_list.len = 0;

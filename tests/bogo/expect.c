@@ -91,6 +91,29 @@ static bool expect_numbers(const struct shim_link *l, const struct tt_conn_info 
            expect_number("suite", suite, info->suite);
 }
 
+/* What the peer offered: all of it, in its order. */
+static bool expect_offers(const struct shim_link *l)
+{
+    const struct shim_options *o = l->o;
+    uint16_t schemes[SHIM_MAX_LIST];
+    struct shim_names names = {.n = 0};
+    size_t n = tt_conn_peer_schemes(l->conn, schemes, SHIM_MAX_LIST), at = 0;
+    if (o->expect_verify_prefs.n > 0 &&
+        (n != o->expect_verify_prefs.n ||
+         memcmp(schemes, o->expect_verify_prefs.items, n * sizeof *schemes) != 0))
+        return fail("the peer offers other signature schemes");
+    if (o->expect_ca_list == NULL || o->expect_ca_list[0] == '<')
+        return true;
+    if (!shim_names_read(&names, o->expect_ca_list))
+        return fail("the names of CAs cannot be read");
+    for (; at < names.n; at++) {
+        struct tt_bytes is = tt_conn_peer_authority(l->conn, at);
+        if (is.len != names.names[at].len || memcmp(is.data, names.names[at].data, is.len) != 0)
+            return fail("the peer names other CAs");
+    }
+    return tt_conn_peer_authority(l->conn, at).len == 0 || fail("the peer names more CAs");
+}
+
 static bool expect_names(const struct shim_link *l, const struct tt_conn_info *info)
 {
     const struct shim_options *o = l->o;
@@ -178,7 +201,7 @@ bool expect_handshake(const struct shim_link *l, bool resume)
     int selected = info.psk_identity.len > 0 ? shim_psk_number(l->keys, info.psk_identity) : l->signed_with;
     if (o->expect_selected_credential != INT64_MIN && o->expect_selected_credential != selected)
         return fail("another credential");
-    return expect_numbers(l, &info) && expect_names(l, &info) && expect_peer(l, &info) &&
+    return expect_numbers(l, &info) && expect_names(l, &info) && expect_offers(l) && expect_peer(l, &info) &&
            expect_blob("OCSP response", &o->expect_ocsp, info.resumed, tt_conn_peer_ocsp(l->conn)) &&
            expect_blob("SCT list", &o->expect_scts, info.resumed, tt_conn_peer_scts(l->conn)) &&
            expect_early(l, &info);

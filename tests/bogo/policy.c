@@ -25,6 +25,8 @@ static int set_groups(struct tt_config *cfg, const struct shim_options *o)
         for (size_t j = 0; j < o->server_groups.n; j++)
             if (o->curves.items[i] == o->server_groups.items[j])
                 return tt_config_set_key_shares(cfg, &o->curves.items[i], 1) == TT_OK ? 0 : SHIM_EXIT_FAILED;
+    if (o->no_key_shares && tt_config_set_key_shares(cfg, NULL, 0) != TT_OK)
+        return SHIM_EXIT_FAILED;
     if (o->key_shares.n > 0 &&
         unavailable(tt_config_set_key_shares(cfg, o->key_shares.items, o->key_shares.n), "key shares"))
         return SHIM_EXIT_UNIMPLEMENTED;

@@ -108,12 +108,21 @@ static tt_rc set_ech(struct tt_config *cfg, const struct shim_options *o)
     return rc;
 }
 
+/* "<NULL>" and "<EMPTY>" are none. */
+static tt_rc set_authorities(struct tt_config *cfg, const struct shim_options *o)
+{
+    struct shim_names names = {.n = 0};
+    if (o->client_ca_list == NULL || o->client_ca_list[0] == '<')
+        return TT_OK;
+    return shim_names_read(&names, o->client_ca_list) ? tt_config_set_authorities(cfg, names.names, names.n)
+                                                      : TT_ERR_USAGE;
+}
+
 static tt_rc set_features(struct tt_config *cfg, struct shim_state *state, const struct shim_options *o)
 {
     TT_TRY(set_alpn(cfg, o));
     TT_TRY(set_verifier(cfg, o));
-    if (!o->server)
-        TT_TRY(tt_config_set_grease(cfg, o->enable_grease || o->permute_extensions));
+    TT_TRY(tt_config_set_grease(cfg, o->server || o->enable_grease || o->permute_extensions));
     if (!o->server)
         TT_TRY(tt_config_set_never_anonymous(cfg, true));
     if (o->peer_types.n > 0)
@@ -126,6 +135,11 @@ static tt_rc set_features(struct tt_config *cfg, struct shim_state *state, const
         TT_TRY(tt_config_set_max_handshake_message(cfg, (size_t)o->max_cert_list));
     if (o->ech_configs > 0)
         TT_TRY(set_ech(cfg, o));
+    if (o->max_send_fragment > 0)
+        TT_TRY(tt_config_set_max_fragment(cfg, (uint16_t)o->max_send_fragment));
+    TT_TRY(shim_add_compression(cfg, o));
+    TT_TRY(set_authorities(cfg, o));
+    TT_TRY(tt_config_set_keep_offers(cfg, true));
     return set_tickets(cfg, state, o);
 }
 
@@ -134,8 +148,6 @@ static const char *out_of_reach(const struct shim_options *o)
 {
     if (o->no_tls13 || (o->max_version != 0 && o->max_version < TLS_VERSION_1_3))
         return "only TLS 1.3 is there";
-    if (o->client_ca_list != NULL && o->client_ca_list[0] != '<')
-        return "the names of CAs are those of the trust anchors";
     return NULL;
 }
 

@@ -53,9 +53,12 @@ struct shim_options {
     struct shim_credential credentials[SHIM_MAX_CREDENTIALS];
     size_t credentials_len; /* beyond the default one */
     const char *trust_cert, *host_name;
-    struct shim_list curves, key_shares, verify_prefs, peer_types, own_types, server_groups;
-    const char *client_ca_list, *ignored; /* ignored: about other versions */
-    bool fail_ddos, fail_early;           /* the application refuses everybody who speaks */
+    struct shim_list curves, key_shares, verify_prefs, peer_types, own_types, server_groups,
+        expect_verify_prefs;
+    bool no_key_shares, compression;
+    int64_t one_compression, max_send_fragment;
+    const char *client_ca_list, *expect_ca_list, *ignored; /* ignored: about other versions */
+    bool fail_ddos, fail_early;                            /* the application refuses everybody who speaks */
     const char *advertise_alpn, *select_alpn, *cipher;
     bool reject_alpn, decline_alpn;
     bool verify_peer, require_client_certificate, custom_verify, verify_fail, reverify_on_resume;
@@ -132,6 +135,18 @@ void shim_keys_free(struct shim_keys *keys);
 bool shim_only_old(const struct shim_list *prefs);
 /* shim_psk_number: of the credential with this identity, -1. */
 int shim_psk_number(const struct shim_keys *keys, struct tt_bytes identity);
+
+/* ---- compress.c: the runner's own algorithms of certificate compression ---- */
+tt_rc shim_add_compression(struct tt_config *cfg, const struct shim_options *o);
+
+/* ---- names.c: lists of X.501 Names as the runner writes them: hex, separated by commas ---- */
+#define SHIM_MAX_NAMES 16
+struct shim_names {
+    uint8_t bytes[4096];
+    struct tt_bytes names[SHIM_MAX_NAMES];
+    size_t n;
+};
+bool shim_names_read(struct shim_names *ret, const char *text);
 
 /* ---- policy.c: lists of suites, groups and schemes; an exit code ---- */
 int shim_set_lists(struct tt_config *cfg, const struct shim_options *o);

@@ -119,6 +119,7 @@ void scene_configs(struct scene *s, struct scene_options options)
         add_identity(s->cfg[TT_CLIENT], s->key[TT_CLIENT]);
     must(tt_config_set_grease(s->cfg[TT_CLIENT], false), "grease",
          NULL); /* the tests know where things stand */
+    must(tt_config_set_grease(s->cfg[TT_SERVER], options.grease), "grease", NULL);
     must(tt_config_set_middlebox_compat(s->cfg[TT_CLIENT], !options.no_compat), "compat", NULL);
     must(tt_config_set_force_retry(s->cfg[TT_SERVER], options.force_retry), "retry", NULL);
     must(tt_config_set_client_auth(s->cfg[TT_SERVER], options.client_auth), "client auth", NULL);

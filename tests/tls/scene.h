@@ -24,6 +24,7 @@ struct scene_options {
     bool post_auth;                                    /* post-handshake authentication on both ends */
     bool raw_keys;                                     /* raw public keys on both ends, trusted by pins */
     bool resume;                                       /* tickets, and every handshake offers one */
+    bool grease;                                       /* reserved values of the server's */
     bool early_data; /* tickets that allow 0-RTT; once there is one it is offered, with 0-RTT */
 };
 

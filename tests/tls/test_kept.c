@@ -33,7 +33,7 @@ static void items_do_not_mix(void **state)
 {
     (void)state;
     struct kept k = {0};
-    holds(&k, (const char *const[KEPT_ITEMS]){"", "", "", "", "", ""});
+    holds(&k, (const char *const[KEPT_ITEMS]){"", "", "", "", "", "", "", ""});
     assert_int_equal(kept_init(&k), TT_OK);
     add(&k, KEPT_CHAIN, "chain");
     add(&k, KEPT_ALPN, "h2");
@@ -41,14 +41,14 @@ static void items_do_not_mix(void **state)
     add(&k, KEPT_OCSP, "ocsp");
     add(&k, KEPT_CHAIN, " and more");
     add(&k, KEPT_SERVER_NAME, "localhost");
-    holds(&k, (const char *const[KEPT_ITEMS]){"h2", "localhost", "chain and more", "ocsp", "", ""});
+    holds(&k, (const char *const[KEPT_ITEMS]){"h2", "localhost", "chain and more", "ocsp", "", "", "", ""});
     kept_drop(&k, KEPT_CHAIN);
     kept_drop(&k, KEPT_SCTS);
     kept_drop(&k, KEPT_ALPN);
     add(&k, KEPT_ALPN, "http/1.1");
-    holds(&k, (const char *const[KEPT_ITEMS]){"http/1.1", "localhost", "", "ocsp", "", ""});
+    holds(&k, (const char *const[KEPT_ITEMS]){"http/1.1", "localhost", "", "ocsp", "", "", "", ""});
     kept_free(&k);
-    holds(&k, (const char *const[KEPT_ITEMS]){"", "", "", "", "", ""});
+    holds(&k, (const char *const[KEPT_ITEMS]){"", "", "", "", "", "", "", ""});
 }
 
 static void the_usual_needs_no_second_block(void **state)
@@ -85,7 +85,7 @@ static void no_memory_changes_nothing(void **state)
     add(&k, KEPT_SCTS, "scts");
     mem_test_fail_nth(1);
     assert_int_equal(kept_add(&k, KEPT_CHAIN, (struct tt_bytes){big, sizeof big}), TT_ERR_MEMORY);
-    holds(&k, (const char *const[KEPT_ITEMS]){"h2", "", "", "", "scts", ""});
+    holds(&k, (const char *const[KEPT_ITEMS]){"h2", "", "", "", "scts", "", "", ""});
     kept_free(&k);
 }
 #endif

@@ -1,0 +1,154 @@
+/* tls/config_features.c: the setters of what a handshake may carry beside what it must: record sizes,
+ * certificate compression, kinds of certificates, authorities, GREASE. Layer: tls. */
+#include "tls/config.h"
+
+#include <string.h>
+
+#include "crypto/compress.h"
+#include "tls/record.h"
+#include "wire/reader.h"
+#include "wire/writer.h"
+
+tt_rc tt_config_set_record_size_limit(struct tt_config *cfg, uint16_t bytes)
+{
+    if (cfg->frozen || bytes < 64 || bytes > REC_MAX_PLAINTEXT + 1)
+        return TT_ERR_USAGE;
+    cfg->record_size_limit = bytes;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_padding(struct tt_config *cfg, uint16_t multiple)
+{
+    if (cfg->frozen || multiple > REC_MAX_PLAINTEXT)
+        return TT_ERR_USAGE;
+    cfg->padding = multiple;
+    return TT_OK;
+}
+
+/* "The record layer fragments information blocks into TLSPlaintext records carrying data in chunks of 2^14
+ * bytes or less." (RFC 9846 section 5.1) */
+tt_rc tt_config_set_max_fragment(struct tt_config *cfg, uint16_t bytes)
+{
+    if (cfg->frozen || bytes < 64 || bytes > REC_MAX_PLAINTEXT)
+        return TT_ERR_USAGE;
+    cfg->max_fragment = bytes;
+    return TT_OK;
+}
+
+const struct tt_compressor *config_compressor(const struct tt_config *cfg, uint16_t algorithm)
+{
+    for (size_t i = 0; i < cfg->compressors_len; i++)
+        if (cfg->compressors[i].algorithm == algorithm)
+            return &cfg->compressors[i];
+    return NULL;
+}
+
+/* From 16384 on: "Reserved for Experimental Use" (RFC 8879 section 7.3). */
+tt_rc tt_config_add_compressor(struct tt_config *cfg, const struct tt_compressor *compressor)
+{
+    if (cfg->frozen || cfg->compressors_len == CONFIG_MAX_COMPRESSORS || compressor->algorithm < 16384 ||
+        config_compressor(cfg, compressor->algorithm) != NULL || compressor->compress == NULL ||
+        compressor->decompress == NULL)
+        return TT_ERR_USAGE;
+    cfg->compressors[cfg->compressors_len++] = *compressor;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_certificate_compression(struct tt_config *cfg, const uint16_t *algorithms, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!compress_available(algorithms[i]) && config_compressor(cfg, algorithms[i]) == NULL)
+            return TT_ERR_UNSUPPORTED;
+    return config_list_set(cfg, &cfg->compression, algorithms, n);
+}
+
+tt_rc tt_config_set_peer_certificate_types(struct tt_config *cfg, const uint16_t *types, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (types[i] != TT_CERTIFICATE_X509 && types[i] != TT_CERTIFICATE_RAW_PUBLIC_KEY)
+            return TT_ERR_UNSUPPORTED;
+    return config_list_set(cfg, &cfg->peer_types, types, n);
+}
+
+tt_rc tt_config_set_ocsp(struct tt_config *cfg, enum tt_ocsp mode)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    cfg->ocsp = mode;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_request_scts(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    cfg->request_scts = on;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_send_authorities(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->send_authorities = on;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_authorities(struct tt_config *cfg, const struct tt_bytes *names, size_t n)
+{
+    TT_AUTO(buf_free) struct buf list = {.max = CONFIG_MAX_AUTHORITIES};
+    struct writer w = writer_to(&list);
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    for (size_t i = 0; i < n; i++) {
+        if (names[i].len < 2 || names[i].len > CONFIG_MAX_AUTHORITIES) /* the empty SEQUENCE is a name */
+            return TT_ERR_USAGE;
+        wr_vec16(&w, names[i]);
+    }
+    TT_TRY(wr_status(&w));
+    buf_free(&cfg->authorities);
+    cfg->authorities = list;
+    list = (struct buf){0};
+    cfg->authorities_given = true;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_keep_offers(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->keep_offers = on;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_post_handshake_auth(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->post_handshake_auth = on;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_grease(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen)
+        return TT_ERR_USAGE;
+    cfg->grease = on;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_max_handshake_message(struct tt_config *cfg, size_t bytes)
+{
+    if (cfg->frozen || bytes < 1024 || bytes > (size_t)1 << 20)
+        return TT_ERR_USAGE;
+    cfg->max_message = bytes;
+    return TT_OK;
+}
+
+tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    cfg->middlebox_compat = on;
+    return TT_OK;
+}
