@@ -245,20 +245,24 @@ static const struct watched *find(const struct watch *w, const char *path)
     return NULL;
 }
 
+static bool copy(struct watched *to, const struct watch *w, const char *path)
+{
+    const struct watched *before = find(w, path);
+    to->path = mem_strdup(path);
+    to->seen = before != NULL ? before->seen : look_at(path);
+    return to->path != NULL;
+}
+
 tt_rc watch_set(struct watch *w, const char *const *files, size_t n, struct tt_error *err)
 {
     struct watched *fresh = mem_alloc((n + 1) * sizeof *fresh);
-    for (size_t i = 0; fresh != NULL && i < n; i++) {
-        const struct watched *before = find(w, files[i]);
-        fresh[i].path = mem_strdup(files[i]);
-        if (fresh[i].path == NULL) {
-            files_free(TT_TAKE(fresh), n);
-            break;
-        }
-        fresh[i].seen = before != NULL ? before->seen : look_at(files[i]);
-    }
-    if (fresh == NULL)
+    bool done = fresh != NULL;
+    for (size_t i = 0; done && i < n; i++)
+        done = copy(&fresh[i], w, files[i]);
+    if (!done) {
+        files_free(fresh, n);
         return error_set(err, TT_ERR_MEMORY, "no memory to watch files");
+    }
     files_free(w->files, w->files_len);
     w->files = fresh;
     w->files_len = n;
