@@ -352,6 +352,10 @@ TT_API bool tt_identity_name_is_valid(const char *name);
  * unless fn returns TT_ERR_DECODE: this one is broken. What is in them is not looked at. */
 typedef tt_rc (*tt_identity_fn)(void *arg, const char *name, const char *path);
 TT_API TT_MUST_USE tt_rc tt_identities_each(tt_identity_fn fn, void *arg, struct tt_error *err);
+/* tt_identity_check: may what lies in an identity's directory be believed: it, and the place it lies in, are
+ * root's or ours, and nobody else may write there. TT_ERR_IO. Whoever reads a file of it looks at that file's
+ * owner, too; the program and the PKCS#11 module do. */
+TT_API TT_MUST_USE tt_rc tt_identity_check(const char *path, struct tt_error *err);
 /* tt_identities_home: where new ones go, the first place; tt_free. TT_ERR_NOT_FOUND: there is no home. */
 TT_API TT_MUST_USE tt_rc tt_identities_home(char **ret, struct tt_error *err);
 /* tt_identity_handle_text: the text of key.pem for a persistent key; one command. tt_free. */

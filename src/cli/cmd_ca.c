@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/rc.h"
 #include "cli/key_signer.h"
+#include "net/files.h"
 
 struct ca_options {
     const char *dir, *subject, *key, *out, *word;
@@ -75,12 +76,29 @@ static tt_rc init_key(struct cli_key *ret, char **ret_pem, const struct cli *cli
     return TT_OK;
 }
 
+/* Who can put a key or a certificate there issues, or decides who does. */
+static tt_rc open_ca(struct tt_ca **ret, const char *dir, struct tt_error *err)
+{
+    static const struct {
+        const char *name;
+        enum file_kind kind;
+    } files[] = {{TT_CA_KEY_FILE, FILE_SECRET}, {TT_CA_CERT_FILE, FILE_TRUSTED}, {"ca.db", FILE_TRUSTED}};
+    char path[PATH_MAX];
+    TT_TRY(file_check_path(dir, FILE_TRUSTED, err));
+    for (size_t i = 0; i < TT_COUNT(files); i++) {
+        int n = snprintf(path, sizeof path, "%s/%s", dir, files[i].name);
+        if (n > 0 && (size_t)n < sizeof path)
+            TT_TRY(file_check_path(path, files[i].kind, err));
+    }
+    return tt_ca_open(ret, dir, err);
+}
+
 static int init_report(const struct cli *cli, const struct ca_options *o, bool software, bool in_tpm)
 {
     struct tt_error err = {0};
     struct tt_ca *ca = NULL;
     struct tt_cert_info *info = NULL;
-    if (tt_ca_open(&ca, o->dir, &err) != TT_OK)
+    if (open_ca(&ca, o->dir, &err) != TT_OK)
         return cli_fail(&err);
     tt_rc rc = tt_cert_describe(&info, tt_ca_certificate(ca), &err);
     tt_ca_close(ca);
@@ -195,7 +213,7 @@ static int run_sign(const struct cli *cli, void *options)
     /* Before it is issued, for ever. */
     tt_rc rc = cli_may_write(o->out, HOLDS_CERTIFICATE, over(o), &err);
     if (rc == TT_OK)
-        rc = tt_ca_open(&ca, o->dir, &err);
+        rc = open_ca(&ca, o->dir, &err);
     if (rc == TT_OK)
         rc = sign_csr(&list, cli, ca, o, &err);
     tt_ca_close(ca);
@@ -250,7 +268,7 @@ static int run_list(const struct cli *cli, void *options)
     struct tt_error err = {0};
     struct tt_ca *ca = NULL;
     struct gathered g = {.entries = json_array(), .now = (int64_t)time(NULL)};
-    tt_rc rc = tt_ca_open(&ca, o->dir, &err);
+    tt_rc rc = open_ca(&ca, o->dir, &err);
     if (rc == TT_OK)
         rc = tt_ca_each(ca, NULL, gather, &g, &err);
     tt_ca_close(ca);
@@ -292,7 +310,7 @@ static int run_show(const struct cli *cli, void *options)
     struct tt_error err = {0};
     struct tt_ca *ca = NULL;
     struct tt_bytes issued = {NULL, 0};
-    tt_rc rc = tt_ca_open(&ca, o->dir, &err);
+    tt_rc rc = open_ca(&ca, o->dir, &err);
     if (rc == TT_OK && o->word != NULL)
         rc = tt_ca_each(ca, o->word, take_der, &issued, &err);
     if (rc == TT_OK)

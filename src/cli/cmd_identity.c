@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "net/files.h"
 #include "tpmtls/pki.h"
 
 TT_DEFINE_AUTO(struct tt_cert_list, tt_cert_list_free)
@@ -183,9 +184,10 @@ static tt_rc describe(struct about *a, struct tt_error *err)
     TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *list = NULL;
     char path[PATH_MAX];
     size_t spki_len = 0, len;
+    TT_TRY(tt_identity_check(a->path, err));
     TT_TRY(path_join(path, a->path, TT_IDENTITY_CERT_FILE, err));
     if (access(path, F_OK) == 0) {
-        TT_TRY(cli_read_file(&cert, &len, path, err));
+        TT_TRY(file_read_owned_text(&cert, &len, FILE_TRUSTED, path, err));
         TT_TRY(tt_cert_list_from_pem(&list, text_bytes(cert), err));
         TT_TRY(tt_cert_describe(&a->cert, list->certs[0], err));
     }
@@ -193,7 +195,7 @@ static tt_rc describe(struct about *a, struct tt_error *err)
     if (access(path, F_OK) != 0)
         return TT_OK;
     a->has_key = true;
-    TT_TRY(cli_read_file(&key, &len, path, err));
+    TT_TRY(file_read_owned_text(&key, &len, FILE_TRUSTED, path, err));
     if (list != NULL && strncmp(key, "handle:", 7) == 0 && strstr(key, "-----BEGIN") == NULL)
         return TT_OK; /* the certificate says which key it is */
     TT_TRY(tt_identity_key_spki(&spki, &spki_len, text_bytes(key), err));

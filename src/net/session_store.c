@@ -74,19 +74,22 @@ static tt_rc open_vault(struct session_store *s, const struct session_store_opti
     char path[600];
     TT_AUTO(dir_close_auto) struct session_dir d = {-1, -1};
     TT_AUTO(mem_free_auto) char *pem = NULL;
+    struct tt_error why = {0};
     size_t len = 0;
     TT_TRY(path_of(path, sizeof path, s->dir,
                    s->mode == SESSIONS_HELD ? SESSION_HELD_NAME : SESSION_SEAL_NAME, err));
     TT_TRY(session_dir_open(&d, s->dir, true, err));
-    tt_rc rc = file_read_text(&pem, &len, path, NULL);
+    tt_rc rc = file_read_owned_text(&pem, &len, FILE_TRUSTED, path, &why);
     if (rc == TT_ERR_NOT_FOUND) {
         TT_TRY(vault_new(&s->vault, &pem, s->tpm, opt->pcrs, err));
         return file_write(NULL, path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
                           (struct file_want){0600, FILE_NEW}, err);
     }
-    if (rc != TT_OK)
-        return error_set(err, rc, "cannot read %s", path);
-    struct tt_error why = {0};
+    if (rc != TT_OK) {
+        error_hint(err, "%s", why.hint);
+        return error_set(err, rc, "%s", why.text);
+    }
+    why = (struct tt_error){0};
     rc = vault_open(&s->vault, s->tpm, (struct tt_bytes){(const uint8_t *)pem, len}, &why);
     if (rc == TT_OK)
         return TT_OK;
@@ -172,7 +175,7 @@ static tt_rc entry_open(struct session_entry *ret, const char *dir, const struct
     size_t len = 0;
     session_name_text(name, n);
     TT_TRY(path_of(path, sizeof path, dir, name, NULL));
-    TT_TRY(file_read_text(&text, &len, path, NULL));
+    TT_TRY(file_read_owned_text(&text, &len, FILE_TRUSTED, path, NULL));
     return session_entry_read(ret, text, len);
 }
 

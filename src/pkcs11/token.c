@@ -55,7 +55,9 @@ static tt_rc read_file(struct buf *ret, const struct token *t, const char *file,
         return error_set(err, TT_ERR_IO, "cannot open %s: %s", path, strerrordesc_np(errno));
     tt_rc rc = fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size > TEXT_MAX
                    ? error_set(err, TT_ERR_IO, "%s is no file, or too large", path)
-                   : file_read_fd(ret, fd, path, err);
+                   : file_check_owner(&st, FILE_TRUSTED, path, err);
+    if (rc == TT_OK)
+        rc = file_read_fd(ret, fd, path, err);
     (void)close(fd);
     return rc;
 }
@@ -177,7 +179,9 @@ static tt_rc contents_read(struct contents **ret, const struct token *t, struct 
     atomic_init(&c->refs, 1);
     c->key_stamp = stamp_of(t, TT_IDENTITY_KEY_FILE);
     c->cert_stamp = stamp_of(t, TT_IDENTITY_CERT_FILE);
-    tt_rc rc = stamp_is_there(&c->cert_stamp) ? read_certs(c, t, err) : TT_OK;
+    tt_rc rc = tt_identity_check(t->path, err);
+    if (rc == TT_OK && stamp_is_there(&c->cert_stamp))
+        rc = read_certs(c, t, err);
     if (rc == TT_OK && stamp_is_there(&c->key_stamp))
         rc = read_key(c, t, err);
     if (rc == TT_OK)

@@ -46,6 +46,16 @@ tt_rc file_check_owner(const struct stat *st, enum file_kind kind, const char *p
     return foreign || readable || writable ? TT_ERR_IO : TT_OK;
 }
 
+tt_rc file_check_path(const char *path, enum file_kind kind, struct tt_error *err)
+{
+    struct stat st;
+    if (stat(path, &st) == 0)
+        return file_check_owner(&st, kind, path, err);
+    return errno == ENOENT || errno == ENOTDIR
+               ? TT_OK
+               : error_set(err, TT_ERR_IO, "cannot look at %s: %s", path, strerror(errno));
+}
+
 /* The file that is looked at is the one that is read. */
 static tt_rc read_checked(struct buf *b, const enum file_kind *kind, const char *path, struct tt_error *err)
 {
@@ -83,6 +93,14 @@ tt_rc file_text_of(char **ret, size_t *ret_len, const struct buf *b, const char 
     *ret = text;
     *ret_len = buf_size(b);
     return TT_OK;
+}
+
+tt_rc file_read_owned_text(char **ret, size_t *ret_len, enum file_kind kind, const char *path,
+                           struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf b = {0};
+    TT_TRY(file_read_owned(&b, kind, path, err));
+    return file_text_of(ret, ret_len, &b, path, err);
 }
 
 tt_rc file_read_text(char **ret, size_t *ret_len, const char *path, struct tt_error *err)

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/rc.h"
+#include "signer/file_read.h"
 #include "tpmtls/key.h"
 
 #define NAME_MAX_LEN 32
@@ -100,6 +102,18 @@ tt_rc tt_identities_home(char **ret, struct tt_error *err)
         return error_set(err, TT_ERR_NOT_FOUND, "there is no place for identities");
     *ret = mem_strdup(place);
     return *ret == NULL ? no_memory(err) : TT_OK;
+}
+
+tt_rc tt_identity_check(const char *path, struct tt_error *err)
+{
+    char place[PATH_MAX];
+    const char *end = strrchr(path, '/');
+    int n =
+        snprintf(place, sizeof place, "%.*s", end > path ? (int)(end - path) : 1, end != NULL ? path : ".");
+    if (n < 0 || (size_t)n >= sizeof place)
+        return error_set(err, TT_ERR_IO, "the path is too long");
+    TT_TRY(file_check_path(place, FILE_TRUSTED, err));
+    return file_check_path(path, FILE_TRUSTED, err);
 }
 
 /* ---- what is in them ---- */

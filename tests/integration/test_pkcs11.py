@@ -58,6 +58,53 @@ class Command(unittest.TestCase):
         LAB.must(harness.PROGRAM, "identity", "remove", "kept")
 
 
+class Owner(unittest.TestCase):
+    """Who could put an identity there, or change one, would be believed in its name: what others may write is broken."""
+
+    def seen(self):
+        """What `identity list` calls sound, and the tokens that the module shows."""
+        found = json.loads(LAB.must(harness.PROGRAM, "--json", "identity", "list").out)
+        tokens = re.findall(r"token label\s*: (\S+)", LAB.run("pkcs11-tool", "--module", MODULE, "-L").out.decode())
+        return sorted(x["name"] for x in found if "broken" not in x), sorted(tokens), {x["name"]: x.get("broken") for x in found}
+
+    @needs("pkcs11-tool")
+    def test_modes(self):
+        good = sorted(TOKENS)
+        self.assertEqual(self.seen()[:2], (good, good))
+        less = [name for name in good if name != "p256"]
+        for path, mode, left in (("identities/p256", 0o777, less), ("identities/p256/cert.pem", 0o666, less),
+                                 ("identities/p256/key.pem", 0o620, less), ("identities", 0o1777, [])):
+            before = os.stat(LAB.path(path)).st_mode
+            os.chmod(LAB.path(path), mode)
+            listed, tokens, why = self.seen()
+            os.chmod(LAB.path(path), before)
+            self.assertEqual((listed, tokens), (left, left), path)
+            self.assertEqual(why["p256"], "others than its owner may write " + LAB.path(path))
+        self.assertEqual(self.seen()[:2], (good, good))
+
+    @needs("pkcs11-tool")
+    @unittest.skipIf(os.geteuid() != 0, "only root gives files away")
+    def test_owners(self):
+        good = sorted(TOKENS)
+        for path in ("identities/rsa2048", "identities/rsa2048/cert.pem", "identities/rsa2048/key.pem"):
+            os.chown(LAB.path(path), 65534, 65534)
+            listed, tokens, why = self.seen()
+            os.chown(LAB.path(path), 0, 0)
+            self.assertNotIn("rsa2048", listed + tokens)
+            self.assertIn("belongs to the user 65534", why["rsa2048"])
+        self.assertEqual(self.seen()[:2], (good, good))
+
+    def test_a_planted_one_hides_none(self):
+        """A place that others may write is named first: the sound identity of that name counts."""
+        os.makedirs(LAB.path("open/p256"), exist_ok=True)
+        shutil.copy(LAB.path("soft.pem"), LAB.path("open/p256/cert.pem"))
+        os.chmod(LAB.path("open"), 0o777)
+        done = LAB.must(harness.PROGRAM, "--json", "identity", "list",
+                        env={"TPMTLS_IDENTITIES": LAB.path("open") + ":" + LAB.path("identities")})
+        sound = {x["name"]: x["path"] for x in json.loads(done.out) if "broken" not in x}
+        self.assertEqual(sound["p256"], LAB.path("identities/p256"))
+
+
 class Module(unittest.TestCase):
     """The shared object itself."""
 

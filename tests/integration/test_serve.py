@@ -172,6 +172,42 @@ class TicketDirectory(Case):
             self.assertIn("neither root's nor ours", LAB.tpmtls(*serve, "--ticket-key", "shared").err)
 
 
+class OwnedDirectories(Case):
+    """A CA's directory, and that of the sessions: who may write there decides who is believed."""
+
+    def test_ca(self):
+        LAB.must(PROGRAM, "ca", "init", "--dir", "own", "--subject", "/CN=Own")
+        LAB.must("openssl", "req", "-new", "-key", "server.key", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                 "-out", "own.csr")
+        sign = ("ca", "sign", "--dir", "own", "own.csr", "--profile", "server", "-o", "own.pem")
+        for path, mode, said in (("own", 0o770, "others than its owner may write own"), ("own/ca.key", 0o644, "everybody may read own/ca.key"),
+                                 ("own/ca.db", 0o666, "may write own/ca.db"), ("own/ca.pem", 0o664, "may write own/ca.pem")):
+            before = os.stat(LAB.path(path)).st_mode
+            os.chmod(LAB.path(path), mode)
+            for command in (sign, ("ca", "list", "--dir", "own")):
+                result = LAB.tpmtls(*command)
+                self.assertEqual(result.code, 1, result.err)
+                self.assertIn(said, result.err)
+            os.chmod(LAB.path(path), before)
+        self.assertEqual(LAB.tpmtls(*sign).code, 0)
+
+    def test_sessions(self):
+        """Of the key that seals them, too."""
+        server = self.serve(options=("-v",))
+        env = {"XDG_STATE_HOME": LAB.path("state")}
+        connect = ("connect", "127.0.0.1:" + server.port, "--ca", "ca.pem", "--resume", "sealed")
+        self.assertEqual(LAB.tpmtls(*connect, env=env, stdin=b"x").code, 0)
+        key = LAB.path("state/tpmtls/sessions/seal.key")
+        for path, mode in ((key, 0o660), (os.path.dirname(key), 0o770)):
+            before = os.stat(path).st_mode
+            os.chmod(path, mode)
+            result = LAB.tpmtls(*connect, env=env, stdin=b"x")
+            self.assertIn("others than its owner may write " + path, result.err)
+            os.chmod(path, before)
+        self.assertEqual(LAB.tpmtls(*connect, env=env, stdin=b"x").code, 0)
+        server.wait_for("resumed")
+
+
 def client(server, timeout=30):
     """A TLS client that says nothing."""
     context = ssl.create_default_context(cafile=LAB.path("ca.pem"))
