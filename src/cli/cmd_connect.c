@@ -268,7 +268,7 @@ static tt_rc set_up_config(struct connect *x, struct tt_error *err)
     TT_TRY(tt_config_set_send_authorities(x->config, x->options->send_authorities));
     bool has_trust = trust_is_given(&x->options->trust);
     if (has_trust)
-        TT_TRY(trust_config(x->config, &x->options->trust, err));
+        TT_TRY(trust_config(x->config, &x->options->trust, false, err));
     TT_TRY(resume_config(&x->resume, x->config, &x->options->tls, err));
     struct cli traced = *x->cli;
     traced.tpm_trace = trace_load;

@@ -8,12 +8,12 @@
 
 /* ---- making ---- */
 
-static tt_rc set_values(struct serve *serve, struct tt_config *cfg, struct tt_error *err)
+static tt_rc set_values(const struct serve *serve, struct tt_config *cfg, struct tt_error *err)
 {
     const struct serve_options *o = serve->options;
     TT_TRY(tls_config_values(cfg, &o->tls, err));
     if (trust_is_given(&o->trust)) {
-        TT_TRY(trust_config(cfg, &o->trust, err));
+        TT_TRY(trust_config(cfg, &o->trust, serve->current != NULL, err));
         TT_TRY(tt_config_set_client_auth(cfg, o->require_client_cert ? TT_CLIENT_AUTH_REQUIRE
                                                                      : TT_CLIENT_AUTH_REQUEST));
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
@@ -150,16 +151,54 @@ static tt_rc add_pin(struct tt_trust *trust, const char *text, struct tt_error *
 
 /* ---- the set ---- */
 
-tt_rc trust_config(struct tt_config *cfg, const struct trust_options *o, struct tt_error *err)
+/* A pin that nobody has: the engine takes no empty set. Pins beside CAs only narrow what these allow, so
+ * without them they do not count. */
+static tt_rc trust_nobody(struct tt_trust *trust, struct tt_error *err)
 {
-    TT_AUTO(tt_trust_free_auto) struct tt_trust *trust = NULL;
-    TT_TRY(tt_trust_new(&trust, err));
-    for (size_t i = 0; i < o->ca.len; i++)
-        TT_TRY(add_ca(trust, o->ca.at[i], o, err));
+    uint8_t nobody[32];
+    if (getrandom(nobody, sizeof nobody, 0) != (ssize_t)sizeof nobody)
+        return error_set(err, TT_ERR_INTERNAL, "there is no randomness");
+    return tt_trust_add_pin(trust, nobody, err);
+}
+
+/* *ret_any: there is one that counts. */
+static tt_rc add_cas(struct tt_trust *trust, bool *ret_any, const struct trust_options *o, bool again,
+                     struct tt_error *err)
+{
+    *ret_any = o->ca.len == 0;
+    for (size_t i = 0; i < o->ca.len; i++) {
+        struct tt_error why = {0};
+        tt_rc rc = add_ca(trust, o->ca.at[i], o, &why);
+        if (again && rc == TT_ERR_NOT_FOUND) {
+            cli_note("%s: nobody is believed for it any more", why.text);
+            continue;
+        }
+        if (rc != TT_OK && err != NULL)
+            *err = why;
+        TT_TRY(rc);
+        *ret_any = true;
+    }
+    return TT_OK;
+}
+
+static tt_rc add_all(struct tt_trust *trust, const struct trust_options *o, bool again, struct tt_error *err)
+{
+    bool any = false;
+    TT_TRY(add_cas(trust, &any, o, again, err));
+    if (!any)
+        return trust_nobody(trust, err);
     for (size_t i = 0; i < o->pins.len; i++)
         TT_TRY(add_pin(trust, o->pins.at[i], err));
     for (size_t i = 0; i < o->crls.len; i++) /* after the CAs, which they belong to */
         TT_TRY(add_file(trust, o->crls.at[i], true, err));
+    return TT_OK;
+}
+
+tt_rc trust_config(struct tt_config *cfg, const struct trust_options *o, bool again, struct tt_error *err)
+{
+    TT_AUTO(tt_trust_free_auto) struct tt_trust *trust = NULL;
+    TT_TRY(tt_trust_new(&trust, err));
+    TT_TRY(add_all(trust, o, again, err));
     tt_rc rc = tt_config_set_trust(cfg, trust);
     return rc == TT_OK ? TT_OK : error_set(err, rc, "the configuration takes no trust set");
 }

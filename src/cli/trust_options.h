@@ -20,8 +20,10 @@ extern const struct option_row trust_rows[]; /* but for the CAs */
 /* trust_is_given: is there a CA or a pin? */
 bool trust_is_given(const struct trust_options *o);
 
-/* trust_config: make the set and put it into cfg. */
-TT_MUST_USE tt_rc trust_config(struct tt_config *cfg, const struct trust_options *o, struct tt_error *err);
+/* trust_config: make the set and put it into cfg. again: the same options as before. A CA's file or directory
+ * that is gone, or empty, is then said, and nobody is believed for it any more. */
+TT_MUST_USE tt_rc trust_config(struct tt_config *cfg, const struct trust_options *o, bool again,
+                               struct tt_error *err);
 
 /* trust_advise: to an error about the peer's certificate, add the option that changes it. The library's hint
  * says what to do, not how it is typed here. */

@@ -34,6 +34,7 @@ struct reading {
         struct held_ech *held;
     } found[TT_MAX_ECH_KEYS];
     size_t n;
+    struct tt_error missing; /* a path that is no longer there: what was in it has left use */
     struct held_ech *retired;
     struct sign_job *job;
     atomic_uint holders; /* the loop's and the queue's */
@@ -86,7 +87,9 @@ static tt_rc read_file(struct reading *r, const char *path, struct tt_error *err
 {
     if (r->n == TT_MAX_ECH_KEYS)
         return error_set(err, TT_ERR_USAGE, "there are more than %d ECH keys", TT_MAX_ECH_KEYS);
-    return file_read_owned(&r->found[r->n++].pem, FILE_SECRET, path, err);
+    tt_rc rc = file_read_owned(&r->found[r->n].pem, FILE_SECRET, path, err);
+    r->n += rc != TT_ERR_NOT_FOUND;
+    return rc;
 }
 
 static tt_rc read_path(struct reading *r, const char *path, struct tt_error *err)
@@ -99,7 +102,13 @@ static tt_rc read_path(struct reading *r, const char *path, struct tt_error *err
     for (size_t i = 0; i < files.n; i++) {
         char file[PATH_MAX];
         (void)snprintf(file, sizeof file, "%s/%s", path, files.names[i]);
-        TT_TRY(read_file(r, file, err));
+        struct tt_error why = {0};
+        tt_rc rc = read_file(r, file, &why);
+        if (rc == TT_OK || rc == TT_ERR_NOT_FOUND)
+            continue; /* gone since it was listed */
+        if (err != NULL)
+            *err = why;
+        return rc;
     }
     return files.n > 0 ? TT_OK : error_set(err, TT_ERR_NOT_FOUND, "there is no *" SUFFIX " file in %s", path);
 }
@@ -130,10 +139,20 @@ static struct reading *reading_new(struct ech_files *f)
     return r;
 }
 
-static tt_rc read_all(struct reading *r, struct tt_error *err)
+/* again: what is no longer there is no reason to go on using it. */
+static tt_rc read_all(struct reading *r, bool again, struct tt_error *err)
 {
-    for (size_t i = 0; i < r->files->opt.paths_len; i++)
-        TT_TRY(read_path(r, r->files->opt.paths[i], err));
+    for (size_t i = 0; i < r->files->opt.paths_len; i++) {
+        struct tt_error why = {0};
+        tt_rc rc = read_path(r, r->files->opt.paths[i], &why);
+        if (rc == TT_ERR_NOT_FOUND && again) {
+            r->missing = r->missing.rc == TT_OK ? why : r->missing;
+        } else if (rc != TT_OK) {
+            if (err != NULL)
+                *err = why;
+            return rc;
+        }
+    }
     return TT_OK;
 }
 
@@ -203,14 +222,23 @@ static tt_rc install(struct reading *r, struct tt_error *err)
 
 /* ---- changes ---- */
 
-static void tell(struct ech_files *f, const struct tt_error *err)
+static const char *what_became(const struct reading *r, const struct tt_error *err)
+{
+    if (err->rc != TT_OK || r == NULL)
+        return "the ECH keys stay as they were: ";
+    if (r->missing.rc == TT_OK)
+        return "the ECH keys were read again";
+    return r->n > 0 ? "the ECH keys were read again, and some are gone: " : "no ECH key is in use any more: ";
+}
+
+static void tell(struct ech_files *f, const struct reading *r, const struct tt_error *err)
 {
     char text[sizeof err->text + 64];
-    (void)snprintf(text, sizeof text, "the ECH keys %s%s",
-                   err->rc == TT_OK ? "were read again" : "stay as they were: ", err->text);
-    if (f->opt.told != NULL && (err->rc == TT_OK || !f->is_failing))
-        f->opt.told(f->opt.arg, text, err->rc != TT_OK);
-    f->is_failing = err->rc != TT_OK;
+    bool ok = err->rc == TT_OK && r != NULL, whole = ok && r->missing.rc == TT_OK;
+    (void)snprintf(text, sizeof text, "%s%s", what_became(r, err), ok ? r->missing.text : err->text);
+    if (f->opt.told != NULL && (ok || !f->is_failing))
+        f->opt.told(f->opt.arg, text, !whole);
+    f->is_failing = !ok;
 }
 
 static tt_rc reading_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
@@ -227,7 +255,7 @@ static void reading_done(void *arg, const struct sign_answer *answer)
     if (err.rc == TT_OK && install(r, &err) != TT_OK)
         (void)error_set(&err, TT_ERR_INTERNAL, "the ECH keys could not be set");
     f->reading = NULL;
-    tell(f, &err);
+    tell(f, r, &err);
     reading_end(r);
 }
 
@@ -257,7 +285,7 @@ static void read_again(struct ech_files *f)
 {
     struct reading *r = reading_new(f);
     struct tt_error err = {0};
-    tt_rc rc = r == NULL ? error_set(&err, TT_ERR_MEMORY, "out of memory") : read_all(r, &err);
+    tt_rc rc = r == NULL ? error_set(&err, TT_ERR_MEMORY, "out of memory") : read_all(r, true, &err);
     if (rc == TT_OK && wants_tpm(r)) {
         rc = submit(f, r, &err);
         if (rc == TT_OK)
@@ -267,7 +295,7 @@ static void read_again(struct ech_files *f)
     }
     (void)!error_set(&err, rc, "the ECH keys could not be read");
     err.rc = rc;
-    tell(f, &err);
+    tell(f, r, &err);
     if (r != NULL)
         reading_end(r);
 }
@@ -305,7 +333,7 @@ bool ech_files_want_tpm(const char *const *paths, size_t n)
     struct reading *r = reading_new(&f);
     if (r == NULL)
         return false; /* ech_files_new says why, and what could not be read */
-    (void)read_all(r, NULL);
+    (void)read_all(r, false, NULL);
     for (size_t i = 0; i < r->n; i++)
         wants = wants || is_in_tpm(&r->found[i].pem);
     reading_drop(r);
@@ -324,7 +352,7 @@ static tt_rc set_up(struct ech_files *f, struct tt_error *err)
     struct reading *r = reading_new(f);
     if (r == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
-    tt_rc rc = read_all(r, err);
+    tt_rc rc = read_all(r, false, err);
     if (rc == TT_OK)
         rc = open_all(r, err);
     if (rc == TT_OK)

@@ -4,7 +4,8 @@
  * first). What comes first is most wanted: of each KEM the first one's configs are sent as retry_configs, all
  * others only open what clients with older configs send. The private key stands in the file, or is in the TPM
  * (TSS2 PRIVATE KEY in its place); that is a struct held_ech. A change is taken as a whole, or, when anything
- * cannot be read, not at all: that is told, and the keys before stay. */
+ * cannot be read, not at all: that is told, and the keys before stay. What is gone leaves use: with no key
+ * left, clients are told of none. */
 #ifndef NET_ECH_FILES_H
 #define NET_ECH_FILES_H
 

@@ -3,6 +3,15 @@
 #include "tls/ech.h"
 #include "tls/ext.h"
 
+static bool has_retry_configs(const struct tt_conn *c)
+{
+    const struct ech_key *key;
+    for (size_t i = 0; (key = ech_key_at(c->hs->ech->keys, i)) != NULL; i++)
+        if (key->retry)
+            return true;
+    return false; /* the last key was taken away: to the client as if there never was one */
+}
+
 /* A client answers nothing here when ECH is GREASE or rejected: "copies the entire "encrypted_client_hello"
  * extension from the first ClientHello" (section 6.2.1). A server: the signal of acceptance, 8 random bytes
  * where it rejected
@@ -13,21 +22,18 @@ bool ech_wants(const struct tt_conn *c, enum ext_place in)
         return c->hs->ech != NULL;
     if (in == IN_HRR)
         return c->ech != TT_ECH_NONE;
-    return c->ech == TT_ECH_REJECTED && ext_seen(c, EXT_ENCRYPTED_CLIENT_HELLO);
+    return c->ech == TT_ECH_REJECTED && ext_seen(c, EXT_ENCRYPTED_CLIENT_HELLO) && has_retry_configs(c);
 }
 
 /* "the "retry_configs" field set to one or more ECHConfig structures with up-to-date keys" */
 static void retry_configs_build(struct tt_conn *c, struct writer *w)
 {
-    bool trial;
-    struct ech_key_set *keys = ech_keys_take(c->cfg->ech_keys, &trial);
     struct wr_mark list = wr_open16(w);
     const struct ech_key *key;
-    for (size_t i = 0; (key = ech_key_at(keys, i)) != NULL; i++)
+    for (size_t i = 0; (key = ech_key_at(c->hs->ech->keys, i)) != NULL; i++)
         if (key->retry)
             wr_bytes(w, key->config.raw);
     wr_close(w, list);
-    ech_key_set_free(keys);
 }
 
 static void confirmation_build(struct tt_conn *c, struct writer *w)

@@ -202,6 +202,11 @@ class Rotated(Case):
         result = self.connect(server.port, "--ech", first)
         self.assertEqual((self.ech(result), len(result.events("ech_retry"))), ("accepted", 1))
 
+        os.remove(LAB.path("keys/2.ech"))
+        server.wait_for("no ECH key is in use any more: there is no")
+        result = self.connect(server.port, "--ech", first)  # to the client as a server without ECH
+        self.assertEqual((self.ech(result), [e["configs"] for e in result.events("ech_retry")]), (None, [False]))
+
     def wait_more(self, server, seen, words):
         for _ in range(200):
             if words.encode() in server.text[seen:]:

@@ -215,13 +215,27 @@ class Trust(Case):
         self.assertTrue(self.comes_in(server))
         for name in ("cas/a.pem", "cas/b.pem"):
             os.unlink(LAB.path(name))
-        self.again(server, AS_BEFORE + "there is no certificate in the directory cas")
+        self.again(server, "there is no certificate in the directory cas: nobody is believed for it any more\n(.|\n)*" + AGAIN)
+        self.assertFalse(self.comes_in(server))
+        self.assertEqual(LAB.tpmtls("serve", "127.0.0.1:0", "--key", "server.key", "--cert", "server.pem", "--client-ca", "cas").code, 1)
+        LAB.write("cas/a.pem", LAB.read("ca.pem"))
+        self.again(server)
         self.assertTrue(self.comes_in(server))
         LAB.write("cas/a.pem", LAB.read("second.pem"))
         os.chmod(LAB.path("cas"), 0o777)
         self.hang_up(server, AS_BEFORE + "others than its owner may write cas")
         os.chmod(LAB.path("cas"), 0o755)
         self.hang_up(server)
+        self.assertFalse(self.comes_in(server))
+
+    def test_a_file_that_is_gone(self):
+        """And the pins that narrowed what its CA allowed do not take its place."""
+        LAB.write("cas.pem", LAB.read("ca.pem"))
+        LAB.must("bash", "-c", "openssl pkey -in client.key -pubout -outform DER | sha256sum | cut -c1-64 >pin")
+        server = self.serve(*self.ASKING, "--pin", "sha256:" + LAB.read("pin").decode().strip())
+        self.assertTrue(self.comes_in(server))
+        os.unlink(LAB.path("cas.pem"))
+        self.hang_up(server, "cannot open cas.pem: No such file or directory: nobody is believed for it any more\n(.|\n)*" + AGAIN)
         self.assertFalse(self.comes_in(server))
 
     def test_crl(self):
