@@ -208,6 +208,44 @@ static CK_RV key_value(struct value *v, const struct object *o, CK_ATTRIBUTE_TYP
     }
 }
 
+/* What Diffie-Hellman gave: the application is to have it. */
+static CK_RV secret_value(struct value *v, const struct object *o, CK_ATTRIBUTE_TYPE type)
+{
+    const struct contents *c = o->contents;
+    switch (type) {
+    case CKA_KEY_TYPE:
+        return give_ulong(v, c->secret_type);
+    case CKA_VALUE:
+        return give(v, (struct tt_bytes){c->secret, c->secret_len});
+    case CKA_VALUE_LEN:
+        return give_ulong(v, c->secret_len);
+    case CKA_EXTRACTABLE:
+        return give_bool(v, true);
+    case CKA_KEY_GEN_MECHANISM:
+        return give_ulong(v, CK_UNAVAILABLE_INFORMATION);
+    case CKA_ID:
+    case CKA_START_DATE:
+    case CKA_END_DATE:
+        return give(v, (struct tt_bytes){NULL, 0});
+    case CKA_SENSITIVE:
+    case CKA_ALWAYS_SENSITIVE:
+    case CKA_NEVER_EXTRACTABLE:
+    case CKA_LOCAL:
+    case CKA_DERIVE:
+    case CKA_ENCRYPT:
+    case CKA_DECRYPT:
+    case CKA_SIGN:
+    case CKA_VERIFY:
+    case CKA_WRAP:
+    case CKA_UNWRAP:
+    case CKA_TRUSTED:
+    case CKA_WRAP_WITH_TRUSTED:
+        return give_bool(v, false);
+    default:
+        return CKR_ATTRIBUTE_TYPE_INVALID;
+    }
+}
+
 /* ---- certificates ---- */
 
 static CK_RV cert_value(struct value *v, const struct object *o, CK_ATTRIBUTE_TYPE type)
@@ -253,17 +291,20 @@ CK_RV attribute_value(struct value *v, const struct object *o, CK_ATTRIBUTE_TYPE
     case CKA_CLASS:
         return give_ulong(v, o->class);
     case CKA_TOKEN:
-        return give_bool(v, true);
+        return give_bool(v, o->contents->temporary_class == 0);
     case CKA_PRIVATE:
         return give_bool(v, o->class == CKO_PRIVATE_KEY && token_has_pin(o->contents));
     case CKA_MODIFIABLE:
     case CKA_COPYABLE:
         return give_bool(v, false);
     case CKA_DESTROYABLE:
-        return give_bool(v, o->class != CKO_PUBLIC_KEY && objects_may_be_destroyed());
+        return give_bool(v, o->contents->temporary_class != 0 ||
+                                (o->class != CKO_PUBLIC_KEY && objects_may_be_destroyed()));
     case CKA_LABEL:
-        return give_label(v, o);
+        return o->contents->temporary_class != 0 ? give(v, (struct tt_bytes){NULL, 0}) : give_label(v, o);
     default:
+        if (o->class == CKO_SECRET_KEY)
+            return secret_value(v, o, type);
         return o->class == CKO_CERTIFICATE ? cert_value(v, o, type) : key_value(v, o, type);
     }
 }

@@ -4,61 +4,10 @@
 #include <string.h>
 
 #include "pkcs11/object.h"
+#include "pkcs11/template.h"
+#include "pkcs11/temporary.h"
 #include "pkcs11/vault.h"
 #include "wire/pem.h"
-
-/* ---- templates ---- */
-
-static const CK_ATTRIBUTE *find(const CK_ATTRIBUTE *template, CK_ULONG n, CK_ATTRIBUTE_TYPE type)
-{
-    for (CK_ULONG i = 0; i < n; i++)
-        if (template[i].type == type)
-            return &template[i];
-    return NULL;
-}
-
-static bool template_is_whole(const CK_ATTRIBUTE *template, CK_ULONG n)
-{
-    for (CK_ULONG i = 0; i < n; i++)
-        if (template[i].pValue == NULL && template[i].ulValueLen > 0)
-            return false;
-    return template != NULL || n == 0;
-}
-
-static CK_RV get_ulong(CK_ULONG *ret, const CK_ATTRIBUTE *a)
-{
-    if (a->ulValueLen != sizeof *ret)
-        return CKR_ATTRIBUTE_VALUE_INVALID;
-    memcpy(ret, a->pValue, sizeof *ret);
-    return CKR_OK;
-}
-
-/* An attribute that is there has to have this value. */
-static CK_RV demand_ulong(const CK_ATTRIBUTE *template, CK_ULONG n, CK_ATTRIBUTE_TYPE type, CK_ULONG value)
-{
-    CK_ULONG v = 0;
-    const CK_ATTRIBUTE *a = find(template, n, type);
-    CK_RV rv = a == NULL ? CKR_OK : get_ulong(&v, a);
-    return rv == CKR_OK && a != NULL && v != value ? CKR_TEMPLATE_INCONSISTENT : rv;
-}
-
-static CK_RV demand_bool(const CK_ATTRIBUTE *template, CK_ULONG n, CK_ATTRIBUTE_TYPE type, bool value)
-{
-    const CK_ATTRIBUTE *a = find(template, n, type);
-    if (a == NULL)
-        return CKR_OK;
-    if (a->ulValueLen != sizeof(CK_BBOOL))
-        return CKR_ATTRIBUTE_VALUE_INVALID;
-    return (*(const CK_BBOOL *)a->pValue != CK_FALSE) == value ? CKR_OK : CKR_TEMPLATE_INCONSISTENT;
-}
-
-static CK_RV first_failure(const CK_RV *rvs, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (rvs[i] != CKR_OK)
-            return rvs[i];
-    return CKR_OK;
-}
 
 /* ---- keys ---- */
 
@@ -88,7 +37,7 @@ static CK_RV type_of_size(enum tt_key_type *ret, const CK_ATTRIBUTE *bits, const
 {
     static const uint8_t f4[] = {0x01, 0x00, 0x01};
     CK_ULONG n = 0;
-    CK_RV rv = bits == NULL ? CKR_TEMPLATE_INCOMPLETE : get_ulong(&n, bits);
+    CK_RV rv = bits == NULL ? CKR_TEMPLATE_INCOMPLETE : template_ulong(&n, bits);
     if (rv != CKR_OK)
         return rv;
     if (exponent != NULL && exponent->ulValueLen > 0) {
@@ -107,24 +56,24 @@ static CK_RV check_pair(enum tt_key_type *ret, const struct mechanism *m, const 
                         CK_ULONG pub_len, const CK_ATTRIBUTE *priv, CK_ULONG priv_len)
 {
     CK_KEY_TYPE type = m->type == CKM_EC_KEY_PAIR_GEN ? CKK_EC : CKK_RSA;
-    const CK_RV checks[] = {demand_ulong(pub, pub_len, CKA_CLASS, CKO_PUBLIC_KEY),
-                            demand_ulong(priv, priv_len, CKA_CLASS, CKO_PRIVATE_KEY),
-                            demand_ulong(pub, pub_len, CKA_KEY_TYPE, type),
-                            demand_ulong(priv, priv_len, CKA_KEY_TYPE, type),
-                            demand_bool(priv, priv_len, CKA_EXTRACTABLE, false),
-                            demand_bool(priv, priv_len, CKA_SENSITIVE, true),
-                            demand_bool(priv, priv_len, CKA_SIGN, true),
-                            demand_bool(priv, priv_len, CKA_ALWAYS_AUTHENTICATE, false),
-                            demand_bool(pub, pub_len, CKA_TOKEN, true),
-                            demand_bool(priv, priv_len, CKA_TOKEN, true)};
-    CK_RV rv = first_failure(checks, TT_COUNT(checks));
-    if (rv == CKR_OK && find(priv, priv_len, CKA_TOKEN) == NULL)
+    const CK_RV checks[] = {template_demand_ulong(pub, pub_len, CKA_CLASS, CKO_PUBLIC_KEY),
+                            template_demand_ulong(priv, priv_len, CKA_CLASS, CKO_PRIVATE_KEY),
+                            template_demand_ulong(pub, pub_len, CKA_KEY_TYPE, type),
+                            template_demand_ulong(priv, priv_len, CKA_KEY_TYPE, type),
+                            template_demand_bool(priv, priv_len, CKA_EXTRACTABLE, false),
+                            template_demand_bool(priv, priv_len, CKA_SENSITIVE, true),
+                            template_demand_bool(priv, priv_len, CKA_SIGN, true),
+                            template_demand_bool(priv, priv_len, CKA_ALWAYS_AUTHENTICATE, false),
+                            template_demand_bool(pub, pub_len, CKA_TOKEN, true),
+                            template_demand_bool(priv, priv_len, CKA_TOKEN, true)};
+    CK_RV rv = template_first_failure(checks, TT_COUNT(checks));
+    if (rv == CKR_OK && template_find(priv, priv_len, CKA_TOKEN) == NULL)
         rv = CKR_TEMPLATE_INCONSISTENT; /* there are no keys that last as long as a session */
     if (rv != CKR_OK)
         return rv;
-    return type == CKK_EC ? type_of_curve(ret, find(pub, pub_len, CKA_EC_PARAMS))
-                          : type_of_size(ret, find(pub, pub_len, CKA_MODULUS_BITS),
-                                         find(pub, pub_len, CKA_PUBLIC_EXPONENT));
+    return type == CKK_EC ? type_of_curve(ret, template_find(pub, pub_len, CKA_EC_PARAMS))
+                          : type_of_size(ret, template_find(pub, pub_len, CKA_MODULUS_BITS),
+                                         template_find(pub, pub_len, CKA_PUBLIC_EXPONENT));
 }
 
 /* What was written is read like what anybody else might have written. */
@@ -240,15 +189,16 @@ static bool has_der(const struct contents *c, struct tt_bytes der, size_t *ret)
 
 static CK_RV check_cert(const CK_ATTRIBUTE *template, CK_ULONG n)
 {
-    const CK_ATTRIBUTE *class = find(template, n, CKA_CLASS);
-    if (class == NULL || find(template, n, CKA_VALUE) == NULL)
+    const CK_ATTRIBUTE *class = template_find(template, n, CKA_CLASS);
+    if (class == NULL || template_find(template, n, CKA_VALUE) == NULL)
         return CKR_TEMPLATE_INCOMPLETE;
-    const CK_RV checks[] = {
-        demand_ulong(template, n, CKA_CLASS, CKO_CERTIFICATE),
-        demand_ulong(template, n, CKA_CERTIFICATE_TYPE, CKC_X_509), demand_bool(template, n, CKA_TOKEN, true),
-        demand_bool(template, n, CKA_PRIVATE, false), demand_bool(template, n, CKA_TRUSTED, false)};
-    CK_RV rv = first_failure(checks, TT_COUNT(checks));
-    if (rv == CKR_OK && find(template, n, CKA_TOKEN) == NULL)
+    const CK_RV checks[] = {template_demand_ulong(template, n, CKA_CLASS, CKO_CERTIFICATE),
+                            template_demand_ulong(template, n, CKA_CERTIFICATE_TYPE, CKC_X_509),
+                            template_demand_bool(template, n, CKA_TOKEN, true),
+                            template_demand_bool(template, n, CKA_PRIVATE, false),
+                            template_demand_bool(template, n, CKA_TRUSTED, false)};
+    CK_RV rv = template_first_failure(checks, TT_COUNT(checks));
+    if (rv == CKR_OK && template_find(template, n, CKA_TOKEN) == NULL)
         rv = CKR_TEMPLATE_INCONSISTENT;
     return rv;
 }
@@ -259,12 +209,17 @@ CK_RV create_object(struct session *s, CK_ATTRIBUTE_PTR template, CK_ULONG n, CK
     size_t at = 0;
     if (ret == NULL || template == NULL || !template_is_whole(template, n))
         return CKR_ARGUMENTS_BAD;
+    const CK_ATTRIBUTE *class = template_find(template, n, CKA_CLASS);
+    const CK_OBJECT_CLASS public_key = CKO_PUBLIC_KEY;
+    if (class != NULL && class->ulValueLen == sizeof public_key &&
+        memcmp(class->pValue, &public_key, sizeof public_key) == 0)
+        return temporary_public_key(s, template, n, ret);
     CK_RV rv = check_cert(template, n);
     if (rv != CKR_OK)
         return rv;
     if (!s->is_rw)
         return CKR_SESSION_READ_ONLY;
-    const CK_ATTRIBUTE *value = find(template, n, CKA_VALUE);
+    const CK_ATTRIBUTE *value = template_find(template, n, CKA_VALUE);
     struct tt_bytes der = {value->pValue, value->ulValueLen};
     rv = reread(&c, s);
     if (rv == CKR_OK && !has_der(c, der, &at)) {
@@ -309,6 +264,8 @@ CK_RV destroy_object(struct session *s, CK_OBJECT_HANDLE handle)
 {
     struct object o;
     struct contents *c;
+    if (temporary_remove(s->token, handle))
+        return CKR_OK;
     CK_RV rv = reread(&c, s);
     mutex_take(&module.mutex);
     bool logged_in = s->token->logged_in;

@@ -124,7 +124,7 @@ static CK_RV key_for(struct operation *op, struct session *s, const struct reque
 {
     struct object o;
     mutex_take(&module.mutex);
-    struct contents *c = token_contents(s->token);
+    struct contents *c = object_contents(s->token, handle);
     bool logged_in = s->token->logged_in;
     mutex_give(&module.mutex);
     CK_RV rv = object_find(&o, s->token, c, logged_in, handle);

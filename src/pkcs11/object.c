@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "pkcs11/attribute.h"
+#include "pkcs11/temporary.h"
 
-#define PLACE_BITS    8
-#define PLACE_PRIVATE 1
-#define PLACE_PUBLIC  2
-#define PLACE_CERT    3
+#define PLACE_BITS      8
+#define PLACE_TEMPORARY 0
+#define PLACE_PRIVATE   1
+#define PLACE_PUBLIC    2
+#define PLACE_CERT      3
 
 bool objects_may_be_destroyed(void)
 {
@@ -19,6 +21,8 @@ bool objects_may_be_destroyed(void)
 
 CK_OBJECT_HANDLE object_handle(const struct contents *c, CK_OBJECT_CLASS class, size_t cert)
 {
+    if (c->temporary_class != 0)
+        return (CK_OBJECT_HANDLE)c->key_generation << PLACE_BITS | PLACE_TEMPORARY;
     CK_OBJECT_HANDLE generation = class == CKO_CERTIFICATE ? c->cert_generation : c->key_generation;
     return generation << PLACE_BITS | (class == CKO_PRIVATE_KEY  ? PLACE_PRIVATE
                                        : class == CKO_PUBLIC_KEY ? PLACE_PUBLIC
@@ -31,7 +35,9 @@ CK_RV object_find(struct object *ret, const struct token *t, const struct conten
     CK_ULONG generation = handle >> PLACE_BITS, place = handle & ((1U << PLACE_BITS) - 1);
     struct object o = {.token = t, .contents = c};
     bool is_key = place == PLACE_PRIVATE || place == PLACE_PUBLIC;
-    if (is_key && c->key_text_len > 0 && generation == c->key_generation)
+    if (c->temporary_class != 0 && place == PLACE_TEMPORARY && generation == c->key_generation)
+        o.class = c->temporary_class;
+    else if (is_key && c->key_text_len > 0 && generation == c->key_generation)
         o.class = place == PLACE_PRIVATE ? CKO_PRIVATE_KEY : CKO_PUBLIC_KEY;
     else if (place >= PLACE_CERT && place - PLACE_CERT < c->certs_len && generation == c->cert_generation) {
         o.class = CKO_CERTIFICATE;
@@ -44,12 +50,18 @@ CK_RV object_find(struct object *ret, const struct token *t, const struct conten
     return CKR_OK;
 }
 
+struct contents *object_contents(struct token *t, CK_OBJECT_HANDLE handle)
+{
+    struct contents *c = temporary_contents(t, handle);
+    return c != NULL ? c : token_contents(t);
+}
+
 /* The object with a reference to what it views; contents_free it in any case. */
 static CK_RV object_take(struct object *ret, struct contents **ret_contents, struct session *s,
                          CK_OBJECT_HANDLE handle)
 {
     mutex_take(&module.mutex);
-    struct contents *c = token_contents(s->token);
+    struct contents *c = object_contents(s->token, handle);
     bool logged_in = s->token->logged_in;
     mutex_give(&module.mutex);
     *ret_contents = c;
@@ -112,6 +124,7 @@ CK_RV object_size(struct session *s, CK_OBJECT_HANDLE handle, CK_ULONG_PTR ret)
     if (rv == CKR_OK)
         *ret = o.class == CKO_CERTIFICATE   ? o.cert->der_len
                : o.class == CKO_PRIVATE_KEY ? c->key_text_len
+               : o.class == CKO_SECRET_KEY  ? c->secret_len
                                             : c->info.spki_len;
     contents_free(c);
     return rv;
@@ -138,6 +151,18 @@ static void found_add(struct session *s, const struct contents *c, bool logged_i
         s->found[s->found_len++] = handle;
 }
 
+static void found_temporary(struct session *s, size_t place, const CK_ATTRIBUTE *template, CK_ULONG n)
+{
+    mutex_take(&module.mutex);
+    struct contents *c = s->token->temporaries[place];
+    if (c != NULL)
+        (void)atomic_fetch_add(&c->refs, 1);
+    mutex_give(&module.mutex);
+    if (c != NULL)
+        found_add(s, c, false, object_handle(c, c->temporary_class, 0), template, n);
+    contents_free(c);
+}
+
 CK_RV object_search(struct session *s, CK_ATTRIBUTE_PTR template, CK_ULONG n)
 {
     if (template == NULL && n > 0)
@@ -161,6 +186,8 @@ CK_RV object_search(struct session *s, CK_ATTRIBUTE_PTR template, CK_ULONG n)
             found_add(s, c, logged_in, object_handle(c, CKO_CERTIFICATE, i), template, n);
     }
     contents_free(c);
+    for (size_t i = 0; s->finding && i < TOKEN_MAX_TEMPORARIES; i++)
+        found_temporary(s, i, template, n);
     return rv == CKR_OK && !present ? CKR_DEVICE_REMOVED : rv;
 }
 

@@ -2,7 +2,7 @@
  * and 5.7.
  *
  * A handle is the generation of the file that the object comes from, and its place: it stays valid as long as
- * that file says the same. */
+ * that file says the same. A session object (temporary.h) has a generation of its own. */
 #ifndef PKCS11_OBJECT_H
 #define PKCS11_OBJECT_H
 
@@ -18,6 +18,8 @@ struct object {
 /* object_find: CKR_OBJECT_HANDLE_INVALID; CKR_USER_NOT_LOGGED_IN for one that is private. */
 CK_RV object_find(struct object *ret, const struct token *t, const struct contents *c, bool logged_in,
                   CK_OBJECT_HANDLE handle);
+/* object_contents: with module.mutex held: a reference to what may hold the object of this handle. */
+struct contents *object_contents(struct token *t, CK_OBJECT_HANDLE handle);
 CK_OBJECT_HANDLE object_handle(const struct contents *c, CK_OBJECT_CLASS class, size_t cert);
 
 /* The calls. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "pkcs11/temporary.h"
 #include "pkcs11/vault.h"
 
 #define NUMBER_BITS                                                                                          \
@@ -142,6 +143,7 @@ static bool session_remove(struct session *s)
     module.sessions_open--;
     s->closed = true;
     t->rw_sessions -= s->is_rw;
+    temporaries_end(t, s->handle);
     bool last = --t->sessions == 0;
     if (last)
         forget_login(t);

@@ -16,7 +16,7 @@ struct operation {
 };
 void operation_end(struct operation *op);
 
-#define FOUND_MAX (TOKEN_MAX_CERTS + 2)
+#define FOUND_MAX (TOKEN_MAX_CERTS + 2 + TOKEN_MAX_TEMPORARIES)
 
 struct session {
     CK_SESSION_HANDLE handle;

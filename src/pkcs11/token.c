@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "pkcs11/module.h"
+#include "pkcs11/temporary.h"
 #include "signer/file_read.h"
 #include "signer/file_write.h"
 #include "wire/pem.h"
@@ -62,7 +63,7 @@ static tt_rc read_file(struct buf *ret, const struct token *t, const char *file,
     return rc;
 }
 
-static tt_rc id_of(uint8_t ret[TOKEN_ID_SIZE], struct tt_bytes public_key, struct tt_error *err)
+tt_rc token_key_id(uint8_t ret[TOKEN_ID_SIZE], struct tt_bytes public_key, struct tt_error *err)
 {
     uint8_t digest[HASH_MAX_SIZE];
     if (hash_digest(apart_lib(module.apart), HASH_SHA256, public_key, digest) != TT_OK)
@@ -95,7 +96,7 @@ static tt_rc take_cert(struct contents *c, struct pem_block *block, struct tt_er
         return error_set(err, TT_ERR_DECODE, "there are more than %d certificates", TOKEN_MAX_CERTS);
     if (cert_fields_read(&o->fields, (struct tt_bytes){block->der, block->len}) != TT_OK)
         return error_set(err, TT_ERR_DECODE, "certificate number %zu is damaged", c->certs_len + 1);
-    TT_TRY(id_of(o->id, o->fields.public_key, err));
+    TT_TRY(token_key_id(o->id, o->fields.public_key, err));
     o->der_len = block->len;
     o->der = TT_TAKE(block->der);
     c->certs_len++;
@@ -135,7 +136,7 @@ static tt_rc read_key(struct contents *c, const struct token *t, struct tt_error
     c->key_text_len = buf_size(&b);
     struct tt_bytes spki = c->certs_len > 0 ? c->certs[0].fields.spki : (struct tt_bytes){NULL, 0};
     TT_TRY(raw_info_read(&c->info, (struct tt_bytes){c->key_text, c->key_text_len}, spki, err));
-    TT_TRY(id_of(c->id, spki_public_key((struct tt_bytes){c->info.spki, c->info.spki_len}), err));
+    TT_TRY(token_key_id(c->id, spki_public_key((struct tt_bytes){c->info.spki, c->info.spki_len}), err));
     return c->key_text_len > 0 ? TT_OK : error_set(err, TT_ERR_DECODE, "the key's file is empty");
 }
 
@@ -202,6 +203,7 @@ void contents_free(struct contents *c)
         mem_free(c->certs[i].der);
     raw_info_free(&c->info);
     mem_free(c->key_text);
+    mem_wipe(c->secret, sizeof c->secret);
     mem_free(c);
 }
 
@@ -303,6 +305,7 @@ static struct token *token_new(const char *name, const char *path)
 
 void token_free(struct token *t)
 {
+    temporaries_end(t, 0);
     contents_free(t->contents);
     mem_free(t->path);
     mem_free(t);

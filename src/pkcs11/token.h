@@ -10,9 +10,11 @@
 #include "pki/fields.h"
 #include "signer/raw.h"
 
-#define TOKEN_MAX_CERTS 32
-#define TOKEN_ID_SIZE   20
-#define TOKEN_PIN_MAX   64 /* TPM2B_AUTH */
+#define TOKEN_MAX_CERTS       32
+#define TOKEN_MAX_TEMPORARIES 64 /* session objects */
+#define TOKEN_ID_SIZE         20
+#define TOKEN_PIN_MAX         64 /* TPM2B_AUTH */
+#define TOKEN_SECRET_MAX      66 /* a coordinate of P-521 */
 
 /* struct stamp: tells whether a file was changed; zero: it is not there. */
 struct stamp {
@@ -42,6 +44,12 @@ struct contents {
     uint8_t id[TOKEN_ID_SIZE]; /* CKA_ID: by the key */
     struct cert_object certs[TOKEN_MAX_CERTS];
     size_t certs_len;
+    CK_OBJECT_CLASS
+        temporary_class; /* of a session object (temporary.h): one key, which no file has; else 0 */
+    CK_SESSION_HANDLE temporary_session;
+    CK_KEY_TYPE secret_type;
+    uint8_t secret[TOKEN_SECRET_MAX];
+    size_t secret_len;
 };
 
 struct token {
@@ -51,6 +59,7 @@ struct token {
     char serial[17];
     bool present; /* its directory is there */
     struct contents *contents;
+    struct contents *temporaries[TOKEN_MAX_TEMPORARIES];
     unsigned sessions, rw_sessions;
     bool logged_in;
     uint8_t pin[TOKEN_PIN_MAX], refused[TOKEN_PIN_MAX];
@@ -75,6 +84,9 @@ struct contents *token_contents(struct token *t);
 void contents_free(struct contents *c);
 /* token_free: without its key. */
 void token_free(struct token *t);
+
+/* token_key_id: CKA_ID. */
+tt_rc token_key_id(uint8_t ret[TOKEN_ID_SIZE], struct tt_bytes public_key, struct tt_error *err);
 
 /* token_has_pin: its key has a password. */
 bool token_has_pin(const struct contents *c);

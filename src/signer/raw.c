@@ -127,6 +127,22 @@ tt_rc raw_info_read(struct raw_info *ret, struct tt_bytes text, struct tt_bytes 
     return rc;
 }
 
+tt_rc raw_info_of_public(struct raw_info *ret, struct tt_bytes spki, struct tt_error *err)
+{
+    struct raw_info info = {0};
+    TT_AUTO(buf_free) struct buf area = {0};
+    tt_rc rc = soft_public_verifier(&area, spki, TPM_HASH_SHA256);
+    if (rc == TT_OK)
+        rc = take_public(&info, buf_bytes(&area), err);
+    info.local = info.fixed = false;
+    info.key.raw = info.key.rsa;
+    if (rc == TT_OK)
+        *ret = info;
+    else
+        raw_info_free(&info);
+    return rc;
+}
+
 void raw_info_free(struct raw_info *info)
 {
     mem_free(info->spki);

@@ -25,6 +25,8 @@ struct raw_info {
  * when it is used), or empty. */
 TT_MUST_USE tt_rc raw_info_read(struct raw_info *ret, struct tt_bytes text, struct tt_bytes spki,
                                 struct tt_error *err);
+/* raw_info_of_public: of somebody else's public key: only raw_verify works with it. */
+TT_MUST_USE tt_rc raw_info_of_public(struct raw_info *ret, struct tt_bytes spki, struct tt_error *err);
 void raw_info_free(struct raw_info *info);
 
 /* raw_silence: tpm2-tss prints unless a variable of the environment keeps it from that; to be called before

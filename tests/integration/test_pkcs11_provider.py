@@ -75,8 +75,9 @@ class Provider(unittest.TestCase):
 
     @needs("curl", "nginx")
     def test_nginx(self):
-        """The worker is a child of the process that read the key."""
-        for token in ("rsa2048", "pin-rsa2048"):
+        """The worker is a child of the process that read the key. OpenSSL has the module check the client's signature, too, once it
+        has signed with an EC key."""
+        for token in TOKENS:
             keys = "ssl_certificate_key %s.uri.pem; ssl_certificate %s.pem;" % (token, token)
             with LAB.nginx(keys, provided(), main="user %s; worker_processes 1;" % ("root" if os.getuid() == 0 else "nobody")) as server:
                 done = LAB.must("curl", "-sS", "--max-time", "20", "--cacert", "ca/ca.pem", "--key", "soft.key", "--cert", "soft.pem",
