@@ -25,6 +25,7 @@ demo netbase makes /etc/hosts, so that localhost has an address
 test libcmocka-dev the unit test framework
 test gnutls-bin gnutls-serv and gnutls-cli, another TLS implementation to test against
 test tpm2-tools makes keys the way others do, for the tests
+test swtpm-tools swtpm_setup, which makes endorsement keys and certificates
 test tpm2-openssl the OpenSSL provider that our key files must work with
 test tpm2-abrmd a resource manager, for a test of what a service does without it
 test libtss2-tcti-tabrmd0 the way to it

@@ -37,11 +37,23 @@ struct tt_doctor_latency {
     uint64_t median_us;
 };
 
-/* struct tt_doctor_ek: an endorsement key certificate in the TPM. */
+/* struct tt_doctor_ek: an endorsement key certificate in the TPM, where the TCG EK Credential Profile has it.
+ */
 struct tt_doctor_ek {
+    const char *name; /* of the kind of key that the profile has there: "RSA-2048", "P-384" */
     uint32_t nv_index;
-    uint8_t *der; /* owned */
+    uint8_t *der; /* owned; NULL: something is there, but cannot be read, and why */
     size_t der_len;
+    char why[320];
+};
+
+/* struct tt_doctor_ek_key: an endorsement key: kept at a persistent handle, or derived to compare it. */
+struct tt_doctor_ek_key {
+    const char *name;
+    uint32_t handle; /* 0: it is not kept */
+    uint8_t *spki;   /* owned DER SubjectPublicKeyInfo; NULL: of a kind that we do not know */
+    size_t spki_len;
+    bool own_template, own_nonce; /* it was derived with what the TPM's NV memory has for it */
 };
 
 struct tt_doctor_list {
@@ -51,7 +63,9 @@ struct tt_doctor_list {
 #define TT_DOCTOR_PLACES    4
 #define TT_DOCTOR_KEYS      6
 #define TT_DOCTOR_LATENCIES 48
-#define TT_DOCTOR_EKS       8
+#define TT_DOCTOR_EKS       9
+#define TT_DOCTOR_EK_KEYS   18
+#define TT_DOCTOR_EK_CHAIN  16
 #define TT_DOCTOR_HINTS     16
 
 struct tt_doctor {
@@ -78,14 +92,22 @@ struct tt_doctor {
     uint64_t seconds_to_unlock;
     bool owner_auth, endorsement_auth, lockout_auth; /* a password is set */
 
-    bool srk_at_handle;                /* something is at 0x81000001 */
-    bool srk_right;                    /* and it is the standard ECC storage root key */
-    bool srk_known;                    /* the standard one could be derived, to compare */
-    bool srk_usable;                   /* it has the public area of a storage root key, ECC or RSA */
-    bool srk_counts;                   /* wrong passwords of it count (it is not noDA) */
-    bool ek_rsa_handle, ek_ecc_handle; /* 0x81010001, 0x81010002 */
+    bool srk_at_handle; /* something is at 0x81000001 */
+    bool srk_right;     /* and it is the standard ECC storage root key */
+    bool srk_known;     /* the standard one could be derived, to compare */
+    bool srk_usable;    /* it has the public area of a storage root key, ECC or RSA */
+    bool srk_counts;    /* wrong passwords of it count (it is not noDA) */
+
     struct tt_doctor_ek eks[TT_DOCTOR_EKS];
     size_t eks_len;
+    struct tt_doctor_ek_key ek_keys[TT_DOCTOR_EK_KEYS];
+    size_t ek_keys_len;
+    char ek_why[320];                             /* why a key was not derived to compare it, or "" */
+    struct tt_bytes ek_chain[TT_DOCTOR_EK_CHAIN]; /* 0x01c00100 to 0x01c001ff: views into the one below */
+    size_t ek_chain_len;
+    uint8_t *ek_chain_der;     /* owned */
+    unsigned ek_chain_indexes; /* how many NV indexes there are */
+    char ek_chain_why[320];    /* why not all of it could be read, or "" */
 
     uint32_t nv_indexes, persistent, persistent_free, slots, slots_free, sessions_free;
     uint64_t clock_ms;

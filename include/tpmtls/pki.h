@@ -73,6 +73,12 @@ TT_API void tt_cert_info_free(struct tt_cert_info *info);
 TT_API TT_MUST_USE tt_rc tt_cert_leads_to(struct tt_bytes der, const struct tt_cert_list *roots, int64_t now,
                                           struct tt_error *err);
 
+/* tt_cert_leads_to_through: the same with certificates that may stand between and are trusted for nothing,
+ * however they are signed: a chain that came with the certificate. between may be NULL. */
+TT_API TT_MUST_USE tt_rc tt_cert_leads_to_through(struct tt_bytes der, const struct tt_cert_list *between,
+                                                  const struct tt_cert_list *roots, int64_t now,
+                                                  struct tt_error *err);
+
 /* tt_spki_sha256: the SHA-256 of a SubjectPublicKeyInfo in lower-case hexadecimal: what a pin names. */
 TT_API void tt_spki_sha256(char ret[65], struct tt_bytes spki);
 

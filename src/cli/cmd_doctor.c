@@ -25,42 +25,81 @@ void doctor_ek_view_free(struct doctor_ek_view *v)
     tt_cert_info_free(v->info);
 }
 
-struct doctor_ek_view doctor_ek_view(const struct tt_doctor_ek *ek, const struct doctor_roots *roots)
+static bool issued_for(const struct tt_doctor_ek *ek, const struct tt_doctor_ek_key *key)
 {
+    return ek->der != NULL && key->spki != NULL &&
+           tt_cert_matches_key((struct tt_bytes){ek->der, ek->der_len},
+                               (struct tt_bytes){key->spki, key->spki_len});
+}
+
+uint32_t doctor_ek_of_key(const struct tt_doctor *d, const struct tt_doctor_ek_key *key)
+{
+    for (size_t i = 0; i < d->eks_len; i++)
+        if (issued_for(&d->eks[i], key))
+            return d->eks[i].nv_index;
+    return 0;
+}
+
+static void pair(struct doctor_ek_view *v, const struct tt_doctor *d, const struct tt_doctor_ek *ek)
+{
+    v->judged = d->ek_why[0] == '\0';
+    for (size_t i = 0; i < d->ek_keys_len && v->key == NULL; i++)
+        if (issued_for(ek, &d->ek_keys[i]))
+            v->key = &d->ek_keys[i];
+}
+
+struct doctor_ek_view doctor_ek_view(const struct tt_doctor *d, size_t i, const struct doctor_roots *roots)
+{
+    const struct tt_doctor_ek *ek = &d->eks[i];
     struct doctor_ek_view v = {.chain = "not asked for"};
     struct tt_bytes der = {ek->der, ek->der_len};
     struct tt_error err = {0};
-    if (tt_cert_describe(&v.info, der, &err) != TT_OK) {
+    if (ek->der == NULL || tt_cert_describe(&v.info, der, &err) != TT_OK) {
         v.info = NULL;
-        v.chain = "not a certificate";
+        v.chain = ek->why[0] != '\0' ? ek->why : "not a certificate";
         return v;
     }
+    pair(&v, d, ek);
     v.expired = v.info->not_after < roots->now;
     if (roots->list == NULL)
         return v;
-    if (tt_cert_leads_to(der, roots->list, roots->now, &err) == TT_OK)
-        v.chain = "leads to a root that was given";
-    else
-        v.chain = "does not lead to a root that was given";
-    v.untrusted = strncmp(v.chain, "does not", 8) == 0;
+    struct tt_cert_list through = {(struct tt_bytes *)(uintptr_t)d->ek_chain, d->ek_chain_len};
+    v.untrusted = tt_cert_leads_to_through(der, &through, roots->list, roots->now, &err) != TT_OK;
+    v.chain = v.untrusted ? "does not lead to a root that was given" : "leads to a root that was given";
     return v;
+}
+
+static void hint_certificate(struct tt_doctor *d, const struct doctor_ek_view *v,
+                             const struct tt_doctor_ek *ek)
+{
+    if (v->info == NULL && ek->der == NULL)
+        tt_doctor_hint(d, "NV index 0x%08x should hold an endorsement certificate: %s", ek->nv_index,
+                       v->chain);
+    else if (v->info == NULL)
+        tt_doctor_hint(d, "NV index 0x%08x should hold an endorsement certificate, and does not",
+                       ek->nv_index);
+    else if (v->expired)
+        tt_doctor_hint(d, "the endorsement certificate at 0x%08x expired on %s", ek->nv_index,
+                       v->info->not_after_text);
+    else if (v->untrusted)
+        tt_doctor_hint(d, "the endorsement certificate at 0x%08x leads to no root of the file", ek->nv_index);
+    if (v->info != NULL && v->key == NULL && v->judged)
+        tt_doctor_hint(d,
+                       "the endorsement certificate at 0x%08x is of no endorsement key of this TPM: whoever "
+                       "asks the TPM to prove it (TPM2_ActivateCredential) will be refused",
+                       ek->nv_index);
 }
 
 static void hint_certificates(struct tt_doctor *d, const struct doctor_roots *roots)
 {
     for (size_t i = 0; i < d->eks_len; i++) {
-        struct doctor_ek_view v = doctor_ek_view(&d->eks[i], roots);
-        if (v.info == NULL)
-            tt_doctor_hint(d, "NV index 0x%08x should hold an endorsement certificate, and does not",
-                           d->eks[i].nv_index);
-        else if (v.expired)
-            tt_doctor_hint(d, "the endorsement certificate at 0x%08x expired on %s", d->eks[i].nv_index,
-                           v.info->not_after_text);
-        else if (v.untrusted)
-            tt_doctor_hint(d, "the endorsement certificate at 0x%08x leads to no root of the file",
-                           d->eks[i].nv_index);
+        struct doctor_ek_view v = doctor_ek_view(d, i, roots);
+        hint_certificate(d, &v, &d->eks[i]);
         doctor_ek_view_free(&v);
     }
+    if (d->ek_chain_why[0] != '\0')
+        tt_doctor_hint(d, "the chain of the endorsement certificate (0x01c00100 and on) is not whole: %s",
+                       d->ek_chain_why);
 }
 
 /* ---- the command ---- */

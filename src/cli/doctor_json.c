@@ -56,23 +56,61 @@ static json_t *space(const struct tt_doctor *d)
                      "nv_indexes", (json_int_t)d->nv_indexes);
 }
 
-static json_t *endorsement(const struct tt_doctor *d, const struct doctor_roots *roots)
+static json_t *number_or_null(uint32_t n)
+{
+    return n == 0 ? json_null() : json_integer((json_int_t)n);
+}
+
+/* "match": the certificate is of a key of this TPM; null: that is not known. */
+static json_t *certificate(const struct tt_doctor *d, size_t i, const struct doctor_roots *roots)
+{
+    struct doctor_ek_view v = doctor_ek_view(d, i, roots);
+    json_t *o = json_pack("{s:I, s:s, s:s}", "nv_index", (json_int_t)d->eks[i].nv_index, "kind",
+                          d->eks[i].name, "chain", v.chain);
+    if (v.info != NULL) {
+        set(o, "key", json_string(v.info->key));
+        set(o, "issuer", json_string(v.info->issuer));
+        set(o, "not_after", json_string(v.info->not_after_text));
+        set(o, "expired", json_boolean(v.expired));
+        set(o, "match", v.key != NULL || v.judged ? json_boolean(v.key != NULL) : json_null());
+        set(o, "handle", number_or_null(v.key != NULL ? v.key->handle : 0));
+    }
+    doctor_ek_view_free(&v);
+    return o;
+}
+
+static json_t *ek_key(const struct tt_doctor *d, const struct tt_doctor_ek_key *k)
+{
+    json_t *o = json_pack("{s:s, s:b, s:b}", "kind", k->name, "own_template", k->own_template, "own_nonce",
+                          k->own_nonce);
+    set(o, "handle", number_or_null(k->handle));
+    set(o, "certificate", number_or_null(doctor_ek_of_key(d, k)));
+    return o;
+}
+
+static json_t *ek_chain(const struct tt_doctor *d)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < d->eks_len; i++) {
-        struct doctor_ek_view v = doctor_ek_view(&d->eks[i], roots);
-        json_t *o = json_pack("{s:I, s:s}", "nv_index", (json_int_t)d->eks[i].nv_index, "chain", v.chain);
-        if (v.info != NULL) {
-            set(o, "key", json_string(v.info->key));
-            set(o, "issuer", json_string(v.info->issuer));
-            set(o, "not_after", json_string(v.info->not_after_text));
-            set(o, "expired", json_boolean(v.expired));
-        }
-        (void)json_array_append_new(list, o);
-        doctor_ek_view_free(&v);
+    for (size_t i = 0; i < d->ek_chain_len; i++) {
+        struct tt_cert_info *info = NULL;
+        if (tt_cert_describe(&info, d->ek_chain[i], NULL) == TT_OK)
+            (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "subject", info->subject, "issuer",
+                                                        info->issuer, "sha256", info->sha256));
+        tt_cert_info_free(info);
     }
-    return json_pack("{s:b, s:b, s:o}", "rsa_handle", d->ek_rsa_handle, "ecc_handle", d->ek_ecc_handle,
-                     "certificates", list);
+    return list;
+}
+
+static json_t *endorsement(const struct tt_doctor *d, const struct doctor_roots *roots)
+{
+    json_t *certificates = json_array(), *keys = json_array();
+    for (size_t i = 0; i < d->eks_len; i++)
+        (void)json_array_append_new(certificates, certificate(d, i, roots));
+    for (size_t i = 0; i < d->ek_keys_len; i++)
+        (void)json_array_append_new(keys, ek_key(d, &d->ek_keys[i]));
+    return json_pack("{s:o, s:o, s:o, s:I, s:s, s:s}", "keys", keys, "certificates", certificates, "chain",
+                     ek_chain(d), "chain_indexes", (json_int_t)d->ek_chain_indexes, "chain_why",
+                     d->ek_chain_why, "why", d->ek_why);
 }
 
 static json_t *keys(const struct tt_doctor *d)

@@ -74,24 +74,73 @@ static void print_state(const struct tt_doctor *d)
            d->reset_count, d->restart_count);
 }
 
+static void print_ek_keys(const struct tt_doctor *d)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < d->ek_keys_len; i++) {
+        const struct tt_doctor_ek_key *k = &d->ek_keys[i];
+        uint32_t certificate = doctor_ek_of_key(d, k);
+        if (k->handle == 0)
+            continue;
+        printf("%-16s0x%08x (%s, ", kept++ == 0 ? "EK keys:" : "", k->handle, k->name);
+        if (certificate == 0)
+            printf("no certificate)\n");
+        else
+            printf("certificate 0x%08x)\n", certificate);
+    }
+    if (kept == 0)
+        line("EK keys:", "none is kept");
+}
+
+/* Whose certificate it is. */
+static void print_pair(const struct tt_doctor *d, const struct doctor_ek_view *v)
+{
+    if (v->key != NULL && v->key->handle != 0)
+        printf("of the key at 0x%08x", v->key->handle);
+    else if (v->key != NULL)
+        printf("of the key that the TPM derives%s%s",
+               v->key->own_template ? " from a template of its own" : "",
+               v->key->own_nonce ? " with a nonce" : "");
+    else if (v->judged)
+        printf("of NO endorsement key of this TPM");
+    else
+        printf("of no key that is kept, and none was derived: %s", d->ek_why);
+}
+
+static void print_ek_chain(const struct tt_doctor *d)
+{
+    if (d->ek_chain_indexes == 0 && d->ek_chain_why[0] == '\0')
+        return;
+    printf("%-16s%zu certificates in %u NV indexes from 0x01c00100 on%s%s\n", "EK chain:", d->ek_chain_len,
+           d->ek_chain_indexes, d->ek_chain_why[0] != '\0' ? "; " : "", d->ek_chain_why);
+    for (size_t i = 0; i < d->ek_chain_len; i++) {
+        struct tt_cert_info *info = NULL;
+        if (tt_cert_describe(&info, d->ek_chain[i], NULL) == TT_OK)
+            printf("%-16s%s, by %s\n", "", info->subject, info->issuer);
+        else
+            line("", "not a certificate");
+        tt_cert_info_free(info);
+    }
+}
+
 static void print_endorsement(const struct tt_doctor *d, const struct doctor_roots *roots)
 {
-    line("EK handles:", d->ek_rsa_handle && d->ek_ecc_handle ? "0x81010001 (RSA), 0x81010002 (ECC)"
-                        : d->ek_rsa_handle                   ? "0x81010001 (RSA)"
-                        : d->ek_ecc_handle                   ? "0x81010002 (ECC)"
-                                                             : "none");
+    print_ek_keys(d);
     if (d->eks_len == 0)
         line("EK certificate:", "none");
     for (size_t i = 0; i < d->eks_len; i++) {
-        struct doctor_ek_view v = doctor_ek_view(&d->eks[i], roots);
-        if (v.info == NULL)
+        struct doctor_ek_view v = doctor_ek_view(d, i, roots);
+        if (v.info == NULL) {
             printf("%-16s0x%08x: %s\n", "EK certificate:", d->eks[i].nv_index, v.chain);
-        else
-            printf("%-16s0x%08x: %s, by %s, until %s%s; chain: %s\n", "EK certificate:", d->eks[i].nv_index,
-                   v.info->key, v.info->issuer, v.info->not_after_text, v.expired ? " (EXPIRED)" : "",
-                   v.chain);
+        } else {
+            printf("%-16s0x%08x: %s, by %s, until %s%s; ", "EK certificate:", d->eks[i].nv_index, v.info->key,
+                   v.info->issuer, v.info->not_after_text, v.expired ? " (EXPIRED)" : "");
+            print_pair(d, &v);
+            printf("; chain: %s\n", v.chain);
+        }
         doctor_ek_view_free(&v);
     }
+    print_ek_chain(d);
 }
 
 static void print_keys(const struct tt_doctor *d)

@@ -15,6 +15,19 @@ static X509 *certificate_read(struct tt_bytes der)
     return der.len > INT32_MAX ? NULL : d2i_X509(NULL, &at, (long)der.len);
 }
 
+/* What came with the certificate: trusted for nothing. What cannot be read is passed over. */
+static bool load_between(STACK_OF(X509) * between, const struct tt_cert_list *list)
+{
+    for (size_t i = 0; list != NULL && i < list->len; i++) {
+        X509 *x = certificate_read(list->certs[i]);
+        if (x != NULL && sk_X509_push(between, x) <= 0) {
+            X509_free(x);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Self-signed ones are anchors; the others may stand between. */
 static bool load(X509_STORE *store, STACK_OF(X509) * between, const struct tt_cert_list *roots)
 {
@@ -44,6 +57,12 @@ static tt_rc verify(X509_STORE_CTX *ctx, int64_t now, struct tt_error *err)
 tt_rc tt_cert_leads_to(struct tt_bytes der, const struct tt_cert_list *roots, int64_t now,
                        struct tt_error *err)
 {
+    return tt_cert_leads_to_through(der, NULL, roots, now, err);
+}
+
+tt_rc tt_cert_leads_to_through(struct tt_bytes der, const struct tt_cert_list *through,
+                               const struct tt_cert_list *roots, int64_t now, struct tt_error *err)
+{
     X509 *leaf = certificate_read(der);
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
@@ -52,7 +71,7 @@ tt_rc tt_cert_leads_to(struct tt_bytes der, const struct tt_cert_list *roots, in
     if (leaf == NULL)
         rc = error_set(err, TT_ERR_DECODE, "this is not a certificate");
     else if (store == NULL || ctx == NULL || between == NULL || !load(store, between, roots) ||
-             X509_STORE_CTX_init(ctx, store, leaf, between) != 1)
+             !load_between(between, through) || X509_STORE_CTX_init(ctx, store, leaf, between) != 1)
         rc = error_set(err, TT_ERR_DECODE, "the roots cannot be read");
     else
         rc = verify(ctx, now, err);

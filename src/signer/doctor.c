@@ -277,7 +277,7 @@ static tt_rc examine(struct tt_doctor *d, struct tt_tpm *tpm, bool quick)
     w->label = "";
     tt_tpm_set_trace(tpm, watch_event, w);
     doctor_chip(d, tpm);
-    doctor_endorsement(d, tpm);
+    doctor_endorsement(d, tpm, quick);
     try_keys(d, w, tpm, quick);
     tt_tpm_set_trace(tpm, NULL, NULL);
     watch_sum_up(w);
@@ -335,7 +335,6 @@ void tt_doctor_free(struct tt_doctor *d)
 {
     if (d == NULL)
         return;
-    for (size_t i = 0; i < d->eks_len; i++)
-        mem_free(d->eks[i].der);
+    doctor_endorsement_free(d);
     mem_free(d);
 }

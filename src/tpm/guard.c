@@ -112,6 +112,11 @@ tt_rc guard_parent(struct tt_tpm *tpm, const struct tpm_parent *p, struct tt_err
     return TT_ERR_AUTH;
 }
 
+bool guard_nv(TPMA_NV attributes)
+{
+    return (attributes & TPMA_NV_NO_DA) != 0;
+}
+
 void guard_answer(struct tpm_object *o, TSS2_RC rc, bool counts)
 {
     if (counts && tpm_rc_is(rc, TPM2_RC_AUTH_FAIL))

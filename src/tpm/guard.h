@@ -21,6 +21,8 @@ TT_MUST_USE tt_rc guard_policy_secret(const struct tpm_object *o, uint32_t handl
 /* guard_parent: before a storage key is used, with the empty password. One that counts (tss2_provision makes
  * its storage root key so) must not lock the TPM, start after start, should it have a password after all. */
 TT_MUST_USE tt_rc guard_parent(struct tt_tpm *tpm, const struct tpm_parent *p, struct tt_error *err);
+/* guard_nv: the empty password of an NV index may be tried: a wrong one does not count. */
+bool guard_nv(TPMA_NV attributes);
 /* guard_answer: after each use of a password: a wrong one that may have been counted is not tried again. */
 void guard_answer(struct tpm_object *o, TSS2_RC rc, bool counts);
 /* guard_counts: wrong passwords of the object itself count. */

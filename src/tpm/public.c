@@ -32,14 +32,6 @@ static const struct curve curves[] = {
     {TPM2_ECC_NIST_P521, TT_KEY_P521, TPM_HASH_SHA512, 66, 521, {oid_p521, sizeof oid_p521}},
 };
 
-/* PolicyA and PolicyB of the EK Credential Profile, B.6, for SHA-256. */
-static const uint8_t policy_a[] = {0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc,
-                                   0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52,
-                                   0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa};
-static const uint8_t policy_b[] = {0xca, 0x3d, 0x0a, 0x99, 0xa2, 0xb9, 0x39, 0x06, 0xf7, 0xa3, 0x34,
-                                   0x24, 0x14, 0xef, 0xcf, 0xb3, 0xa3, 0x85, 0xd4, 0x4c, 0xd1, 0xfd,
-                                   0x45, 0x90, 0x89, 0xd1, 0x9b, 0x50, 0x71, 0xc0, 0xb7, 0xa0};
-
 static const uint8_t id_ec_public_key[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
 
 static const uint8_t rsa_encryption[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
@@ -127,30 +119,6 @@ bool public_is_srk(const TPM2B_PUBLIC *pub)
                same_symmetric(&rsa->symmetric, &s->parameters.rsaDetail.symmetric);
     return ecc->curveID == TPM2_ECC_NIST_P256 && ecc->scheme.scheme == TPM2_ALG_NULL &&
            same_symmetric(&ecc->symmetric, &s->parameters.eccDetail.symmetric);
-}
-
-TPM2B_PUBLIC public_ek(bool rsa, bool high)
-{
-    TPM2B_PUBLIC pub = public_srk(rsa);
-    TPMT_PUBLIC *a = &pub.publicArea;
-    a->objectAttributes = (STORAGE_ATTRIBUTES & ~(TPMA_OBJECT)(TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA)) |
-                          TPMA_OBJECT_ADMINWITHPOLICY | (high ? TPMA_OBJECT_USERWITHAUTH : 0);
-    a->authPolicy.size = sizeof policy_a;
-    memcpy(a->authPolicy.buffer, high ? policy_b : policy_a, sizeof policy_a);
-    if (!high && rsa) {
-        a->unique.rsa.size = 256;
-    } else if (!high) {
-        a->unique.ecc.x.size = 32;
-        a->unique.ecc.y.size = 32;
-    }
-    return pub;
-}
-
-bool public_is_ek_policy(const TPM2B_PUBLIC *pub)
-{
-    const TPMT_PUBLIC *a = &pub->publicArea;
-    return (a->objectAttributes & TPMA_OBJECT_USERWITHAUTH) == 0 && a->authPolicy.size == sizeof policy_a &&
-           memcmp(a->authPolicy.buffer, policy_a, sizeof policy_a) == 0;
 }
 
 TPM2B_PUBLIC public_sealed(void)

@@ -18,13 +18,6 @@ bool public_is_srk(const TPM2B_PUBLIC *pub);
 /* public_is_storage: keys can be made under it with its password alone. */
 bool public_is_storage(const TPM2B_PUBLIC *pub);
 
-/* public_ek: an endorsement key's template, TCG "EK Credential Profile" B.3.3 and B.3.4 (L-1, L-2: what
- * 0x81010001 and 0x81010002 hold and vendors certify) or, for high, B.4.4 and B.4.5 (H-1, H-2: empty unique).
- */
-TPM2B_PUBLIC public_ek(bool rsa, bool high);
-/* public_is_ek_policy: the key may only be used under PolicySecret(TPM_RH_ENDORSEMENT) ("PolicyA"). */
-bool public_is_ek_policy(const TPM2B_PUBLIC *pub);
-
 /* public_signing_key: the template of the keys we make: fixed to this TPM, usable with their (empty)
  * password, without lockout. RSA keys are sign+decrypt with no scheme, so that PSS can be padded in software.
  * type is not TT_KEY_OTHER. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
+#include "tpm/ek.h"
 #include "tpm/public.h"
 #include "wire/der.h"
 
@@ -40,7 +41,7 @@ tt_rc soft_public_read(struct soft_public *ret, struct tt_bytes tpm2b, struct tt
                             .name_alg = a->nameAlg,
                             .attributes = a->objectAttributes,
                             .auth_policy_len = a->authPolicy.size,
-                            .ek = public_is_ek_policy(&pub),
+                            .ek = ek_wants_policy(&pub),
                             .sym_bits = storage_bits(a)};
     memcpy(p.auth_policy, a->authPolicy.buffer, p.auth_policy_len);
     p.storage = (a->objectAttributes & TPMA_OBJECT_RESTRICTED) != 0 &&

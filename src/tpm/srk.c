@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "tpm/ek.h"
 #include "tpm/guard.h"
 #include "tpm/key.h"
 #include "tpm/keyfile.h"
@@ -12,9 +13,6 @@
 #include "tpm/persistent.h"
 #include "tpm/public.h"
 #include "tpm/trust.h"
-
-#define EK_HANDLE_RSA 0x81010001U /* TCG registry of reserved handles */
-#define EK_HANDLE_ECC 0x81010002U
 
 static tt_rc srk_context_load(ESYS_TR *ret, struct tt_tpm *tpm)
 {
@@ -63,17 +61,22 @@ static tt_rc parent_verify(struct tt_tpm *tpm, ESYS_TR parent, const TPM2B_PUBLI
     return name_check(tpm, pub, &name, err);
 }
 
-static tt_rc primary_end(ESYS_TR *primary, const struct tpm_op *op, TPM2B_PUBLIC *pub, struct tt_error *err)
+static tt_rc primary_end(ESYS_TR *primary, TPM2B_PUBLIC *ret_pub, const struct tpm_op *op, TPM2B_PUBLIC *pub,
+                         struct tt_error *err)
 {
     TT_TRY(tpm_op_end(op, err));
     tt_rc rc = parent_verify(op->tpm, *primary, pub, err);
+    if (rc == TT_OK && ret_pub != NULL)
+        *ret_pub = *pub;
     Esys_Free(pub);
     if (rc != TT_OK)
         tpm_flush(op->tpm, primary);
     return rc;
 }
 
-static tt_rc primary_create(ESYS_TR *ret, struct tt_tpm *tpm, const struct primary *p, struct tt_error *err)
+/* ret_pub may be NULL. */
+static tt_rc primary_create(ESYS_TR *ret, TPM2B_PUBLIC *ret_pub, struct tt_tpm *tpm, const struct primary *p,
+                            struct tt_error *err)
 {
     TPM2B_SENSITIVE_CREATE sensitive = {0};
     TPM2B_DATA outside = {0};
@@ -89,13 +92,22 @@ static tt_rc primary_create(ESYS_TR *ret, struct tt_tpm *tpm, const struct prima
     while (tpm_op_again(&op));
     owner_authorize_end(tpm);
     if (!owner_refused(&op))
-        return primary_end(ret, &op, pub, err);
+        return primary_end(ret, ret_pub, &op, pub, err);
     if (p->hierarchy == ESYS_TR_RH_OWNER)
         return owner_explain(&op, "have the owner put it at 0x81000001, where no password is needed", err);
     return error_set(err, TT_ERR_AUTH,
                      "cannot derive the key's parent: the TPM's endorsement or platform hierarchy has a "
                      "password (0x%x)",
                      op.rc);
+}
+
+tt_rc srk_derive_ek(TPM2B_PUBLIC *ret, struct tt_tpm *tpm, const TPM2B_PUBLIC *template, struct tt_error *err)
+{
+    const struct primary p = {ESYS_TR_RH_ENDORSEMENT, *template};
+    ESYS_TR object = ESYS_TR_NONE;
+    TT_TRY(primary_create(&object, ret, tpm, &p, err));
+    tpm_flush(tpm, &object);
+    return TT_OK;
 }
 
 /* Deriving takes 50 to 300 ms on a chip. The first time the primary is just flushed, since most processes
@@ -109,7 +121,7 @@ static tt_rc srk_derive(ESYS_TR *ret, struct tt_tpm *tpm, bool keep, struct tt_e
         tpm->srk = NULL;
     }
     const struct primary srk = {ESYS_TR_RH_OWNER, public_srk(false)};
-    TT_TRY(primary_create(ret, tpm, &srk, err));
+    TT_TRY(primary_create(ret, NULL, tpm, &srk, err));
     if (keep || tpm->srk_derivations++ > 0)
         srk_context_keep(tpm, *ret);
     return TT_OK;
@@ -141,7 +153,7 @@ static tt_rc persistent_parent(struct tpm_parent *ret, struct tt_tpm *tpm, uint3
     *ret = (struct tpm_parent){
         .object = object,
         .rsa = pub.publicArea.type == TPM2_ALG_RSA,
-        .ek = public_is_ek_policy(&pub),
+        .ek = ek_wants_policy(&pub),
         .storage = public_is_storage(&pub),
         .srk = public_is_srk(&pub),
         .counts = (pub.publicArea.objectAttributes & TPMA_OBJECT_NODA) == 0,
@@ -162,26 +174,38 @@ static tt_rc persistent_srk(struct tpm_parent *ret, struct tt_tpm *tpm)
     return TT_OK;
 }
 
-static bool parent_primary(struct primary *ret, const struct parent_want *want)
+/* An endorsement key that is not kept at its handle: as the chip's NV memory says, else as the profile does.
+ */
+static tt_rc ek_primary(struct primary *ret, struct tt_tpm *tpm, uint32_t handle, struct tt_error *err)
 {
+    ret->hierarchy = ESYS_TR_RH_ENDORSEMENT;
+    return ek_template(&ret->template, NULL, tpm, ek_kind_at(handle), err);
+}
+
+static tt_rc parent_primary(struct primary *ret, struct tt_tpm *tpm, const struct parent_want *want,
+                            struct tt_error *err)
+{
+    if (ek_kind_at(want->handle) != NULL)
+        return ek_primary(ret, tpm, want->handle, err);
     switch (want->handle) {
-    case EK_HANDLE_RSA:
-    case EK_HANDLE_ECC:
-        *ret = (struct primary){ESYS_TR_RH_ENDORSEMENT, public_ek(want->handle == EK_HANDLE_RSA, false)};
-        return true;
     case TPM2_RH_ENDORSEMENT:
         *ret = (struct primary){ESYS_TR_RH_ENDORSEMENT,
-                                want->ek_template ? public_ek(want->rsa, true) : public_srk(want->rsa)};
-        return true;
+                                want->ek_template ? ek_profile(ek_kind_of(want->rsa ? "H-1" : "H-2"))
+                                                  : public_srk(want->rsa)};
+        return TT_OK;
     case TPM2_RH_PLATFORM:
         *ret = (struct primary){ESYS_TR_RH_PLATFORM, public_srk(want->rsa)};
-        return true;
+        return TT_OK;
     case TPM2_RH_NULL:
         *ret = (struct primary){ESYS_TR_RH_NULL, public_srk(want->rsa)};
-        return true;
+        return TT_OK;
     default:
         *ret = (struct primary){ESYS_TR_RH_OWNER, public_srk(want->rsa)};
-        return want->handle == KEYFILE_PARENT_OWNER || want->handle == KEYFILE_PARENT_SRK;
+        return want->handle == KEYFILE_PARENT_OWNER || want->handle == KEYFILE_PARENT_SRK
+                   ? TT_OK
+                   : error_set(err, TT_ERR_UNSUPPORTED,
+                               "the key's parent 0x%08x is neither a hierarchy nor a persistent handle",
+                               want->handle);
     }
 }
 
@@ -189,8 +213,7 @@ static bool parent_primary(struct primary *ret, const struct parent_want *want)
  * fails. The same goes for the endorsement keys. */
 static bool is_derivable(uint32_t handle)
 {
-    return handle >> 24 != TPM2_HT_PERSISTENT || handle == KEYFILE_PARENT_SRK || handle == EK_HANDLE_RSA ||
-           handle == EK_HANDLE_ECC;
+    return handle >> 24 != TPM2_HT_PERSISTENT || handle == KEYFILE_PARENT_SRK || ek_kind_at(handle) != NULL;
 }
 
 static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struct parent_want *want,
@@ -199,21 +222,18 @@ static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struc
     struct primary primary;
     if (!is_derivable(want->handle))
         return persistent_parent(ret, tpm, want->handle, err);
-    if (!parent_primary(&primary, want))
-        return error_set(err, TT_ERR_UNSUPPORTED,
-                         "the key's parent 0x%08x is neither a hierarchy nor a persistent handle",
-                         want->handle);
     if (want->handle >> 24 == TPM2_HT_PERSISTENT && persistent_parent(ret, tpm, want->handle, NULL) == TT_OK)
         return TT_OK;
+    TT_TRY(parent_primary(&primary, tpm, want, err));
     ESYS_TR object = ESYS_TR_NONE;
     bool owner = primary.hierarchy == ESYS_TR_RH_OWNER;
     tt_rc rc = owner && !want->rsa ? srk_derive(&object, tpm, false, err)
-                                   : primary_create(&object, tpm, &primary, err);
+                                   : primary_create(&object, NULL, tpm, &primary, err);
     if (rc == TT_ERR_AUTH && owner && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
         return TT_OK; /* not the key's parent: then TPM2_Load says so */
     TT_TRY(rc);
     *ret = (struct tpm_parent){
-        .object = object, .transient = true, .rsa = want->rsa, .ek = public_is_ek_policy(&primary.template)};
+        .object = object, .transient = true, .rsa = want->rsa, .ek = ek_wants_policy(&primary.template)};
     return TT_OK;
 }
 

@@ -26,13 +26,17 @@ struct parent_want {
 };
 
 /* parent_acquire: a persistent handle costs one command; where 0x81000001 (the storage root key) or
- * 0x8101000x (endorsement keys) is empty, the same key is derived. TT_ERR_TPM when its name is not the wanted
+ * 0x810100xx (endorsement keys) is empty, the same key is derived. TT_ERR_TPM when its name is not the wanted
  * one. */
 TT_MUST_USE tt_rc parent_acquire(struct tpm_parent *ret, struct tt_tpm *tpm, const struct parent_want *want,
                                  struct tt_error *err);
 /* srk_at_handle: what is at 0x81000001, with its name, whatever that is: it is not trusted for it.
  * TT_ERR_NOT_FOUND. */
 TT_MUST_USE tt_rc srk_at_handle(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_error *err);
+/* srk_derive_ek: the public area of the endorsement key that this template makes, which is derived for a
+ * moment. */
+TT_MUST_USE tt_rc srk_derive_ek(TPM2B_PUBLIC *ret, struct tt_tpm *tpm, const TPM2B_PUBLIC *template,
+                                struct tt_error *err);
 void parent_release(struct tt_tpm *tpm, struct tpm_parent *p);
 
 /* parent_authorize: the session for one command that uses the parent, given back with parent_authorize_end

@@ -1,6 +1,7 @@
 """tests/integration/swtpm.py: a TPM of a test's own, whose power can be cut, and what tpm2-tools say about it."""
 
 import os
+import shutil
 import subprocess
 import time
 
@@ -58,3 +59,25 @@ class Swtpm:
             if "LOCKOUT_COUNTER" in line:
                 return int(line.split(":")[1], 0)
         raise AssertionError("no lockout counter")
+
+
+def manufactured(folder, *options):
+    """A Swtpm whose endorsement keys and certificates swtpm_setup has made; None where that program is not there."""
+    if shutil.which("swtpm_setup") is None:
+        return None
+    state, ca = os.path.join(folder, "state"), os.path.join(folder, "ca")
+    for path in (state, ca):
+        os.makedirs(path)
+    with open(os.path.join(folder, "localca.conf"), "w", encoding="ascii") as f:
+        f.write("statedir = %s\nsigningkey = %s/key.pem\nissuercert = %s/issuer.pem\ncertserial = %s/serial\n" % (ca, ca, ca, ca))
+    with open(os.path.join(folder, "localca.options"), "w", encoding="ascii") as f:
+        f.write("--platform-manufacturer tests\n--platform-version 1\n--platform-model tests\n")
+    with open(os.path.join(folder, "setup.conf"), "w", encoding="ascii") as f:
+        f.write("create_certs_tool = %s\ncreate_certs_tool_config = %s/localca.conf\ncreate_certs_tool_options = %s/localca.options\n"
+                "active_pcr_banks = sha256\n" % (shutil.which("swtpm_localca"), folder, folder))
+    done = subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", state, "--config", os.path.join(folder, "setup.conf"),
+                           "--runas", str(os.getuid()), "--create-ek-cert", "--lock-nvram", *options],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+    if done.returncode != 0:
+        raise AssertionError("swtpm_setup: %s" % (done.stdout + done.stderr).decode())
+    return Swtpm(folder)

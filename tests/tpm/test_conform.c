@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "support/temp_tpm.h"
 #include "tpm/context.h"
+#include "tpm/ek.h"
 #include "tpm/keyfile.h"
 #include "tpm/public.h"
 
@@ -151,7 +152,7 @@ static void parent_by_the_ek_template(void **state)
 {
     (void)state;
     struct tt_tpm *tpm = open_tpm(chip.tcti);
-    TPM2B_PUBLIC template = public_ek(false, true), key = public_signing_key(TT_KEY_P256), *pub = NULL;
+    TPM2B_PUBLIC template = ek_profile(ek_kind_of("H-2")), key = public_signing_key(TT_KEY_P256), *pub = NULL;
     TPM2B_SENSITIVE_CREATE sensitive = {0};
     TPM2B_DATA outside = {0};
     TPML_PCR_SELECTION pcrs = {0};
