@@ -235,6 +235,12 @@ TT_API TT_MUST_USE tt_rc tt_key_evict(struct tt_tpm *tpm, uint32_t handle, struc
 /* tt_attributes_text: "fixedtpm|sign|..." as tpm2-tools write them; at most cap - 1 characters. */
 TT_API void tt_attributes_text(char *ret, size_t cap, uint32_t attributes);
 
+/* tt_nv_certificates: the certificates in an NV index (0x01...), DER one behind the other or PEM, as one PEM
+ * text, NUL-terminated; tt_free. It is read with its own empty password, where a wrong one would not count,
+ * or the owner's. TT_ERR_NOT_FOUND: there is no such index; TT_ERR_DECODE: it holds something else. */
+TT_API TT_MUST_USE tt_rc tt_nv_certificates(char **ret_pem, struct tt_tpm *tpm, uint32_t index,
+                                            struct tt_error *err);
+
 /* ---- looking at key files ---- */
 
 /* struct tt_policy_step: one statement of a policy, in words. */

@@ -136,6 +136,10 @@ TT_MUST_USE tt_rc cli_open_key(struct cli_key *ret, const struct cli *cli, const
 TT_MUST_USE tt_rc cli_open_key_beside(struct cli_key *ret, const struct cli *cli, const char *spec,
                                       struct tt_tpm *tpm, struct tt_error *err);
 void cli_close_key(struct cli_key *k);
+/* cli_read_certificates: a file of certificates, or "handle:0x01...": as PEM, NUL-terminated; tt_free. The
+ * TPM is *tpm, which is opened where it is NULL and an NV index is meant, and is the caller's to close. */
+TT_MUST_USE tt_rc cli_read_certificates(char **ret, size_t *ret_len, const struct cli *cli,
+                                        struct tt_tpm **tpm, const char *spec, struct tt_error *err);
 /* cli_name_key: put the key's name in front of an error that lacks it. */
 void cli_name_key(struct tt_error *err, const char *spec);
 

@@ -78,6 +78,16 @@ static tt_rc key_text(char **ret, uint8_t **ret_spki, size_t *ret_len, const str
     return rc;
 }
 
+/* From NV memory it is copied: whoever looks at the identity needs no TPM. */
+static tt_rc cert_text(char **ret, const struct cli *cli, const char *spec, struct tt_error *err)
+{
+    struct tt_tpm *tpm = NULL;
+    size_t len = 0;
+    tt_rc rc = cli_read_certificates(ret, &len, cli, &tpm, spec, err);
+    tt_tpm_close(tpm);
+    return rc;
+}
+
 static tt_rc check_cert(const char *path, const char *text, struct tt_bytes spki, struct tt_error *err)
 {
     TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *list = NULL;
@@ -139,12 +149,12 @@ static tt_rc add(const struct cli *cli, const struct add_options *o, struct tt_e
     TT_AUTO(mem_free_auto) char *key = NULL, *cert = NULL, *home = NULL;
     TT_AUTO(mem_free_auto) uint8_t *spki = NULL;
     char dir[PATH_MAX];
-    size_t spki_len = 0, cert_len = 0;
+    size_t spki_len = 0;
     TT_TRY(check_name(o->name, err));
     if (o->key != NULL)
         TT_TRY(key_text(&key, &spki, &spki_len, cli, o->key, err));
     if (o->cert != NULL)
-        TT_TRY(cli_read_file(&cert, &cert_len, o->cert, err));
+        TT_TRY(cert_text(&cert, cli, o->cert, err));
     if (cert != NULL)
         TT_TRY(check_cert(o->cert, cert, (struct tt_bytes){spki, spki_len}, err));
     TT_TRY(tt_identities_home(&home, err));
@@ -358,8 +368,8 @@ static const struct option_row add_rows[] = {
      "a TSS2 PRIVATE KEY file, or handle:0x81...; with --auth-... a handle's key has a password. Without it "
      "the identity is an empty token, for a program that makes its key through PKCS#11",
      OPTION_TO(struct add_options, key)},
-    {"cert", "FILE", "its certificate, then its chain (PEM)", OPTION_TO(struct add_options, cert),
-     .needs = "key"},
+    {"cert", "FILE", "its certificate, then its chain (PEM), or handle:0x01..., an NV index that holds them",
+     OPTION_TO(struct add_options, cert), .needs = "key"},
     {"replace", NULL, "write over an identity that is there", OPTION_TO(struct add_options, replace)},
     {0},
 };

@@ -207,6 +207,20 @@ static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *pat
     return TT_ERR_DECODE;
 }
 
+tt_rc cli_read_certificates(char **ret, size_t *ret_len, const struct cli *cli, struct tt_tpm **tpm,
+                            const char *spec, struct tt_error *err)
+{
+    uint32_t index;
+    if (!cli_is_handle(spec))
+        return cli_read_file(ret, ret_len, spec, err);
+    TT_TRY(cli_parse_handle(&index, spec, err));
+    if (*tpm == NULL)
+        TT_TRY(cli_open_tpm(tpm, cli, err));
+    TT_TRY(cli_tpm_says(tt_nv_certificates(ret, *tpm, index, err), err));
+    *ret_len = strlen(*ret);
+    return TT_OK;
+}
+
 /* Errors from below know the TPM or the bytes, not the file's name. */
 void cli_name_key(struct tt_error *err, const char *spec)
 {

@@ -157,9 +157,11 @@ void tls_identities_say_ends(const struct tls_identities *ids, const struct tls_
 }
 
 /* Without a word in it, an identity would have none. */
-static tt_rc read_certificates(char **ret, size_t *ret_len, const char *path, struct tt_error *err)
+static tt_rc read_certificates(char **ret, size_t *ret_len, struct tls_identities *ids,
+                               const struct tls_load *load, struct tt_error *err)
 {
-    TT_TRY(cli_read_file(ret, ret_len, path, err));
+    const char *path = load->options->certs.at[ids->len];
+    TT_TRY(cli_read_certificates(ret, ret_len, load->cli, &ids->tpm, path, err));
     return *ret_len > 0 ? TT_OK
                         : error_set(err, TT_ERR_DECODE, "%s is empty: it should have our certificate", path);
 }
@@ -176,7 +178,7 @@ static tt_rc add_identity(struct tls_identities *ids, const struct tls_load *loa
     size_t pem_len = 0, staple_len = 0;
     struct tls_key *k = NULL;
     if (i < o->certs.len)
-        TT_TRY(read_certificates(&pem, &pem_len, o->certs.at[i], err));
+        TT_TRY(read_certificates(&pem, &pem_len, ids, load, err));
     if (o->staples[i] != NULL)
         TT_TRY(cli_read_file(&staple, &staple_len, o->staples[i], err));
     const struct tt_bytes text = {(const uint8_t *)pem, pem_len};

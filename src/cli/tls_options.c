@@ -51,7 +51,10 @@ static tt_rc take_staple(const struct option_row *row, void *at, const char *val
 const struct option_row tls_identity_rows[] = {
     {"key", "KEY", "our key: a TSS2 PRIVATE KEY file, handle:0x81..., or a software key (PKCS#8)", TO(keys),
      .max = TLS_IDENTITIES},
-    {"cert", "FILE", "our certificate and its chain (PEM), the leaf first; the n-th goes with the n-th --key",
+    {"cert", "FILE",
+     "our certificate and its chain (PEM), the leaf first, or handle:0x01..., an NV index of the TPM that "
+     "holds them; "
+     "the n-th goes with the n-th --key",
      TO(certs), .max = TLS_IDENTITIES, .elsewhere = "certificate"},
     {"ocsp-response", "FILE", "an OCSP response (DER) that goes with the --cert before it", OPTION_TAKEN, 0,
      .take = take_staple},

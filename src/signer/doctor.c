@@ -306,6 +306,7 @@ tt_rc tt_doctor_examine(struct tt_doctor **ret, const struct tt_doctor_request *
     }
     bool stuck = tpm != NULL && tpm_is_stuck(tpm);
     d->reached = tpm != NULL && d->manufacturer[0] != '\0';
+    d->possible = d->possible && d->reached;
     tt_tpm_close(tpm);
     if (rc != TT_OK) {
         rc = error_set(err, rc, "%s", d->error.text[0] != '\0' ? d->error.text : "out of memory");

@@ -98,8 +98,22 @@ struct tpm_op tpm_op_start(struct tt_tpm *tpm, const char *what)
     return (struct tpm_op){.tpm = tpm, .what = what, .rc = TSS2_RC_SUCCESS, .tries = 0};
 }
 
+/* A TPM that nobody has started since its power came: where there is no firmware or driver in between, some
+ * TCTIs leave that to us. Only before its first answer: one that loses its power later has lost what we had
+ * loaded, too, and tpm_try_again sees to that. */
+static bool start_first(const struct tpm_op *op)
+{
+    struct tt_tpm *tpm = op->tpm;
+    if (tpm->started)
+        return false;
+    tpm->started = true;
+    return tpm_rc_is(op->rc, TPM2_RC_INITIALIZE) && Esys_Startup(tpm->esys, TPM2_SU_CLEAR) == TSS2_RC_SUCCESS;
+}
+
 bool tpm_op_again(struct tpm_op *op)
 {
+    if (start_first(op))
+        return true;
     if (!meter_wants_retry(op->rc))
         return false;
     return op->tpm->meter.deadline > 0 ? meter_has_time(&op->tpm->meter) : ++op->tries < MAX_TRIES;

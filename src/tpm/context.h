@@ -72,6 +72,7 @@ struct tt_tpm {
     unsigned srk_derivations;
     bool hashes_known; /* the one below is filled in */
     unsigned hashes;   /* bit n: TPM_ALG_ID n, SHA-1 to SHA-512 */
+    bool started;      /* it answered, or we have sent TPM2_Startup */
     bool identified;   /* the two below are filled in */
     bool vendor_is_software;
     char description[256];

@@ -72,12 +72,14 @@ static void chain(struct tt_doctor *d, struct tt_tpm *tpm)
     struct tt_bytes rest = {d->ek_chain_der, len}, one;
     while (d->ek_chain_len < TT_DOCTOR_EK_CHAIN && der_chain_next(&one, &rest))
         d->ek_chain[d->ek_chain_len++] = one;
-    if (rest.len > 0 && d->ek_chain_why[0] == '\0')
+    if (rest.len == 0 || d->ek_chain_why[0] != '\0')
+        return;
+    if (d->ek_chain_len == TT_DOCTOR_EK_CHAIN)
+        (void)snprintf(d->ek_chain_why, sizeof d->ek_chain_why, "there are more than %d certificates",
+                       TT_DOCTOR_EK_CHAIN);
+    else
         (void)snprintf(d->ek_chain_why, sizeof d->ek_chain_why,
-                       d->ek_chain_len == TT_DOCTOR_EK_CHAIN
-                           ? "there are more than %d certificates"
-                           : "%zu bytes behind the last certificate are none",
-                       d->ek_chain_len == TT_DOCTOR_EK_CHAIN ? (size_t)TT_DOCTOR_EK_CHAIN : rest.len);
+                       "%zu bytes behind the last certificate are none", rest.len);
 }
 
 /* ---- keys ---- */

@@ -102,6 +102,12 @@ TT_MUST_USE tt_rc tpm_persistent_evict(struct tt_tpm *tpm, uint32_t handle, stru
 TT_MUST_USE tt_rc tpm_persistent_public(struct buf *ret, struct tt_tpm *tpm, uint32_t handle,
                                         struct tt_error *err);
 
+/* tpm_nv_read: into an empty ret: what lies in an NV index, at most max bytes, for everybody to read or for
+ * the owner. TT_ERR_NOT_FOUND: there is none; TT_ERR_AUTH, TT_ERR_UNSUPPORTED: it cannot be read, with the
+ * reason. */
+TT_MUST_USE tt_rc tpm_nv_read(struct buf *ret, struct tt_tpm *tpm, uint32_t index, size_t max,
+                              struct tt_error *err);
+
 /* tpm_storage_public: the storage root key's TPM2B_PUBLIC, marshalled, its name, and what a key file calls
  * it. */
 struct tpm_storage {

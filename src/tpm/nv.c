@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "tpm/guard.h"
+#include "tpm/key.h"
 #include "tpm/owner.h"
+#include "tpm/reopen.h"
 
 #define CHUNK 512U /* TPM_PT_NV_BUFFER_MAX is at least that */
 
@@ -134,6 +136,17 @@ tt_rc nv_read(struct buf *ret, struct tt_tpm *tpm, uint32_t index, size_t max, s
         rc = error_set(err, TT_ERR_MEMORY, "out of memory");
     mem_free(data);
     return rc;
+}
+
+static tt_rc read_once(struct buf *ret, struct tt_tpm *tpm, uint32_t index, size_t max, struct tt_error *err)
+{
+    buf_consume(ret, buf_size(ret)); /* of a try that failed */
+    return nv_read(ret, tpm, index, max, err);
+}
+
+tt_rc tpm_nv_read(struct buf *ret, struct tt_tpm *tpm, uint32_t index, size_t max, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, read_once(ret, tpm, index, max, err));
 }
 
 tt_rc nv_indexes(uint32_t *ret, size_t *ret_len, size_t max, struct tt_tpm *tpm, uint32_t first,
