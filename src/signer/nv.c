@@ -25,7 +25,7 @@ static tt_rc pem_from_der(struct buf *to, struct tt_bytes data)
 static bool is_pem(struct tt_bytes data)
 {
     static const char begin[] = "-----BEGIN ";
-    return memmem(data.data, data.len, begin, sizeof begin - 1) != NULL;
+    return data.data != NULL && memmem(data.data, data.len, begin, sizeof begin - 1) != NULL;
 }
 
 tt_rc tt_nv_certificates(char **ret_pem, struct tt_tpm *tpm, uint32_t index, struct tt_error *err)

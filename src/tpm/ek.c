@@ -203,7 +203,7 @@ static tt_rc nonce_find(TPM2B_PUBLIC *to, bool *ret_has, struct tt_tpm *tpm, con
 tt_rc ek_template(TPM2B_PUBLIC *ret, struct ek_source *ret_source, struct tt_tpm *tpm,
                   const struct ek_kind *kind, struct tt_error *err)
 {
-    TPM2B_PUBLIC pub;
+    TPM2B_PUBLIC pub = {0};
     struct ek_source source;
     TT_TRY(template_find(&pub, &source.has_template, tpm, kind, err));
     TT_TRY(nonce_find(&pub, &source.has_nonce, tpm, kind, err));

@@ -51,7 +51,7 @@ static tt_rc nv_check(const struct nv *nv, size_t max, struct tt_error *err)
     if ((nv->attributes & TPMA_NV_TPM2_NT_MASK) >> TPMA_NV_TPM2_NT_SHIFT != TPM2_NT_ORDINARY)
         return error_set(err, TT_ERR_UNSUPPORTED,
                          "NV index 0x%08x is a counter or the like, and holds no data", nv->handle);
-    if ((nv->attributes & TPMA_NV_WRITTEN) == 0)
+    if ((nv->attributes & TPMA_NV_WRITTEN) == 0 || nv->size == 0)
         return error_set(err, TT_ERR_UNSUPPORTED, "nothing was ever written to NV index 0x%08x", nv->handle);
     if (nv->size > max)
         return error_set(err, TT_ERR_UNSUPPORTED, "NV index 0x%08x has %zu bytes; at most %zu are read",
@@ -123,18 +123,17 @@ static tt_rc read_authorized(uint8_t *to, const struct nv *nv, struct tt_error *
 
 tt_rc nv_read(struct buf *ret, struct tt_tpm *tpm, uint32_t index, size_t max, struct tt_error *err)
 {
-    struct nv nv;
+    struct nv nv = {0};
     TT_TRY(nv_open(&nv, tpm, index, err));
-    uint8_t *data = NULL;
     tt_rc rc = nv_check(&nv, max, err);
-    if (rc == TT_OK && (data = mem_alloc(nv.size)) == NULL)
+    uint8_t *to = rc == TT_OK ? buf_reserve(ret, nv.size) : NULL;
+    if (rc == TT_OK && to == NULL)
         rc = error_set(err, TT_ERR_MEMORY, "out of memory");
-    if (rc == TT_OK)
-        rc = read_authorized(data, &nv, err);
+    if (to != NULL)
+        rc = read_authorized(to, &nv, err);
     (void)Esys_TR_Close(tpm->esys, &nv.index);
-    if (rc == TT_OK && buf_append(ret, data, nv.size) != TT_OK)
-        rc = error_set(err, TT_ERR_MEMORY, "out of memory");
-    mem_free(data);
+    if (to != NULL && rc == TT_OK)
+        buf_commit(ret, nv.size);
     return rc;
 }
 
