@@ -25,6 +25,16 @@ static void read_digest(struct reader *r, uint8_t ret[32])
         memcpy(ret, bytes.data, 32);
 }
 
+/* As auth_put wrote it: whole certificates, as many as a peer may show. */
+static bool is_list(struct tt_bytes chain)
+{
+    size_t n = 0;
+    struct reader r = reader_of(chain);
+    for (; rd_left(&r) > 0 && rd_status(&r) == TT_OK; n++)
+        (void)rd_vec24(&r, 1);
+    return rd_done(&r) == TT_OK && n <= MAX_PEER_CERTIFICATES;
+}
+
 struct auth auth_read(struct reader *r)
 {
     struct auth a = {0};
@@ -32,11 +42,14 @@ struct auth auth_read(struct reader *r)
     read_digest(r, a.psk);
     a.peer_type = rd_u8(r);
     a.scheme = rd_u16(r);
-    a.delegated = rd_u8(r) != 0;
+    const uint8_t delegated = rd_u8(r);
+    a.delegated = delegated != 0;
     a.authenticated_ms = (int64_t)rd_u64(r);
     a.until = (int64_t)rd_u64(r);
     a.chain = rd_vec24(r, 0);
     a.ocsp = rd_vec24(r, 0);
+    if (delegated > 1 || !is_list(a.chain))
+        rd_fail(r);
     return a;
 }
 
@@ -104,10 +117,10 @@ static bool chain_holds(const struct auth *a, const struct auth_asked *q, struct
 bool auth_holds(const struct auth *a, const struct auth_asked *q, struct auth_found *ret)
 {
     const struct tt_config *cfg = q->cfg;
-    int64_t total = q->now_ms - a->authenticated_ms;
     bool by_psk = memcmp(a->psk, auth_no_psk, sizeof a->psk) != 0, by_chain = a->chain.len > 0;
     *ret = (struct auth_found){0};
-    if (total < 0 || total >= (int64_t)PSK_MAX_LIFETIME * 1000 || q->now_ms / 1000 > a->until ||
+    if (a->authenticated_ms > q->now_ms ||
+        a->authenticated_ms <= q->now_ms - (int64_t)PSK_MAX_LIFETIME * 1000 || q->now_ms / 1000 > a->until ||
         memcmp(a->rules, cfg->fingerprint, sizeof a->rules) != 0)
         return false;
     if (!by_psk && !by_chain) /* a client that showed nothing, where that is allowed */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "engine.h"
+#include "tls/auth.h"
 
 static const char *root;
 
@@ -190,6 +191,40 @@ static void put_chains(void)
     test_key_free(old);
 }
 
+/* ---- what an authentication rested on (fuzz_auth) ---- */
+
+static void put_auth(const char *name, uint8_t kind, struct auth a, const struct test_key *const *keys,
+                     size_t n)
+{
+    struct buf chain = {0}, b = {0};
+    struct writer list = writer_to(&chain), w = writer_to(&b);
+    for (size_t i = 0; i < n; i++)
+        wr_vec24(&list, (struct tt_bytes){keys[i]->cert, keys[i]->cert_len});
+    FUZZ_CHECK(wr_status(&list) == TT_OK);
+    a.chain = buf_bytes(&chain);
+    a.authenticated_ms = TEST_NOW * 1000 - 1000;
+    a.until = TEST_NOW + 3600;
+    auth_put(&w, &a);
+    FUZZ_CHECK(wr_status(&w) == TT_OK);
+    put_file("auth", name, (struct tt_bytes){&kind, 1}, buf_bytes(&b));
+    buf_free(&chain);
+    buf_free(&b);
+}
+
+static void put_auths(void)
+{
+    const struct auth chain = {.scheme = TT_SCHEME_ECDSA_SECP256R1_SHA256};
+    const struct auth none = {.scheme = 0};
+    const struct test_key *of_server[] = {fz_key(TT_SERVER), fz_ca()},
+                          *of_client[] = {fz_key(TT_CLIENT), fz_ca()};
+    put_auth("server", 2, chain, of_server, 2);
+    put_auth("client", 2 | 1, chain, of_client, 2);
+    put_auth("anything", 8 | 2, chain, of_server, 1);
+    put_auth("psk", 4 | 2 | 1, none, of_client, 0);
+    put_auth("both", 4 | 2, chain, of_server, 2);
+    put_auth("anonymous", 2 | 1, none, of_client, 0);
+}
+
 /* ---- records ---- */
 
 static void put_records(void)
@@ -218,6 +253,7 @@ int main(int argc, char **argv)
         run_path(&paths[i]);
     put_changes();
     put_chains();
+    put_auths();
     put_records();
     return 0;
 }
