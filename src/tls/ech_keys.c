@@ -193,10 +193,9 @@ tt_rc tt_ech_keys_set(struct tt_ech_keys *k, const struct tt_ech_key *keys, size
     return TT_OK;
 }
 
-/* struct tt_ech_config_params -> ECHConfigList. "servers SHOULD randomly select from reserved values with the
- * high-order bit clear" (section 6.2.2): one such extension keeps clients from growing stiff. */
-static tt_rc put_config_list(struct buf *to, const struct tt_ech_config_params *p, struct tt_bytes public_key,
-                             uint8_t reserved)
+/* struct tt_ech_config_params -> ECHConfigList. No extension of a reserved type, as a server may add
+ * (section 6.2.2): BoringSSL's servers take no config that has any extension. */
+static tt_rc put_config_list(struct buf *to, const struct tt_ech_config_params *p, struct tt_bytes public_key)
 {
     static const uint16_t aeads[] = {HPKE_AES_128_GCM, HPKE_CHACHA20_POLY1305};
     struct writer w = writer_to(to);
@@ -214,10 +213,7 @@ static tt_rc put_config_list(struct buf *to, const struct tt_ech_config_params *
     wr_close(&w, suites);
     wr_u8(&w, p->maximum_name_length);
     wr_vec8(&w, (struct tt_bytes){(const uint8_t *)p->public_name, strlen(p->public_name)});
-    struct wr_mark extensions = wr_open16(&w);
-    wr_u16(&w, (uint16_t)((reserved % 7 + 1) * 0x1010 + 0x0a0a)); /* 0x1a1a ... 0x7a7a */
-    wr_u16(&w, 0);
-    wr_close(&w, extensions);
+    wr_u16(&w, 0); /* extensions */
     wr_close(&w, contents);
     wr_close(&w, list);
     return wr_status(&w);
@@ -246,15 +242,14 @@ tt_rc tt_ech_config_make(uint8_t **ret_pem, size_t *ret_len, const struct tt_ech
     struct hpke_keypair pair = {0};
     struct ech_config config;
     struct hpke_suite suite;
-    uint8_t reserved = 0;
     TT_TRY(crypto_lib_new(&lib, err));
-    tt_rc rc = crypto_random(NULL, &reserved, 1) ? TT_OK : TT_ERR_INTERNAL;
-    if (rc == TT_OK && p->public_key.len == 0)
+    tt_rc rc = TT_OK;
+    if (p->public_key.len == 0)
         rc = hpke_generate(&pair, lib, p->kem, (struct kx_random){crypto_random, NULL});
     struct tt_bytes public_key =
         p->public_key.len > 0 ? p->public_key : (struct tt_bytes){pair.public_key, pair.public_len};
     if (rc == TT_OK)
-        rc = put_config_list(&list, p, public_key, reserved);
+        rc = put_config_list(&list, p, public_key);
     if (rc == TT_OK && !ech_config_select(&config, &suite, lib, buf_bytes(&list)))
         rc = error_set(err, TT_ERR_USAGE, "%s is no name that clients take for an ECH public name",
                        p->public_name);

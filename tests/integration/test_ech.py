@@ -100,6 +100,11 @@ class Offered(Case):
             self.assertNotIn(b"hidden/1", tap.sent[0])
             server.wait_for(SECRET)
 
+    def test_a_config_has_no_extensions(self):
+        """BoringSSL's servers refuse one that has."""
+        self.assertEqual(base64.b64decode(config_of("a.ech"))[-2:], b"\0\0")
+        self.assertEqual(base64.b64decode(config_of("a.ech"))[-2 - len(PUBLIC):-2], PUBLIC.encode())
+
     def test_without_it_the_name_is_on_the_wire(self):
         """That the search of the test before finds it."""
         server = self.serve()

@@ -22,6 +22,7 @@ class Case:
     early: bool = False
     psk: bool = False
     key_update: bool = False
+    ech: str = None    # "accept"; "retry": the client has the config of another key, and the server tells it the right one
     suite: str = None
     group: str = None
     data: str = "small"
@@ -42,6 +43,7 @@ def columns():
     out += [(name, {"suite": suite}) for name, suite in SUITES.items()]
     out += [(group, {"group": group}) for group in GROUPS]
     out += [("cert " + kind, {"cert": kind}) for kind in CERTS]
+    out += [("ECH", {"ech": "accept", "tpm": True}), ("ECH retry", {"ech": "retry", "tpm": True})]
     return out
 
 
@@ -62,6 +64,8 @@ def problems(case, facts):
         (case.resume and (facts[0]["resumed"] or not last["resumed"]), "the second connection was not resumed"),
         (case.early and last["early"] != "accepted", "0-RTT was " + last["early"]),
         (case.early and case.role == "client" and last["early_bytes"] == 0, "no 0-RTT data came"),
+        (case.ech and last["ech"] != "accepted", "Encrypted Client Hello was %s" % last.get("ech")),
+        (case.ech == "retry" and not last["ech_retried"], "nobody was told another config"),
         (case.psk and (not last["resumed"] or last["peer_chain"] > 0), "the PSK was not used"),
         (case.key_update and last["key_updates"] == 0, "the peer answered with no KeyUpdate"),
         (case.suite and last["suite"] != case.suite, "the suite is " + last["suite"]),

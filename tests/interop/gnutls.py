@@ -1,9 +1,9 @@
-"""GnuTLS: gnutls-cli and gnutls-serv of Debian 12 (3.7) and of Debian 13 (3.8)."""
+"""GnuTLS: gnutls-cli and gnutls-serv of Debian 12 (3.7), of Debian 13 (3.8) and of unstable."""
 
 import time
 
 from interop.cases import PSK
-from interop.lab import Failed
+from interop.lab import SID, Failed
 from interop.peer import Peer, talk
 from interop.run import Seen, Server, cannot_have_certificates, cannot_have_ml_kem
 
@@ -80,3 +80,10 @@ class GnuTLS38(GnuTLS37):
 
     def program(self, lab, name):
         return lab.trixie(name, "gnutls-bin")
+
+
+class GnuTLSNext(GnuTLS37):
+    key, name = "gnutls-3.8.13", "GnuTLS 3.8.13"
+
+    def program(self, lab, name):
+        return lab.trixie(name, "gnutls-bin", SID)

@@ -2,6 +2,7 @@
 bounded run times, free ports. Everything runs in a network namespace of its own (see __main__.py), so that servers that
 listen on every address are reached by nobody. Processes are ended by their own id."""
 
+import base64
 import glob
 import os
 import re
@@ -17,6 +18,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
 BUILD = os.path.abspath(os.environ.get("TPMTLS_INTEROP_BUILD", os.path.join(ROOT, "build-interop")))
 TRIXIE = os.environ.get("TPMTLS_TRIXIE", os.path.expanduser("~/.cache/tpmtls/trixie"))
+SID = os.environ.get("TPMTLS_SID", os.path.expanduser("~/.cache/tpmtls/sid"))
+MAKES = {TRIXIE: "./dev interop --debian13", SID: "./dev interop --debian-next"}
+PUBLIC_NAME, SECRET_NAME = "public.example", "secret.example"  # of ECH
+NAMES = "subjectAltName=DNS:localhost,DNS:%s,DNS:%s,IP:127.0.0.1" % (PUBLIC_NAME, SECRET_NAME)
 WAIT = 15  # seconds for a program to do one thing
 
 OPENSSL_CERTS = {
@@ -169,29 +174,27 @@ class Lab:
             raise Absent("%s is not installed: apt-get install %s" % (program, package))
         return found
 
-    # ---- the Debian 13 root: its programs run through its own loader ----
+    # ---- the roots of other Debians: their programs run through their own loaders ----
 
-    def trixie(self, program, package):
-        path = next((p for p in (os.path.join(TRIXIE, d, program) for d in ("usr/bin", "usr/sbin")) if os.path.exists(p)), None)
+    def trixie(self, program, package, root=TRIXIE):
+        path = next((p for p in (os.path.join(root, d, program) for d in ("usr/bin", "usr/sbin")) if os.path.exists(p)), None)
         if path is None:
-            raise Absent("%s is not in the Debian 13 root %s: ./dev interop --debian13 makes it (package %s)" % (program, TRIXIE, package))
-        return self.loader() + [path]
+            raise Absent("%s is not in the root %s: %s makes it (package %s)" % (program, root, MAKES[root], package))
+        return self.loader(root) + [path]
 
     @staticmethod
-    def trixie_version(package):
-        with open(os.path.join(TRIXIE, "var/lib/dpkg/status"), encoding="utf-8") as f:
+    def trixie_version(package, root=TRIXIE):
+        with open(os.path.join(root, "var/lib/dpkg/status"), encoding="utf-8") as f:
             return re.search(r"Package: %s\n(?:.+\n)*?Version: (\S+)" % package, f.read()).group(1)
 
     @staticmethod
-    def loader():
-        lib = os.path.join(TRIXIE, "usr/lib/x86_64-linux-gnu")
-        found = glob.glob(os.path.join(TRIXIE, "usr/lib*/ld-linux-*.so.*")) + glob.glob(os.path.join(lib, "ld-linux-*.so.*"))
+    def loader(root=TRIXIE, *first):
+        """first: folders whose libraries go before those of the root."""
+        found = [path for where in ("usr/lib*", "usr/lib/*-linux-gnu") for path in glob.glob(os.path.join(root, where, "ld-linux-*.so.*"))]
         if not found:
-            found = glob.glob(os.path.join(TRIXIE, "usr/lib/*/ld-linux-*.so.*"))
-        if not found:
-            raise Absent("there is no Debian 13 root in %s: ./dev interop --debian13 makes it" % TRIXIE)
-        lib = next(d for d in glob.glob(os.path.join(TRIXIE, "usr/lib/*-linux-gnu")))
-        return [found[0], "--library-path", lib]
+            raise Absent("there is no root in %s: %s makes it" % (root, MAKES[root]))
+        lib = next(d for d in glob.glob(os.path.join(root, "usr/lib/*-linux-gnu")))
+        return [found[0], "--library-path", ":".join(first + (lib, os.path.join(lib, "android")))]
 
     def tt_peer(self, debian13=False):
         if not debian13:
@@ -210,12 +213,12 @@ class Lab:
         self.must("gcc", "-O1", "-D_GNU_SOURCE", os.path.join(PEERS, source), "-o", program, *flags.stdout.decode().split())
         return [program]
 
-    def trixie_peer(self, name):
-        """The same in the Debian 13 root, where tests/interop/debian13 built it."""
-        program = os.path.join(TRIXIE, "src/interop-peers", name)
+    def trixie_peer(self, name, root=TRIXIE):
+        """The same in the root of another Debian, where tests/interop/debian13 or debian-next built it."""
+        program = os.path.join(root, "src/interop-peers", name)
         if not os.path.exists(program):
-            raise Absent("./dev interop --debian13 builds %s in the Debian 13 root" % name)
-        return self.loader() + [program]
+            raise Absent("%s builds %s in the root" % (MAKES[root], name))
+        return self.loader(root) + [program]
 
     @staticmethod
     def tpmtls():
@@ -253,7 +256,7 @@ class Lab:
                 except Absent:
                     continue
             self.must(*self.openssl, "genpkey", *OPENSSL_CERTS[kind], "-out", kind + ".key")
-            self._sign(kind, "localhost", "serverAuth,clientAuth", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+            self._sign(kind, "localhost", "serverAuth,clientAuth", NAMES)
             self.kinds.append(kind)
         self.openssl = ["openssl"]
         self.must("openssl", "genpkey", *OPENSSL_CERTS["p256"], "-out", "client.key")
@@ -261,10 +264,32 @@ class Lab:
         for name, subject, usage in (("tpm-server", "localhost", "serverAuth"), ("tpm-client", "device", "clientAuth")):
             self.must(*self.tpmtls(), "key", "create", "--type", "p256", "-o", name + ".key")
             self.must(*self.tpmtls(), "csr", "--key", name + ".key", "--subject", "/CN=" + subject, "--san", "DNS:localhost", "-o", name + ".csr")
-            self._sign(name, None, usage, "subjectAltName=DNS:localhost,IP:127.0.0.1")
+            self._sign(name, None, usage, NAMES)
+        for name in ("ech", "ech-old"):
+            self._ech(name)
         for name in os.listdir(self.dir):
             if os.path.isfile(self.path(name)):
                 os.chmod(self.path(name), 0o600)
+
+    def _ech(self, name):
+        """A key with its ECHConfigList in all forms in which peers want them."""
+        self.must(*self.tpmtls(), "ech-key", "-o", name + ".pem", "--public-name", PUBLIC_NAME)
+        with open(self.path(name + ".pem"), encoding="ascii") as f:
+            blocks = dict(re.findall("BEGIN ([A-Z ]+)-----(.*?)-----END", f.read(), re.S))
+        key, configs = (base64.b64decode(blocks[kind]) for kind in ("PRIVATE KEY", "ECHCONFIG"))
+        text = "".join(blocks["ECHCONFIG"].split())
+        for suffix, data in (("b64", text.encode()), ("list", configs), ("config", configs[2:]), ("raw", key[-32:]),
+                             ("nss", base64.b64encode(len(key).to_bytes(2, "big") + key + configs))):
+            with open(self.path(name + "." + suffix), "wb") as f:
+                f.write(data)
+
+    def ech_list(self, case):
+        """The ECHConfigList, in base64, that a client gets: of the server's key, or of another one."""
+        return self.text(("ech" if case.ech == "accept" else "ech-old") + ".b64")
+
+    def text(self, name):
+        with open(self.path(name), encoding="ascii") as f:
+            return f.read()
 
     def make_pkcs12(self):
         """What JSSE and NSS read instead of PEM, for each kind and the client."""

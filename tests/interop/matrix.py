@@ -76,8 +76,10 @@ def run_peer(lab, peer, only):
         print("%-14s absent: %s" % (peer.key, why), flush=True)
         return row
     print("%s: %s" % (peer.key, row["version"]), flush=True)
-    for role in ("server", "client"):
+    for role in peer.roles:
         for title, options in columns():
+            if peer.only and title not in peer.only:
+                continue
             if only and not any(word.lower() in (role + " " + title).lower() for word in only):
                 continue
             cell = run_cell(lab, peer, title, options, role)

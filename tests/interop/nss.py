@@ -1,11 +1,12 @@
-"""NSS (Debian 12: 3.87; Debian 13: 3.110): tstclnt as the client; as the server our own few lines, peers/nss.c."""
+"""NSS (Debian 12: 3.87; Debian 13: 3.110; unstable: 3.132): tstclnt as the client; as the server our own few lines,
+peers/nss.c, and for ECH selfserv."""
 
 import os
 
 from interop.cases import PSK
-from interop.lab import Failed
+from interop.lab import SID, TRIXIE, Failed
 from interop.peer import ProgramPeer, talk
-from interop.run import Seen, cannot_have_ml_kem
+from interop.run import Seen, Server, cannot_have_ml_kem
 
 GROUPS = {"x25519": "x25519", "secp256r1": "P256", "secp384r1": "P384", "secp521r1": "P521", "X25519MLKEM768": "mlkem768x25519",
           "SecP256r1MLKEM768": "mlkem768secp256r1",
@@ -59,7 +60,7 @@ class NSS(ProgramPeer):
             raise Failed(text)
         return super().serve(lab, case)
 
-    def client_words(self, case):
+    def client_words(self, lab, case):
         words = ["-d", "sql:nss-client", "-V", "tls1.3:tls1.3"]
         if case.cert == "rsapss":
             words += ["-J", "rsa_pss_pss_sha256"]
@@ -75,10 +76,12 @@ class NSS(ProgramPeer):
             words += ["-L", "2"]
         if case.early:
             words += ["-Z"]
+        if case.ech:
+            words += ["-N", lab.ech_list(case)]
         return words
 
     def connect(self, lab, case, port):
-        words = self.program(lab, "tstclnt") + self.client_words(case) + ["-h", "localhost", "-p", port, "-4"]
+        words = self.program(lab, "tstclnt") + self.client_words(lab, case) + ["-h", "localhost", "-p", port, "-4"]
         if not case.resume:
             return talk(lab, case, words)
         with open(lab.path("request"), "wb") as f:
@@ -92,12 +95,44 @@ class NSS(ProgramPeer):
 class NSS13(NSS):
     key, name = "nss-3.110", "NSS 3.110"
     says = {feature: words for feature, words in NSS.says.items() if feature[1] != "X25519MLKEM768"}
+    root = TRIXIE
 
     def program(self, lab, name):
-        return lab.trixie(name, "libnss3-tools")
+        return lab.trixie(name, "libnss3-tools", self.root)
 
     def build(self, lab):
-        return lab.trixie_peer("nss")
+        return lab.trixie_peer("nss", self.root)
 
     def version(self, lab):
-        return "NSS " + lab.trixie_version("libnss3-tools")
+        return "NSS " + lab.trixie_version("libnss3-tools", self.root)
+
+
+class Selfserv(Server):
+    """Answers requests of HTTP with a page."""
+
+    @staticmethod
+    def request(data):
+        return b"GET / HTTP/1.0\r\n\r\n"
+
+    @staticmethod
+    def is_answer(got, sent):
+        return got.startswith(b"HTTP/1.0 200") and got.rstrip().endswith(b"EOF")
+
+
+class NSSNext(NSS13):
+    key, name = "nss-3.132", "NSS 3.132"
+    root = SID
+    ech = (("server", "accept"), ("server", "retry"), ("client", "accept"))
+    no_ech = "tstclnt has no option to connect again with the retry configs that came"
+
+    def speaks_http(self, case):
+        return case.role == "server" if case.ech else super().speaks_http(case)
+
+    def serve(self, lab, case):
+        if not case.ech:
+            return super().serve(lab, case)
+        port = lab.free_port()
+        process = lab.spawn(*self.program(lab, "selfserv"), "-d", "sql:nss-" + case.cert, "-n", case.cert, "-p", port, "-V", "tls1.3:tls1.3", 
+                            "-X", lab.text("ech.nss"))
+        lab.wait_listening(process, port)
+        return Selfserv(process, port)

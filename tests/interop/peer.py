@@ -5,7 +5,7 @@ import time
 
 from interop.cases import PSK
 from interop.lab import Failed
-from interop.run import Server
+from interop.run import Doc, Server
 
 TWO_CONNECTIONS = ("resumption", "0-RTT")
 
@@ -27,9 +27,15 @@ class Peer:
 
     def words(self, case):
         """None, Doc or Seen."""
+        if case.ech and (case.role, case.ech) not in self.ech:
+            return Doc(self.no_ech)
         return self.says.get((case.role, case.feature)) or self.says.get(case.feature)
 
     says = {}
+    roles = ("server", "client")
+    only = ()  # titles of the only cells that are run; (): all
+    ech = ()   # what it can of ECH: (role, "accept" or "retry")
+    no_ech = "it has no Encrypted Client Hello"
 
     def serve(self, lab, case):
         raise NotImplementedError
@@ -92,6 +98,8 @@ class ProgramPeer(Peer):
             words += ["--resume"]
         if case.early:
             words += ["--early", "early"]
+        if case.ech:
+            words += ["--ech-key", "ech.pem"] if case.role == "server" else ["--ech", "ech" if case.ech == "accept" else "ech-old"]
         return words
 
     def serve(self, lab, case):

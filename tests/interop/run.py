@@ -66,14 +66,16 @@ def facts_of_program(process, data, is_client):
              "hello_retry_request": e["hello_retry_request"], "resumed": False, "early": "none", "early_bytes": 0, "suite": e["suite"],
              "group": e["group"], "key_updates": 0, "peer_chain": 1 if e.get("peer_certificate") else 0,
              "scheme": e["scheme"] or "", "local_scheme": (e["client_scheme"] if is_client else e["scheme"]) or "",
-             "tpm_commands": e["tpm_commands"]}]
+             "tpm_commands": e["tpm_commands"], "ech": e["ech"],
+             "ech_retried": any(x["event"] == "ech_retry" or x.get("ech") == "rejected" or "ech_required" in json.dumps(x) for x in events)}]
 
 
 # ---- our client against their server ----
 
 def tpm_client(lab, case, server):
     identity = ["--key", "tpm-client.key", "--cert", "tpm-client.pem"] if case.client_cert else []
-    ours = lab.spawn(*lab.tpmtls(), "--json", "connect", "localhost:%d" % server.port, "--ca", "ca.pem", "--trace", *identity)
+    ech = ["--ech", lab.ech_list(case), "--ech-required"] if case.ech else []
+    ours = lab.spawn(*lab.tpmtls(), "--json", "connect", "localhost:%d" % server.port, "--ca", "ca.pem", "--trace", *identity, *ech)
     data = server.request(lab.data[case.data])
     ours.write(data)
     came = ours.wait_until(lambda: server.is_answer(bytes(ours.out), data))
@@ -144,6 +146,7 @@ def start_server(lab, case):
     identity = ["--cert", case.cert + ".pem", "--key", case.cert + ".key"]
     if case.tpm:
         words = ["--client-ca", "ca.pem", "--require-client-cert"] if case.client_cert else []
+        words += ["--ech-key", "ech.pem"] if case.ech else []
         ours = lab.spawn(*lab.tpmtls(), "--json", "serve", "127.0.0.1:0", "--key", "tpm-server.key", "--cert", "tpm-server.pem", "--trace",
                          "--www" if case.http else "--echo", *words)
         return ours, int(ours.wait_for(r'"address":"?\s?"\S*?:(\d+)"').group(1))

@@ -31,6 +31,22 @@ def text(rows):
     return "\n".join(out)
 
 
+def merge(old, new, keys):
+    """The old rows with the new cells in their places, in the order of the peers and of the columns."""
+    places = {title: at for at, (title, _) in enumerate(columns())}
+    out = []
+    for key in keys:
+        before, now = (next((row for row in rows if row["key"] == key), None) for rows in (old, new))
+        if before is None or now is None:
+            now = before = before or now
+        if now is None:
+            continue
+        cells = {(cell["role"], cell["feature"]): dict({"note": ""}, **cell) for cell in before["cells"] + now["cells"]}
+        ordered = sorted(cells.values(), key=lambda cell: (cell["role"] == "client", places.get(cell["feature"], len(places))))
+        out.append(dict(now, cells=ordered))
+    return out
+
+
 def as_json(rows):
     """For the repository: a cell a line, without the seconds it took."""
     out = []
@@ -62,10 +78,12 @@ def notes(rows):
 def markdown(rows):
     titles = [title for title, _ in columns()]
     out = ["# Interoperability", "",
-           "Made by `./dev interop --debian13 --docs`, with [interop.json](interop.json); every cell is a real run on the machine that wrote",
+           "Made by `./dev interop --debian13 --debian-next --docs`, with [interop.json](interop.json); every cell is a real run on the machine that wrote",
            "this page. The left mark is our client against their server, the right one their client against our server. `full` and `client",
            "certificate` are the program `tpmtls` with a P-256 key in a TPM (exactly one TPM command a handshake); the others are",
-           "`tests/interop/tt_peer.c` on the public API. Data goes both ways in every cell.", "",
+           "`tests/interop/tt_peer.c` on the public API. Data goes both ways in every cell. `ECH` is Encrypted Client Hello, accepted, by the program;",
+           "in `ECH retry` the client has the configuration of another key, is told the right one by a server that proves the public name, and",
+           "connects once more. A peer is named with the Debian it comes from by its version: 12, 13, unstable, and OpenSSL 4.0 of experimental.", "",
            "`+` works, `-` the peer cannot (its own words are below), `?` not on the machine, `X` fails. " + counts(rows) + ".", "",
            "| peer | version |", "|---|---|"]
     out += ["| %s | %s |" % (row["name"], escape(row["version"] or "-")) for row in rows]

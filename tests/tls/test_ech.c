@@ -405,7 +405,7 @@ static void lists(void **state)
     (void)state;
     struct key k = key_new(1, HPKE_DHKEM_X25519, (struct tt_bytes){0});
     uint8_t list[512], *der = k.list.der;
-    const size_t len = k.list.len, name = len - 6 - strlen(PUBLIC_NAME);
+    const size_t len = k.list.len, name = len - 2 - strlen(PUBLIC_NAME);
     usable(der, len, true);
     for (size_t n = 0; n < len; n++) /* cut off anywhere */
         assert_int_equal(ech_list_check((struct tt_bytes){der, n}), TT_ERR_DECODE);
@@ -413,8 +413,13 @@ static void lists(void **state)
     list[3] ^= 1; /* another version: skipped */
     usable(list, len, false);
     memcpy(list, der, len);
-    list[len - 4] |= 0x80; /* a mandatory extension that is not known */
-    usable(list, len, false);
+    static const uint8_t extension[] = {0, 4, 0x2a, 0x2a, 0, 0};
+    memcpy(list + len - 2, extension, sizeof extension); /* there is one that is not known */
+    list[1] = (uint8_t)(list[1] + 4);
+    list[5] = (uint8_t)(list[5] + 4);
+    usable(list, len + 4, true);
+    list[len] |= 0x80; /* and it is mandatory */
+    usable(list, len + 4, false);
     static const char *const names[] = {"public.exampl-", "public..exampl", "public.exam_le",
                                         "public.1234567", "public.0x12345", ".ublic.example",
                                         "public.exampl."};

@@ -53,6 +53,7 @@ func config() *tls.Config {
 	if *group != "" {
 		c.CurvePreferences = []tls.CurveID{groups[*group]}
 	}
+	configureECH(c)
 	return c
 }
 
@@ -73,6 +74,9 @@ func serve(c *tls.Config) {
 
 func connect(c *tls.Config, text []byte) {
 	peer, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", *port), c)
+	if err != nil && toldOtherECH(err, c) {
+		peer, err = tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", *port), c)
+	}
 	must(err)
 	defer peer.Close()
 	piece := len(text) / 4
