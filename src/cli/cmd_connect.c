@@ -38,6 +38,7 @@ struct connect_options {
         OCSP_REQUEST,
         OCSP_REQUIRE
     } ocsp;
+    enum starttls_kind starttls;
     bool post_handshake_auth, send_authorities, accept_truncation;
 };
 
@@ -294,7 +295,8 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err)
         .closed = on_closed,
         .trace = on_trace,
     };
-    struct dial_options opt = {.opened = on_opened, .failed = on_failed, .arg = x};
+    struct dial_options opt = {
+        .starttls = x->options->starttls, .opened = on_opened, .failed = on_failed, .arg = x};
     opt.stream = (struct stream_options){
         .base = x->base,
         .config = x->config,
@@ -427,6 +429,11 @@ static const struct option_row connect_rows[] = {
      "the certificate "
      "says so), require; auto: request, but for a raw public key",
      TO(ocsp), .choices = "auto off request require"},
+    {"starttls", NULL,
+     "speak this protocol first, as far as its request for TLS (STARTTLS; PostgreSQL's SSLRequest); default: "
+     "off, TLS from "
+     "the start",
+     TO(starttls), .choices = "off smtp=submission imap ldap postgres=postgresql"},
     {"post-handshake-auth", NULL, "let the server ask for our certificate later", TO(post_handshake_auth)},
     {"send-authorities", NULL, "tell the server which CAs we trust", TO(send_authorities)},
     {"refuse-delegated", NULL, "do not accept delegated credentials of servers", TO(tls.refuse_delegated)},

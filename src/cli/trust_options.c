@@ -203,9 +203,11 @@ tt_rc trust_config(struct tt_config *cfg, const struct trust_options *o, bool ag
     return rc == TT_OK ? TT_OK : error_set(err, rc, "the configuration takes no trust set");
 }
 
-static const char *option_for(unsigned alert, const struct trust_options *o)
+static const char *option_for(unsigned alert, const struct tt_error *err, const struct trust_options *o)
 {
     bool pins_alone = o->ca.len == 0 && o->pins.len > 0;
+    if (strstr(err->hint, "pin that: sha256:") != NULL)
+        return "--pin";
     if (pins_alone && (alert == TT_ALERT_UNKNOWN_CA || alert == TT_ALERT_CERTIFICATE_UNKNOWN))
         return "--pin sha256:KEY";
     if (alert == TT_ALERT_UNKNOWN_CA)
@@ -215,7 +217,7 @@ static const char *option_for(unsigned alert, const struct trust_options *o)
 
 void trust_advise(struct tt_error *err, const struct tt_conn *c, const struct trust_options *o)
 {
-    const char *option = err->rc == TT_ERR_VERIFY ? option_for(tt_conn_error(c)->alert_sent, o) : NULL;
+    const char *option = err->rc == TT_ERR_VERIFY ? option_for(tt_conn_error(c)->alert_sent, err, o) : NULL;
     size_t len = strlen(err->hint);
     if (option != NULL && len > 0)
         (void)snprintf(err->hint + len, sizeof err->hint - len, " (%s)", option);

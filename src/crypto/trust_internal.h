@@ -45,6 +45,12 @@ TT_MUST_USE tt_rc trust_changing(struct tt_trust *t, struct tt_error *err);
 
 /* trust_pin.c: is the set made of pins alone? */
 bool trust_has_pins_alone(const struct tt_trust *t);
+/* pin_text, cert_pin_text: "sha256:" and hexadecimal, for the hint of a refusal; empty where that cannot be
+ * had. */
+#define PIN_TEXT (sizeof "sha256:" + 2 * (size_t)PIN_SIZE)
+#define PIN_IT   "if the peer has a new key and you know it is its own, pin that: %s"
+void pin_text(char ret[PIN_TEXT], const struct crypto_lib *lib, struct tt_bytes spki);
+void cert_pin_text(char ret[PIN_TEXT], const struct crypto_lib *lib, X509 *x);
 /* cert_is_pinned: is this certificate's key pinned? */
 TT_MUST_USE tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_lib *lib, X509 *x);
 

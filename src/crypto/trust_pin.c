@@ -1,6 +1,7 @@
 /* crypto/trust_pin.c: keys that are trusted by their hash: the SHA-256 of a SubjectPublicKeyInfo, as in DANE
  * (RFC 7671, selector SPKI) and HPKP (RFC 7469). Raw public keys (RFC 7250) are judged by nothing else.
  * Layer: crypto. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -39,6 +40,28 @@ tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_li
     return rc;
 }
 
+void pin_text(char ret[PIN_TEXT], const struct crypto_lib *lib, struct tt_bytes spki)
+{
+    static const char prefix[] = "sha256:";
+    uint8_t pin[PIN_SIZE];
+    ret[0] = '\0';
+    if (hash_digest(lib, HASH_SHA256, spki, pin) != TT_OK)
+        return;
+    memcpy(ret, prefix, sizeof prefix);
+    for (size_t i = 0; i < PIN_SIZE; i++)
+        (void)snprintf(ret + sizeof prefix - 1 + 2 * i, 3, "%02x", pin[i]);
+}
+
+void cert_pin_text(char ret[PIN_TEXT], const struct crypto_lib *lib, X509 *x)
+{
+    uint8_t *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
+    ret[0] = '\0';
+    if (len > 0)
+        pin_text(ret, lib, (struct tt_bytes){spki, (size_t)len});
+    OPENSSL_free(spki);
+}
+
 static tt_rc refuse_raw(struct trust_verdict *ret, unsigned alert, struct tt_error *err, const char *text,
                         const char *hint)
 {
@@ -56,10 +79,13 @@ tt_rc trust_verify_raw_key(struct trust_verdict *ret, const struct crypto_lib *l
                           "pin the peer's key instead of trusting CAs, or give the peer a certificate");
     bool pinned = trust == NULL;
     tt_rc rc = pinned ? TT_OK : key_is_pinned(&pinned, trust, lib, spki);
-    if (rc == TT_OK && !pinned)
+    if (rc == TT_OK && !pinned) {
+        char shown[PIN_TEXT];
+        pin_text(shown, lib, spki);
+        error_hint(err, PIN_IT, shown);
         return refuse_raw(ret, TT_ALERT_CERTIFICATE_UNKNOWN, err,
-                          "the peer's public key is none of the pinned ones",
-                          "if the peer has a new key and you know it is its own, pin that");
+                          "the peer's public key is none of the pinned ones", "");
+    }
     struct pubkey *key = NULL;
     if (rc == TT_OK)
         rc = pubkey_from_spki(&key, lib, spki);

@@ -33,8 +33,7 @@ static const struct reason reasons[] = {
     {X509_V_ERR_CERT_UNTRUSTED, TT_ALERT_UNKNOWN_CA, "was issued by", ", who is not trusted for this",
      TRUST_IT},
     {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, TT_ALERT_UNKNOWN_CA,
-     "is self-signed and not among the trusted ones", NULL,
-     "trust it, or give the peer a certificate from a CA that is trusted here"},
+     "is self-signed and not among the trusted ones", NULL, ""},
     {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, TT_ALERT_UNKNOWN_CA,
      "is the root of the chain, and it is not trusted", NULL, TRUST_IT},
     {X509_V_ERR_CERT_REJECTED, TT_ALERT_UNKNOWN_CA, "is marked as one to be rejected for this use", NULL,
@@ -265,12 +264,26 @@ static void hint_about_chain(struct refusal *f, struct tt_error *err)
                    "the trust set has this intermediate CA, but not the root above it: trust that as well");
 }
 
+/* Whoever knows the peer can be asked whether it is its key, and then needs to know what to pin. */
+static void hint_self_signed(const struct refusal *f, struct tt_error *err)
+{
+    char shown[PIN_TEXT];
+    cert_pin_text(shown, f->path->lib, f->cert);
+    error_hint(
+        err,
+        "if its owner confirms that this is its key, pin that: %s; or trust the certificate itself; or "
+        "give the peer one from a CA that is trusted here",
+        shown);
+}
+
 static tt_rc explain_rest(struct refusal *f, struct tt_error *err)
 {
     const struct reason *r = reason_of(f->code);
     if (r == NULL)
         return path_refuse(f->path, TT_ALERT_CERTIFICATE_UNKNOWN, err, "the certificate %s was refused: %s",
                            f->who, X509_verify_cert_error_string(f->code));
+    if (f->code == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT)
+        hint_self_signed(f, err);
     error_hint(err, "%s", r->hint);
     if (r->tail == NULL)
         return path_refuse(f->path, r->alert, err, "the certificate %s %s", f->who, r->text);

@@ -159,6 +159,14 @@ static tt_rc find_path(struct path *p, STACK_OF(X509) * anchors, struct tt_error
 
 /* ---- pins ---- */
 
+/* Whoever knows the peer can be asked whether it is its key. */
+static void hint_pin(const struct path *p, struct tt_error *err)
+{
+    char shown[PIN_TEXT];
+    cert_pin_text(shown, p->lib, p->leaf);
+    error_hint(err, PIN_IT, shown);
+}
+
 /* In addition to anchors: the path has to go through a pinned key. */
 static tt_rc demand_pin(struct path *p, struct tt_error *err)
 {
@@ -167,7 +175,7 @@ static tt_rc demand_pin(struct path *p, struct tt_error *err)
         TT_TRY(cert_is_pinned(&pinned, p->trust, p->lib, sk_X509_value(p->built, i)));
     if (pinned)
         return TT_OK;
-    error_hint(err, "if the peer has a new key and you know it is its own, pin that");
+    hint_pin(p, err);
     return path_refuse(
         p, TT_ALERT_BAD_CERTIFICATE, err,
         "the peer's certificate is from a trusted CA, but no key in its chain is a pinned one");
@@ -210,7 +218,7 @@ static tt_rc judge_by_pins(struct path *p, struct tt_error *err)
     if (rc == TT_OK && sk_X509_num(anchors) > 0) {
         rc = find_path(p, anchors, err);
     } else if (rc == TT_OK) {
-        error_hint(err, "if the peer has a new key and you know it is its own, pin that");
+        hint_pin(p, err);
         rc = path_refuse(p, TT_ALERT_UNKNOWN_CA, err, "none of the keys in the peer's chain is a pinned one");
     }
     sk_X509_free(anchors);

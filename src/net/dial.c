@@ -1,9 +1,12 @@
 /* net/dial.c: name lookup and connecting. Layer: net. Tries the addresses of a host in the resolver's
- * order; one that does not answer is given up early while another is left. */
+ * order; one that does not answer is given up early while another is left. Then what its protocol says before
+ * TLS. */
 #include "net/dial.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/clock.h"
@@ -20,6 +23,7 @@ struct dial {
     int fd;
     uint64_t give_up_at;
     int last_errno;
+    struct starttls before;
 };
 
 static void close_attempt(struct dial *c)
@@ -73,6 +77,76 @@ static void hand_over(struct dial *c)
     c->opt.opened(c->opt.arg, s);
 }
 
+/* ---- before TLS ---- */
+
+static void fail_before(struct dial *c, const struct tt_error *err)
+{
+    struct tt_error named = {0};
+    (void)error_set(&named, err->rc, "%s: %s", c->peer, err->text);
+    error_hint(&named, "%s", err->hint);
+    fail(c, &named);
+}
+
+/* A few bytes into a socket whose buffer is empty: they go at once. */
+static tt_rc send_before(struct dial *c, struct tt_error *err)
+{
+    struct tt_bytes out = c->before.output;
+    if (out.len == 0 || send(c->fd, out.data, out.len, MSG_NOSIGNAL) == (ssize_t)out.len)
+        return TT_OK;
+    return error_set(err, TT_ERR_IO, "cannot send: %s", strerror(errno));
+}
+
+static tt_rc read_before(struct dial *c, struct tt_error *err)
+{
+    uint8_t data[1024];
+    ssize_t n = recv(c->fd, data, sizeof data, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return TT_OK;
+    if (n <= 0)
+        return error_set(err, TT_ERR_IO, "the connection ended before TLS could begin%s%s", n < 0 ? ": " : "",
+                         n < 0 ? strerror(errno) : "");
+    TT_TRY(starttls_feed(&c->before, (struct tt_bytes){data, (size_t)n}, err));
+    return send_before(c, err);
+}
+
+static tt_rc wait_before(struct dial *c, struct tt_error *err)
+{
+    uint64_t now = clock_monotonic_ns(), left_us = now < c->give_up_at ? (c->give_up_at - now) / 1000 : 0;
+    const struct timeval limit = {(time_t)(left_us / 1000000), (suseconds_t)(left_us % 1000000)};
+    return event_add(c->attempt, &limit) == 0 ? TT_OK : error_set(err, TT_ERR_MEMORY, "no memory to connect");
+}
+
+static void on_before(evutil_socket_t fd, short what, void *arg)
+{
+    struct dial *c = arg;
+    struct tt_error err = {0};
+    (void)fd;
+    tt_rc rc = (what & EV_READ) != 0 ? read_before(c, &err)
+                                     : error_set(&err, TT_ERR_DEADLINE, "no answer in time, before TLS");
+    if (rc == TT_OK && !c->before.done)
+        rc = wait_before(c, &err);
+    if (rc != TT_OK)
+        fail_before(c, &err);
+    else if (c->before.done)
+        hand_over(c);
+}
+
+static void begin_before(struct dial *c)
+{
+    struct tt_error err = {0};
+    starttls_begin(&c->before, c->opt.starttls);
+    event_free(TT_TAKE(c->attempt));
+    c->attempt = event_new(c->opt.stream.base, c->fd, EV_READ, on_before, c);
+    tt_rc rc =
+        c->attempt == NULL ? error_set(&err, TT_ERR_MEMORY, "no memory to connect") : send_before(c, &err);
+    if (rc == TT_OK)
+        rc = wait_before(c, &err);
+    if (rc != TT_OK)
+        fail_before(c, &err);
+}
+
+/* ---- connecting ---- */
+
 static void try_next(struct dial *c);
 
 static void on_attempt(evutil_socket_t fd, short what, void *arg)
@@ -81,7 +155,9 @@ static void on_attempt(evutil_socket_t fd, short what, void *arg)
     socklen_t len = sizeof c->last_errno;
     c->last_errno = ETIMEDOUT;
     if ((what & EV_WRITE) != 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &c->last_errno, &len) == 0 &&
-        c->last_errno == 0)
+        c->last_errno == 0 && c->opt.starttls != STARTTLS_NONE)
+        begin_before(c);
+    else if (c->last_errno == 0)
         hand_over(c);
     else
         try_next(c);

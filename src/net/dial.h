@@ -3,6 +3,7 @@
 #define NET_DIAL_H
 
 #include "net/address.h"
+#include "net/starttls.h"
 #include "net/stream.h"
 
 #define DIAL_TIMEOUT_S 30
@@ -11,7 +12,9 @@ struct dial;
 
 struct dial_options {
     struct stream_options stream; /* base, config, ...; peer is filled in here; server_name NULL = the host */
-    unsigned connect_timeout_s;   /* for all addresses together; 0 = DIAL_TIMEOUT_S */
+    enum starttls_kind starttls;  /* what is said before TLS */
+    unsigned
+        connect_timeout_s; /* for all addresses together, and what is said before TLS; 0 = DIAL_TIMEOUT_S */
     /* The socket is open and the handshake begins; the stream is owned by the callee from here on. */
     void (*opened)(void *arg, struct stream *s);
     /* No address could be reached. Exactly one of opened and failed is called, from the loop. */

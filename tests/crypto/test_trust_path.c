@@ -157,7 +157,7 @@ static void self_signed_leaf(void **state)
         .cn = "own",
         .extensions = {{"subjectAltName", "DNS:host.example"}, {"basicConstraints", "CA:FALSE"}}});
     trial_refuse(TRIAL(own), TT_ALERT_UNKNOWN_CA, "\"CN=own\" (number 1 in the chain) is self-signed",
-                 "trust it, or");
+                 "if its owner confirms that this is its key, pin that: sha256:");
     struct tt_trust *trust = trust_of(own, NULL);
     trial_accept(&(struct trial){.lib = w.lib, .trust = trust, .chain = {own}});
     tt_trust_free(trust);
