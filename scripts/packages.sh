@@ -44,6 +44,7 @@ test ca-certificates the system store of CAs, whom connect trusts by default
 test g++ compiles our headers as C++
 test mosquitto the broker that the MQTT example is tested with
 test valgrind sees whether time depends on a secret (tests/timing)
+test netcat-openbsd nc, in recipes
 test slapd an LDAP server, for STARTTLS
 test zsh its completion script is run
 test fish the same

@@ -1,0 +1,223 @@
+"""The pages that people type from: README's list by hand and docs/recipes/, block after block as they stand, in a network of
+their own; and the examples of the manual page."""
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import harness
+import recipes
+from harness import PROGRAM, ROOT
+from swtpm import Swtpm
+
+MODULE = os.environ.get("TPMTLS_PKCS11", "")
+ENGINES = subprocess.run(["openssl", "version", "-e"], stdout=subprocess.PIPE, text=True, check=True).stdout.split('"')[1]
+MODULES = subprocess.run(["openssl", "version", "-m"], stdout=subprocess.PIPE, text=True, check=True).stdout.split('"')[1]
+POSTGRES = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+# What is not a program of that name.
+HAS = {
+    "engine-pkcs11": lambda: os.path.exists(ENGINES + "/pkcs11.so") and os.path.exists(MODULE),
+    "tpm2-openssl": lambda: os.path.exists(MODULES + "/tpm2.so"),
+}
+INSTALLED = "/usr/lib/*/pkcs11/libtpmtls-pkcs11.so"  # where the package puts the module; here it is MODULE
+
+
+def ordinary_user():
+    """How root becomes nobody; nothing, where we are not root or nobody cannot read what was built."""
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    reads = ["test", "-x", PROGRAM] + (["-a", "-r", MODULE] if MODULE else [])
+    if os.getuid() != 0 or subprocess.run(command + reads, stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        return []
+    return command
+
+
+class Desk:
+    """A directory to type in: tpmtls in PATH, a TPM, a network of one's own where that can be had; root becomes an ordinary
+    user, as whom people type."""
+
+    def __init__(self, tpm="embedded"):
+        self.dir = tempfile.mkdtemp(prefix="tpmtls-docs.")
+        self.swtpm = None
+        os.makedirs(os.path.join(self.dir, "bin"))
+        os.makedirs(os.path.join(self.dir, "work"))
+        os.symlink(PROGRAM, os.path.join(self.dir, "bin", "tpmtls"))
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("TPMTLS_TPM", "XDG_", "OPENSSL_CONF"))}
+        self.env.update(PATH=":".join([os.path.join(self.dir, "bin"), os.environ["PATH"], "/usr/sbin"] + POSTGRES), LC_ALL="C",
+                        HOME=os.path.join(self.dir, "home"), TSS2_LOG="all+none",
+                        TPMTLS_IDENTITIES=os.path.join(self.dir, "identities"))
+        os.mkdir(self.env["HOME"])
+        if tpm == "swtpm":
+            self.swtpm = Swtpm(os.path.join(self.dir, "swtpm"))
+            for name in ("TPMTLS_TPM", "TPM2OPENSSL_TCTI", "TPM2TOOLS_TCTI"):
+                self.env[name] = self.swtpm.tcti
+        else:
+            self.env["TPMTLS_TPM"] = "embedded:" + os.path.join(self.dir, "tpm")
+        if os.environ.get("TPMTLS_LIBDIR"):
+            self.env["LD_LIBRARY_PATH"] = os.environ["TPMTLS_LIBDIR"]
+        self.user = ordinary_user()
+        self.give_away()
+
+    def give_away(self):
+        if self.user:
+            for at, dirs, files in os.walk(self.dir):
+                for name in dirs + files + ["."]:
+                    os.chown(os.path.join(at, name), 65534, 65534, follow_symlinks=False)
+
+    def namespace(self):
+        for flags in (["-n"], ["-rn"]):
+            done = subprocess.run(["unshare", *flags, "ip", "link", "set", "lo", "up"], stderr=subprocess.DEVNULL, check=False)
+            if done.returncode == 0:
+                return ["unshare", *flags, "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        return []
+
+    def type(self, text, seconds=120):
+        """(exit code, what was printed); everything that was started ends."""
+        path = os.path.join(self.dir, "script")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace(INSTALLED, MODULE))
+        process = subprocess.Popen(self.namespace() + self.user + ["bash", path], cwd=os.path.join(self.dir, "work"), env=self.env,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   start_new_session=True)
+        try:
+            out = process.stdout.read() if self._ends(process, seconds) else b"(it took too long)"
+            return process.wait(5), out.decode("utf-8", "replace")
+        finally:
+            process.stdout.close()
+
+    def _ends(self, process, seconds):
+        """Programs in the background hold the pipe: they end with the script."""
+        try:
+            process.wait(seconds)
+            return True
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGTERM if process.poll() is not None else signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def close(self):
+        if self.swtpm:
+            self.swtpm.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def pages():
+    return sorted(glob.glob(os.path.join(ROOT, "docs/recipes/*.md")))
+
+
+class Recipes(unittest.TestCase):
+    def run_page(self, name):
+        page = recipes.Page(os.path.join(ROOT, "docs/recipes", name))
+        absent = [need for need in page.needs if not recipes.exists(need, HAS)]
+        if absent:
+            self.skipTest("not here: " + ", ".join(absent))
+        blocks = [b for b in page.blocks if b.reason is None and all(recipes.exists(need, HAS) for need in b.needs)]
+        if name != "start.md" and page.tpm == "embedded":
+            blocks = recipes.Page(os.path.join(ROOT, "docs/recipes/start.md")).blocks + blocks
+        desk = Desk(page.tpm)
+        self.addCleanup(desk.close)
+        code, out = desk.type(recipes.script(blocks))
+        self.assertEqual(code, 0, out)
+        for block, line in recipes.missing_lines(out, blocks):
+            self.fail("%s:%d: does not print %r; but\n%s" % (name, block.line, line, out))
+
+    def test_the_pages_are_well_written(self):
+        bad = [text for path in pages() for text in recipes.complaints(recipes.Page(path))]
+        self.assertEqual(bad, [])
+        with open(os.path.join(ROOT, "docs/recipes/README.md"), encoding="utf-8") as f:
+            listed = set(re.findall(r"\]\((\S+\.md)\)", f.read()))
+        self.assertEqual(listed, {os.path.basename(path) for path in pages()} - {"README.md"})
+
+    def test_links(self):
+        """Every link of README and docs/ leads somewhere."""
+        bad = []
+        for path in glob.glob(os.path.join(ROOT, "*.md")) + glob.glob(os.path.join(ROOT, "docs/**/*.md"), recursive=True):
+            with open(path, encoding="utf-8") as f:
+                for to in re.findall(r"\]\(([^)#\s]+)[^)]*\)", f.read()):
+                    if "://" not in to and not os.path.exists(os.path.join(os.path.dirname(path), to)):
+                        bad.append("%s: %s" % (os.path.relpath(path, ROOT), to))
+        self.assertEqual(bad, [])
+
+
+def page_test(name):
+    def test(self):
+        self.run_page(name)
+    return test
+
+
+for page_path in pages():
+    base = os.path.basename(page_path)
+    if base != "README.md":
+        setattr(Recipes, "test_" + re.sub(r"\W", "_", base[:-3]), page_test(base))
+
+
+class Readme(unittest.TestCase):
+    def test_by_hand(self):
+        desk = Desk()
+        self.addCleanup(desk.close)
+        code, out = desk.type(recipes.script([recipes.hand_list(os.path.join(ROOT, "README.md"))]))
+        self.assertEqual(code, 0, out)
+        self.assertRegex(out, r"handshake with localhost:8883: .* TPM: 1 command")
+
+
+class Postgres(unittest.TestCase):
+    """The blocks of postgresql.md that root cannot run."""
+
+    def test_not_as_root(self):
+        if not POSTGRES or not HAS["engine-pkcs11"]():
+            self.skipTest("not here: postgres, or libengine-pkcs11-openssl")
+        desk = Desk()
+        self.addCleanup(desk.close)
+        if os.getuid() == 0 and not desk.user:
+            self.skipTest("another user cannot read what was built here, and root runs no postgres")
+        blocks = [block for name in ("start.md", "postgresql.md")
+                  for block in recipes.Page(os.path.join(ROOT, "docs/recipes", name)).blocks]
+        code, out = desk.type(recipes.script(blocks))
+        self.assertEqual(code, 0, out)
+        self.assertIn("device-1\n", out)
+        self.assertIn("connected as CN=localhost", out)
+
+
+class Runner(unittest.TestCase):
+    """The control: what the runner must find."""
+
+    def page(self, text):
+        with tempfile.NamedTemporaryFile("w", suffix=".md") as f:
+            f.write(text)
+            f.flush()
+            return recipes.Page(f.name)
+
+    def type(self, text):
+        page = self.page(text)
+        desk = Desk()
+        self.addCleanup(desk.close)
+        code, out = desk.type(recipes.script(page.blocks))
+        return code, [line for _, line in recipes.missing_lines(out, page.blocks)]
+
+    def test_finds(self):
+        self.assertEqual(self.type("```sh\necho one two\n```\n```text\none  two\no ... o\n```\n"), (0, []))
+        self.assertEqual(self.type("```sh\necho one\n```\n```text\ntwo\n```\n"), (0, ["two"]))
+        self.assertEqual(self.type("```sh\necho two\n```\n```sh\necho one\n```\n```text\ntwo\n```\n"), (0, ["two"]))
+        self.assertEqual(self.type("```sh\nfalse\n```\n```sh\ntrue\n```\n")[0], 1)
+        self.assertEqual(self.type("```sh\ntpmtls no-such-command\n```\n")[0], 2)
+
+    def test_complains(self):
+        self.assertEqual(len(list(recipes.complaints(self.page("<!-- not run: later -->\n```sh\nx\n```\n")))), 1)
+        self.assertEqual(len(list(recipes.complaints(self.page("<!-- not run: it needs a chip of metal -->\n```sh\nx\n```\n```text\ny\n```\n")))), 1)
+        with self.assertRaises(ValueError):
+            self.page("```bash\nx\n```\n")
+        with self.assertRaises(ValueError):
+            recipes.waited("something &")
+        self.assertIn("await_port 8443", recipes.waited("serve localhost:8443 &"))
+        self.assertIn("await_port 99", recipes.waited("x &   # listens on 99"))
+        self.assertNotIn("await_port", recipes.waited("a && b"))
+
+
+if __name__ == "__main__":
+    harness.tap_main()
