@@ -184,6 +184,59 @@ class Postgres(unittest.TestCase):
         self.assertIn("connected as CN=localhost", out)
 
 
+# What has to be there before the example of a command is run; the order is that of the keys, then that of the manual page.
+# BACKGROUND: it goes on while the others run.
+BEFORE = {
+    "key create": "openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out soft.key",
+    "csr": "", "ca init": "", "ca sign": "",
+    "key wrap": "tpmtls key srk -o srk.pub", "key srk": "rm srk.pub",
+    "policy sign": "openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out policy.key\n"
+                   "openssl pkey -in policy.key -pubout -out policy.pub\ntpmtls key create -o bound.key --policy-key policy.pub",
+    "identity uri": "tpmtls identity add vpn --key device.key --cert device.pem", "identity remove": "", "identity add": "",
+    "serve": "tpmtls key create -o server.key\n"
+             "tpmtls csr --key server.key --subject /CN=localhost --san DNS:localhost -o server.csr\n"
+             "tpmtls ca sign --dir ca server.csr --profile server -o server.pem",
+    "connect": "",
+    "session clear": "tpmtls connect localhost:4433 --ca ca/ca.pem --key device.key --cert device.pem --resume sealed </dev/null",
+}
+BACKGROUND = {"serve"}
+ALTERNATIVES = {"ech-key": "rm -f server.ech"}  # between the lines of an example that are not to follow each other
+
+
+def leaves(command, path=()):
+    if not command["commands"]:
+        yield " ".join(path), command
+    for below in command["commands"]:
+        yield from leaves(below, path + (below["name"],))
+
+
+class Examples(unittest.TestCase):
+    """The example of each command, in --help and the manual page."""
+
+    def script_of(self, name, example):
+        lines = [line.strip() for line in example.splitlines()]
+        if name in BACKGROUND:
+            lines = [line + " &" for line in lines]
+        text = ("\n%s\n" % ALTERNATIVES.get(name, "")).join(lines)
+        return recipes.Block("%s\n%s" % (BEFORE.get(name, ""), text), 0, None, [])
+
+    def test_every_command_has_one_that_runs(self):
+        desk = Desk()
+        self.addCleanup(desk.close)
+        tree = harness.json.loads(subprocess.run((PROGRAM, "help", "--json"), stdout=subprocess.PIPE, check=True).stdout)
+        commands = dict(leaves(tree))
+        self.assertEqual([name for name, c in commands.items() if not c["example"]], [])
+        for name, c in commands.items():
+            self.assertIn("tpmtls " + name, c["example"], name)
+        order = [name for name in BEFORE if name in commands] + [name for name in commands if name not in BEFORE]
+        blocks = [self.script_of(name, commands[name]["example"]) for name in order]
+        code, out = desk.type(recipes.script(blocks))
+        last = re.findall(r"^### block (\d+)", out, re.M)
+        self.assertEqual(code, 0, "the example of `tpmtls %s`: BEFORE in test_docs.py is what it finds\n%s" %
+                         (order[int(last[-1])] if last else "?", out))
+        self.assertIn("\nhello\n", out)  # what `connect` got back from `serve --echo`
+
+
 class Runner(unittest.TestCase):
     """The control: what the runner must find."""
 
