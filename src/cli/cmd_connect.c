@@ -18,6 +18,7 @@
 #include "cli/resume.h"
 #include "cli/tls_options.h"
 #include "cli/trace.h"
+#include "cli/trace_svg.h"
 #include "cli/trust_options.h"
 #include "net/clock.h"
 #include "net/dial.h"
@@ -30,7 +31,7 @@ struct connect_options {
     struct trust_options trust;
     struct resume_options resume;
     struct ech_options ech;
-    const char *server_name, *target;
+    const char *server_name, *target, *trace_svg;
     unsigned long connect_timeout; /* seconds */
     enum ocsp_option {
         OCSP_AUTO,
@@ -48,6 +49,7 @@ struct connect {
     struct address address; /* where to dial */
     char host[sizeof(((struct address *)0)->host)];
     struct trace trace;
+    struct trace_svg svg;
 
     struct cli_delegate delegate;
     struct tls_identities identities;
@@ -107,6 +109,7 @@ static void on_connected(void *arg, struct stream *s)
         .arg = x,
     };
     trace_handshake(&x->trace, s, TT_CLIENT, x->options->target);
+    trace_svg_connected(&x->svg, s);
     trace_connected(x->cli, s, 0, x->options->target);
     if (resume_early_left(&x->resume, s, &opt.first, &err) != TT_OK) {
         x->error = err;
@@ -162,6 +165,7 @@ static tt_rc start_dial(struct connect *x, struct tt_error *err);
 static void connect_again(struct connect *x)
 {
     struct tt_error err = {0};
+    x->svg.len = 0; /* the picture is that of the handshake that counts */
     ech_options_tell_again(&x->ech, x->cli, x->options->target);
     stream_free(TT_TAKE(x->stream));
     dial_free(TT_TAKE(x->dial));
@@ -201,7 +205,9 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 
 static void on_trace(void *arg, const struct stream_trace *event)
 {
-    trace_event(&((struct connect *)arg)->trace, event);
+    struct connect *x = arg;
+    trace_event(&x->trace, event);
+    trace_svg_event(&x->svg, event);
 }
 
 static void on_opened(void *arg, struct stream *s)
@@ -337,6 +343,8 @@ static tt_rc start_delegate(struct connect *x, struct tt_error *err)
 
 static tt_rc set_up(struct connect *x, struct tt_error *err)
 {
+    if (x->svg.path != NULL)
+        TT_TRY(cli_may_write(x->svg.path, HOLDS_PICTURE, FILE_REPLACE, err));
     TT_TRY(address_parse_url(&x->address, x->options->target, err));
     x->server_name = x->options->server_name != NULL ? x->options->server_name : x->host;
     (void)snprintf(x->host, sizeof x->host, "%s", x->address.host);
@@ -388,6 +396,9 @@ static int run(struct connect *x)
     tear_down(x);
     struct tt_error untraced = {0};
     int code = pcap_close(x->pcap, &untraced) == TT_OK ? CLI_OK : cli_fail(&untraced);
+    struct tt_error undrawn = {0};
+    if (trace_svg_write(&x->svg, &undrawn) != TT_OK)
+        code = cli_fail(&undrawn);
     return x->error.rc == TT_OK ? code : cli_fail(&x->error);
 }
 
@@ -405,6 +416,7 @@ static int run_connect(const struct cli *cli, void *options)
     if (!trust_is_given(&o->trust) && !psk_alone)
         o->trust.ca.at[o->trust.ca.len++] = "system";
     x.trace = (struct trace){.on = o->tls.trace, .json = cli->json};
+    x.svg = (struct trace_svg){.path = o->trace_svg, .peer = o->target};
     x.resume.settled = on_sessions_settled;
     x.resume.arg = &x;
     return run(&x);
@@ -442,6 +454,10 @@ static const struct option_row connect_rows[] = {
      "nothing of "
      "the data was cut off is then known to nobody, unless they tell their own length",
      TO(accept_truncation), .elsewhere = "accept-truncation ignore-eof"},
+    {"trace-svg", "FILE.svg",
+     "the handshake as a picture: its messages with their sizes, and when they came; the TPM's commands to "
+     "scale",
+     TO(trace_svg)},
     {"connect-timeout", "S", "seconds until an answer must be there", TO(connect_timeout), .min = 1,
      .max = 3600, .initial = 30},
     {0},

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/rc.h"
 #include "cli/doctor.h"
+#include "cli/term.h"
 #include "tpmtls/doctor.h"
 #include "tpmtls/pki.h"
 
@@ -134,7 +135,10 @@ static int run(const struct cli *cli, void *options)
     if (cli_owner_password(&owner, cli, &err) != TT_OK || read_roots(&list, o->roots, &err) != TT_OK)
         return cli_fail(&err);
     req.owner_password = cli_password_of(&owner);
-    if (tt_doctor_examine(&d, &req, &err) != TT_OK) {
+    term_busy("looking at the TPM, and trying each type of key", cli->json);
+    tt_rc rc = tt_doctor_examine(&d, &req, &err);
+    term_done();
+    if (rc != TT_OK) {
         tt_cert_list_free(list);
         return cli_fail(&err);
     }

@@ -7,48 +7,72 @@
 
 #include "base/rc.h"
 #include "cli/command.h"
+#include "cli/term.h"
 #include "net/clock.h"
 #include "net/session_store.h"
 
-struct listing {
-    json_t *json; /* NULL: text */
-    int64_t now_ms;
-    size_t n;
-};
-
-static void print_one(void *arg, const struct session_listed *x)
+static void gather_one(void *arg, const struct session_listed *x)
 {
-    struct listing *l = arg;
-    int64_t left_s = (x->expires_ms - l->now_ms) / 1000;
-    l->n++;
-    if (l->json != NULL) {
-        (void)json_array_append_new(l->json, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "peer", x->peer,
-                                                       "server_name", x->server_name, "mode",
-                                                       session_mode_name(x->mode), "suite", x->suite,
-                                                       "received_ms", (json_int_t)x->received_ms,
-                                                       "expires_ms", (json_int_t)x->expires_ms));
-        return;
+    (void)json_array_append_new(
+        arg, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "peer", x->peer, "server_name", x->server_name,
+                       "mode", session_mode_name(x->mode), "suite", x->suite, "received_ms",
+                       (json_int_t)x->received_ms, "expires_ms", (json_int_t)x->expires_ms));
+}
+
+static const char *text_of(const json_t *session, const char *member)
+{
+    return json_string_value(json_object_get(session, member));
+}
+
+/* As wide as the widest of them. */
+static int width_of(const json_t *list, const char *member, const char *title)
+{
+    size_t i, width = strlen(title);
+    json_t *one;
+    json_array_foreach(list, i, one)
+    {
+        size_t len = strlen(text_of(one, member));
+        width = len > width ? len : width;
     }
-    printf("%-30s %-7s %-28s ends in %" PRId64 ":%02d:%02d\n", x->peer, session_mode_name(x->mode), x->suite,
-           left_s / 3600, (int)(left_s / 60 % 60), (int)(left_s % 60));
+    return (int)width;
+}
+
+static void print_list(const json_t *list, int64_t now_ms)
+{
+    int peer = width_of(list, "peer", "PEER"), suite = width_of(list, "suite", "SUITE");
+    size_t i;
+    json_t *one;
+    printf("%s%-*s  %-6s  %-*s  %s%s\n", term_on(TERM_HEAD), peer, "PEER", "MODE", suite, "SUITE", "ENDS IN",
+           term_off());
+    json_array_foreach(list, i, one)
+    {
+        int64_t left_s = (json_integer_value(json_object_get(one, "expires_ms")) - now_ms) / 1000;
+        printf("%-*s  %-6s  %-*s  %s%3" PRId64 ":%02d:%02d%s\n", peer, text_of(one, "peer"),
+               text_of(one, "mode"), suite, text_of(one, "suite"),
+               term_on(left_s < 600 ? TERM_WARN : TERM_PLAIN), left_s / 3600, (int)(left_s / 60 % 60),
+               (int)(left_s % 60), left_s < 600 ? term_off() : "");
+    }
 }
 
 static int list(const struct cli *cli, void *options)
 {
     char dir[512];
     struct tt_error err = {0};
+    int64_t now_ms = clock_wall_ms();
     (void)options;
     if (session_dir_default(dir, sizeof dir, &err) != TT_OK)
         return cli_fail(&err);
-    struct listing l = {.json = cli->json ? json_array() : NULL, .now_ms = clock_wall_ms()};
-    tt_rc rc = session_dir_list(dir, l.now_ms, print_one, &l, &err);
-    if (rc == TT_OK && l.json != NULL) {
-        (void)json_dumpf(l.json, stdout, JSON_COMPACT);
+    json_t *all = json_array();
+    tt_rc rc = session_dir_list(dir, now_ms, gather_one, all, &err);
+    if (rc == TT_OK && cli->json) {
+        (void)json_dumpf(all, stdout, JSON_COMPACT);
         (void)putchar('\n');
-    }
-    json_decref(l.json);
-    if (rc == TT_OK && l.n == 0 && !cli->json)
+    } else if (rc == TT_OK && json_array_size(all) > 0) {
+        print_list(all, now_ms);
+    } else if (rc == TT_OK) {
         cli_note("no sessions in %s", dir);
+    }
+    json_decref(all);
     return rc == TT_OK ? CLI_OK : cli_fail(&err);
 }
 

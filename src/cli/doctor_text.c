@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/doctor.h"
+#include "cli/term.h"
 
 /* "17 ms", "0.45 ms", "2.2 s" */
 static const char *duration(char *to, size_t cap, uint64_t us)
@@ -53,8 +54,8 @@ static void print_salt(const struct tt_doctor *d)
 static void print_state(const struct tt_doctor *d)
 {
     if (d->locked)
-        printf("%-16sLOCKED for %llu s more (%u wrong passwords of %u)\n",
-               "lockout:", (unsigned long long)d->seconds_to_unlock, d->failures, d->max_failures);
+        printf("%-16s%sLOCKED%s for %llu s more (%u wrong passwords of %u)\n", "lockout:", term_on(TERM_BAD),
+               term_off(), (unsigned long long)d->seconds_to_unlock, d->failures, d->max_failures);
     else
         printf("%-16sno (%u wrong passwords of %u, one forgiven each %u s)\n", "lockout:", d->failures,
                d->max_failures, d->seconds_per_failure);
@@ -150,10 +151,15 @@ static void print_keys(const struct tt_doctor *d)
         const struct tt_doctor_key *k = &d->keys[i];
         printf("%-16s%-8s ", i == 0 ? "keys:" : "", tt_key_type_name(k->type));
         if (k->works)
-            printf("works: sign %s, load %s, create %s\n", duration(sign, sizeof sign, k->sign_us),
-                   duration(load, sizeof load, k->load_us), duration(create, sizeof create, k->create_us));
+            printf("%sworks%s: sign %s, load %s, create %s\n", term_on(TERM_GOOD), term_off(),
+                   duration(sign, sizeof sign, k->sign_us), duration(load, sizeof load, k->load_us),
+                   duration(create, sizeof create, k->create_us));
         else
-            printf("%s: %s\n", !k->has ? "no" : k->tried ? "DOES NOT WORK" : "has it", k->why);
+            printf("%s%s%s: %s\n", term_on(k->has && k->tried ? TERM_BAD : TERM_DIM),
+                   !k->has    ? "no"
+                   : k->tried ? "DOES NOT WORK"
+                              : "has it",
+                   term_off(), k->why);
     }
 }
 
@@ -196,8 +202,9 @@ void doctor_print_text(const struct tt_doctor *d, const struct doctor_roots *roo
     } else {
         line("error:", d->error.text);
     }
-    line("TLS 1.3:",
-         d->possible ? "an identity in this TPM is possible" : "NOT possible with this TPM as it is");
+    printf("%-16s%s%s%s\n", "TLS 1.3:", term_on(d->possible ? TERM_GOOD : TERM_BAD),
+           d->possible ? "an identity in this TPM is possible" : "NOT possible with this TPM as it is",
+           term_off());
     for (size_t i = 0; i < d->hints_len; i++)
-        printf("hint: %s\n", d->hints[i]);
+        printf("%shint:%s %s\n", term_on(TERM_WARN), term_off(), d->hints[i]);
 }

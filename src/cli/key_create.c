@@ -1,6 +1,7 @@
 /* cli/key_create.c: `tpmtls key create` and `tpmtls key seal`: what is made in the TPM, and its protection.
  * Layer: cli. */
 #include "cli/cmd_key.h"
+#include "cli/term.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -59,8 +60,11 @@ static void tell(const struct cli *cli, const struct create_options *o, struct t
 static tt_rc create(const struct cli *cli, struct create_options *o, struct tt_tpm *tpm, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *pem = NULL;
-    TT_TRY(o->seal ? tt_seal(&pem, tpm, o->data, &o->params, err)
-                   : tt_key_create_with(&pem, tpm, &o->params, err));
+    term_busy(o->seal ? "sealing" : "making the key in the TPM", cli->json);
+    tt_rc rc = o->seal ? tt_seal(&pem, tpm, o->data, &o->params, err)
+                       : tt_key_create_with(&pem, tpm, &o->params, err);
+    term_done();
+    TT_TRY(rc);
     struct tt_bytes text = {(const uint8_t *)pem, strlen(pem)};
     if (o->persist != NULL)
         TT_TRY(tt_key_persist(tpm, text, o->handle, err));

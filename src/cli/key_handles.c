@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/rc.h"
 #include "cli/cmd_key.h"
+#include "cli/term.h"
 
 static void list_json(const struct tt_persistent *list, size_t n)
 {
@@ -29,12 +30,17 @@ static void list_text(const struct tt_persistent *list, size_t n)
         cli_note("there is no key at a persistent handle");
         return;
     }
-    printf("%-11s %-24s %-18s %s\n", "HANDLE", "TYPE", "NAME", "ATTRIBUTES");
+    int width = 4;
+    for (size_t i = 0; i < n; i++)
+        width = (int)strlen(list[i].type) > width ? (int)strlen(list[i].type) : width;
+    printf("%s%-10s  %-*s  %-18s  %s%s\n", term_on(TERM_HEAD), "HANDLE", width, "TYPE", "NAME", "ATTRIBUTES",
+           term_off());
     for (size_t i = 0; i < n; i++) {
         char hex[2 * sizeof list[i].name + 1], attributes[256];
         key_hex(hex, (struct tt_bytes){list[i].name, list[i].name_len});
         tt_attributes_text(attributes, sizeof attributes, list[i].attributes);
-        printf("0x%08x  %-24s %.16s.. %s\n", list[i].handle, list[i].type, hex, attributes);
+        printf("0x%08x  %-*s  %.16s..  %s%s%s\n", list[i].handle, width, list[i].type, hex, term_on(TERM_DIM),
+               attributes, term_off());
     }
 }
 

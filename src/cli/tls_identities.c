@@ -138,7 +138,7 @@ void tls_identities_say_ends(const struct tls_identities *ids, const struct tls_
 {
     for (size_t i = 0; i < ids->len && i < o->certs.len; i++) {
         const struct tls_end *end = &ids->ends[i];
-        char which[40] = "", from[24], until[24];
+        char which[48] = "", from[24], until[24];
         date_text(from, end->from);
         date_text(until, end->until);
         if (end->number > 1)

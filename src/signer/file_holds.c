@@ -43,6 +43,7 @@ static const struct mark marks[] = {
     {"CLIENT_RANDOM ", HOLDS_KEYLOG, "secrets of connections"},
     {"\"tpmtls-bench/", HOLDS_FIGURES, "figures of `tpmtls bench`"},
     {"<title>Gnuplot</title>", HOLDS_PICTURE, "a picture of gnuplot's"},
+    {"<title>tpmtls: TLS 1.3 with ", HOLDS_PICTURE, "a picture of `connect --trace-svg`"},
 };
 
 static bool has(struct tt_bytes b, const char *text)

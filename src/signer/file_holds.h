@@ -18,7 +18,7 @@ enum file_holds {
     HOLDS_CRL,
     HOLDS_PUBLIC_KEY,
     HOLDS_FIGURES, /* of `tpmtls bench` */
-    HOLDS_PICTURE, /* drawn by gnuplot */
+    HOLDS_PICTURE, /* drawn by gnuplot, or of a handshake */
     HOLDS_KEYLOG   /* secrets of connections, one a line */
 };
 

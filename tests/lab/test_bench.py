@@ -209,6 +209,16 @@ class Words(unittest.TestCase):
         for text in ("TPM commands", "TLS 1.3 handshakes", "Sign p256 (encrypted)", "resumed rsa2048", "SW TPM"):
             self.assertIn(text, picture)
 
+    @unittest.skipUnless(shutil.which("gnuplot"), "there is no gnuplot")
+    def test_plot_of_several_chips(self):
+        """Side by side: each with a mark of its own at every row, and its name."""
+        bench("tpm", "--seconds", "0", "--profile", "jetson", "--profile", "jetson,jitter=off", "--plot", "two.svg")
+        picture = LAB.read("two.svg").decode()
+        self.assertIn("as jetson<", picture)
+        self.assertIn("as jetson,jitter=off<", picture)
+        signs = picture.count("Sign p256")
+        self.assertEqual(signs, 2)  # with and without encryption: one axis for both chips
+
     def test_progress_on_a_terminal_only(self):
         args = [harness.PROGRAM, "--tpm", "swtpm:path=" + LAB.path("s"), "bench", "tpm", "--seconds", "0"]
         self.assertNotIn("measuring", LAB.must(*args).err)
