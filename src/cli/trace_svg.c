@@ -133,8 +133,8 @@ static void put_axis(struct picture *to, const struct trace_svg *t)
     double whole = whole_ms(t), step = 0.001;
     while (whole / step > 8)
         step *= whole / step > 40 ? 10 : 2;
-    for (double ms = 0; ms <= whole + step / 100; ms += step) {
-        double y = height_of(t, ms);
+    for (unsigned i = 0; i * step <= whole + step / 100; i++) {
+        double ms = i * step, y = height_of(t, ms);
         put(to,
             "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#999\"/>"
             "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" fill=\"#555\">%g ms</text>\n",

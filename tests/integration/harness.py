@@ -29,6 +29,16 @@ def check_events(stderr):
             schema.check_event(json.loads(line))
 
 
+def check_output(command, stdout):
+    """The result of a command is as docs/json.md has it."""
+    words = [word for word in command if not word.startswith("-")]
+    for name in schema.OUTPUTS:
+        parts = name.split()
+        if stdout[:1] in (b"{", b"[") and any(words[i:i + len(parts)] == parts for i in range(len(words))):
+            schema.check_output(name, json.loads(stdout))
+            return
+
+
 class Result:
     """What a program did."""
 
@@ -138,6 +148,7 @@ class Lab:
                               env=dict(self.env, **(env or {})), timeout=timeout, start_new_session=True, check=False)
         if command[0] == PROGRAM and "--json" in command:
             check_events(done.stderr)
+            check_output(command, done.stdout)
         return Result(done.returncode, done.stdout, done.stderr)
 
     def tpmtls(self, *args, **kw):

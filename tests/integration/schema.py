@@ -31,6 +31,7 @@ def read(path=os.path.join(ROOT, "docs", "json.md")):
 
 
 TABLES = read()
+OUTPUTS = [name[len("output: "):] for name in TABLES if name.startswith("output: ")]
 
 
 def check_type(value, kind, where):
