@@ -112,6 +112,8 @@ TT_MUST_USE tt_rc cli_open_tpm_under(struct tt_tpm **ret, const struct cli *cli,
  * cli_parse_handle: with "handle:" or "0x" or both, and eight digits. TT_ERR_USAGE. */
 bool cli_is_handle(const char *text);
 TT_MUST_USE tt_rc cli_parse_handle(uint32_t *ret, const char *text, struct tt_error *err);
+/* cli_parse_persistent: one where the owner may put something. */
+TT_MUST_USE tt_rc cli_parse_persistent(uint32_t *ret, const char *text, struct tt_error *err);
 
 /* cli_owner_password: what --owner-auth-* says; else none is given. */
 struct cli_password;

@@ -31,6 +31,16 @@ bool cli_is_handle(const char *text)
     return strncmp(text, "0x", 2) == 0 && hex_value(&handle, text + 2);
 }
 
+tt_rc cli_parse_persistent(uint32_t *ret, const char *text, struct tt_error *err)
+{
+    TT_TRY(cli_parse_handle(ret, text, err));
+    if (*ret >= 0x81000000U && *ret <= 0x817fffffU)
+        return TT_OK;
+    (void)error_set(err, TT_ERR_USAGE, "0x%08x is not a persistent handle of the owner", *ret);
+    error_hint(err, "they go from 0x81000000 to 0x817fffff; 0x81000001 is the storage root key's");
+    return TT_ERR_USAGE;
+}
+
 tt_rc cli_parse_handle(uint32_t *ret, const char *text, struct tt_error *err)
 {
     bool said = strncmp(text, prefix, sizeof prefix - 1) == 0;

@@ -56,7 +56,22 @@ static void tell(const struct cli *cli, const struct create_options *o, struct t
         cli_note("made a %s key persistent at 0x%08x: --key handle:0x%08x", type, o->handle, o->handle);
 }
 
-/* The file first: a key at a handle that cannot be written down is better than a file that was lost. */
+/* The file is there already. */
+static tt_rc persist(const struct create_options *o, struct tt_tpm *tpm, struct tt_bytes text,
+                     struct tt_error *err)
+{
+    struct tt_error why = {0};
+    tt_rc rc = o->persist != NULL ? tt_key_persist(tpm, text, o->handle, &why) : TT_OK;
+    if (rc == TT_OK)
+        return TT_OK;
+    if (o->path != NULL && strcmp(o->path, "-") != 0)
+        error_hint(err, "the key is in its file; for another try: tpmtls key persist %s %s%s%s", o->path,
+                   o->persist, why.hint[0] != '\0' ? ". " : "", why.hint);
+    error_hint(err, "%s", why.hint);
+    return error_set(err, rc, "%s", why.text);
+}
+
+/* The file first: no handle is taken whose key has no file. */
 static tt_rc create(const struct cli *cli, struct create_options *o, struct tt_tpm *tpm, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *pem = NULL;
@@ -66,10 +81,9 @@ static tt_rc create(const struct cli *cli, struct create_options *o, struct tt_t
     term_done();
     TT_TRY(rc);
     struct tt_bytes text = {(const uint8_t *)pem, strlen(pem)};
-    if (o->persist != NULL)
-        TT_TRY(tt_key_persist(tpm, text, o->handle, err));
     if (o->path != NULL)
         TT_TRY(cli_write_file(o->path, text, (struct file_want){0600, FILE_NEW}, err));
+    TT_TRY(persist(o, tpm, text, err));
     tell(cli, o, tpm);
     return TT_OK;
 }
@@ -108,7 +122,7 @@ static tt_rc run(const struct cli *cli, struct create_options *o, struct tt_erro
     size_t signer_len = 0;
     TT_TRY(key_refuse_taken(o->path, err));
     if (o->persist != NULL)
-        TT_TRY(cli_parse_handle(&o->handle, o->persist, err));
+        TT_TRY(cli_parse_persistent(&o->handle, o->persist, err));
     if (o->policy_key != NULL) {
         TT_TRY(cli_read_file(&signer, &signer_len, o->policy_key, err));
         o->params.signer = (struct tt_bytes){(const uint8_t *)signer, signer_len};

@@ -1,27 +1,29 @@
-/* tpm/loaded.c: see loaded.h. Layer: tpm. Responses: TPM 2.0 part 3, sections 12.2 (Load), 24.1
- * (CreatePrimary), 28.2 and 28.3 (contexts); they are hostile, and only ever lead to a question about a
- * handle. */
+/* tpm/loaded.c: see loaded.h. Layer: tpm. Commands and responses: TPM 2.0 part 3, sections 11.1
+ * (StartAuthSession), 12.2 (Load), 24.1 (CreatePrimary), 28.2 to 28.4 (contexts); responses are hostile, and
+ * only ever lead to a question about a handle. */
 #include "tpm/loaded.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tpm/context.h"
 #include "wire/reader.h"
 
-#define RECORD_MAX 2048
-#define RECORDS    64 /* files looked at */
+#define RECORD_MAX 6144
 
 /* ---- the record ---- */
 
-static bool record_dir(char *ret, size_t cap)
+static const char *const pending_words[] = {"", "load", "primary", "context", "start"}; /* enum loaded_kind */
+
+bool loaded_dir(char *ret, size_t cap)
 {
     const char *base = getenv("XDG_RUNTIME_DIR");
     if (base == NULL || base[0] != '/')
@@ -37,8 +39,8 @@ static bool record_dir(char *ret, size_t cap)
 static void record_open(struct loaded *l)
 {
     char dir[128];
-    if (!record_dir(dir, sizeof dir) ||
-        (size_t)snprintf(l->path, sizeof l->path, "%s/loaded-XXXXXX", dir) >= sizeof l->path)
+    if (!loaded_dir(dir, sizeof dir) ||
+        (size_t)snprintf(l->path, sizeof l->path, "%s/" LOADED_PREFIX "XXXXXX", dir) >= sizeof l->path)
         return;
     l->fd = mkostemp(l->path, O_CLOEXEC);
     if (l->fd >= 0 && flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
@@ -47,26 +49,225 @@ static void record_open(struct loaded *l)
     }
 }
 
-/* "WHERE\n", then "HANDLE NAME\n" for each, in hexadecimal. A record that cannot be written is none. */
+/* struct text: the record as it grows; what does not fit is left out, a line at a time. */
+struct text {
+    char at[RECORD_MAX];
+    size_t len;
+};
+
+static void put_line(struct text *t, const char *word, const uint8_t *data, size_t len)
+{
+    int n = snprintf(t->at + t->len, sizeof t->at - t->len, "%s ", word);
+    if (n < 0 || t->len + (size_t)n + 2 * len + 2 > sizeof t->at)
+        return;
+    t->len += (size_t)n;
+    for (size_t i = 0; i < len; i++)
+        t->len += (size_t)snprintf(t->at + t->len, 3, "%02x", data[i]);
+    t->at[t->len++] = '\n';
+}
+
+static bool is_empty(const struct loaded *l)
+{
+    return l->len == 0 && l->sessions_len == 0 && l->pending.kind == LOADED_NOTHING;
+}
+
+/* "WHERE\n", then "HANDLE NAME\n" for each object, "session HANDLE MILLISECONDS\n", and "WORD DATA\n" for
+ * what was sent, in hexadecimal. A record that cannot be written is none. */
 static void record_write(struct loaded *l)
 {
-    char text[RECORD_MAX];
-    if (l->where == NULL || (l->fd < 0 && l->len == 0))
+    struct text t = {.len = 0};
+    char word[40];
+    if (l->where == NULL || l->managed || (l->fd < 0 && is_empty(l)))
         return;
     if (l->fd < 0)
         record_open(l);
     if (l->fd < 0)
         return;
-    size_t n = (size_t)snprintf(text, sizeof text, "%s\n", l->where);
-    for (size_t i = 0; i < l->len && n + 2 * LOADED_NAME_MAX + 16 < sizeof text; i++) {
-        const struct loaded_object *o = &l->objects[i];
-        n += (size_t)snprintf(text + n, sizeof text - n, "%08x ", o->handle);
-        for (size_t b = 0; b < o->name_len; b++)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%02x", o->name[b]);
-        text[n++] = '\n';
+    int n = snprintf(t.at, sizeof t.at, "%s\n", l->where);
+    if (n < 0 || (size_t)n >= sizeof t.at)
+        return;
+    t.len = (size_t)n;
+    for (size_t i = 0; i < l->len; i++) {
+        (void)snprintf(word, sizeof word, "%08x", l->objects[i].handle);
+        put_line(&t, word, l->objects[i].name, l->objects[i].name_len);
     }
-    (void)!ftruncate(l->fd, 0);
-    (void)!pwrite(l->fd, text, n < sizeof text ? n : 0, 0);
+    for (size_t i = 0; i < l->sessions_len; i++) {
+        (void)snprintf(word, sizeof word, "session %08x %" PRIx64, l->sessions[i], l->sessions_ms);
+        put_line(&t, word, NULL, 0);
+    }
+    if (l->pending.kind != LOADED_NOTHING)
+        put_line(&t, pending_words[l->pending.kind], l->pending.data, l->pending.len);
+    (void)!pwrite(l->fd, t.at, t.len, 0); /* first what is new: a reader never sees less than there is */
+    (void)!ftruncate(l->fd, (off_t)t.len);
+}
+
+void loaded_record(struct loaded *l, const char *where)
+{
+    l->where = mem_strdup(where);
+}
+
+void loaded_forget(struct loaded *l)
+{
+    l->len = l->sessions_len = 0;
+    l->pending.kind = LOADED_NOTHING;
+    record_write(l);
+}
+
+void loaded_close(struct loaded *l)
+{
+    if (l->fd >= 0) {
+        if (is_empty(l))
+            (void)unlink(l->path); /* else it says what we leave behind */
+        (void)close(l->fd);
+    }
+    l->fd = -1;
+    mem_free(TT_TAKE(l->where));
+}
+
+/* ---- reading one ---- */
+
+static int hex(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static size_t read_hex(uint8_t *ret, size_t cap, const char *text)
+{
+    size_t n = 0;
+    for (; n < cap && hex(text[0]) >= 0 && hex(text[1]) >= 0; text += 2)
+        ret[n++] = (uint8_t)(hex(text[0]) << 4 | hex(text[1]));
+    return n;
+}
+
+static void read_session(struct loaded *l, const char *text)
+{
+    char *end = NULL;
+    unsigned long handle = strtoul(text, &end, 16);
+    bool right = end == text + 8 && *end == ' ' &&
+                 (handle >> 24 == TPM2_HT_HMAC_SESSION || handle >> 24 == TPM2_HT_POLICY_SESSION);
+    if (!right || l->sessions_len == LOADED_SESSIONS)
+        return;
+    l->sessions[l->sessions_len++] = (uint32_t)handle;
+    l->sessions_ms = strtoull(end + 1, NULL, 16);
+}
+
+static void read_line(struct loaded *l, const char *line)
+{
+    const char *rest = strchr(line, ' ');
+    size_t word = rest != NULL ? (size_t)(rest - line) : 0;
+    if (word == 0)
+        return;
+    rest++;
+    if (word == strlen("session") && memcmp(line, "session", word) == 0) {
+        read_session(l, rest);
+        return;
+    }
+    for (unsigned kind = LOADED_BY_PUBLIC; kind < TT_COUNT(pending_words); kind++)
+        if (word == strlen(pending_words[kind]) && memcmp(line, pending_words[kind], word) == 0) {
+            l->pending.kind = (enum loaded_kind)kind;
+            l->pending.len = read_hex(l->pending.data, sizeof l->pending.data, rest);
+            return;
+        }
+    char *end = NULL;
+    unsigned long handle = strtoul(line, &end, 16);
+    struct loaded_object *o = &l->objects[l->len];
+    if (word != 8 || end != line + 8 || handle >> 24 != TPM2_HT_TRANSIENT || l->len == LOADED_MAX)
+        return;
+    o->handle = (uint32_t)handle;
+    o->name_len = read_hex(o->name, sizeof o->name, rest);
+    l->len += o->name_len > 0;
+}
+
+tt_rc loaded_read(struct loaded *ret, int fd)
+{
+    char text[RECORD_MAX + 1];
+    *ret = (struct loaded){.fd = -1};
+    ssize_t n = pread(fd, text, RECORD_MAX, 0);
+    if (n < 0)
+        return TT_ERR_IO;
+    text[n] = '\0';
+    char *rest = text;
+    ret->where = mem_strdup(strsep(&rest, "\n"));
+    while (rest != NULL)
+        read_line(ret, strsep(&rest, "\n"));
+    return ret->where != NULL ? TT_OK : TT_ERR_MEMORY;
+}
+
+/* ---- what is sent ---- */
+
+static uint64_t read_u64(struct reader *r)
+{
+    uint64_t high = rd_u32(r);
+    return high << 32 | rd_u32(r);
+}
+
+static void expect(struct loaded *l, enum loaded_kind kind, struct tt_bytes data)
+{
+    if (data.len == 0 || data.len > sizeof l->pending.data)
+        return;
+    l->pending.kind = kind;
+    l->pending.len = data.len;
+    memcpy(l->pending.data, data.data, data.len);
+    record_write(l);
+}
+
+/* The public area of a Load or CreatePrimary, its size included: one handle, authorizations, a TPM2B, it. */
+static struct tt_bytes public_in(struct reader *r)
+{
+    uint32_t authorizations;
+    (void)rd_u32(r);
+    authorizations = rd_u32(r);
+    (void)rd_bytes(r, authorizations);
+    (void)rd_vec16(r, 0); /* inPrivate, inSensitive */
+    const uint8_t *from = r->at;
+    (void)rd_vec16(r, 0);
+    return r->failed ? (struct tt_bytes){NULL, 0} : (struct tt_bytes){from, (size_t)(r->at - from)};
+}
+
+/* Two handles, nonceCaller, encryptedSalt, then the type. */
+static void expect_session(struct loaded *l, struct reader *r)
+{
+    (void)rd_bytes(r, 8);
+    (void)rd_vec16(r, 0);
+    (void)rd_vec16(r, 0);
+    uint8_t type = rd_u8(r) == TPM2_SE_HMAC ? TPM2_HT_HMAC_SESSION : TPM2_HT_POLICY_SESSION;
+    if (!r->failed)
+        expect(l, LOADED_SESSION, (struct tt_bytes){&type, 1});
+}
+
+static void expect_context(struct loaded *l, uint64_t sequence)
+{
+    for (size_t i = 0; i < LOADED_MAX; i++)
+        if (l->contexts[i].sequence == sequence && l->contexts[i].name_len > 0)
+            expect(l, LOADED_BY_NAME, (struct tt_bytes){l->contexts[i].name, l->contexts[i].name_len});
+}
+
+void loaded_command(struct loaded *l, struct loaded_question *ret, struct tt_bytes command)
+{
+    struct reader r = reader_of(command);
+    (void)rd_bytes(&r, 6);
+    *ret = (struct loaded_question){.command = rd_u32(&r)};
+    switch (ret->command) {
+    case TPM2_CC_Load:
+        expect(l, LOADED_BY_PUBLIC, public_in(&r));
+        return;
+    case TPM2_CC_CreatePrimary:
+        expect(l, LOADED_BY_TEMPLATE, public_in(&r));
+        return;
+    case TPM2_CC_StartAuthSession:
+        expect_session(l, &r);
+        return;
+    case TPM2_CC_ContextLoad:
+        ret->sequence = read_u64(&r);
+        expect_context(l, ret->sequence);
+        return;
+    case TPM2_CC_FlushContext:
+    case TPM2_CC_ContextSave:
+        ret->handle = rd_u32(&r);
+        return;
+    default:
+        return;
+    }
 }
 
 /* ---- what the answers tell ---- */
@@ -84,7 +285,6 @@ static void object_set(struct loaded *l, uint32_t handle, struct tt_bytes name)
     memcpy(o->name, name.data, name.len);
     if (at == l->len)
         l->len++;
-    record_write(l);
 }
 
 static const struct loaded_object *object_find(const struct loaded *l, uint32_t handle)
@@ -95,12 +295,24 @@ static const struct loaded_object *object_find(const struct loaded *l, uint32_t 
     return NULL;
 }
 
-static void object_drop(struct loaded *l, uint32_t handle)
+static void session_set(struct loaded *l, uint32_t handle)
+{
+    struct timespec t;
+    if (l->sessions_len == LOADED_SESSIONS) /* one that we lost, and did not flush */
+        memmove(l->sessions, l->sessions + 1, --l->sessions_len * sizeof l->sessions[0]);
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
+    l->sessions[l->sessions_len++] = handle;
+    l->sessions_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void loaded_ended(struct loaded *l, uint32_t handle)
 {
     const struct loaded_object *o = object_find(l, handle);
-    if (o == NULL)
-        return;
-    l->objects[o - l->objects] = l->objects[--l->len];
+    if (o != NULL)
+        l->objects[o - l->objects] = l->objects[--l->len];
+    for (size_t i = 0; i < l->sessions_len; i++)
+        if (l->sessions[i] == handle)
+            l->sessions[i--] = l->sessions[--l->sessions_len];
     record_write(l);
 }
 
@@ -121,23 +333,6 @@ static void context_loaded(struct loaded *l, uint32_t handle, uint64_t sequence)
             object_set(l, handle, (struct tt_bytes){l->contexts[i].name, l->contexts[i].name_len});
 }
 
-static uint64_t read_u64(struct reader *r)
-{
-    uint64_t high = rd_u32(r);
-    return high << 32 | rd_u32(r);
-}
-
-void loaded_command(struct loaded_question *ret, struct tt_bytes command)
-{
-    struct reader r = reader_of(command);
-    (void)rd_bytes(&r, 6);
-    *ret = (struct loaded_question){.command = rd_u32(&r)};
-    if (ret->command == TPM2_CC_ContextLoad)
-        ret->sequence = read_u64(&r);
-    else if (ret->command == TPM2_CC_FlushContext || ret->command == TPM2_CC_ContextSave)
-        ret->handle = rd_u32(&r);
-}
-
 /* Behind the handle and, with sessions, the size of the parameters. */
 static struct tt_bytes name_in(uint32_t command, struct reader *r)
 {
@@ -151,7 +346,28 @@ static struct tt_bytes name_in(uint32_t command, struct reader *r)
     return rd_vec16(r, 0);
 }
 
-void loaded_answer(struct loaded *l, const struct loaded_question *q, struct tt_bytes response)
+static void object_answer(struct loaded *l, uint32_t command, struct reader *r, bool sessions)
+{
+    uint32_t handle = rd_u32(r);
+    if (sessions)
+        (void)rd_u32(r);
+    struct tt_bytes name = name_in(command, r);
+    if (!r->failed)
+        object_set(l, handle, name);
+}
+
+static void handle_answer(struct loaded *l, const struct loaded_question *q, struct reader *r)
+{
+    uint32_t handle = rd_u32(r);
+    if (r->failed)
+        return;
+    if (q->command == TPM2_CC_StartAuthSession)
+        session_set(l, handle);
+    else
+        context_loaded(l, handle, q->sequence);
+}
+
+static void answered(struct loaded *l, const struct loaded_question *q, struct tt_bytes response)
 {
     struct reader r = reader_of(response);
     bool sessions = rd_u16(&r) == TPM2_ST_SESSIONS;
@@ -159,21 +375,13 @@ void loaded_answer(struct loaded *l, const struct loaded_question *q, struct tt_
     switch (q->command) {
     case TPM2_CC_Load:
     case TPM2_CC_LoadExternal:
-    case TPM2_CC_CreatePrimary: {
-        uint32_t handle = rd_u32(&r);
-        if (sessions)
-            (void)rd_u32(&r);
-        struct tt_bytes name = name_in(q->command, &r);
-        if (!r.failed)
-            object_set(l, handle, name);
+    case TPM2_CC_CreatePrimary:
+        object_answer(l, q->command, &r, sessions);
         return;
-    }
-    case TPM2_CC_ContextLoad: {
-        uint32_t handle = rd_u32(&r);
-        if (!r.failed)
-            context_loaded(l, handle, q->sequence);
+    case TPM2_CC_StartAuthSession:
+    case TPM2_CC_ContextLoad:
+        handle_answer(l, q, &r);
         return;
-    }
     case TPM2_CC_ContextSave: {
         uint64_t sequence = read_u64(&r);
         if (!r.failed)
@@ -181,25 +389,22 @@ void loaded_answer(struct loaded *l, const struct loaded_question *q, struct tt_
         return;
     }
     case TPM2_CC_FlushContext:
-        object_drop(l, q->handle);
+        loaded_ended(l, q->handle);
         return;
     default:
         return;
     }
 }
 
-void loaded_close(struct loaded *l)
+void loaded_answer(struct loaded *l, const struct loaded_question *q, uint32_t code, struct tt_bytes response)
 {
-    if (l->fd >= 0) {
-        if (l->len == 0)
-            (void)unlink(l->path); /* else it says what we leave behind */
-        (void)close(l->fd);
-    }
-    l->fd = -1;
-    mem_free(TT_TAKE(l->where));
+    bool expected = l->pending.kind != LOADED_NOTHING;
+    l->pending.kind = LOADED_NOTHING;
+    if (code == TPM2_RC_SUCCESS)
+        answered(l, q, response);
+    if (expected || q->command == TPM2_CC_LoadExternal)
+        record_write(l);
 }
-
-/* ---- what others left ---- */
 
 bool loaded_needs_record(const char *spec)
 {
@@ -212,91 +417,4 @@ bool loaded_needs_record(const char *spec)
         if (strncmp(tcti, managed[i], strlen(managed[i])) == 0)
             return false;
     return true;
-}
-
-static int hex(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static void inherit_line(struct loaded *l, const char *line)
-{
-    char *end = NULL;
-    uint8_t name[LOADED_NAME_MAX];
-    size_t n = 0;
-    unsigned long handle = strtoul(line, &end, 16);
-    if (end != line + 8 || *end != ' ' || handle >> 24 != TPM2_HT_TRANSIENT)
-        return;
-    for (const char *c = end + 1; n < sizeof name && hex(c[0]) >= 0 && hex(c[1]) >= 0; c += 2)
-        name[n++] = (uint8_t)(hex(c[0]) << 4 | hex(c[1]));
-    object_set(l, (uint32_t)handle, (struct tt_bytes){name, n});
-}
-
-/* The lock is free: whoever wrote it is gone. */
-static void inherit_record(struct loaded *l, const char *path, const char *where)
-{
-    char text[RECORD_MAX + 1];
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return;
-    ssize_t n = flock(fd, LOCK_EX | LOCK_NB) == 0 ? read(fd, text, RECORD_MAX) : -1;
-    text[n > 0 ? n : 0] = '\0';
-    char *rest = text, *line = strsep(&rest, "\n");
-    if (n >= 0 && strcmp(line, where) == 0) {
-        while (rest != NULL)
-            inherit_line(l, strsep(&rest, "\n"));
-        (void)unlink(path);
-    }
-    (void)close(fd);
-}
-
-void loaded_inherit(struct loaded *l, const char *where)
-{
-    char dir[128], path[512];
-    l->where = mem_strdup(where);
-    DIR *d = record_dir(dir, sizeof dir) ? opendir(dir) : NULL;
-    if (d == NULL)
-        return;
-    const struct dirent *e;
-    for (int i = 0; i < RECORDS && (e = readdir(d)) != NULL; i++)
-        if (strncmp(e->d_name, "loaded-", 7) == 0 &&
-            (size_t)snprintf(path, sizeof path, "%s/%s", dir, e->d_name) < sizeof path &&
-            (l->fd < 0 || strcmp(path, l->path) != 0))
-            inherit_record(l, path, where);
-    (void)closedir(d);
-}
-
-/* Whatever else has the handle now keeps it. */
-static void clean_one(struct tt_tpm *tpm, const struct loaded_object *o)
-{
-    ESYS_TR object = ESYS_TR_NONE;
-    TPM2B_NAME *name = NULL;
-    if (Esys_TR_FromTPMPublic(tpm->esys, o->handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &object) !=
-        TSS2_RC_SUCCESS)
-        return;
-    bool ours = Esys_TR_GetName(tpm->esys, object, &name) == TSS2_RC_SUCCESS && name->size == o->name_len &&
-                memcmp(name->name, o->name, o->name_len) == 0;
-    Esys_Free(name);
-    if (ours)
-        tpm_flush(tpm, &object);
-    else
-        (void)Esys_TR_Close(tpm->esys, &object);
-}
-
-void loaded_clean(struct tt_tpm *tpm)
-{
-    struct loaded *l = &tpm->meter.loaded;
-    struct loaded_object objects[LOADED_MAX];
-    size_t n = l->len;
-    if (l->managed) {
-        l->len = 0;
-        return;
-    }
-    memcpy(objects, l->objects, sizeof objects);
-    for (size_t i = 0; i < n; i++)
-        clean_one(tpm, &objects[i]);
-    if (tpm->meter.broken)
-        return; /* the record stays for the next time */
-    l->len = 0;
-    record_write(l);
 }

@@ -209,7 +209,7 @@ static TSS2_RC meter_transmit(TSS2_TCTI_CONTEXT *tcti, size_t size, const uint8_
     if (m->backoff_ms > 0)
         (void)usleep(m->backoff_ms * 1000);
     m->count++;
-    loaded_command(&m->question, (struct tt_bytes){command, size});
+    loaded_command(&m->loaded, &m->question, (struct tt_bytes){command, size});
     m->started = now_ns();
     TSS2_RC rc = way_send(m, size, command);
     return rc == TSS2_RC_SUCCESS ? rc : meter_broke(m, rc);
@@ -244,8 +244,7 @@ static TSS2_RC meter_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *res
     uint32_t code = rd_u32(&r);
     if (r.failed || claimed != *size)
         return meter_broke(m, TSS2_TCTI_RC_MALFORMED_RESPONSE);
-    if (code == TPM2_RC_SUCCESS)
-        loaded_answer(&m->loaded, &m->question, (struct tt_bytes){response, *size});
+    loaded_answer(&m->loaded, &m->question, code, (struct tt_bytes){response, *size});
     struct meter_listener *l = &m->listen;
     l->len = code == TPM2_RC_SUCCESS && *size <= l->cap ? *size : 0;
     if (l->len > 0)

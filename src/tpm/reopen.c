@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tpm/context.h"
+#include "tpm/leftovers.h"
 #include "tpm/session.h"
 
 #define LAYER_MASK 0x00ff0000U
@@ -32,8 +33,8 @@ tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err)
     /* our own keeper saves old sessions again (space.c) */
     tpm->idle_costs_others = tpm->meter.loaded.managed && strncmp(spec, "embedded", strlen("embedded")) != 0;
     if (!tpm->meter.loaded.managed) {
-        loaded_inherit(&tpm->meter.loaded, tpm->where);
-        loaded_clean(tpm);
+        loaded_record(&tpm->meter.loaded, tpm->where);
+        leftovers_clean(tpm);
     }
     return TT_OK;
 }
@@ -75,7 +76,7 @@ tt_rc tpm_reopen(struct tt_tpm *tpm, struct tt_error *err)
         return error_set(err, TT_ERR_TPM, "cannot start the TPM software stack again");
     }
     start_up(tpm);
-    loaded_clean(tpm);
+    leftovers_clean(tpm);
     return TT_OK;
 }
 

@@ -227,10 +227,13 @@ static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struc
     TT_TRY(parent_primary(&primary, tpm, want, err));
     ESYS_TR object = ESYS_TR_NONE;
     bool owner = primary.hierarchy == ESYS_TR_RH_OWNER;
-    tt_rc rc = owner && !want->rsa ? srk_derive(&object, tpm, false, err)
-                                   : primary_create(&object, NULL, tpm, &primary, err);
+    struct tt_error why = {0};
+    tt_rc rc = owner && !want->rsa ? srk_derive(&object, tpm, false, &why)
+                                   : primary_create(&object, NULL, tpm, &primary, &why);
     if (rc == TT_ERR_AUTH && owner && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
         return TT_OK; /* not the key's parent: then TPM2_Load says so */
+    if (rc != TT_OK && err != NULL)
+        *err = why;
     TT_TRY(rc);
     *ret = (struct tpm_parent){
         .object = object, .transient = true, .rsa = want->rsa, .ek = ek_wants_policy(&primary.template)};
@@ -303,9 +306,12 @@ static tt_rc srk_find(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_erro
         }
         parent_release(tpm, &there);
     }
-    tt_rc rc = srk_derive(&p.object, tpm, true, err);
-    if (rc == TT_ERR_AUTH && !tpm->has_owner)
-        return persistent_srk(ret, tpm) == TT_OK ? TT_OK : rc;
+    struct tt_error why = {0};
+    tt_rc rc = srk_derive(&p.object, tpm, true, &why);
+    if (rc == TT_ERR_AUTH && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
+        return TT_OK;
+    if (rc != TT_OK && err != NULL)
+        *err = why;
     TT_TRY(rc);
     *ret = p;
     return TT_OK;
@@ -394,6 +400,9 @@ tt_rc parent_authorize(ESYS_TR *ret, struct tt_tpm *tpm, const struct tpm_parent
         tpm_flush(tpm, &session);
         return rc;
     }
+    TPM2_HANDLE handle;
+    if (Esys_TR_GetTpmHandle(tpm->esys, session, &handle) == TSS2_RC_SUCCESS)
+        loaded_ended(&tpm->meter.loaded, handle);
     *ret = session;
     return TT_OK;
 }
