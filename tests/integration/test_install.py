@@ -14,6 +14,7 @@ from harness import ROOT
 FAKE = {
     "meson": """#!/bin/sh
 echo "meson $1 as $(id -u)" >>"$LOG"
+echo "$PYTHONDONTWRITEBYTECODE $PATH" >"$LOG.env"
 case $1 in
 setup) for dir; do :; done; mkdir -p "$dir"; : >"$dir/build.ninja"
     for word; do case $word in --prefix=*) echo "${word#--prefix=}" >"$dir/prefix";; esac; done ;;
@@ -50,7 +51,8 @@ class Install(unittest.TestCase):
         os.chmod(self.log, 0o666)
 
     def dev(self, *args, uid=None, files="bin/tpmtls lib/libx.so.0 lib/own/module.so share/man/tpmtls.1", **env):
-        env = dict(os.environ, LOG=self.log, FILES=files, PATH=self.dir + "/bin:" + os.environ["PATH"], **env)
+        env = dict({"PATH": self.dir + "/bin:" + os.environ["PATH"]}, **env)
+        env = dict(os.environ, LOG=self.log, FILES=files, **env)
         as_uid = [] if uid is None else ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid, "--clear-groups"]
         done = subprocess.run(as_uid + [os.path.join(self.clone, "dev"), *args], env=env, cwd=self.dir, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=60, check=False)
@@ -164,6 +166,15 @@ class Install(unittest.TestCase):
         self.assertEqual(self.owners(self.prefix), {nobody})
         self.must("uninstall", os.path.join(self.prefix, "deep", "local"), uid=nobody)
         self.assertEqual(self.tree(), ["deep"])
+
+    def test_what_every_command_runs_with(self):
+        """The system's programs, which a user of Debian has not in PATH; and no python leaves its __pycache__."""
+        self.must("build", PATH=self.dir + "/bin:/usr/bin:/bin")
+        with open(self.log + ".env", encoding="utf-8") as f:
+            written, path = f.read().strip().split(" ", 1)
+        self.assertEqual(written, "1")
+        self.assertIn("/usr/sbin", path.split(":"))
+        self.assertNotIn("__pycache__", self.tree(self.clone))
 
     def test_the_default_is_said(self):
         self.assertIn("/usr/local", self.must("help"))

@@ -206,18 +206,22 @@ struct run {
     unsigned broken_workers;
 };
 
-static void progress(const struct shared *s, const struct run *r, pid_t server)
+/* On a terminal one line that is written over; elsewhere, once a minute, one that stays. */
+static void progress(FILE *to, const struct shared *s, const struct run *r, pid_t server)
 {
     unsigned long t = (unsigned long)(time(NULL) - r->start);
-    printf("soak: %lu connections in %lu s, server %lu KiB, %lu hangs, %lu crashes\n", done(s), t,
-           rss_kb(server), s->n.hangs, s->n.crashes);
-    (void)fflush(stdout);
+    bool is_line = to == stderr;
+    (void)fprintf(to, "%ssoak: %lu connections in %lu s, server %lu KiB, %lu hangs, %lu crashes%s",
+                  is_line ? "\r\033[K" : "", done(s), t, rss_kb(server), s->n.hangs, s->n.crashes,
+                  is_line ? "" : "\n");
+    (void)fflush(to);
 }
 
 static void watch(struct shared *s, struct run *r, struct server *server, const pid_t *workers)
 {
     unsigned alive = WORKERS;
     time_t told = time(NULL);
+    const bool on_terminal = isatty(STDERR_FILENO) == 1;
     while (alive > 0) {
         int status = 0;
         if (!server_listen(server, 500) && !r->server_gone) {
@@ -228,9 +232,11 @@ static void watch(struct shared *s, struct run *r, struct server *server, const 
             s->stop = true;
         if (r->rss_start == 0 && r->total >= 2 * WARM_AFTER && done(s) >= r->total / 2)
             r->rss_start = rss_kb(server->pid);
-        if (time(NULL) - told >= 60) {
+        if (on_terminal && time(NULL) > r->start) {
+            progress(stderr, s, r, server->pid);
+        } else if (time(NULL) - told >= 60) {
             told = time(NULL);
-            progress(s, r, server->pid);
+            progress(stdout, s, r, server->pid);
         }
         for (unsigned i = 0; i < WORKERS; i++)
             if (waitpid(workers[i], &status, WNOHANG) == workers[i]) {
@@ -239,6 +245,8 @@ static void watch(struct shared *s, struct run *r, struct server *server, const 
             }
     }
     r->rss_end = rss_kb(server->pid);
+    if (on_terminal)
+        fprintf(stderr, "\r\033[K");
 }
 
 static int report(const struct shared *s, const struct run *r, const struct server *server, int status)
