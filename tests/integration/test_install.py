@@ -1,7 +1,11 @@
 """`./dev install` and `./dev uninstall`, in a clone with a meson that builds nothing: in which order it asks, builds and
 writes, as whom, and what is left. The real build is that of every other test."""
+import fnmatch
+import glob
+import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -181,6 +185,62 @@ class Install(unittest.TestCase):
         code, out = self.dev("install", "a", "b")
         self.assertEqual(code, 2)
         self.assertIn("at most one PREFIX", out)
+
+
+BUILD = os.environ.get("TPMTLS_BUILD", os.path.join(ROOT, "build"))
+
+
+class Packages(unittest.TestCase):
+    """What meson installs is in one of the Debian packages and in one of the RPM packages, and these have nothing else."""
+
+    @classmethod
+    def setUpClass(cls):
+        done = subprocess.run(["meson", "introspect", "--installed", BUILD], stdout=subprocess.PIPE, check=True)
+        options = subprocess.run(["meson", "introspect", "--buildoptions", BUILD], stdout=subprocess.PIPE, check=True)
+        value = {option["name"]: option["value"] for option in json.loads(options.stdout)}
+        libdir = os.path.join(value["prefix"], value["libdir"])
+        cls.paths = []
+        for path in json.loads(done.stdout).values():
+            here = path if not path.startswith(libdir + "/") else value["prefix"] + "/lib/any" + path[len(libdir):]
+            cls.paths.append(os.path.relpath(here, value["prefix"]))
+
+    def read(self, path):
+        with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+            return f.read().splitlines()
+
+    def compare(self, patterns, left_out=()):
+        """A pattern takes the path itself and what is below; manual pages may be compressed."""
+        def takes(pattern, path):
+            return fnmatch.fnmatch(path, pattern.rstrip("/")) or fnmatch.fnmatch(path, pattern.rstrip("/") + "/*") or \
+                fnmatch.fnmatch(path, pattern.replace(".*", "*", 1))
+        missing = [path for path in self.paths if not any(takes(p, path) for p in list(patterns) + list(left_out))]
+        self.assertEqual(missing, [], "in no package")
+        self.assertEqual([p for p in patterns if not any(takes(p, path) for path in self.paths)], [], "nothing is there")
+
+    def test_debian(self):
+        patterns = [line.split()[0][len("usr/"):] for path in sorted(glob.glob(os.path.join(ROOT, "debian/*.install")))
+                    for line in self.read(path) if line.strip()]
+        left_out = [line[len("usr/"):] for line in self.read("debian/not-installed")]
+        self.compare(patterns, left_out)
+
+    def test_rpm(self):
+        macros = {"%{_bindir}": "bin", "%{_mandir}": "share/man", "%{_datadir}": "share", "%{_libdir}": "lib/any",
+                  "%{_includedir}": "include", "%{_unitdir}": "lib/systemd/system", "%{_sysusersdir}": "lib/sysusers.d"}
+        patterns = []
+        lines = self.read("packaging/tpmtls.spec.in")
+        for line in lines[lines.index("%files"):]:
+            macro = re.match(r"^(%\{_\w+\})(/.*)$", line)
+            if macro:
+                self.assertIn(macro.group(1), macros)
+                patterns.append(macros[macro.group(1)] + macro.group(2))
+        self.compare(patterns, ["lib/any/libtpmtls.a"])
+
+    def test_the_control(self):
+        with self.assertRaises(AssertionError):
+            self.compare(["bin/tpmtls"])
+        with self.assertRaises(AssertionError):
+            self.compare(["*", "share/nothing/like/this"])
+        self.compare(["*"])
 
 
 if __name__ == "__main__":
