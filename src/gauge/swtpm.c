@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/process.h"
 #include "gauge/gauge.h"
 
 #define WAIT_MS 10
@@ -27,10 +28,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 void gauge_swtpm_stop(struct gauge_swtpm *t)
 {
-    if (t->pid > 0) {
-        (void)kill(t->pid, SIGTERM);
-        (void)waitpid(t->pid, NULL, 0);
-    }
+    if (t->pid > 0)
+        process_end(t->pid);
     if (t->dir[0] != '\0')
         (void)nftw(t->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     *t = (struct gauge_swtpm){.pid = 0};

@@ -14,8 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/process.h"
 #include "tpm/space.h"
 
+#define STOP_S      2   /* for TPM2_Shutdown */
+#define ANSWER_S    600 /* as long as a TPM may make a key */
 #define MAX_CLIENTS 32
 #define SWTPM_FD    3 /* swtpm refuses 0 to 2 */
 #define PAUSE_MS    20
@@ -107,6 +110,14 @@ static void swtpm_exec(const struct keeper *k, int socket, pid_t keeper)
     _exit(127);
 }
 
+/* A swtpm that hangs is given up, whoever still waits for it. */
+static void wait_at_most(int fd, time_t seconds)
+{
+    const struct timeval t = {.tv_sec = seconds};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
+}
+
 static bool swtpm_start(struct keeper *k)
 {
     int sv[2];
@@ -117,6 +128,7 @@ static bool swtpm_start(struct keeper *k)
     if (k->swtpm == 0)
         swtpm_exec(k, sv[1], self);
     (void)close(sv[1]);
+    wait_at_most(sv[0], ANSWER_S);
     return k->swtpm > 0 && space_open(&k->tpm, sv[0], k->spaces, MAX_CLIENTS);
 }
 
@@ -124,15 +136,10 @@ static void swtpm_stop(struct keeper *k)
 {
     if (k->swtpm <= 0)
         return;
+    wait_at_most(k->tpm.fd, STOP_S);
     space_shutdown(&k->tpm);
     (void)close(k->tpm.fd); /* --terminate: it ends when the connection does */
-    for (int ms = 0; ms < 2000; ms++) {
-        if (waitpid(k->swtpm, NULL, WNOHANG) != 0)
-            return;
-        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
-    (void)kill(k->swtpm, SIGKILL);
-    (void)waitpid(k->swtpm, NULL, 0);
+    process_end(k->swtpm);
 }
 
 /* ---- clients ---- */

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/process.h"
+
 bool temp_dir_make(char *ret, size_t cap)
 {
     (void)snprintf(ret, cap, "/tmp/tpmtls-test-XXXXXX");
@@ -85,8 +87,7 @@ static void end(struct temp_tpm *t)
 {
     if (t->pid <= 0)
         return;
-    (void)kill(t->pid, SIGTERM);
-    (void)waitpid(t->pid, NULL, 0);
+    process_end(t->pid);
     t->pid = 0;
 }
 

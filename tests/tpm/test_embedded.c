@@ -329,6 +329,24 @@ static void keeper_killed(void **state)
     assert_true(gone_within(2000));
 }
 
+/* It answers nothing and obeys no SIGTERM: it is given up all the same, and nobody waits for ever. */
+static void swtpm_hangs(void **state)
+{
+    (void)state;
+    struct tt_tpm *tpm = open_tpm(spec);
+    pid_t swtpm = process_of("swtpm");
+    assert_true(swtpm > 0);
+    assert_int_equal(kill(swtpm, SIGSTOP), 0);
+    tt_tpm_close(tpm);
+    assert_true(gone_within(20000));
+    struct temp_tpm other;
+    assert_true(temp_tpm_start(&other));
+    assert_int_equal(kill(other.pid, SIGSTOP), 0);
+    temp_tpm_stop(&other);
+    tt_tpm_close(open_tpm(spec)); /* another one starts on the same state */
+    assert_true(gone_within(20000));
+}
+
 static void long_directory(void **state)
 {
     (void)state;
@@ -396,6 +414,7 @@ int main(void)
         cmocka_unit_test(connections_have_their_own_objects),
         cmocka_unit_test(sessions_are_kept_apart),
         cmocka_unit_test(first_process_killed),
+        cmocka_unit_test(swtpm_hangs),
         cmocka_unit_test(keeper_killed),
         cmocka_unit_test(long_directory),
         cmocka_unit_test(what_stands_in_the_way),
