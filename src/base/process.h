@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PROCESS_END_MS 2000
@@ -24,7 +23,7 @@ static inline void process_end(pid_t child)
     for (int ms = 0; ms < PROCESS_END_MS; ms += 5) {
         if (waitpid(child, NULL, WNOHANG) != 0)
             return;
-        (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        (void)usleep(5000);
     }
     (void)kill(child, SIGKILL);
     (void)waitpid(child, NULL, 0);
