@@ -242,6 +242,12 @@ TT_API TT_MUST_USE tt_rc tt_config_set_post_handshake_auth(struct tt_config *cfg
  * new order each time as well; a server's CertificateRequest and tickets. On by default. */
 TT_API TT_MUST_USE tt_rc tt_config_set_grease(struct tt_config *cfg, bool on);
 
+/* Client: offer what browsers offer (Chromium and Firefox of 2026), as far as a client of TLS 1.3 alone can,
+ * for networks that look at ClientHellos: their groups and signature schemes, PKCS #1 for certificates in the
+ * same list, certificate compression, requests for OCSP responses and timestamps, GREASE where they have it.
+ * Call it before the setters whose values shall differ; tt_conn_options.ech_grease goes with it. */
+TT_API TT_MUST_USE tt_rc tt_config_hello_like_browser(struct tt_config *cfg);
+
 /* tt_config_freeze: check the whole and make it immutable. TT_ERR_USAGE with the reason when something is
  * missing (no verifier, no randomness, a server without an identity, a scheme that does not fit its
  * certificate, ...). */

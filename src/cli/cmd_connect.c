@@ -350,6 +350,8 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
     (void)snprintf(x->host, sizeof x->host, "%s", x->address.host);
     const struct ech_asked asked = {x->server_name, &x->address, x->options->server_name == NULL};
     TT_TRY(ech_options_offer(&x->ech, x->cli, &x->options->ech, &asked, err));
+    if (x->options->tls.hello_like == HELLO_BROWSER && x->options->ech.ech == NULL)
+        x->ech.grease = true;
     TT_TRY(resume_begin(&x->resume, x->cli, &x->options->resume, err));
     TT_TRY(set_up_config(x, err));
     TT_TRY(keylog_open(&x->keylog, x->options->tls.keylog, err));
@@ -446,6 +448,10 @@ static const struct option_row connect_rows[] = {
      "off, TLS from "
      "the start",
      TO(starttls), .choices = "off smtp=submission imap ldap postgres=postgresql"},
+    {"hello-like", NULL,
+     "what the ClientHello looks like: own; browser: with what browsers offer, as far as TLS 1.3 alone can, "
+     "for networks that look at it; the options for single things go before it",
+     TO(tls.hello_like), .choices = "own browser"},
     {"post-handshake-auth", NULL, "let the server ask for our certificate later", TO(post_handshake_auth)},
     {"send-authorities", NULL, "tell the server which CAs we trust", TO(send_authorities)},
     {"refuse-delegated", NULL, "do not accept delegated credentials of servers", TO(tls.refuse_delegated)},

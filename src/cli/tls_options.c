@@ -301,11 +301,13 @@ static tt_rc apply_sizes(struct tt_config *cfg, const struct tls_options *o)
 tt_rc tls_config_values(struct tt_config *cfg, const struct tls_options *o, struct tt_error *err)
 {
     static const uint16_t raw = TT_CERTIFICATE_RAW_PUBLIC_KEY;
+    if (o->hello_like == HELLO_BROWSER)
+        TT_TRY(tt_config_hello_like_browser(cfg));
     TT_TRY(apply_lists(cfg, o, err));
     TT_TRY(apply_sizes(cfg, o));
     if (o->peer_raw_public_key)
         TT_TRY(tt_config_set_peer_certificate_types(cfg, &raw, 1));
-    if (!o->refuse_delegated)
+    if (!o->refuse_delegated && o->hello_like != HELLO_BROWSER)
         TT_TRY(tt_config_accept_delegated(cfg, NULL, 0));
     return apply_alpn(cfg, o->alpn, err);
 }

@@ -26,6 +26,10 @@ struct tls_options {
     const char *keylog, *trace_pcap; /* files */
     unsigned delegate_s;             /* 0: no delegation */
     bool refuse_delegated, accept_delegated;
+    enum hello_like {
+        HELLO_OWN,
+        HELLO_BROWSER
+    } hello_like; /* client */
     bool trace;
 };
 

@@ -65,6 +65,7 @@ struct tt_config {
     struct u16_list peer_types, own_types; /* enum tt_certificate_type; what our identities can show */
     enum tt_ocsp ocsp;
     bool request_scts, send_authorities, grease, post_handshake_auth;
+    bool browser_hello;     /* tt_config_hello_like_browser */
     bool no_key_shares;     /* key_shares is empty because the application wants it so */
     bool authorities_given; /* by the application; else they are the names of the trust anchors */
     bool keep_offers;       /* what the peer offers is kept for tt_conn_peer_schemes and the like */

@@ -152,3 +152,48 @@ tt_rc tt_config_set_middlebox_compat(struct tt_config *cfg, bool on)
     cfg->middlebox_compat = on;
     return TT_OK;
 }
+
+/* What of a list there is, in its order. */
+static size_t available(const struct tt_config *cfg, uint16_t *ret, const uint16_t *all, size_t n,
+                        bool (*there)(const struct crypto_lib *, uint16_t))
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (there(cfg->lib, all[i]))
+            ret[kept++] = all[i];
+    return kept;
+}
+
+static bool has_compression(const struct crypto_lib *lib, uint16_t algorithm)
+{
+    (void)lib;
+    return compress_available(algorithm);
+}
+
+tt_rc tt_config_hello_like_browser(struct tt_config *cfg)
+{
+    static const uint16_t groups[] = {TT_GROUP_X25519MLKEM768, TT_GROUP_X25519, TT_GROUP_SECP256R1,
+                                      TT_GROUP_SECP384R1};
+    static const uint16_t schemes[] = {TT_SCHEME_MLDSA44,
+                                       TT_SCHEME_MLDSA65,
+                                       TT_SCHEME_MLDSA87,
+                                       TT_SCHEME_ECDSA_SECP256R1_SHA256,
+                                       TT_SCHEME_RSA_PSS_RSAE_SHA256,
+                                       TT_SCHEME_ECDSA_SECP384R1_SHA384,
+                                       TT_SCHEME_RSA_PSS_RSAE_SHA384,
+                                       TT_SCHEME_RSA_PSS_RSAE_SHA512};
+    static const uint16_t compressions[] = {TT_COMPRESSION_BROTLI};
+    uint16_t there[TT_COUNT(schemes)];
+    if (cfg->frozen || cfg->role != TT_CLIENT)
+        return TT_ERR_USAGE;
+    size_t n = available(cfg, there, groups, TT_COUNT(groups), kx_available);
+    TT_TRY(config_list_set(cfg, &cfg->groups, there, n));
+    n = available(cfg, there, schemes, TT_COUNT(schemes), scheme_available);
+    TT_TRY(config_list_set(cfg, &cfg->verify_schemes, there, n));
+    n = available(cfg, there, compressions, TT_COUNT(compressions), has_compression);
+    if (n > 0)
+        TT_TRY(config_list_set(cfg, &cfg->compression, there, n));
+    cfg->ocsp = cfg->ocsp == TT_OCSP_NONE ? TT_OCSP_REQUEST : cfg->ocsp;
+    cfg->request_scts = cfg->grease = cfg->browser_hello = true;
+    return TT_OK;
+}

@@ -17,7 +17,7 @@ static const struct ext table[] = {
     {EXT_KEY_SHARE, IN_CH | IN_SH | IN_HRR, key_share_wants, key_share_build, key_share_parse},
     {EXT_SIGNATURE_ALGORITHMS, IN_CH | IN_CR, signature_algorithms_wants, signature_algorithms_build,
      signature_algorithms_parse},
-    {EXT_SIGNATURE_ALGORITHMS_CERT, IN_CH | IN_CR, signature_algorithms_wants,
+    {EXT_SIGNATURE_ALGORITHMS_CERT, IN_CH | IN_CR, signature_algorithms_cert_wants,
      signature_algorithms_cert_build, signature_algorithms_cert_parse},
     {EXT_CERTIFICATE_AUTHORITIES, IN_CH | IN_CR, certificate_authorities_wants, certificate_authorities_build,
      certificate_authorities_parse},

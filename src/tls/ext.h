@@ -70,6 +70,7 @@ struct tt_bytes rd_schemes(struct reader *r); /* SignatureSchemeList */
 bool signature_algorithms_wants(const struct tt_conn *c, enum ext_place in);
 void signature_algorithms_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc signature_algorithms_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
+bool signature_algorithms_cert_wants(const struct tt_conn *c, enum ext_place in);
 void signature_algorithms_cert_build(struct tt_conn *c, enum ext_place in, struct writer *w);
 tt_rc signature_algorithms_cert_parse(struct tt_conn *c, enum ext_place in, struct reader *r);
 bool certificate_authorities_wants(const struct tt_conn *c, enum ext_place in);

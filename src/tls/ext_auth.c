@@ -19,14 +19,39 @@ bool signature_algorithms_wants(const struct tt_conn *c, enum ext_place in)
     return true;
 }
 
+/* The scheme of PKCS #1 with the same hash, for certificates alone; 0: there is none. */
+static uint16_t pkcs1_beside(uint16_t scheme)
+{
+    switch (scheme) {
+    case TT_SCHEME_RSA_PSS_RSAE_SHA256:
+        return TT_SCHEME_RSA_PKCS1_SHA256;
+    case TT_SCHEME_RSA_PSS_RSAE_SHA384:
+        return TT_SCHEME_RSA_PKCS1_SHA384;
+    case TT_SCHEME_RSA_PSS_RSAE_SHA512:
+        return TT_SCHEME_RSA_PKCS1_SHA512;
+    default:
+        return 0;
+    }
+}
+
+/* Browsers have one list for both, and so no second extension. */
+bool signature_algorithms_cert_wants(const struct tt_conn *c, enum ext_place in)
+{
+    return in != IN_CH || !c->cfg->browser_hello;
+}
+
 void signature_algorithms_build(struct tt_conn *c, enum ext_place in, struct writer *w)
 {
     (void)in;
     struct wr_mark list = wr_open16(w);
     if (c->hs->grease[GREASE_SCHEME] != 0)
         wr_u16(w, c->hs->grease[GREASE_SCHEME]);
-    for (size_t i = 0; i < c->cfg->verify_schemes.n; i++)
-        wr_u16(w, c->cfg->verify_schemes.items[i]);
+    for (size_t i = 0; i < c->cfg->verify_schemes.n; i++) {
+        uint16_t scheme = c->cfg->verify_schemes.items[i], pkcs1 = pkcs1_beside(scheme);
+        wr_u16(w, scheme);
+        if (c->cfg->browser_hello && pkcs1 != 0)
+            wr_u16(w, pkcs1);
+    }
     wr_close(w, list);
 }
 

@@ -65,9 +65,9 @@ void alpn_build(struct tt_conn *c, enum ext_place in, struct writer *w)
     if (in == IN_CH) {
         uint16_t reserved = c->hs->grease[GREASE_PROTOCOL];
         const uint8_t name[] = {(uint8_t)(reserved >> 8), (uint8_t)reserved};
-        if (reserved != 0)
-            wr_vec8(w, (struct tt_bytes){name, sizeof name});
         wr_bytes(w, (struct tt_bytes){c->cfg->alpn, c->cfg->alpn_len});
+        if (reserved != 0) /* behind: some look at the first one alone */
+            wr_vec8(w, (struct tt_bytes){name, sizeof name});
     } else
         wr_vec8(w, kept_get(&c->kept, KEPT_ALPN));
     wr_close(w, list);

@@ -84,6 +84,8 @@ class GnuTLS38(GnuTLS37):
 
 class GnuTLSNext(GnuTLS37):
     key, name = "gnutls-3.8.13", "GnuTLS 3.8.13"
+    says = dict(GnuTLS37.says)
+    says[("client", "cert mldsa65")] = Seen(r"Public key signature verification has failed", "it offers mldsa65, and cannot verify it")
 
     def program(self, lab, name):
         return lab.trixie(name, "gnutls-bin", SID)

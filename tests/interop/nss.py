@@ -122,6 +122,8 @@ class Selfserv(Server):
 class NSSNext(NSS13):
     key, name = "nss-3.132", "NSS 3.132"
     root = SID
+    says = {feature: words for feature, words in NSS13.says.items()
+            if feature not in (("server", "SecP256r1MLKEM768"), ("server", "SecP384r1MLKEM1024"), ("client", "cert mldsa65"))}
     ech = (("server", "accept"), ("server", "retry"), ("client", "accept"))
     no_ech = "tstclnt has no option to connect again with the retry configs that came"
 

@@ -323,7 +323,7 @@ static void check_hello(const struct tt_conn *c, unsigned one)
         assert_int_equal((modes.data[1] - 0x0b) % 0x1f, 0); /* RFC 8701 section 2 */
     assert_int_equal(alpn.len, 2 + one * 3 + 5);
     if (one != 0)
-        assert_int_equal(reserved_in((struct tt_bytes){alpn.data + 3, 2}), 1);
+        assert_int_equal(reserved_in((struct tt_bytes){alpn.data + 8, 2}), 1);
     assert_int_equal(reserved_extensions(ch.extensions, ends), 2 * one);
     assert_int_equal(ends[0] && ends[1], one != 0);
 }
@@ -409,6 +409,34 @@ static void test_grease_of_tickets(void **state)
     assert_int_equal(sent[1], sent[0] + 4);
 }
 
+static void like_a_browser(struct pump *p, struct tt_config *client, struct tt_config *server)
+{
+    (void)p;
+    assert_int_equal(tt_config_hello_like_browser(server), TT_ERR_USAGE);
+    assert_int_equal(tt_config_hello_like_browser(client), TT_OK);
+}
+
+/* PKCS #1 is named in signature_algorithms, for certificates, and is not taken in CertificateVerify all the
+ * same. */
+static void test_like_a_browser(void **state)
+{
+    (void)state;
+    struct pump p = {
+        .configure = like_a_browser, .alpn_client = "h2", .alpn_server = "h2", .key_kind = "RSA"};
+    pump_start(&p);
+    struct tt_bytes schemes = behind(hello_extension(p.client, EXT_SIGNATURE_ALGORITHMS, NULL), 2);
+    assert_true(list_has(schemes, TT_SCHEME_RSA_PKCS1_SHA256));
+    assert_int_equal(reserved_in(schemes), 1);
+    assert_int_equal(hello_extension(p.client, EXT_SIGNATURE_ALGORITHMS_CERT, NULL).len, 0);
+    assert_int_equal(hello_extension(p.client, EXT_ALPN, NULL).len, 2 + 3);
+    assert_int_equal(hello_extension(p.client, EXT_PSK_KEY_EXCHANGE_MODES, NULL).len, 2);
+    assert_false(u16_list_has(&p.client_cfg->verify_schemes, TT_SCHEME_RSA_PKCS1_SHA256));
+    pump_run(&p);
+    assert_connected(&p);
+    assert_int_equal(tt_config_hello_like_browser(p.client_cfg), TT_ERR_USAGE); /* frozen */
+    pump_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_grease_of_a_client),
         cmocka_unit_test(test_grease_of_a_server),
         cmocka_unit_test(test_grease_of_tickets),
+        cmocka_unit_test(test_like_a_browser),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
