@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/process.h"
+#include "base/child.h"
 #include "bench/report.h"
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -125,7 +125,7 @@ const char *bench_swtpm_start(struct bench_swtpm *t, const char *handle)
 void bench_swtpm_stop(struct bench_swtpm *t)
 {
     if (t->pid > 0) {
-        process_end(t->pid);
+        child_end(t->pid);
     }
     bench_dir_remove(t->dir);
 }

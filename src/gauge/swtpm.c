@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/process.h"
+#include "base/child.h"
 #include "gauge/gauge.h"
 
 #define WAIT_MS 10
@@ -29,7 +29,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void gauge_swtpm_stop(struct gauge_swtpm *t)
 {
     if (t->pid > 0)
-        process_end(t->pid);
+        child_end(t->pid);
     if (t->dir[0] != '\0')
         (void)nftw(t->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     *t = (struct gauge_swtpm){.pid = 0};

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/process.h"
+#include "base/child.h"
 #include "tpm/space.h"
 
 #define STOP_S      2   /* for TPM2_Shutdown */
@@ -139,7 +139,7 @@ static void swtpm_stop(struct keeper *k)
     wait_at_most(k->tpm.fd, STOP_S);
     space_shutdown(&k->tpm);
     (void)close(k->tpm.fd); /* --terminate: it ends when the connection does */
-    process_end(k->swtpm);
+    child_end(k->swtpm);
 }
 
 /* ---- clients ---- */

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/process.h"
+#include "base/child.h"
 
 bool temp_dir_make(char *ret, size_t cap)
 {
@@ -87,7 +87,7 @@ static void end(struct temp_tpm *t)
 {
     if (t->pid <= 0)
         return;
-    process_end(t->pid);
+    child_end(t->pid);
     t->pid = 0;
 }
 
