@@ -44,7 +44,10 @@ enum tt_role {
  * are one more demand: the verified chain must contain a pinned key. Pins alone are the whole trust: a peer
  * whose own key is pinned is accepted, certificate or raw public key (RFC 7250), and its names, dates and
  * revocation are not looked at (as RFC 7671 section 5.1 has it); a peer who sends a CA with a pinned key is
- * judged as if that were the anchor, by all the rules.
+ * judged as if that were the anchor, by all the rules. Those are the rules of the certificate that the peer
+ * sends for that key: a peer with a certificate that the CA did issue can make up a CA certificate for that
+ * key, without the dates, path length and name constraints of the real one. Where these matter, pin the CA's
+ * certificate: the SHA-256 of a whole certificate, beside or in place of keys, counts for that one alone.
  *  - CRLs: once there is one, the CA that issued a peer's certificate needs a valid one; CAs further up are
  * looked up where theirs is there. Add first what others refer to: CAs before their CRLs. Changes end when a
  * configuration with the set is frozen; to change it later (a new CRL), make a new set and a new
@@ -60,6 +63,18 @@ TT_API TT_MUST_USE tt_rc tt_trust_add_der(struct tt_trust *trust, struct tt_byte
 /* tt_trust_add_pin: add the SHA-256 of a SubjectPublicKeyInfo. At most 4,096. */
 TT_API TT_MUST_USE tt_rc tt_trust_add_pin(struct tt_trust *trust, const uint8_t sha256[32],
                                           struct tt_error *err);
+/* tt_trust_add_certificate_pin: add the SHA-256 of a whole certificate (DER), of a peer or of a CA. At most
+ * 4,096. */
+TT_API TT_MUST_USE tt_rc tt_trust_add_certificate_pin(struct tt_trust *trust, const uint8_t sha256[32],
+                                                      struct tt_error *err);
+/* tt_trust_set_max_intermediates: of how many intermediate CAs a path may consist, from 0 to 10; 10 unless it
+ * is said. */
+TT_API TT_MUST_USE tt_rc tt_trust_set_max_intermediates(struct tt_trust *trust, unsigned n,
+                                                        struct tt_error *err);
+/* tt_trust_insecure_accept_lax: take chains that break the profile of RFC 5280 section 4 (no key identifiers,
+ * basicConstraints that are not critical, and so on: docs/chains.md has the list). Signatures, dates, names,
+ * constraints and revocation count all the same. */
+TT_API TT_MUST_USE tt_rc tt_trust_insecure_accept_lax(struct tt_trust *trust, struct tt_error *err);
 /* tt_trust_add_crl: add each CRL of a PEM text, or one in DER. TT_ERR_NOT_FOUND when its CA is not in the
  * set, TT_ERR_VERIFY when that CA did not sign it, TT_ERR_UNSUPPORTED for a delta CRL, TT_ERR_DECODE. */
 TT_API TT_MUST_USE tt_rc tt_trust_add_crl(struct tt_trust *trust, struct tt_bytes crl, struct tt_error *err);
@@ -394,8 +409,10 @@ typedef void (*tt_keylog_fn)(void *arg, const char *line);
 /* struct tt_conn_options: zero-initialise, then set what is needed. */
 struct tt_conn_options {
     const char *server_name; /* client: whom to reach: DNS name or IP address text; checked against the
-                                certificate (RFC 9525) and, for a DNS name, sent as server_name. Required for
-                                a client unless verification is switched off. Copied. */
+                                certificate (RFC 9525) and, for a DNS name, sent as server_name, without a dot
+                                at its end; an address without its zone (%eth0). What is neither is refused:
+                                0177.0.0.1, letters outside of ASCII. Required for a client unless
+                                verification is switched off. Copied. */
     int64_t now; /* seconds since 1970-01-01 UTC: the time certificates are judged at; see tt_conn_set_now */
     int64_t now_ms; /* the same in milliseconds; when it is set `now` is not looked at. Sessions need it: with
                        whole seconds one that has just come is not yet there, and its age is told wrong. */

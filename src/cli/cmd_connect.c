@@ -47,7 +47,7 @@ struct connect {
     const struct cli *cli;
     const struct connect_options *options;
     struct address address; /* where to dial */
-    char host[sizeof(((struct address *)0)->host)];
+    struct address asked;   /* whom we mean, wherever the DNS says it is */
     struct trace trace;
     struct trace_svg svg;
 
@@ -346,9 +346,12 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
     if (x->svg.path != NULL)
         TT_TRY(cli_may_write(x->svg.path, HOLDS_PICTURE, FILE_REPLACE, err));
     TT_TRY(address_parse_url(&x->address, x->options->target, err));
-    x->server_name = x->options->server_name != NULL ? x->options->server_name : x->host;
-    (void)snprintf(x->host, sizeof x->host, "%s", x->address.host);
-    const struct ech_asked asked = {x->server_name, &x->address, x->options->server_name == NULL};
+    x->asked = x->address;
+    if (x->options->server_name != NULL)
+        TT_TRY(address_set_host(&x->asked, x->options->server_name, err));
+    x->server_name = x->asked.name;
+    const struct ech_asked asked = {x->server_name, !x->asked.is_name, &x->address,
+                                    x->options->server_name == NULL};
     TT_TRY(ech_options_offer(&x->ech, x->cli, &x->options->ech, &asked, err));
     if (x->options->tls.hello_like == HELLO_BROWSER && x->options->ech.ech == NULL)
         x->ech.grease = true;

@@ -1,7 +1,6 @@
 /* cli/ech_options.c: see ech_options.h. Layer: cli. */
 #include "cli/ech_options.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,17 +23,13 @@ const struct option_row ech_rows[] = {
     {0},
 };
 
-static bool is_literal(const char *host)
-{
-    uint8_t address[16];
-    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
-}
-
-/* Where the record says the server is, unless the user said it. */
+/* Where the record says the server is, unless the user said it; a target that is no name is none. */
 static void move(struct address *to, const struct https_record *record)
 {
-    if (record->target[0] != '\0')
-        (void)snprintf(to->host, sizeof to->host, "%s", record->target);
+    struct address target = *to;
+    if (record->target[0] != '\0' && address_set_host(&target, record->target, NULL) == TT_OK &&
+        target.is_name)
+        *to = target;
     if (record->port != 0)
         (void)snprintf(to->port, sizeof to->port, "%u", record->port);
 }
@@ -49,7 +44,7 @@ static tt_rc offer_dns(struct ech_offer *ret, const struct cli *cli, const struc
         .port = (uint16_t)strtoul(asked->address->port, NULL, 10),
         .server = o->dns_server,
     };
-    if (is_literal(asked->server_name))
+    if (asked->is_literal)
         return error_set(err, TT_ERR_USAGE, "--ech dns needs a name to ask for, and %s is an address",
                          asked->server_name);
     tt_rc rc = https_record_look_up(&record, &question, &why);

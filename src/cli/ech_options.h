@@ -16,6 +16,7 @@ extern const struct option_row ech_rows[];
 /* struct ech_asked: about whom the DNS is asked. Where may_move, its answer may say where the server is. */
 struct ech_asked {
     const char *server_name;
+    bool is_literal; /* which is an address */
     struct address *address;
     bool may_move;
 };

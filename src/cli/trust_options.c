@@ -17,15 +17,23 @@
 TT_DEFINE_AUTO(struct tt_trust, tt_trust_free)
 
 const struct option_row trust_rows[] = {
-    {"pin", "sha256:KEY",
-     "a public key (hex or base64 of the SHA-256 of its SubjectPublicKeyInfo): with CAs, one that the peer's "
-     "chain must "
-     "contain; alone, the one that is trusted",
+    {"pin", "sha256:KEY|cert-sha256:CERT",
+     "a public key (hex or base64 of the SHA-256 of its SubjectPublicKeyInfo) or a whole certificate (of its "
+     "DER form): with CAs, one that the peer's chain must contain; alone, the one that is trusted. A CA that "
+     "is "
+     "pinned by its key has the rules (dates, path length, name constraints) of the certificate that the "
+     "peer "
+     "sends for that key; one pinned by its certificate has its own",
      OPTION_TO(struct trust_options, pins), .max = TRUST_OPTION_VALUES,
      .elsewhere = "pinnedpubkey fingerprint"},
     {"crl", "FILE", "revoked certificates (PEM or DER); then the peer's CA must have a valid CRL",
      OPTION_TO(struct trust_options, crls), .max = TRUST_OPTION_VALUES, .needs = "client-ca",
      .why = "the CA it belongs to"},
+    {"insecure-lax-certificates", NULL,
+     "take certificates that break the form which RFC 5280 demands: no key identifiers, basicConstraints "
+     "that "
+     "are not critical, and so on (docs/chains.md)",
+     OPTION_TO(struct trust_options, lax)},
     {0},
 };
 
@@ -139,14 +147,18 @@ static tt_rc add_ca(struct tt_trust *trust, const char *path, const struct trust
 
 /* ---- pins ---- */
 
+/* "cert-" in front of "sha256:": of a whole certificate. */
 static tt_rc add_pin(struct tt_trust *trust, const char *text, struct tt_error *err)
 {
+    static const char cert[] = "cert-";
+    bool whole = strncmp(text, cert, strlen(cert)) == 0;
     uint8_t pin[32];
     struct tt_error why = {0};
-    if (pin_parse(pin, text, &why) == TT_OK)
-        return tt_trust_add_pin(trust, pin, err);
-    error_hint(err, "%s", why.hint);
-    return error_set(err, why.rc, "--pin %s", why.text);
+    if (pin_parse(pin, text + (whole ? strlen(cert) : 0), &why) != TT_OK) {
+        error_hint(err, "%s", whole ? "openssl x509 -in CERT -outform DER | openssl dgst -sha256" : why.hint);
+        return error_set(err, why.rc, "--pin %s", why.text);
+    }
+    return whole ? tt_trust_add_certificate_pin(trust, pin, err) : tt_trust_add_pin(trust, pin, err);
 }
 
 /* ---- the set ---- */
@@ -191,6 +203,8 @@ static tt_rc add_all(struct tt_trust *trust, const struct trust_options *o, bool
         TT_TRY(add_pin(trust, o->pins.at[i], err));
     for (size_t i = 0; i < o->crls.len; i++) /* after the CAs, which they belong to */
         TT_TRY(add_file(trust, o->crls.at[i], true, err));
+    if (o->lax)
+        TT_TRY(tt_trust_insecure_accept_lax(trust, err));
     return TT_OK;
 }
 
@@ -208,6 +222,8 @@ static const char *option_for(unsigned alert, const struct tt_error *err, const 
     bool pins_alone = o->ca.len == 0 && o->pins.len > 0;
     if (strstr(err->hint, "pin that: sha256:") != NULL)
         return "--pin";
+    if (strstr(err->hint, "by the rules of RFC 5280") != NULL)
+        return o->lax ? NULL : "or take it as it is: --insecure-lax-certificates";
     if (pins_alone && (alert == TT_ALERT_UNKNOWN_CA || alert == TT_ALERT_CERTIFICATE_UNKNOWN))
         return "--pin sha256:KEY";
     if (alert == TT_ALERT_UNKNOWN_CA)

@@ -14,6 +14,7 @@ struct trust_options {
     const char *ca_option;         /* how the command calls it: "--ca" */
     struct option_list ca;         /* a file, a directory, or "system": the command's own row */
     struct option_list pins, crls; /* --pin, --crl */
+    bool lax;                      /* --insecure-lax-certificates */
 };
 extern const struct option_row trust_rows[]; /* but for the CAs */
 

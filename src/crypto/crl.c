@@ -115,29 +115,21 @@ tt_rc tt_trust_add_crl(struct tt_trust *t, struct tt_bytes crl, struct tt_error 
 /* ---- judging ---- */
 
 /* No list at all is fine for the CAs further up. Which list was refused is only known while it is. */
-static int on_error(int ok, X509_STORE_CTX *ctx)
+bool crl_forgives(X509_STORE_CTX *ctx, struct path *p)
 {
-    struct path *p = X509_STORE_CTX_get_app_data(ctx);
     X509_CRL *crl = X509_STORE_CTX_get0_current_crl(ctx);
-    if (ok != 0)
-        return ok;
     if (X509_STORE_CTX_get_error(ctx) == X509_V_ERR_UNABLE_TO_GET_CRL &&
-        X509_STORE_CTX_get_error_depth(ctx) > 0) {
-        X509_STORE_CTX_set_error(ctx, X509_V_OK);
-        return 1;
-    }
+        X509_STORE_CTX_get_error_depth(ctx) > 0)
+        return true;
     if (crl != NULL && p->bad_crl == NULL && X509_CRL_up_ref(crl) == 1)
         p->bad_crl = crl;
-    return 0;
+    return false;
 }
 
-bool crl_setup(X509_STORE_CTX *ctx, struct path *p)
+void crl_setup(X509_STORE_CTX *ctx, const struct path *p)
 {
-    if (p->trust->crls == 0)
-        return true;
-    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-    X509_STORE_CTX_set_verify_cb(ctx, on_error);
-    return X509_STORE_CTX_set_app_data(ctx, p) == 1;
+    if (p->trust->crls > 0)
+        X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 }
 
 static void limit_to(struct validity *when, const X509_CRL *crl)

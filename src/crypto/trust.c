@@ -19,12 +19,14 @@ tt_rc tt_trust_new(struct tt_trust **ret, struct tt_error *err)
     if (t == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     atomic_init(&t->refs, 1);
-    t->pins.max = (size_t)MAX_PINS * PIN_SIZE;
+    t->max_between = MAX_BETWEEN;
+    t->pins.max = t->cert_pins.max = (size_t)MAX_PINS * PIN_SIZE;
     t->store = X509_STORE_new();
     if (t->store == NULL || chain_cache_new(&t->cache) != TT_OK) {
         tt_trust_free(t);
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     }
+    X509_STORE_set_check_issued(t->store, path_may_issue);
     *ret = t;
     return TT_OK;
 }
@@ -51,12 +53,13 @@ void tt_trust_free(struct tt_trust *t)
     chain_cache_free(t->cache);
     X509_STORE_free(t->store);
     buf_free(&t->pins);
+    buf_free(&t->cert_pins);
     mem_free(t);
 }
 
 size_t tt_trust_count(const struct tt_trust *t)
 {
-    return t->anchors + buf_size(&t->pins) / PIN_SIZE;
+    return t->anchors + trust_pins(t);
 }
 
 tt_rc trust_changing(struct tt_trust *t, struct tt_error *err)
@@ -123,13 +126,38 @@ tt_rc tt_trust_add_der(struct tt_trust *t, struct tt_bytes der, struct tt_error 
     return add_anchor(t, x) ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
 }
 
-tt_rc tt_trust_add_pin(struct tt_trust *t, const uint8_t sha256[PIN_SIZE], struct tt_error *err)
+static tt_rc add_pin(struct tt_trust *t, struct buf *to, const uint8_t sha256[PIN_SIZE], struct tt_error *err)
 {
     TT_TRY(trust_changing(t, err));
-    if (buf_size(&t->pins) == t->pins.max)
-        return error_set(err, TT_ERR_USAGE, "there are more than %d pinned keys", MAX_PINS);
-    return buf_append(&t->pins, sha256, PIN_SIZE) == TT_OK ? TT_OK
-                                                           : error_set(err, TT_ERR_MEMORY, "out of memory");
+    if (buf_size(to) == to->max)
+        return error_set(err, TT_ERR_USAGE, "there are more than %d pins", MAX_PINS);
+    return buf_append(to, sha256, PIN_SIZE) == TT_OK ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
+}
+
+tt_rc tt_trust_add_pin(struct tt_trust *t, const uint8_t sha256[PIN_SIZE], struct tt_error *err)
+{
+    return add_pin(t, &t->pins, sha256, err);
+}
+
+tt_rc tt_trust_add_certificate_pin(struct tt_trust *t, const uint8_t sha256[PIN_SIZE], struct tt_error *err)
+{
+    return add_pin(t, &t->cert_pins, sha256, err);
+}
+
+tt_rc tt_trust_insecure_accept_lax(struct tt_trust *t, struct tt_error *err)
+{
+    TT_TRY(trust_changing(t, err));
+    t->lax = true;
+    return TT_OK;
+}
+
+tt_rc tt_trust_set_max_intermediates(struct tt_trust *t, unsigned n, struct tt_error *err)
+{
+    TT_TRY(trust_changing(t, err));
+    if (n > MAX_BETWEEN)
+        return error_set(err, TT_ERR_USAGE, "there are never more than %d intermediate CAs", MAX_BETWEEN);
+    t->max_between = n;
+    return TT_OK;
 }
 
 tt_rc trust_each_subject(const struct tt_trust *t, tt_rc (*fn)(void *arg, struct tt_bytes name), void *arg)
@@ -154,12 +182,6 @@ bool trust_has_crls(const struct tt_trust *t)
     return t->crls > 0;
 }
 
-static int compare_digests(const void *a, const void *b)
-{
-    return memcmp(a, b, PIN_SIZE);
-}
-
-/* The store's list is sorted by subject, and pins stand as they came: sorted, the order tells nothing. */
 static tt_rc digests_collect(struct buf *to, const struct tt_trust *t)
 {
     if (X509_STORE_lock(t->store) != 1)
@@ -178,17 +200,35 @@ static tt_rc digests_collect(struct buf *to, const struct tt_trust *t)
     return rc;
 }
 
+static int compare_digests(const void *a, const void *b)
+{
+    return memcmp(a, b, PIN_SIZE);
+}
+
+/* Sorted, the order they came in tells nothing; behind each kind a mark that is no digest. */
+static tt_rc digests_end(struct buf *all, size_t from, uint8_t mark)
+{
+    uint8_t end[PIN_SIZE] = {mark};
+    if (buf_size(all) > from)
+        qsort(buf_front(all) + from, (buf_size(all) - from) / PIN_SIZE, PIN_SIZE, compare_digests);
+    return buf_append(all, end, sizeof end);
+}
+
+static tt_rc digests_append(struct buf *all, const struct buf *pins, uint8_t mark)
+{
+    size_t from = buf_size(all);
+    struct tt_bytes add = buf_bytes(pins);
+    if (add.len > 0)
+        TT_TRY(buf_append(all, add.data, add.len));
+    return digests_end(all, from, mark);
+}
+
 tt_rc trust_digest(const struct tt_trust *t, const struct crypto_lib *lib, uint8_t ret[32])
 {
-    static const uint8_t pins_follow[PIN_SIZE];
     TT_AUTO(buf_free) struct buf all = {0};
-    struct tt_bytes pins = buf_bytes(&t->pins);
     TT_TRY(digests_collect(&all, t));
-    size_t anchors = buf_size(&all);
-    TT_TRY(buf_append(&all, pins_follow, sizeof pins_follow));
-    if (pins.len > 0)
-        TT_TRY(buf_append(&all, pins.data, pins.len));
-    qsort(buf_front(&all), anchors / PIN_SIZE, PIN_SIZE, compare_digests);
-    qsort(buf_front(&all) + anchors + PIN_SIZE, pins.len / PIN_SIZE, PIN_SIZE, compare_digests);
+    TT_TRY(digests_end(&all, 0, (uint8_t)(4 + t->max_between)));
+    TT_TRY(digests_append(&all, &t->pins, 1));
+    TT_TRY(digests_append(&all, &t->cert_pins, t->lax ? 3 : 2));
     return hash_digest(lib, HASH_SHA256, buf_bytes(&all), ret);
 }

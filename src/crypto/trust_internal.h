@@ -11,14 +11,17 @@
 #include "crypto/chain_cache.h"
 #include "crypto/trust.h"
 
-#define PIN_SIZE 32 /* SHA-256 of a SubjectPublicKeyInfo */
+#define PIN_SIZE    32 /* SHA-256 of a SubjectPublicKeyInfo, or of a certificate */
+#define MAX_BETWEEN 10 /* intermediate CAs */
 
 struct tt_trust {
     atomic_uint refs;
-    bool frozen;
+    bool frozen, lax;  /* lax: tt_trust_insecure_accept_lax */
     X509_STORE *store; /* anchors, intermediate CAs, CRLs */
     size_t anchors, crls;
-    struct buf pins; /* PIN_SIZE bytes each */
+    unsigned max_between; /* intermediate CAs */
+    struct buf pins;      /* of keys; PIN_SIZE bytes each */
+    struct buf cert_pins; /* of whole certificates */
     struct chain_cache *cache;
 };
 
@@ -51,13 +54,29 @@ bool trust_has_pins_alone(const struct tt_trust *t);
 #define PIN_IT   "if the peer has a new key and you know it is its own, pin that: %s"
 void pin_text(char ret[PIN_TEXT], const struct crypto_lib *lib, struct tt_bytes spki);
 void cert_pin_text(char ret[PIN_TEXT], const struct crypto_lib *lib, X509 *x);
-/* cert_is_pinned: is this certificate's key pinned? */
+/* path_hint_pin: whoever knows the peer can be asked whether it is its key. */
+void path_hint_pin(const struct path *p, struct tt_error *err);
+/* trust_pins: how many keys and certificates are pinned. */
+size_t trust_pins(const struct tt_trust *t);
+/* cert_is_pinned: is this certificate, or its key, pinned? */
 TT_MUST_USE tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_lib *lib, X509 *x);
 
-/* crl.c: crl_setup: have CRLs looked at by ctx; false for lack of memory. crl_limit: narrow p->when to the
- * CRLs that concern the path.
+/* trust_path.c: find p->built: from the leaf to an anchor of the set, or to one of `anchors`, whatever issued
+ * those. */
+TT_MUST_USE tt_rc path_find(struct path *p, STACK_OF(X509) * anchors, struct tt_error *err);
+/* path_may_issue: X509_STORE's check_issued, for every set. */
+int path_may_issue(X509_STORE_CTX *ctx, X509 *x, X509 *issuer);
+
+/* trust_profile.c: profile_forgives: libcrypto has found something that is no fault here. profile_judge: what
+ * it does not look at, in p->built. */
+bool profile_forgives(X509_STORE_CTX *ctx, const struct path *p);
+TT_MUST_USE tt_rc profile_judge(struct path *p, struct tt_error *err);
+
+/* crl.c: crl_setup: have CRLs looked at by ctx. crl_forgives: the error is no fault here; a CRL that is one
+ * is kept in p. crl_limit: narrow p->when to the CRLs that concern the path.
  */
-bool crl_setup(X509_STORE_CTX *ctx, struct path *p);
+void crl_setup(X509_STORE_CTX *ctx, const struct path *p);
+bool crl_forgives(X509_STORE_CTX *ctx, struct path *p);
 void crl_limit(struct path *p);
 /* crl_lists: is the certificate in a list of the set that this issuer signed? */
 bool crl_lists(const struct tt_trust *t, X509 *issuer, X509 *x);

@@ -1,20 +1,34 @@
-/* crypto/trust_pin.c: keys that are trusted by their hash: the SHA-256 of a SubjectPublicKeyInfo, as in DANE
- * (RFC 7671, selector SPKI) and HPKP (RFC 7469). Raw public keys (RFC 7250) are judged by nothing else.
- * Layer: crypto. */
+/* crypto/trust_pin.c: keys and certificates that are trusted by their hash: the SHA-256 of a
+ * SubjectPublicKeyInfo, as in DANE (RFC 7671, selector SPKI) and HPKP (RFC 7469), or of a certificate
+ * (selector Cert). Raw public keys (RFC 7250) are judged by nothing else. Layer: crypto. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "crypto/trust_internal.h"
 
+size_t trust_pins(const struct tt_trust *t)
+{
+    return (buf_size(&t->pins) + buf_size(&t->cert_pins)) / PIN_SIZE;
+}
+
 bool trust_has_pins_alone(const struct tt_trust *t)
 {
-    return t->anchors == 0 && buf_size(&t->pins) > 0;
+    return t->anchors == 0 && trust_pins(t) > 0;
 }
 
 bool trust_takes_raw_keys(const struct tt_trust *t)
 {
-    return trust_has_pins_alone(t);
+    return t->anchors == 0 && buf_size(&t->pins) > 0;
+}
+
+static bool pins_have(const struct buf *pins, const uint8_t pin[PIN_SIZE])
+{
+    const struct tt_bytes all = buf_bytes(pins);
+    bool found = false;
+    for (size_t at = 0; at < all.len; at += PIN_SIZE)
+        found |= memcmp(all.data + at, pin, PIN_SIZE) == 0;
+    return found;
 }
 
 static tt_rc key_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_lib *lib,
@@ -22,10 +36,7 @@ static tt_rc key_is_pinned(bool *ret, const struct tt_trust *t, const struct cry
 {
     uint8_t pin[PIN_SIZE];
     TT_TRY(hash_digest(lib, HASH_SHA256, spki, pin));
-    const struct tt_bytes pins = buf_bytes(&t->pins);
-    *ret = false;
-    for (size_t at = 0; at < pins.len; at += PIN_SIZE)
-        *ret |= memcmp(pins.data + at, pin, PIN_SIZE) == 0;
+    *ret = pins_have(&t->pins, pin);
     return TT_OK;
 }
 
@@ -37,7 +48,13 @@ tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const struct crypto_li
         return TT_ERR_MEMORY;
     tt_rc rc = key_is_pinned(ret, t, lib, (struct tt_bytes){spki, (size_t)len});
     OPENSSL_free(spki);
-    return rc;
+    uint8_t whole[EVP_MAX_MD_SIZE];
+    if (rc != TT_OK || *ret || buf_size(&t->cert_pins) == 0)
+        return rc;
+    if (X509_digest(x, EVP_sha256(), whole, NULL) != 1)
+        return TT_ERR_MEMORY;
+    *ret = pins_have(&t->cert_pins, whole);
+    return TT_OK;
 }
 
 void pin_text(char ret[PIN_TEXT], const struct crypto_lib *lib, struct tt_bytes spki)
@@ -60,6 +77,13 @@ void cert_pin_text(char ret[PIN_TEXT], const struct crypto_lib *lib, X509 *x)
     if (len > 0)
         pin_text(ret, lib, (struct tt_bytes){spki, (size_t)len});
     OPENSSL_free(spki);
+}
+
+void path_hint_pin(const struct path *p, struct tt_error *err)
+{
+    char shown[PIN_TEXT];
+    cert_pin_text(shown, p->lib, p->leaf);
+    error_hint(err, PIN_IT, shown);
 }
 
 static tt_rc refuse_raw(struct trust_verdict *ret, unsigned alert, struct tt_error *err, const char *text,

@@ -105,6 +105,34 @@ static const struct reason reasons[] = {
      "has an extension with a part that is not known here", NULL, CA_AGAIN},
     {X509_V_ERR_UNNESTED_RESOURCE, TT_ALERT_BAD_CERTIFICATE,
      "claims addresses (RFC 3779) that its issuer does not have", NULL, CA_AGAIN},
+    /* the profile of RFC 5280 section 4 (trust_profile.c) */
+    {X509_V_ERR_MISSING_AUTHORITY_KEY_IDENTIFIER, TT_ALERT_BAD_CERTIFICATE,
+     "does not say by which key it was signed (authorityKeyIdentifier)", NULL, CA_AGAIN},
+    {X509_V_ERR_MISSING_SUBJECT_KEY_IDENTIFIER, TT_ALERT_BAD_CERTIFICATE,
+     "is of a CA and has no subjectKeyIdentifier", NULL, CA_AGAIN},
+    {X509_V_ERR_CA_BCONS_NOT_CRITICAL, TT_ALERT_BAD_CERTIFICATE,
+     "is of a CA and does not mark its basicConstraints as critical", NULL, CA_AGAIN},
+    {X509_V_ERR_CA_CERT_MISSING_KEY_USAGE, TT_ALERT_BAD_CERTIFICATE, "is of a CA and has no keyUsage", NULL,
+     CA_AGAIN},
+    {X509_V_ERR_KU_KEY_CERT_SIGN_INVALID_FOR_NON_CA, TT_ALERT_BAD_CERTIFICATE,
+     "is of no CA and may sign certificates (keyCertSign)", NULL, CA_AGAIN},
+    {X509_V_ERR_PATHLEN_INVALID_FOR_NON_CA, TT_ALERT_BAD_CERTIFICATE, "is of no CA and has a path length",
+     NULL, CA_AGAIN},
+    {X509_V_ERR_PATHLEN_WITHOUT_KU_KEY_CERT_SIGN, TT_ALERT_BAD_CERTIFICATE,
+     "has a path length and may not sign certificates (key usage)", NULL, CA_AGAIN},
+    {X509_V_ERR_ISSUER_NAME_EMPTY, TT_ALERT_BAD_CERTIFICATE, "names no issuer", NULL, CA_AGAIN},
+    {X509_V_ERR_SUBJECT_NAME_EMPTY, TT_ALERT_BAD_CERTIFICATE,
+     "has an empty subject, and nothing else that names it", NULL, CA_AGAIN},
+    {X509_V_ERR_EMPTY_SUBJECT_ALT_NAME, TT_ALERT_BAD_CERTIFICATE, "has a subjectAltName without a name", NULL,
+     CA_AGAIN},
+    {X509_V_ERR_EMPTY_SUBJECT_SAN_NOT_CRITICAL, TT_ALERT_BAD_CERTIFICATE,
+     "has an empty subject and does not mark its subjectAltName as critical", NULL, CA_AGAIN},
+    {X509_V_ERR_AUTHORITY_KEY_IDENTIFIER_CRITICAL, TT_ALERT_BAD_CERTIFICATE,
+     "marks its authorityKeyIdentifier as critical", NULL, CA_AGAIN},
+    {X509_V_ERR_SUBJECT_KEY_IDENTIFIER_CRITICAL, TT_ALERT_BAD_CERTIFICATE,
+     "marks its subjectKeyIdentifier as critical", NULL, CA_AGAIN},
+    {X509_V_ERR_EXTENSIONS_REQUIRE_VERSION_3, TT_ALERT_BAD_CERTIFICATE,
+     "has extensions and is not of version 3", NULL, CA_AGAIN},
     /* name constraints */
     {X509_V_ERR_PERMITTED_VIOLATION, TT_ALERT_BAD_CERTIFICATE,
      "has a name outside of those its CA may certify (name constraints)", NULL, NO_NAME},
@@ -298,6 +326,9 @@ tt_rc path_explain(struct path *p, X509_STORE_CTX *ctx, struct tt_error *err)
                         .code = X509_STORE_CTX_get_error(ctx),
                         .depth = X509_STORE_CTX_get_error_depth(ctx),
                         .cert = X509_STORE_CTX_get_current_cert(ctx)};
+    /* So the strict rules call a leaf that may sign certificates and does not say that it is no CA. */
+    if (f.code == X509_V_ERR_INVALID_CA && f.depth == 0)
+        f.code = X509_V_ERR_KU_KEY_CERT_SIGN_INVALID_FOR_NON_CA;
     if (f.code == X509_V_ERR_OUT_OF_MEM)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     /* Names are checked for the whole chain at once: then there is no current certificate. */
@@ -318,7 +349,10 @@ tt_rc path_explain(struct path *p, X509_STORE_CTX *ctx, struct tt_error *err)
         return explain_name(&f, err);
     case X509_V_ERR_INVALID_PURPOSE:
         return explain_purpose(&f, err);
-    case X509_V_ERR_UNSPECIFIED:
+    case X509_V_ERR_UNSPECIFIED: /* more names and constraints than libcrypto compares */
+        error_hint(err, "use a certificate with fewer names, from a CA with fewer name constraints");
+        return path_refuse(p, TT_ALERT_BAD_CERTIFICATE, err, "the certificate %s cannot be judged: %s", f.who,
+                           X509_verify_cert_error_string(f.code));
     case X509_V_ERR_INVALID_CALL:
     case X509_V_ERR_STORE_LOOKUP:
         return error_set(err, TT_ERR_INTERNAL, "libcrypto cannot check the certificate chain");

@@ -1,17 +1,14 @@
-/* crypto/trust_verify.c: the judgement of a chain, step by step: what was judged before, the path, the pins,
- * what the leaf may be used for, its OCSP response, its key. Layer: crypto. RFC 5280 (paths), RFC 9525
- * (names), RFC 9846 section 4.5.1.2 (what a TLS leaf may be), RFC 7671 section 5.1 (a leaf by its key). */
+/* crypto/trust_verify.c: the judgement of a chain, step by step: what was judged before, the path
+ * (trust_path.c), the pins, what the leaf may be used for, its OCSP response, its key. Layer: crypto. RFC
+ * 9846 section 4.5.1.2 (what a TLS leaf may be), RFC 7671 section 5.1 (a leaf by its key). */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "crypto/refusal.h"
 #include "crypto/trust_internal.h"
-
-#define MAX_DEPTH 10 /* intermediate CAs */
+#include "wire/host.h"
 
 tt_rc path_refuse(struct path *p, unsigned alert, struct tt_error *err, const char *fmt, ...)
 {
@@ -29,157 +26,7 @@ tt_rc path_refuse(struct path *p, unsigned alert, struct tt_error *err, const ch
     return error_set(err, TT_ERR_VERIFY, "%s", text);
 }
 
-/* ---- the path, by libcrypto ---- */
-
-/* Digits, dots and colons alone are an address, or nothing: libcrypto's own look at it takes "10.0.0.1 evil"
- * for one, and 010.0.0.1, which a resolver reads as octal. */
-static bool host_is_ip(const char *host)
-{
-    return strchr(host, ':') != NULL || host[strspn(host, "0123456789.")] == '\0';
-}
-
-/* A dot at the end says that the name is absolute, and is in no certificate (RFC 6066 section 3). */
-static bool name_setup(X509_VERIFY_PARAM *p, const char *host)
-{
-    size_t len = strlen(host);
-    if (host_is_ip(host))
-        return X509_VERIFY_PARAM_set1_ip_asc(p, host) == 1;
-    return X509_VERIFY_PARAM_set1_host(p, host, len - (len > 1 && host[len - 1] == '.')) == 1;
-}
-
-/* An address with nothing that sscanf would pass over: no sign, no space, no zero in front of a number. */
-static bool is_address(const char *ip)
-{
-    bool plain = ip[strspn(ip, "0123456789abcdefABCDEF:.")] == '\0';
-    for (const char *at = ip; plain && strchr(ip, ':') == NULL && at != NULL; at = strchr(at, '.')) {
-        at += *at == '.';
-        plain = at[0] != '0' || at[1] == '.' || at[1] == '\0';
-    }
-    ASN1_OCTET_STRING *read = plain ? a2i_IPADDRESS(ip) : NULL;
-    ASN1_OCTET_STRING_free(read);
-    ERR_clear_error();
-    return read != NULL;
-}
-
-/* libcrypto takes a name with a dot in front for every name below it. */
-static bool name_is_usable(const char *host)
-{
-    if (host_is_ip(host))
-        return is_address(host);
-    return host[0] != '.' && strcspn(host, " \t") == strlen(host);
-}
-
-static bool verify_setup(X509_VERIFY_PARAM *p, const struct trust_request *req)
-{
-    X509_VERIFY_PARAM_set_time(p, (time_t)req->now);
-    X509_VERIFY_PARAM_set_auth_level(p, 2); /* 112 bits: no RSA below 2048, no SHA-1 */
-    X509_VERIFY_PARAM_set_depth(p, MAX_DEPTH);
-    X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-                                           X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    int purpose = req->peer_is_server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT;
-    if (X509_VERIFY_PARAM_set_purpose(p, purpose) != 1)
-        return false;
-    if (req->host == NULL)
-        return true;
-    return name_setup(p, req->host);
-}
-
-/* struct attempt: where a path is looked for. */
-struct attempt {
-    STACK_OF(X509) * anchors; /* trust these instead of the set's, whatever issued them; NULL: the set's */
-    STACK_OF(X509) * between; /* what may lead there */
-    X509 *dead_end;           /* one of these, from where nothing leads on */
-};
-
-static bool attempt_setup(X509_STORE_CTX *ctx, struct path *p, const struct attempt *a)
-{
-    X509_STORE *store = a->anchors != NULL ? NULL : p->trust->store;
-    if (ctx == NULL || X509_STORE_CTX_init(ctx, store, p->leaf, a->between) != 1 ||
-        !verify_setup(X509_STORE_CTX_get0_param(ctx), p->req))
-        return false;
-    if (a->anchors == NULL)
-        return crl_setup(ctx, p);
-    X509_STORE_CTX_set0_trusted_stack(ctx, a->anchors);
-    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
-    return true;
-}
-
-static X509 *dead_end_of(X509_STORE_CTX *ctx)
-{
-    int code = X509_STORE_CTX_get_error(ctx);
-    bool at_end = code == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
-                  code == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
-                  code == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
-    return at_end && X509_STORE_CTX_get_error_depth(ctx) > 0 ? X509_STORE_CTX_get_current_cert(ctx) : NULL;
-}
-
-static tt_rc attempt_run(struct attempt *a, struct path *p, struct tt_error *err)
-{
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    tt_rc rc = TT_ERR_INTERNAL;
-    a->dead_end = NULL;
-    if (attempt_setup(ctx, p, a)) {
-        rc = X509_verify_cert(ctx) == 1 ? TT_OK : path_explain(p, ctx, err);
-        if (rc == TT_OK && (p->built = X509_STORE_CTX_get1_chain(ctx)) == NULL)
-            rc = TT_ERR_MEMORY;
-        if (rc == TT_ERR_VERIFY)
-            a->dead_end = dead_end_of(ctx);
-    }
-    X509_STORE_CTX_free(ctx);
-    ERR_clear_error();
-    return rc;
-}
-
-/* Of a CA that two others certified, a peer may send both certificates. libcrypto tries one: where that leads
- * nowhere, it is taken away and the search goes on. The first reason is the one that is told. */
-static tt_rc find_path(struct path *p, STACK_OF(X509) * anchors, struct tt_error *err)
-{
-    struct attempt a = {.anchors = anchors, .between = sk_X509_dup(p->rest)};
-    struct tt_error first = {0};
-    tt_rc rc = a.between == NULL ? TT_ERR_MEMORY : attempt_run(&a, p, &first);
-    unsigned alert = p->verdict.alert;
-    for (tt_rc again = rc; again == TT_ERR_VERIFY && a.dead_end != NULL;) {
-        int at = 0;
-        while (at < sk_X509_num(a.between) && sk_X509_value(a.between, at) != a.dead_end)
-            at++;
-        if (sk_X509_delete(a.between, at) == NULL)
-            break; /* not one that the peer sent */
-        again = attempt_run(&a, p, NULL);
-        if (again != TT_ERR_VERIFY) {
-            rc = again;
-            error_clear(&first);
-        }
-    }
-    sk_X509_free(a.between);
-    p->verdict.alert = alert;
-    if (rc != TT_OK && err != NULL && err->rc == TT_OK)
-        *err = first;
-    return rc;
-}
-
 /* ---- pins ---- */
-
-/* Whoever knows the peer can be asked whether it is its key. */
-static void hint_pin(const struct path *p, struct tt_error *err)
-{
-    char shown[PIN_TEXT];
-    cert_pin_text(shown, p->lib, p->leaf);
-    error_hint(err, PIN_IT, shown);
-}
-
-/* In addition to anchors: the path has to go through a pinned key. */
-static tt_rc demand_pin(struct path *p, struct tt_error *err)
-{
-    bool pinned = buf_size(&p->trust->pins) == 0;
-    for (int i = 0; !pinned && i < sk_X509_num(p->built); i++)
-        TT_TRY(cert_is_pinned(&pinned, p->trust, p->lib, sk_X509_value(p->built, i)));
-    if (pinned)
-        return TT_OK;
-    hint_pin(p, err);
-    return path_refuse(
-        p, TT_ALERT_BAD_CERTIFICATE, err,
-        "the peer's certificate is from a trusted CA, but no key in its chain is a pinned one");
-}
 
 /* By its own key: then the rest of the certificate says nothing that is not known (RFC 7671 section 5.1). */
 static tt_rc accept_pinned_leaf(struct path *p, struct tt_error *err)
@@ -216,9 +63,9 @@ static tt_rc judge_by_pins(struct path *p, struct tt_error *err)
     STACK_OF(X509) *anchors = sk_X509_new_null();
     tt_rc rc = anchors == NULL ? TT_ERR_MEMORY : pinned_of(p, anchors);
     if (rc == TT_OK && sk_X509_num(anchors) > 0) {
-        rc = find_path(p, anchors, err);
+        rc = path_find(p, anchors, err);
     } else if (rc == TT_OK) {
-        hint_pin(p, err);
+        path_hint_pin(p, err);
         rc = path_refuse(p, TT_ALERT_UNKNOWN_CA, err, "none of the keys in the peer's chain is a pinned one");
     }
     sk_X509_free(anchors);
@@ -259,6 +106,18 @@ void validity_limit(struct validity *when, const X509 *x)
     when->until = until < when->until ? until : when->until;
 }
 
+/* "The certificate type MUST be X.509v3" (RFC 9846 section 4.5.1.2): what an older one may be used for, it
+ * cannot say. */
+static tt_rc judge_version(struct path *p, struct tt_error *err)
+{
+    if (X509_get_version(p->leaf) == X509_VERSION_3)
+        return TT_OK;
+    error_hint(err, "the peer needs a certificate of version 3: one with extensions, such as subjectAltName");
+    return path_refuse(p, TT_ALERT_UNSUPPORTED_CERTIFICATE, err,
+                       "the peer's certificate is of X.509 version %ld, and TLS 1.3 takes version 3 alone",
+                       X509_get_version(p->leaf) + 1);
+}
+
 /* "the digitalSignature bit MUST be set if the Key Usage extension is present" (RFC 9846 section 4.5.1.2): a
  * rule of TLS, so it holds for a chain that nobody verifies, too.
  * "The end-entity certificate MUST allow the key to be used for signing with a signature scheme indicated
@@ -272,19 +131,24 @@ static tt_rc judge_usage(struct path *p, struct tt_error *err)
                        "the peer's certificate does not allow digital signatures (key usage)");
 }
 
+/* The engine has refused it before, where it could. */
+static tt_rc judge_host(struct path *p, struct tt_error *err)
+{
+    struct host h;
+    struct tt_error why = {0};
+    if (p->req->host == NULL || host_parse(&h, p->req->host, &why) == TT_OK)
+        return TT_OK;
+    error_hint(err, "%s", why.hint);
+    return path_refuse(p, TT_ALERT_BAD_CERTIFICATE, err, "%s", why.text);
+}
+
 static tt_rc judge_chain(struct path *p, struct tt_error *err)
 {
-    if (p->req->host != NULL && !name_is_usable(p->req->host)) {
-        error_hint(err, "write the name as DNS has it, or the address without zeros in front");
-        return path_refuse(p, TT_ALERT_BAD_CERTIFICATE, err, "\"%.64s\" is no host name and no address",
-                           p->req->host);
-    }
-    if (trust_has_pins_alone(p->trust)) {
+    TT_TRY(judge_host(p, err));
+    if (trust_has_pins_alone(p->trust))
         TT_TRY(judge_by_pins(p, err));
-    } else {
-        TT_TRY(find_path(p, NULL, err));
-        TT_TRY(demand_pin(p, err));
-    }
+    else
+        TT_TRY(path_find(p, NULL, err));
     for (int i = 0; i < sk_X509_num(p->built); i++)
         validity_limit(&p->when, sk_X509_value(p->built, i));
     if (p->built == NULL)
@@ -313,6 +177,7 @@ static tt_rc judge(struct path *p, struct tt_error *err)
         p->verdict.not_after = 0;
     if (p->trust != NULL)
         TT_TRY(judge_chain(p, err));
+    TT_TRY(judge_version(p, err));
     TT_TRY(judge_usage(p, err));
     return leaf_key(p, err);
 }

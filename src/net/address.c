@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "wire/host.h"
+
 static tt_rc bad_address(const char *text, const char *why, struct tt_error *err)
 {
     (void)error_set(err, TT_ERR_USAGE, "'%s' is not an address: %s", text, why);
@@ -55,6 +57,17 @@ tt_rc address_parse_url(struct address *ret, const char *text, struct tt_error *
     return address_parse(ret, address, err);
 }
 
+tt_rc address_set_host(struct address *a, const char *host, struct tt_error *err)
+{
+    struct host h = {.text = ""};
+    if (host[0] != '\0')
+        TT_TRY(host_parse(&h, host, err));
+    a->is_name = h.kind == HOST_NAME;
+    (void)snprintf(a->host, sizeof a->host, "%s%s%s", h.text, h.zone[0] != '\0' ? "%" : "", h.zone);
+    (void)snprintf(a->name, sizeof a->name, "%s", h.text);
+    return TT_OK;
+}
+
 tt_rc address_parse(struct address *ret, const char *text, struct tt_error *err)
 {
     const char *colon = strrchr(text, ':');
@@ -75,9 +88,14 @@ tt_rc address_parse(struct address *ret, const char *text, struct tt_error *err)
     }
     if (host_len >= sizeof ret->host)
         return bad_address(text, "the host is too long", err);
-    memcpy(ret->host, host, host_len);
-    ret->host[host_len] = '\0';
-    (void)snprintf(ret->port, sizeof ret->port, "%s", port);
+    struct address found;
+    char only[sizeof found.host];
+    (void)snprintf(only, sizeof only, "%.*s", (int)host_len, host);
+    (void)snprintf(found.port, sizeof found.port, "%s", port);
+    TT_TRY(address_set_host(&found, only, err));
+    if (text[0] == '[' && found.is_name && host_len > 0)
+        return bad_address(text, "brackets are for IPv6 addresses", err);
+    *ret = found;
     return TT_OK;
 }
 

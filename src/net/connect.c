@@ -49,7 +49,7 @@ static tt_rc reach(struct tt_stream **ret, struct stream_owned *o, const char *t
     TT_TRY(address_parse(&to, target, err));
     TT_TRY(make_config(o, opt, err));
     TT_TRY(tt_dial(&o->fd, target, stream.handshake_timeout_ms, err));
-    stream.server_name = stream.server_name != NULL ? stream.server_name : to.host;
+    stream.server_name = stream.server_name != NULL ? stream.server_name : to.name;
     stream.peer = stream.peer != NULL ? stream.peer : target;
     return tt_stream_new(ret, o->fd, o->config, &stream, err);
 }

@@ -206,7 +206,7 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
 
 static tt_rc dial_set_up(struct dial *c, const struct address *to, struct tt_error *err)
 {
-    (void)snprintf(c->host, sizeof c->host, "%s", to->host);
+    (void)snprintf(c->host, sizeof c->host, "%s", to->name);
     tcp_peer_name(c->peer, to);
     TT_TRY(tcp_look_up(&c->addresses, to, err));
     c->next = c->addresses;

@@ -474,6 +474,10 @@ tt_rc tt_config_freeze(struct tt_config *cfg, struct tt_error *err)
         return error_set(err, TT_ERR_USAGE, "the configuration does not say whom to trust");
     if (verifies && cfg->trust != NULL && !cfg->accept_any_certificate && tt_trust_count(cfg->trust) == 0)
         return error_set(err, TT_ERR_USAGE, "the set of trust anchors is empty");
+    if (cfg->role == TT_SERVER && cfg->trust != NULL && !verifies) {
+        error_hint(err, "tt_config_set_client_auth says whether clients are asked for a certificate");
+        return error_set(err, TT_ERR_USAGE, "a server has a trust set, and asks no client for a certificate");
+    }
     if (cfg->role == TT_SERVER && cfg->identities_len == 0 && cfg->psks_len == 0)
         return error_set(err, TT_ERR_USAGE, "a server needs an identity: a certificate and a key, or a PSK");
     if (cfg->role == TT_SERVER && cfg->psk_policy == TT_PSK_WITH_CERTIFICATE &&

@@ -6,8 +6,11 @@
 
 #include "tls/ech.h"
 #include "tls/hs.h"
+#include "wire/host.h"
 
-static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, struct tt_error *err)
+/* host: whom to reach, as it is sent and checked; empty: nobody in particular. */
+static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, const char *host,
+                        struct tt_error *err)
 {
     c->status.alert_sent = c->status.alert_received = TT_ALERT_NONE;
     c->now_ms = opt->now_ms != 0 ? opt->now_ms : opt->now * 1000;
@@ -28,8 +31,7 @@ static tt_rc conn_setup(struct tt_conn *c, const struct tt_conn_options *opt, st
         return TT_OK;
     }
     c->state = CLIENT_START;
-    struct tt_bytes name = {(const uint8_t *)opt->server_name,
-                            opt->server_name == NULL ? 0 : strlen(opt->server_name)};
+    struct tt_bytes name = {(const uint8_t *)host, strlen(host)};
     if (kept_add(&c->kept, KEPT_SERVER_NAME, name) != TT_OK)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     tt_rc rc = client_start(c, opt);
@@ -41,18 +43,19 @@ tt_rc tt_conn_new(struct tt_conn **ret, struct tt_config *cfg, const struct tt_c
 {
     if (!cfg->frozen)
         return error_set(err, TT_ERR_USAGE, "the configuration is not frozen");
+    struct host host = {.text = ""};
     size_t name_len = opt->server_name == NULL ? 0 : strlen(opt->server_name);
     bool judges_name =
         cfg->role == TT_CLIENT && cfg->psk_policy != TT_PSK_REQUIRE && !cfg->accept_any_certificate;
     if (judges_name && name_len == 0)
         return error_set(err, TT_ERR_USAGE, "a client must say whom it wants to reach (server_name)");
-    if (name_len > 255)
-        return error_set(err, TT_ERR_USAGE, "the server's name is longer than 255 bytes");
+    if (name_len > 0 && cfg->role == TT_CLIENT)
+        TT_TRY(host_parse(&host, opt->server_name, err));
     struct tt_conn *c = mem_alloc(sizeof *c);
     if (c == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     c->cfg = tt_config_ref(cfg);
-    tt_rc rc = conn_setup(c, opt, err);
+    tt_rc rc = conn_setup(c, opt, host.text, err);
     if (rc != TT_OK) {
         tt_conn_free(c);
         return rc;

@@ -4,17 +4,17 @@
 
 #include <string.h>
 
+#include "wire/host.h"
+
 /* Is the configured name one that may be sent: "Literal IPv4 and IPv6 addresses are not permitted in
- * "HostName"". */
+ * "HostName"". It was read once (tt_conn_new), and has no dot at its end: "without a trailing dot". */
 static bool name_is_dns(struct tt_bytes name)
 {
-    bool letters = false;
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.data[i] == ':')
-            return false;
-        letters = letters || (name.data[i] != '.' && (name.data[i] < '0' || name.data[i] > '9'));
-    }
-    return letters;
+    char text[HOST_NAME_MAX_LEN + 1] = "";
+    struct host host;
+    if (name.len > 0 && name.len < sizeof text)
+        memcpy(text, name.data, name.len);
+    return host_parse(&host, text, NULL) == TT_OK && host.kind == HOST_NAME;
 }
 
 bool server_name_wants(const struct tt_conn *c, enum ext_place in)
@@ -32,10 +32,7 @@ void server_name_build(struct tt_conn *c, enum ext_place in, struct writer *w)
         return; /* "The "extension_data" field of this extension SHALL be empty." */
     struct wr_mark list = wr_open16(w);
     wr_u8(w, 0); /* host_name */
-    struct tt_bytes name = kept_get(&c->kept, KEPT_SERVER_NAME);
-    if (name.len > 0 && name.data[name.len - 1] == '.')
-        name.len--; /* "without a trailing dot" */
-    wr_vec16(w, name);
+    wr_vec16(w, kept_get(&c->kept, KEPT_SERVER_NAME));
     wr_close(w, list);
 }
 

@@ -116,10 +116,52 @@ static void ca_key_in_a_forged_certificate(void **state)
     (void)state;
     struct node *forged = node_new(&(struct node_options){
         .cn = "other middle", .same_key = w.middle, .issuer = w.other_middle, .extensions = CA_EXTENSIONS});
+    struct node *silent =
+        node_new(&(struct node_options){.cn = "silent",
+                                        .issuer = w.other_middle,
+                                        .no_ski = true,
+                                        .no_aki = true,
+                                        .extensions = {{"subjectAltName", "DNS:host.example"}}});
     struct tt_trust *t = pinned(NULL, w.middle);
-    trial_refuse(TRIAL(t, w.other_leaf, forged), TT_ALERT_BAD_CERTIFICATE, "carries a signature", "");
+    trial_refuse(TRIAL(t, w.other_leaf, forged), TT_ALERT_UNKNOWN_CA, "who is not trusted", "");
+    trial_refuse(TRIAL(t, silent, forged), TT_ALERT_BAD_CERTIFICATE, "carries a signature", "");
     tt_trust_free(t);
     node_free(forged);
+    node_free(silent);
+}
+
+/* By its key, a CA has the rules that the peer shows for that key; by its certificate, its own. */
+static void ca_by_its_certificate(void **state)
+{
+    (void)state;
+    struct node *ca = node_new(
+        &(struct node_options){.cn = "bound",
+                               .issuer = w.root,
+                               .extensions = {{"basicConstraints", "critical,CA:TRUE"},
+                                              {"keyUsage", "critical,keyCertSign"},
+                                              {"nameConstraints", "critical,permitted;DNS:good.example"}}});
+    struct node *unbound =
+        node_new(&(struct node_options){.cn = "bound", .same_key = ca, .extensions = CA_EXTENSIONS});
+    struct node *good = node_server(ca, "good.example"), *bad = node_server(ca, "host.example");
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    assert_int_equal(X509_digest(ca->x509, EVP_sha256(), digest, NULL), 1);
+    struct tt_trust *by_key = pinned(NULL, ca), *by_cert = trust_of(NULL, NULL);
+    assert_int_equal(tt_trust_add_certificate_pin(by_cert, digest, NULL), TT_OK);
+    assert_int_equal(tt_trust_count(by_cert), 1);
+    assert_false(trust_takes_raw_keys(by_cert));
+    struct trial fine = *TRIAL(by_cert, good, ca);
+    fine.host = "good.example";
+    assert_int_equal(trial_accept(&fine).basis, TRUST_BY_ANCHOR);
+    trial_refuse(TRIAL(by_cert, bad, ca), TT_ALERT_BAD_CERTIFICATE, "name constraints", "");
+    trial_refuse(TRIAL(by_cert, bad, unbound), TT_ALERT_UNKNOWN_CA, "none of the keys", "");
+    trial_refuse(TRIAL(by_key, bad, ca), TT_ALERT_BAD_CERTIFICATE, "name constraints", "");
+    trial_accept(TRIAL(by_key, bad, unbound)); /* what the manual says */
+    tt_trust_free(by_key);
+    tt_trust_free(by_cert);
+    node_free(ca);
+    node_free(unbound);
+    node_free(good);
+    node_free(bad);
 }
 
 static tt_rc raw(const struct tt_trust *t, const struct node *n, size_t cut, struct trust_verdict *v)
@@ -180,9 +222,13 @@ static void too_many_pins(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(beside_anchors), cmocka_unit_test(leaf_alone),
-        cmocka_unit_test(ca_alone),       cmocka_unit_test(ca_key_in_a_forged_certificate),
-        cmocka_unit_test(raw_keys),       cmocka_unit_test(too_many_pins),
+        cmocka_unit_test(beside_anchors),
+        cmocka_unit_test(leaf_alone),
+        cmocka_unit_test(ca_alone),
+        cmocka_unit_test(ca_key_in_a_forged_certificate),
+        cmocka_unit_test(ca_by_its_certificate),
+        cmocka_unit_test(raw_keys),
+        cmocka_unit_test(too_many_pins),
     };
     return cmocka_run_group_tests_name("crypto/trust_pin", tests, set_up, tear_down);
 }

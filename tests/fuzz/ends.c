@@ -219,7 +219,8 @@ static void config_options(struct tt_config *cfg, unsigned options, bool client)
         must(tt_config_set_alpn(cfg, protocols, TT_COUNT(protocols)));
     if ((options & FZ_ANY) != 0)
         must(tt_config_insecure_accept_any_certificate(cfg));
-    config_trust(cfg);
+    if (client || (options & FZ_BARE) == 0 || (options & FZ_POST) != 0)
+        config_trust(cfg);
     must(tt_config_set_post_handshake_auth(cfg, (options & FZ_POST) != 0));
     if ((options & FZ_DELEGATE) != 0)
         must(tt_config_accept_delegated(cfg, NULL, 0));

@@ -269,7 +269,7 @@ static void configure(struct peer *p)
         must(tt_config_set_suites(p->config, o->suites.items, o->suites.n), "--suites", NULL);
     if (o->cert != NULL)
         add_identity(p);
-    if (o->ca != NULL)
+    if (o->ca != NULL && (!o->server || o->require_certificate))
         set_trust(p);
     if (o->require_certificate)
         must(tt_config_set_client_auth(p->config, TT_CLIENT_AUTH_REQUIRE), "client certificates", NULL);

@@ -133,7 +133,7 @@ static void add_identity(struct tt_config *config, struct gated_key *k)
     must(tt_config_add_identity(config, &id, &err), &err);
 }
 
-static struct tt_config *config_new(struct rig *rig, enum tt_role role)
+static struct tt_config *config_new(struct rig *rig, enum tt_role role, bool trusts)
 {
     struct tt_error err = {0};
     struct tt_config *config;
@@ -142,7 +142,8 @@ static struct tt_config *config_new(struct rig *rig, enum tt_role role)
     must(tt_trust_new(&trust, &err), &err);
     const struct tt_bytes pem = {(const uint8_t *)rig->ca->cert_pem, strlen(rig->ca->cert_pem)};
     must(tt_trust_add_pem(trust, pem, &err), &err);
-    must(tt_config_set_trust(config, trust), &err);
+    if (trusts)
+        must(tt_config_set_trust(config, trust), &err);
     tt_trust_free(trust);
     return config;
 }
@@ -158,8 +159,8 @@ void rig_set_up(struct rig *rig, bool client_auth)
         &(struct test_cert){.cn = "server", .dns = "localhost", .eku = "serverAuth", .issuer = rig->ca}));
     rig->client_key = gated_key_new(
         test_key_new("P-256", &(struct test_cert){.cn = "client", .eku = "clientAuth", .issuer = rig->ca}));
-    rig->server_config = config_new(rig, TT_SERVER);
-    rig->client_config = config_new(rig, TT_CLIENT);
+    rig->server_config = config_new(rig, TT_SERVER, client_auth);
+    rig->client_config = config_new(rig, TT_CLIENT, true);
     add_identity(rig->server_config, rig->server_key);
     if (client_auth) {
         add_identity(rig->client_config, rig->client_key);

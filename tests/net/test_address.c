@@ -24,6 +24,8 @@ static void test_address_forms(void **state)
         {"h:65535", "h", "65535"},
         {"example.org:https", "example.org", "443"},
         {"[::1]:LDAPS", "::1", "636"},
+        {"[fe80::1%eth0]:443", "fe80::1%eth0", "443"},
+        {"example.org.:443", "example.org", "443"},
     };
     (void)state;
     for (size_t i = 0; i < TT_COUNT(good); i++) {
@@ -32,6 +34,29 @@ static void test_address_forms(void **state)
         assert_int_equal(address_parse(&a, good[i].text, &err), TT_OK);
         assert_string_equal(a.host, good[i].host);
         assert_string_equal(a.port, good[i].port);
+    }
+}
+
+/* One is dialled, the other is sent and checked. */
+static void test_names(void **state)
+{
+    static const struct {
+        const char *text, *host, *name;
+        bool is_name;
+    } cases[] = {{"example.org.:1", "example.org", "example.org", true},
+                 {"example.org:1", "example.org", "example.org", true},
+                 {"[fe80::1%eth0]:1", "fe80::1%eth0", "fe80::1", false},
+                 {"[::1]:1", "::1", "::1", false},
+                 {"192.0.2.1:1", "192.0.2.1", "192.0.2.1", false}};
+    (void)state;
+    for (size_t i = 0; i < TT_COUNT(cases); i++) {
+        struct address a;
+        assert_int_equal(address_parse(&a, cases[i].text, NULL), TT_OK);
+        assert_string_equal(a.host, cases[i].host);
+        assert_string_equal(a.name, cases[i].name);
+        assert_int_equal(a.is_name, cases[i].is_name);
+        assert_int_equal(address_set_host(&a, "0177.0.0.1", NULL), TT_ERR_USAGE);
+        assert_string_equal(a.name, cases[i].name);
     }
 }
 
@@ -77,6 +102,15 @@ static void test_address_refusals(void **state)
         {"example.org:-1", "must be a number"},
         {"example.org:000443", "must be a number"},
         {"::1:443", "needs brackets"},
+        {"0177.0.0.1:443", "this is not how an IPv4 address is written"},
+        {"127.1:443", "this is not how an IPv4 address is written"},
+        {"[127.0.0.1 ]:443", "a character that names do not have"},
+        {"[127.0.0.01]:443", "this is not how an IPv4 address is written"},
+        {".example:443", "a part of it is empty"},
+        {"a b:443", "a character that names do not have"},
+        {"b\xc3\xbc.example:443", "letters outside of ASCII"},
+        {"[::g]:443", "this is not how an IPv6 address is written"},
+        {"[example.org]:443", "brackets are for IPv6 addresses"},
         {"[::1:443", "the bracket is not closed"},
         {"[:443", "the bracket is not closed"},
         {"[::1]", "must be a number"},
@@ -98,11 +132,14 @@ static void test_address_too_long(void **state)
     char text[400];
     struct address a;
     struct tt_error err = {0};
-    memset(text, 'a', 256);
-    strcpy(text + 256, ":443");
-    assert_int_equal(address_parse(&a, text, &err), TT_ERR_USAGE);
-    strcpy(text + 255, ":443");
-    assert_int_equal(address_parse(&a, text, &err), TT_OK);
+    for (size_t i = 0; i < 300; i++)
+        text[i] = i % 50 == 49 ? '.' : 'a';
+    for (size_t len = 253; len < 285; len++) {
+        strcpy(text + len, ":443");
+        assert_int_equal(address_parse(&a, text, &err), len == 253 ? TT_OK : TT_ERR_USAGE);
+        text[len] = len % 50 == 49 ? '.' : 'a';
+        text[len + 1] = 'a';
+    }
 }
 
 static void test_address_format(void **state)
@@ -211,9 +248,13 @@ static void test_diagnosis_of_long_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_address_forms),           cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_address_refusals),        cmocka_unit_test(test_address_too_long),
-        cmocka_unit_test(test_address_format),          cmocka_unit_test(test_diagnosis),
+        cmocka_unit_test(test_address_forms),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_address_refusals),
+        cmocka_unit_test(test_address_too_long),
+        cmocka_unit_test(test_address_format),
+        cmocka_unit_test(test_diagnosis),
         cmocka_unit_test(test_diagnosis_of_long_names),
     };
     return cmocka_run_group_tests_name("address", tests, NULL, NULL);

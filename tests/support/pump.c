@@ -85,7 +85,8 @@ void pump_configs(struct pump *p)
     must(tt_config_new(&p->client_cfg, TT_CLIENT, &err), "config", &err);
     must(tt_config_new(&p->server_cfg, TT_SERVER, &err), "config", &err);
     add_trust(p->client_cfg, p->ca);
-    add_trust(p->server_cfg, p->ca);
+    if (p->client_auth != TT_CLIENT_AUTH_NONE || p->server_asks_later)
+        add_trust(p->server_cfg, p->ca);
     if (p->delegate)
         add_delegating(p);
     else if (!p->no_server_identity)

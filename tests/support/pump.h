@@ -20,6 +20,7 @@ struct pump {
     uint16_t server_group; /* 0: default; another than X25519 makes a HelloRetryRequest */
     bool force_retry;
     enum tt_client_auth client_auth;
+    bool server_asks_later;                /* configure switches post-handshake authentication on */
     bool no_server_identity;               /* configure adds one */
     bool client_has_identity;              /* give the client a certificate */
     bool delegate;                         /* the server has a delegated credential */

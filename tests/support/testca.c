@@ -24,36 +24,60 @@ static EVP_PKEY *make_key(const char *kind)
 static void set_names(X509 *x, const struct node_options *o)
 {
     X509_NAME *name = X509_NAME_new();
-    must(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)o->cn, -1, -1, 0) == 1,
-         "name");
+    if (o->cn[0] != '\0')
+        must(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)o->cn, -1, -1, 0) ==
+                 1,
+             "name");
     X509_set_subject_name(x, name);
     X509_set_issuer_name(x, o->issuer == NULL ? name : X509_get_subject_name(o->issuer->x509));
     X509_NAME_free(name);
 }
 
-static void set_extensions(X509 *x, const struct node_options *o)
+static void set_extension(X509 *x, const struct node_options *o, const char *name, const char *value)
 {
     X509V3_CTX ctx;
     X509V3_set_ctx(&ctx, o->issuer == NULL ? x : o->issuer->x509, x, NULL, NULL, 0);
-    for (size_t i = 0; i < TT_COUNT(o->extensions) && o->extensions[i][0] != NULL; i++) {
-        X509_EXTENSION *e = X509V3_EXT_conf(NULL, &ctx, o->extensions[i][0], o->extensions[i][1]);
-        must(e != NULL && X509_add_ext(x, e, -1) == 1, o->extensions[i][0]);
-        X509_EXTENSION_free(e);
-    }
+    X509_EXTENSION *e = X509V3_EXT_conf(NULL, &ctx, name, value);
+    must(e != NULL && X509_add_ext(x, e, -1) == 1, name);
+    X509_EXTENSION_free(e);
+}
+
+static void set_extensions(X509 *x, const struct node_options *o)
+{
+    const X509 *issuer = o->issuer == NULL ? NULL : o->issuer->x509;
+    for (size_t i = 0; i < TT_COUNT(o->extensions) && o->extensions[i][0] != NULL; i++)
+        set_extension(x, o, o->extensions[i][0], o->extensions[i][1]);
+    if (!o->no_ski && X509_get_ext_by_NID(x, NID_subject_key_identifier, -1) < 0)
+        set_extension(x, o, "subjectKeyIdentifier", "hash");
+    if (!o->no_aki && issuer != NULL && X509_get_ext_by_NID(issuer, NID_subject_key_identifier, -1) >= 0 &&
+        X509_get_ext_by_NID(x, NID_authority_key_identifier, -1) < 0)
+        set_extension(x, o, "authorityKeyIdentifier", "keyid:always");
+}
+
+static void set_serial(X509 *x, const struct node_options *o)
+{
+    static long serial = 5000;
+    BIGNUM *given = NULL;
+    if (o->serial == NULL)
+        must(ASN1_INTEGER_set(X509_get_serialNumber(x), serial++) == 1, "serial number");
+    else
+        must(BN_hex2bn(&given, o->serial) > 0 && BN_to_ASN1_INTEGER(given, X509_get_serialNumber(x)) != NULL,
+             "serial number");
+    BN_free(given);
 }
 
 static X509 *make_cert(EVP_PKEY *key, const struct node_options *o)
 {
-    static long serial = 5000;
     X509 *x = X509_new();
     EVP_PKEY *signer = o->issuer == NULL ? key : o->issuer->pkey;
-    X509_set_version(x, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
+    X509_set_version(x, o->v1 ? X509_VERSION_1 : X509_VERSION_3);
+    set_serial(x, o);
     ASN1_TIME_set(X509_getm_notBefore(x), (time_t)(o->from != 0 ? o->from : TEST_NOW - 30 * 86400));
     ASN1_TIME_set(X509_getm_notAfter(x), (time_t)(o->until != 0 ? o->until : TEST_NOW + 30 * 86400));
     set_names(x, o);
     X509_set_pubkey(x, key);
-    set_extensions(x, o);
+    if (!o->v1)
+        set_extensions(x, o);
     const EVP_MD *md = EVP_PKEY_is_a(signer, "ED25519") ? NULL
                        : o->md != NULL                  ? EVP_get_digestbyname(o->md)
                                                         : EVP_sha256();

@@ -20,13 +20,16 @@ struct node {
 
 /* struct node_options: what the certificate says; zero is a P-256 key and TEST_NOW -/+ 30 days. */
 struct node_options {
-    const char *cn;
+    const char *cn;               /* "": an empty subject */
     const char *key;              /* "P-256", "RSA-1024", "RSA-2048", "ED25519"; NULL: P-256 */
     const struct node *same_key;  /* take the key of that one */
     const struct node *issuer;    /* NULL: self-signed */
     const char *extensions[6][2]; /* as in openssl.cnf: {"keyUsage", "critical,digitalSignature"} */
     int64_t from, until;          /* 0: TEST_NOW -/+ 30 days */
     const char *md;               /* "SHA1"; NULL: SHA-256, or none for Ed25519 */
+    bool no_ski, no_aki;          /* without the key identifiers that every other one gets */
+    bool v1;                      /* X.509 version 1, without any extension */
+    const char *serial;           /* hex, "-1"; NULL: one of its own */
 };
 struct node *node_new(const struct node_options *o);
 void node_free(struct node *n);

@@ -94,6 +94,9 @@ static X509 *cert_make(struct test_key *k, const struct test_cert *t)
         add_ext(x, x, NID_basic_constraints, "critical,CA:TRUE");
         add_ext(x, x, NID_key_usage, "critical,keyCertSign,cRLSign");
     }
+    add_ext(x, issuer != NULL ? issuer : x, NID_subject_key_identifier, "hash");
+    if (issuer != NULL)
+        add_ext(x, issuer, NID_authority_key_identifier, "keyid:always");
     if (t->delegation)
         add_delegation_usage(x);
     if (t->eku != NULL)

@@ -53,7 +53,8 @@ struct tt_config *pair_config_new(const struct pair_config *o)
     assert_int_equal(tt_config_new(&cfg, o->role, NULL), TT_OK);
     if (o->chain[0] != NULL)
         add_identity(cfg, o);
-    if (o->anchors[0] != NULL)
+    if (o->anchors[0] != NULL &&
+        (o->role == TT_CLIENT || o->client_auth != TT_CLIENT_AUTH_NONE || o->post_auth))
         add_trust(cfg, o);
     if (o->accept_any)
         assert_int_equal(tt_config_insecure_accept_any_certificate(cfg), TT_OK);

@@ -29,7 +29,7 @@ static void add_identity(struct tt_config *cfg, const struct test_key *k)
 }
 
 /* The key alone (RFC 7250), and the other end's pinned. */
-static void add_raw_key(struct tt_config *cfg, struct test_key *own, struct test_key *peer)
+static void add_raw_key(struct tt_config *cfg, struct test_key *own, struct test_key *peer, bool trusts)
 {
     static const uint16_t raw = TT_CERTIFICATE_RAW_PUBLIC_KEY;
     const struct tt_identity id = {
@@ -41,7 +41,8 @@ static void add_raw_key(struct tt_config *cfg, struct test_key *own, struct test
     must(tt_config_add_identity(cfg, &id, &err), "identity", &err);
     must(tt_trust_new(&trust, &err), "trust", &err);
     must(tt_trust_add_pin(trust, pin, &err), "pin", &err);
-    must(tt_config_set_trust(cfg, trust), "trust", NULL);
+    if (trusts)
+        must(tt_config_set_trust(cfg, trust), "trust", NULL);
     tt_trust_free(trust);
     must(tt_config_set_peer_certificate_types(cfg, &raw, 1), "types", NULL);
 }
@@ -104,7 +105,8 @@ void scene_configs(struct scene *s, struct scene_options options)
     s->key[TT_CLIENT] = make_key(s, options.client_cert, &client);
     for (enum tt_role r = TT_CLIENT; r <= TT_SERVER; r++) {
         must(tt_config_new(&s->cfg[r], r, &err), "config", &err);
-        add_trust(s->cfg[r], s->ca);
+        if (r == TT_CLIENT || options.client_auth != TT_CLIENT_AUTH_NONE || options.post_auth)
+            add_trust(s->cfg[r], s->ca);
         set_fixed_lists(s->cfg[r]);
         if (options.scheme != 0)
             must(tt_config_set_verify_schemes(s->cfg[r], &options.scheme, 1), "scheme", NULL);
@@ -112,7 +114,8 @@ void scene_configs(struct scene *s, struct scene_options options)
                   options.alpn, options.max_message);
     }
     for (enum tt_role r = TT_CLIENT; options.raw_keys && r <= TT_SERVER; r++)
-        add_raw_key(s->cfg[r], s->key[r], s->key[scene_other(r)]);
+        add_raw_key(s->cfg[r], s->key[r], s->key[scene_other(r)],
+                    r == TT_CLIENT || options.client_auth != TT_CLIENT_AUTH_NONE || options.post_auth);
     if (!options.raw_keys)
         add_identity(s->cfg[TT_SERVER], s->key[TT_SERVER]);
     if (options.client_identity && !options.raw_keys)

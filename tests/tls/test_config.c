@@ -266,6 +266,32 @@ static bool no_random(void *arg, uint8_t *buf, size_t n)
     return false;
 }
 
+/* Whom to believe, and nobody who is asked: somebody has forgotten something. */
+static void a_trust_set_that_judges_nobody(void **state)
+{
+    (void)state;
+    static const uint16_t scheme = TT_SCHEME_ECDSA_SECP256R1_SHA256;
+    struct tt_trust *t = trust(true);
+    for (int i = 0; i < 4; i++) {
+        struct tt_error err = {0};
+        struct tt_config *cfg = config(TT_SERVER);
+        assert_int_equal(add_identity(cfg, p256, &scheme, 1), TT_OK);
+        if (i != 1)
+            assert_int_equal(tt_config_set_trust(cfg, t), TT_OK);
+        if (i == 2)
+            assert_int_equal(tt_config_set_client_auth(cfg, TT_CLIENT_AUTH_REQUEST), TT_OK);
+        if (i == 3)
+            assert_int_equal(tt_config_set_post_handshake_auth(cfg, true), TT_OK);
+        assert_int_equal(tt_config_freeze(cfg, &err), i == 0 ? TT_ERR_USAGE : TT_OK);
+        if (i == 0) {
+            assert_non_null(strstr(err.text, "asks no client for a certificate"));
+            assert_non_null(strstr(err.hint, "tt_config_set_client_auth"));
+        }
+        tt_config_free(cfg);
+    }
+    tt_trust_free(t);
+}
+
 static void a_frozen_configuration_never_changes(void **state)
 {
     (void)state;
@@ -278,6 +304,8 @@ static void a_frozen_configuration_never_changes(void **state)
         struct tt_config *cfg = config(role);
         assert_int_equal(tt_config_set_trust(cfg, t), TT_OK);
         assert_int_equal(add_identity(cfg, p256, &scheme, 1), TT_OK);
+        if (role == TT_SERVER)
+            assert_int_equal(tt_config_set_client_auth(cfg, TT_CLIENT_AUTH_REQUEST), TT_OK);
         assert_int_equal(tt_config_freeze(cfg, &err), TT_OK);
         assert_int_equal(tt_config_set_random(cfg, no_random, NULL), TT_ERR_USAGE);
         assert_int_equal(tt_config_set_suites(cfg, &suite, 1), TT_ERR_USAGE);
@@ -318,7 +346,14 @@ static void connections(void **state)
     assert_non_null(strstr(nobody.text, "server_name"));
     assert_int_equal(tt_conn_new(&c, cfg, &empty, &err), TT_ERR_USAGE);
     assert_int_equal(tt_conn_new(&c, cfg, &too_long, &longer), TT_ERR_USAGE);
-    assert_non_null(strstr(longer.text, "255"));
+    assert_non_null(strstr(longer.text, "253"));
+    static const char *const odd[] = {"0177.0.0.1", ".example", "a b", "b\xc3\xbc.example", "10.1"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        struct tt_error why = {0};
+        const struct tt_conn_options with = {.server_name = odd[i]};
+        assert_int_equal(tt_conn_new(&c, cfg, &with, &why), TT_ERR_USAGE);
+        assert_non_null(strstr(why.text, "is no host name and no address"));
+    }
     assert_null(c);
     tt_config_free(cfg);
 }
@@ -349,6 +384,7 @@ int main(void)
         cmocka_unit_test(key_shares),
         cmocka_unit_test(alpn),
         cmocka_unit_test(roles_and_ranges),
+        cmocka_unit_test(a_trust_set_that_judges_nobody),
         cmocka_unit_test(a_frozen_configuration_never_changes),
         cmocka_unit_test(connections),
         cmocka_unit_test(randomness_that_fails),

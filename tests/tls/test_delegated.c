@@ -285,7 +285,7 @@ static void test_after_the_handshake(void **state)
 {
     (void)state;
     d.client = d.server_accepts = true;
-    struct pump p = {.configure = post_auth_set_up, .no_server_identity = true};
+    struct pump p = {.configure = post_auth_set_up, .no_server_identity = true, .server_asks_later = true};
     run(&p);
     assert_delegated(&p, false, false);
     assert_int_equal(tt_conn_request_certificate(p.server), TT_OK);

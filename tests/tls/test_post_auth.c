@@ -26,6 +26,7 @@ static void post_auth_on(struct pump *p, struct tt_config *client, struct tt_con
 
 static void start(struct pump *p)
 {
+    p->server_asks_later = true;
     p->configure = post_auth_on;
     pump_start(p);
     pump_run(p);
@@ -83,6 +84,7 @@ static void test_data_may_come_before_the_answer(void **state)
     client_offers = true;
     struct pump p = {.client_has_identity = true, .sign = SIGN_NEVER};
     p.configure = post_auth_on;
+    p.server_asks_later = true;
     pump_start(&p);
     p.sign = SIGN_AT_ONCE;
     pump_run(&p);
