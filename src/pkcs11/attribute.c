@@ -102,11 +102,13 @@ static bool key_flag(bool *ret, const struct object *o, CK_ATTRIBUTE_TYPE type)
     bool is_private = o->class == CKO_PRIVATE_KEY;
     switch (type) {
     case CKA_SIGN:
+        *ret = !info->key.decrypts;
+        return is_private;
     case CKA_SENSITIVE:
         *ret = true;
         return is_private;
     case CKA_VERIFY:
-        *ret = true;
+        *ret = !info->key.decrypts;
         return !is_private;
     case CKA_LOCAL:
         *ret = info->local;
@@ -118,9 +120,11 @@ static bool key_flag(bool *ret, const struct object *o, CK_ATTRIBUTE_TYPE type)
         *ret = info->local && info->fixed;
         return is_private;
     case CKA_DERIVE:
-        *ret = false;
+        *ret = is_private && info->key.decrypts && !info->key.rsa;
         return true;
     case CKA_DECRYPT:
+        *ret = info->key.decrypts && info->key.rsa;
+        return is_private;
     case CKA_SIGN_RECOVER:
     case CKA_UNWRAP:
     case CKA_EXTRACTABLE:

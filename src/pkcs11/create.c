@@ -52,20 +52,35 @@ static CK_RV type_of_size(enum tt_key_type *ret, const CK_ATTRIBUTE *bits, const
     return n == 2048 || n == 3072 || n == 4096 ? CKR_OK : CKR_KEY_SIZE_RANGE;
 }
 
+static CK_KEY_TYPE key_type_of(const struct mechanism *m)
+{
+    return m->type == CKM_EC_KEY_PAIR_GEN ? CKK_EC : CKK_RSA;
+}
+
+/* A key is for signing, or for decryption (RSA) or Diffie-Hellman (EC), not for both: what asks for both gets
+ * one that signs. */
+static bool is_for_decryption(const CK_ATTRIBUTE *priv, CK_ULONG n, CK_KEY_TYPE type)
+{
+    CK_ATTRIBUTE_TYPE use = type == CKK_EC ? CKA_DERIVE : CKA_DECRYPT;
+    return template_find(priv, n, use) != NULL && template_demand_bool(priv, n, use, true) == CKR_OK &&
+           template_demand_bool(priv, n, CKA_SIGN, false) == CKR_OK;
+}
+
 static CK_RV check_pair(enum tt_key_type *ret, const struct mechanism *m, const CK_ATTRIBUTE *pub,
                         CK_ULONG pub_len, const CK_ATTRIBUTE *priv, CK_ULONG priv_len)
 {
-    CK_KEY_TYPE type = m->type == CKM_EC_KEY_PAIR_GEN ? CKK_EC : CKK_RSA;
-    const CK_RV checks[] = {template_demand_ulong(pub, pub_len, CKA_CLASS, CKO_PUBLIC_KEY),
-                            template_demand_ulong(priv, priv_len, CKA_CLASS, CKO_PRIVATE_KEY),
-                            template_demand_ulong(pub, pub_len, CKA_KEY_TYPE, type),
-                            template_demand_ulong(priv, priv_len, CKA_KEY_TYPE, type),
-                            template_demand_bool(priv, priv_len, CKA_EXTRACTABLE, false),
-                            template_demand_bool(priv, priv_len, CKA_SENSITIVE, true),
-                            template_demand_bool(priv, priv_len, CKA_SIGN, true),
-                            template_demand_bool(priv, priv_len, CKA_ALWAYS_AUTHENTICATE, false),
-                            template_demand_bool(pub, pub_len, CKA_TOKEN, true),
-                            template_demand_bool(priv, priv_len, CKA_TOKEN, true)};
+    CK_KEY_TYPE type = key_type_of(m);
+    const CK_RV checks[] = {
+        template_demand_ulong(pub, pub_len, CKA_CLASS, CKO_PUBLIC_KEY),
+        template_demand_ulong(priv, priv_len, CKA_CLASS, CKO_PRIVATE_KEY),
+        template_demand_ulong(pub, pub_len, CKA_KEY_TYPE, type),
+        template_demand_ulong(priv, priv_len, CKA_KEY_TYPE, type),
+        template_demand_bool(priv, priv_len, CKA_EXTRACTABLE, false),
+        template_demand_bool(priv, priv_len, CKA_SENSITIVE, true),
+        template_demand_bool(priv, priv_len, CKA_SIGN, !is_for_decryption(priv, priv_len, type)),
+        template_demand_bool(priv, priv_len, CKA_ALWAYS_AUTHENTICATE, false),
+        template_demand_bool(pub, pub_len, CKA_TOKEN, true),
+        template_demand_bool(priv, priv_len, CKA_TOKEN, true)};
     CK_RV rv = template_first_failure(checks, TT_COUNT(checks));
     if (rv == CKR_OK && template_find(priv, priv_len, CKA_TOKEN) == NULL)
         rv = CKR_TEMPLATE_INCONSISTENT; /* there are no keys that last as long as a session */
@@ -128,7 +143,8 @@ CK_RV create_key_pair(struct session *s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR pu
         rv = CKR_DEVICE_MEMORY; /* one key a token */
     contents_free(c);
     if (rv == CKR_OK)
-        rv = vault_create(&pem, type, s->token->name);
+        rv = vault_create(&pem, type, is_for_decryption(priv, priv_len, key_type_of(request.mechanism)),
+                          s->token->name);
     return rv == CKR_OK ? keep_pair(s, pem, ret_pub, ret_priv) : rv;
 }
 

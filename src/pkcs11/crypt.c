@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "pkcs11/object.h"
+#include "pkcs11/template.h"
+#include "pkcs11/temporary.h"
 #include "pkcs11/vault.h"
 
 static CK_RV rv_of(tt_rc rc)
@@ -134,6 +136,8 @@ static CK_RV key_for(struct operation *op, struct session *s, const struct reque
         rv = CKR_KEY_FUNCTION_NOT_PERMITTED;
     else if (rv == CKR_OK && (request->mechanism->form == APART_ECDSA) == c->info.key.rsa)
         rv = CKR_KEY_TYPE_INCONSISTENT;
+    if (rv == CKR_OK && !mechanism_permitted(request->mechanism->kind, &c->info))
+        rv = CKR_KEY_FUNCTION_NOT_PERMITTED;
     else if (rv == CKR_OK && !mechanism_fits(request->mechanism, &c->info))
         rv = CKR_MECHANISM_INVALID; /* CKA_ALLOWED_MECHANISMS does not have it */
     if (rv == CKR_OK)
@@ -146,7 +150,7 @@ static CK_RV key_for(struct operation *op, struct session *s, const struct reque
 }
 
 static CK_RV key_init(struct operation *op, struct session *s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE key,
-                      CK_OBJECT_CLASS class)
+                      enum mechanism_kind kind, CK_OBJECT_CLASS class)
 {
     struct request request;
     if (m == NULL && op->active) { /* 3.0: ends it */
@@ -157,7 +161,7 @@ static CK_RV key_init(struct operation *op, struct session *s, CK_MECHANISM_PTR 
         return CKR_ARGUMENTS_BAD;
     if (op->active)
         return CKR_OPERATION_ACTIVE;
-    CK_RV rv = request_read(&request, m, MECHANISM_SIGN);
+    CK_RV rv = request_read(&request, m, kind);
     return rv == CKR_OK ? key_for(op, s, &request, key, class) : rv;
 }
 
@@ -228,7 +232,7 @@ static CK_RV operation_block(struct signed_block *b, struct operation *op)
 
 CK_RV sign_init(struct session *s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE key)
 {
-    return key_init(&s->sign, s, m, key, CKO_PRIVATE_KEY);
+    return key_init(&s->sign, s, m, key, MECHANISM_SIGN, CKO_PRIVATE_KEY);
 }
 
 CK_RV sign_update(struct session *s, CK_BYTE_PTR part, CK_ULONG len)
@@ -273,7 +277,7 @@ CK_RV sign_whole(struct session *s, CK_BYTE_PTR data, CK_ULONG data_len, CK_BYTE
 
 CK_RV verify_init(struct session *s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE key)
 {
-    return key_init(&s->verify, s, m, key, CKO_PUBLIC_KEY);
+    return key_init(&s->verify, s, m, key, MECHANISM_SIGN, CKO_PUBLIC_KEY);
 }
 
 CK_RV verify_update(struct session *s, CK_BYTE_PTR part, CK_ULONG len)
@@ -307,6 +311,88 @@ CK_RV verify_whole(struct session *s, CK_BYTE_PTR data, CK_ULONG data_len, CK_BY
     if (rv == CKR_OK)
         rv = verify_update(s, data, data_len);
     return rv == CKR_OK ? verify_end(&s->verify, sig, len) : rv;
+}
+
+/* ---- decrypting ---- */
+
+CK_RV decrypt_init(struct session *s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE key)
+{
+    return key_init(&s->decrypt, s, m, key, MECHANISM_DECRYPT, CKO_PRIVATE_KEY);
+}
+
+/* How long the plaintext is shows only when it is there; a buffer that was too small then leaves the
+ * operation as it was, and the TPM decrypts again. */
+CK_RV decrypt_whole(struct session *s, CK_BYTE_PTR cipher, CK_ULONG cipher_len, CK_BYTE_PTR plain,
+                    CK_ULONG_PTR len)
+{
+    struct operation *op = &s->decrypt;
+    uint8_t out[RAW_SIGNATURE_MAX];
+    CK_RV rv = operation_check(op, true, len != NULL && (cipher != NULL || cipher_len == 0));
+    if (rv != CKR_OK)
+        return rv;
+    if (plain == NULL) {
+        *len = raw_signature_size(&op->contents->info);
+        return CKR_OK;
+    }
+    struct vault_job job = {
+        .kind = MECHANISM_DECRYPT, .hash = op->request.hash, .data = {cipher, cipher_len}, .out = out};
+    if (cipher_len != raw_signature_size(&op->contents->info))
+        rv = CKR_ENCRYPTED_DATA_LEN_RANGE;
+    if (rv == CKR_OK)
+        rv = vault_do(s->token, op->contents, &job);
+    if (rv == CKR_OK)
+        rv = give_bytes(plain, len, out, job.out_len);
+    if (rv != CKR_BUFFER_TOO_SMALL)
+        operation_end(op);
+    mem_wipe(out, sizeof out);
+    return rv == CKR_DATA_INVALID ? CKR_ENCRYPTED_DATA_INVALID : rv;
+}
+
+/* ---- Diffie-Hellman ---- */
+
+/* What the application wants to have: CKA_VALUE, no longer than what there is; shorter: its end (2.40,
+ * Current Mechanisms section 2.3.8: "truncated from the leading end"). */
+static CK_RV secret_wanted(CK_KEY_TYPE *ret_type, CK_ULONG *ret_len, CK_ATTRIBUTE_PTR template, CK_ULONG n)
+{
+    const CK_ATTRIBUTE *type = template_find(template, n, CKA_KEY_TYPE),
+                       *len = template_find(template, n, CKA_VALUE_LEN);
+    const CK_RV checks[] = {template_demand_ulong(template, n, CKA_CLASS, CKO_SECRET_KEY),
+                            template_demand_bool(template, n, CKA_TOKEN, false),
+                            template_demand_bool(template, n, CKA_PRIVATE, false),
+                            template_demand_bool(template, n, CKA_SENSITIVE, false),
+                            template_demand_bool(template, n, CKA_EXTRACTABLE, true),
+                            type == NULL ? CKR_OK : template_ulong(ret_type, type),
+                            len == NULL ? CKR_OK : template_ulong(ret_len, len)};
+    CK_RV rv = template_first_failure(checks, TT_COUNT(checks));
+    return rv == CKR_OK && len != NULL && *ret_len == 0 ? CKR_ATTRIBUTE_VALUE_INVALID : rv;
+}
+
+CK_RV derive_key(struct session *s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE base, CK_ATTRIBUTE_PTR template,
+                 CK_ULONG n, CK_OBJECT_HANDLE_PTR ret)
+{
+    struct operation op = {0};
+    uint8_t out[RAW_SIGNATURE_MAX];
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_ULONG len = 0;
+    if (m == NULL || ret == NULL || !template_is_whole(template, n))
+        return CKR_ARGUMENTS_BAD;
+    CK_RV rv = secret_wanted(&type, &len, template, n);
+    if (rv == CKR_OK)
+        rv = key_init(&op, s, m, base, MECHANISM_DERIVE, CKO_PRIVATE_KEY);
+    if (rv != CKR_OK)
+        return rv;
+    struct vault_job job = {.kind = MECHANISM_DERIVE, .data = op.request.point, .out = out};
+    rv = vault_do(s->token, op.contents, &job);
+    if (rv == CKR_DATA_INVALID || rv == CKR_DATA_LEN_RANGE)
+        rv = CKR_MECHANISM_PARAM_INVALID;
+    len = len == 0 ? job.out_len : len;
+    if (rv == CKR_OK && len > job.out_len)
+        rv = CKR_TEMPLATE_INCONSISTENT;
+    if (rv == CKR_OK)
+        rv = temporary_secret(s, (struct tt_bytes){out + job.out_len - len, len}, type, ret);
+    mem_wipe(out, sizeof out);
+    operation_end(&op);
+    return rv;
 }
 
 /* ---- random numbers ---- */

@@ -209,7 +209,7 @@ CK_RV C_FindObjectsFinal(CK_SESSION_HANDLE session)
     CALL_IN(session, object_search_end(s));
 }
 
-/* ---- encryption and decryption, sections 5.8 and 5.9: none ---- */
+/* ---- encryption, section 5.8: none; decryption, section 5.9 ---- */
 
 CK_RV C_EncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR UNUSED m, CK_OBJECT_HANDLE UNUSED key)
 {
@@ -233,15 +233,15 @@ CK_RV C_EncryptFinal(CK_SESSION_HANDLE session, CK_BYTE_PTR UNUSED out, CK_ULONG
     NOT_HERE(session);
 }
 
-CK_RV C_DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR UNUSED m, CK_OBJECT_HANDLE UNUSED key)
+CK_RV C_DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE key)
 {
-    NOT_HERE(session);
+    CALL_IN(session, decrypt_init(s, m, key));
 }
 
-CK_RV C_Decrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR UNUSED in, CK_ULONG UNUSED in_len,
-                CK_BYTE_PTR UNUSED out, CK_ULONG_PTR UNUSED out_len)
+CK_RV C_Decrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_len, CK_BYTE_PTR out,
+                CK_ULONG_PTR out_len)
 {
-    NOT_HERE(session);
+    CALL_IN(session, decrypt_whole(s, in, in_len, out, out_len));
 }
 
 CK_RV C_DecryptUpdate(CK_SESSION_HANDLE session, CK_BYTE_PTR UNUSED in, CK_ULONG UNUSED in_len,
@@ -404,10 +404,10 @@ CK_RV C_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR UNUSED m, CK_OBJEC
     NOT_HERE(session);
 }
 
-CK_RV C_DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR UNUSED m, CK_OBJECT_HANDLE UNUSED key,
-                  CK_ATTRIBUTE_PTR UNUSED template, CK_ULONG UNUSED n, CK_OBJECT_HANDLE_PTR UNUSED object)
+CK_RV C_DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE key,
+                  CK_ATTRIBUTE_PTR template, CK_ULONG n, CK_OBJECT_HANDLE_PTR object)
 {
-    NOT_HERE(session);
+    CALL_IN(session, derive_key(s, m, key, template, n, object));
 }
 
 /* ---- random numbers, section 5.15; legacy, section 5.16 ---- */

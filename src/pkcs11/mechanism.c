@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "wire/der.h"
+
 #define RSA_LEAST 2048
 #define RSA_MOST  4096
 #define EC_LEAST  256
@@ -17,6 +19,10 @@
 #define RSA(type, form, hash)                                                                                \
     {                                                                                                        \
         type, MECHANISM_SIGN, form, hash, SIGNS, RSA_LEAST, RSA_MOST                                         \
+    }
+#define RSA_DECRYPT(type)                                                                                    \
+    {                                                                                                        \
+        type, MECHANISM_DECRYPT, APART_X509, APART_NO_HASH, CKF_DECRYPT, RSA_LEAST, RSA_MOST                 \
     }
 #define DIGEST(type, hash)                                                                                   \
     {                                                                                                        \
@@ -39,6 +45,9 @@ const struct mechanism mechanisms[] = {
     RSA(CKM_SHA384_RSA_PKCS_PSS, APART_PSS, APART_SHA384),
     RSA(CKM_SHA512_RSA_PKCS_PSS, APART_PSS, APART_SHA512),
     RSA(CKM_RSA_X_509, APART_X509, APART_NO_HASH),
+    RSA_DECRYPT(CKM_RSA_PKCS),
+    RSA_DECRYPT(CKM_RSA_PKCS_OAEP),
+    {CKM_ECDH1_DERIVE, MECHANISM_DERIVE, APART_ECDSA, APART_NO_HASH, CKF_DERIVE | CURVES, EC_LEAST, EC_MOST},
     DIGEST(CKM_SHA_1, APART_SHA1),
     DIGEST(CKM_SHA224, APART_SHA224),
     DIGEST(CKM_SHA256, APART_SHA256),
@@ -64,12 +73,21 @@ static bool has_hash(const struct tpm_key_info *key, enum apart_hash hash)
     return hash == APART_NO_HASH || (ids[hash] != 0 && (key->hash == TPM_HASH_ANY || key->hash == ids[hash]));
 }
 
+bool mechanism_permitted(enum mechanism_kind kind, const struct raw_info *info)
+{
+    return info->key.decrypts == (kind == MECHANISM_DECRYPT || kind == MECHANISM_DERIVE);
+}
+
 /* With the bare private operation everything can be done; a key for signing only does what its scheme says.
  */
 bool mechanism_fits(const struct mechanism *m, const struct raw_info *info)
 {
     const struct tpm_key_info *key = &info->key;
-    if (m->kind != MECHANISM_SIGN || (m->form == APART_ECDSA) == key->rsa)
+    if ((m->form == APART_ECDSA) == key->rsa || !mechanism_permitted(m->kind, info))
+        return false;
+    if (m->kind == MECHANISM_DECRYPT || m->kind == MECHANISM_DERIVE)
+        return true;
+    if (m->kind != MECHANISM_SIGN)
         return false;
     if (!key->rsa || key->raw)
         return true;
@@ -100,6 +118,45 @@ static CK_RV read_pss(struct request *r, const CK_MECHANISM *m)
     return right ? CKR_OK : CKR_MECHANISM_PARAM_INVALID;
 }
 
+static CK_RV read_oaep(struct request *r, const CK_MECHANISM *m)
+{
+    static const struct {
+        CK_MECHANISM_TYPE type;
+        CK_ULONG mgf;
+        enum apart_hash hash;
+    } hashes[] = {{CKM_SHA_1, CKG_MGF1_SHA1, APART_SHA1},
+                  {CKM_SHA256, CKG_MGF1_SHA256, APART_SHA256},
+                  {CKM_SHA384, CKG_MGF1_SHA384, APART_SHA384},
+                  {CKM_SHA512, CKG_MGF1_SHA512, APART_SHA512}};
+    CK_RSA_PKCS_OAEP_PARAMS params;
+    if (m->pParameter == NULL || m->ulParameterLen != sizeof params)
+        return CKR_MECHANISM_PARAM_INVALID;
+    memcpy(&params, m->pParameter, sizeof params);
+    for (size_t i = 0; i < TT_COUNT(hashes); i++)
+        if (hashes[i].type == params.hashAlg && hashes[i].mgf == params.mgf)
+            r->hash = hashes[i].hash;
+    /* A TPM has one hash for both, and its labels end in a zero byte. */
+    return r->hash != APART_NO_HASH && params.ulSourceDataLen == 0 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID;
+}
+
+/* The point is given as it is, or as an OCTET STRING (2.40, Current Mechanisms section 2.3.8: tokens take
+ * both). */
+static CK_RV read_ecdh(struct request *r, const CK_MECHANISM *m)
+{
+    CK_ECDH1_DERIVE_PARAMS params;
+    if (m->pParameter == NULL || m->ulParameterLen != sizeof params)
+        return CKR_MECHANISM_PARAM_INVALID;
+    memcpy(&params, m->pParameter, sizeof params);
+    if (params.kdf != CKD_NULL || params.ulSharedDataLen != 0 || params.pPublicData == NULL)
+        return CKR_MECHANISM_PARAM_INVALID;
+    r->point = (struct tt_bytes){params.pPublicData, params.ulPublicDataLen};
+    struct reader in = reader_of(r->point);
+    struct tt_bytes inner = der_get(&in, DER_OCTET_STRING);
+    if (rd_done(&in) == TT_OK)
+        r->point = inner;
+    return r->point.len > 0 && r->point.data[0] == 4 ? CKR_OK : CKR_MECHANISM_PARAM_INVALID;
+}
+
 CK_RV request_read(struct request *ret, const CK_MECHANISM *m, enum mechanism_kind kind)
 {
     struct request r = {.mechanism = mechanism_find(m->mechanism, kind)};
@@ -108,6 +165,10 @@ CK_RV request_read(struct request *ret, const CK_MECHANISM *m, enum mechanism_ki
     CK_RV rv = CKR_OK;
     if (r.mechanism->kind == MECHANISM_SIGN && r.mechanism->form == APART_PSS)
         rv = read_pss(&r, m);
+    else if (r.mechanism->type == CKM_RSA_PKCS_OAEP)
+        rv = read_oaep(&r, m);
+    else if (r.mechanism->kind == MECHANISM_DERIVE)
+        rv = read_ecdh(&r, m);
     else if (m->pParameter != NULL && m->ulParameterLen > 0)
         rv = CKR_MECHANISM_PARAM_INVALID;
     if (rv == CKR_OK)

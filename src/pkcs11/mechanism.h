@@ -9,6 +9,8 @@
 enum mechanism_kind {
     MECHANISM_DIGEST,
     MECHANISM_SIGN,
+    MECHANISM_DECRYPT,
+    MECHANISM_DERIVE,
     MECHANISM_KEY_PAIR
 };
 
@@ -24,14 +26,17 @@ extern const struct mechanism mechanisms[];
 extern const size_t mechanisms_len;
 
 const struct mechanism *mechanism_find(CK_MECHANISM_TYPE type, enum mechanism_kind kind);
+/* mechanism_permitted: the key was made for this kind of use: to sign, or to decrypt or derive. */
+bool mechanism_permitted(enum mechanism_kind kind, const struct raw_info *info);
 /* mechanism_fits: this key may be used with it, as far as its public part tells. */
 bool mechanism_fits(const struct mechanism *m, const struct raw_info *info);
 
 /* struct request: a mechanism with its parameters. */
 struct request {
     const struct mechanism *mechanism;
-    enum apart_hash hash; /* PSS: of the digest */
+    enum apart_hash hash; /* PSS: of the digest; OAEP */
     size_t salt_len;
+    struct tt_bytes point; /* ECDH: the other's, 4 || x || y; a view */
 };
 /* request_read: CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID. */
 CK_RV request_read(struct request *ret, const CK_MECHANISM *m, enum mechanism_kind kind);

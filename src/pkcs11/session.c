@@ -22,6 +22,7 @@ static void session_destroy(struct session *s)
     operation_end(&s->digest);
     operation_end(&s->sign);
     operation_end(&s->verify);
+    operation_end(&s->decrypt);
     mutex_destroy(&s->mutex);
     mem_free(s);
 }
@@ -277,5 +278,7 @@ CK_RV session_cancel(struct session *s, CK_FLAGS flags)
         operation_end(&s->sign);
     if ((flags & CKF_VERIFY) != 0)
         operation_end(&s->verify);
+    if ((flags & CKF_DECRYPT) != 0)
+        operation_end(&s->decrypt);
     return CKR_OK;
 }

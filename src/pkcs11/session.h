@@ -25,7 +25,7 @@ struct session {
     atomic_bool closed;
     unsigned refs;
     struct mutex mutex;
-    struct operation digest, sign, verify;
+    struct operation digest, sign, verify, decrypt;
     bool finding;
     CK_OBJECT_HANDLE found[FOUND_MAX];
     size_t found_len, found_at;

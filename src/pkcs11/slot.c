@@ -121,7 +121,7 @@ static bool offers(const struct contents *c, const struct mechanism *m)
 {
     bool empty = c->key_text_len == 0;
     return m->kind == MECHANISM_DIGEST || (m->kind == MECHANISM_KEY_PAIR) == empty
-               ? m->kind != MECHANISM_SIGN || mechanism_fits(m, &c->info)
+               ? m->kind == MECHANISM_DIGEST || m->kind == MECHANISM_KEY_PAIR || mechanism_fits(m, &c->info)
                : false;
 }
 

@@ -45,7 +45,7 @@ struct contents {
     struct cert_object certs[TOKEN_MAX_CERTS];
     size_t certs_len;
     CK_OBJECT_CLASS
-        temporary_class; /* of a session object (temporary.h): one key, which no file has; else 0 */
+    temporary_class; /* of a session object (temporary.h): one key, which no file has; else 0 */
     CK_SESSION_HANDLE temporary_session;
     CK_KEY_TYPE secret_type;
     uint8_t secret[TOKEN_SECRET_MAX];

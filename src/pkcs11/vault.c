@@ -129,8 +129,19 @@ static bool wait_for_place(unsigned *waited_ms)
     return *waited_ms < BUSY_MS;
 }
 
-static CK_RV sign_once(enum raw_result *ret, struct token *t, struct contents *c,
-                       const struct apart_signed *what, uint8_t *sig, size_t *ret_len)
+static enum raw_result use_key(struct raw_key *k, struct vault_job *job, struct tt_error *why)
+{
+    switch (job->kind) {
+    case MECHANISM_DECRYPT:
+        return raw_decrypt(k, job->hash, job->data, job->out, &job->out_len, why);
+    case MECHANISM_DERIVE:
+        return raw_derive(k, job->data, job->out, &job->out_len, why);
+    default:
+        return raw_sign(k, job->what, job->out, &job->out_len, why);
+    }
+}
+
+static CK_RV do_once(enum raw_result *ret, struct token *t, struct contents *c, struct vault_job *job)
 {
     struct tt_error why = {0};
     uint8_t pin[TOKEN_PIN_MAX];
@@ -144,37 +155,44 @@ static CK_RV sign_once(enum raw_result *ret, struct token *t, struct contents *c
     *ret = key_ready(t, c, password.len > 0 ? &password : NULL, &why);
     mem_wipe(pin, sizeof pin);
     if (*ret == RAW_OK)
-        *ret = raw_sign(t->key, what, sig, ret_len, &why);
+        *ret = use_key(t->key, job, &why);
     if (*ret == RAW_PASSWORD || *ret == RAW_LOST)
         key_drop(t);
     return rv_of(*ret, t, &why);
 }
 
-static CK_RV sign_in_turn(enum raw_result *ret, struct token *t, struct contents *c,
-                          const struct apart_signed *what, uint8_t *sig, size_t *ret_len)
+static CK_RV do_in_turn(enum raw_result *ret, struct token *t, struct contents *c, struct vault_job *job)
 {
     unsigned waited = 0;
     CK_RV rv;
     do
-        rv = sign_once(ret, t, c, what, sig, ret_len);
+        rv = do_once(ret, t, c, job);
     while (*ret == RAW_BUSY && wait_for_place(&waited));
     return rv;
 }
 
 /* A TPM that was lost is opened again, once. */
-CK_RV vault_sign(struct token *t, struct contents *c, const struct apart_signed *what,
-                 uint8_t sig[RAW_SIGNATURE_MAX], size_t *ret_len)
+CK_RV vault_do(struct token *t, struct contents *c, struct vault_job *job)
 {
     enum raw_result result = RAW_OK;
     struct apart_visit visit;
     tpm_take(&visit);
-    CK_RV rv = sign_in_turn(&result, t, c, what, sig, ret_len);
+    CK_RV rv = do_in_turn(&result, t, c, job);
     if (result == RAW_LOST) {
         tpm_close();
-        rv = sign_in_turn(&result, t, c, what, sig, ret_len);
+        rv = do_in_turn(&result, t, c, job);
     }
     tpm_give(&visit);
     return rv == CKR_PIN_INCORRECT ? CKR_USER_NOT_LOGGED_IN : rv; /* it was right when it was given */
+}
+
+CK_RV vault_sign(struct token *t, struct contents *c, const struct apart_signed *what,
+                 uint8_t sig[RAW_SIGNATURE_MAX], size_t *ret_len)
+{
+    struct vault_job job = {.kind = MECHANISM_SIGN, .what = what, .out = sig};
+    CK_RV rv = vault_do(t, c, &job);
+    *ret_len = job.out_len;
+    return rv;
 }
 
 /* ---- PINs ---- */
@@ -269,11 +287,12 @@ CK_FLAGS vault_pin_flags(struct token *t, const struct contents *c, bool may_ope
 
 /* ---- new keys ---- */
 
-CK_RV vault_create(char **ret_pem, enum tt_key_type type, const char *name)
+CK_RV vault_create(char **ret_pem, enum tt_key_type type, bool decryption, const char *name)
 {
     struct tt_error why = {0};
-    const struct tpm_new what = {
-        .kind = TPM_NEW_SIGNING, .type = type, .description = {(const uint8_t *)name, strlen(name)}};
+    const struct tpm_new what = {.kind = decryption ? TPM_NEW_DECRYPTION : TPM_NEW_SIGNING,
+                                 .type = type,
+                                 .description = {(const uint8_t *)name, strlen(name)}};
     tt_rc rc = TT_OK;
     struct apart_visit visit;
     tpm_take(&visit);

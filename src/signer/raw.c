@@ -67,7 +67,9 @@ static tt_rc take_public(struct raw_info *info, struct tt_bytes area, struct tt_
     struct soft_public pub;
     struct buf spki = {0};
     TT_TRY(soft_public_read(&pub, area, err));
-    TT_TRY(soft_public_describe(&info->key, area, err));
+    TT_TRY(soft_public_describe_any(&info->key, area, err));
+    if (!info->key.can_sign && !info->key.decrypts)
+        return error_set(err, TT_ERR_UNSUPPORTED, "the key neither signs nor decrypts");
     info->local = (pub.attributes & ATTRIBUTE_LOCAL) != 0;
     info->fixed = (pub.attributes & ATTRIBUTE_FIXED_TPM) != 0;
     info->has_policy = info->has_policy && pub.auth_policy_len > 0;
@@ -220,8 +222,13 @@ static enum raw_result key_open(struct raw_key *k, struct tt_bytes text, const s
     tt_rc rc = apart_key_new(&k->pub, k->apart, (struct tt_bytes){k->info->spki, k->info->spki_len});
     if (rc != TT_OK)
         return rc == TT_ERR_MEMORY ? RAW_MEMORY : RAW_FAILED;
-    rc = k->info->handle != 0 ? tpm_key_persistent(&k->key, k->tpm, k->info->handle, password, err)
-                              : tpm_key_load(&k->key, k->tpm, text, password, err);
+    bool decrypts = k->info->key.decrypts;
+    if (k->info->handle != 0)
+        rc = decrypts ? tpm_key_persistent_decryption(&k->key, k->tpm, k->info->handle, password, err)
+                      : tpm_key_persistent(&k->key, k->tpm, k->info->handle, password, err);
+    else
+        rc = decrypts ? tpm_key_load_decryption(&k->key, k->tpm, text, password, err)
+                      : tpm_key_load(&k->key, k->tpm, text, password, err);
     if (rc == TT_OK)
         k->raw = tpm_key_info(k->key)->raw;
     return result_of(k->info, k->tpm, rc);
@@ -499,8 +506,55 @@ enum raw_result raw_sign(struct raw_key *k, const struct apart_signed *what, uin
     return RAW_FAILED;
 }
 
+/* ---- decryption ---- */
+
+static enum raw_result result_of_input(struct raw_key *k, tt_rc rc)
+{
+    return rc == TT_ERR_DECODE ? RAW_DATA : rc == TT_ERR_USAGE ? RAW_LENGTH : result_of(k->info, k->tpm, rc);
+}
+
+enum raw_result raw_decrypt(struct raw_key *k, enum apart_hash oaep, struct tt_bytes cipher, uint8_t *ret,
+                            size_t *ret_len, struct tt_error *err)
+{
+    tt_rc rc =
+        TPM_TWICE(k->tpm, err, tpm_key_decrypt_rsa(ret, ret_len, k->key, tpm_hash_of(oaep), cipher, err));
+    return result_of_input(k, rc);
+}
+
+enum raw_result raw_derive(struct raw_key *k, struct tt_bytes point, uint8_t *ret, size_t *ret_len,
+                           struct tt_error *err)
+{
+    if (point.len == 0 || point.data[0] != 4)
+        return RAW_DATA;
+    struct tt_bytes xy = {point.data + 1, point.len - 1};
+    *ret_len = (k->info->key.bits + 7) / 8;
+    return result_of_input(k, TPM_TWICE(k->tpm, err, tpm_key_ecdh(ret, k->key, xy, err)));
+}
+
+/* With a number below every modulus of its length; with the key's own point. */
+static enum raw_result prove_decryption(struct raw_key *k, struct tt_error *err)
+{
+    uint8_t block[RAW_SIGNATURE_MAX] = {0, 1}, out[RAW_SIGNATURE_MAX];
+    size_t len = 0;
+    enum raw_result result;
+    if (k->info->key.rsa) {
+        tt_rc rc = TPM_TWICE(
+            k->tpm, err, tpm_key_rsa_raw(out, k->key, (struct tt_bytes){block, k->info->key.bits / 8}, err));
+        result = result_of(k->info, k->tpm, rc);
+    } else {
+        struct tt_bytes spki = {k->info->spki, k->info->spki_len}; /* its end is the point */
+        size_t n = 2 * ((k->info->key.bits + 7) / 8) + 1;
+        result = n > spki.len ? RAW_FAILED
+                              : raw_derive(k, (struct tt_bytes){spki.data + spki.len - n, n}, out, &len, err);
+    }
+    mem_wipe(out, sizeof out);
+    return result;
+}
+
 enum raw_result raw_prove(struct raw_key *k, struct tt_error *err)
 {
+    if (k->info->key.decrypts)
+        return prove_decryption(k, err);
     static const uint8_t digest[APART_HASH_MAX] = "tpmtls: is the password right?";
     uint8_t sig[RAW_SIGNATURE_MAX], block[RAW_SIGNATURE_MAX];
     size_t len;

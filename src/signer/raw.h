@@ -64,7 +64,15 @@ void raw_key_free(struct raw_key *k);
  * leaves. One command. */
 enum raw_result raw_sign(struct raw_key *k, const struct apart_signed *what, uint8_t ret[RAW_SIGNATURE_MAX],
                          size_t *ret_len, struct tt_error *err);
-/* raw_prove: is the password right? By a signature that nobody sees. */
+/* raw_decrypt: a key made for it (info.key.decrypts, rsa): RSAES-PKCS1-v1_5 (APART_NO_HASH), or OAEP with
+ * this hash and no label. ret has room for RAW_SIGNATURE_MAX. RAW_DATA: it is no such ciphertext. */
+enum raw_result raw_decrypt(struct raw_key *k, enum apart_hash oaep, struct tt_bytes cipher, uint8_t *ret,
+                            size_t *ret_len, struct tt_error *err);
+/* raw_derive: Diffie-Hellman with the point (4 || x || y): x of the product. RAW_DATA: it is no point of the
+ * curve. */
+enum raw_result raw_derive(struct raw_key *k, struct tt_bytes point, uint8_t *ret, size_t *ret_len,
+                           struct tt_error *err);
+/* raw_prove: is the password right? By a signature, or what else the key does, that nobody sees. */
 enum raw_result raw_prove(struct raw_key *k, struct tt_error *err);
 
 /* raw_verify: a signature in the form of raw_sign. TT_ERR_VERIFY. */

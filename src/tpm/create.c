@@ -30,10 +30,11 @@ static tt_rc areas_marshal(struct new_areas *ret, const TPM2B_PUBLIC *pub, const
 /* A policy is the only way to use the key: else its password alone would do. */
 static tt_rc new_template(TPM2B_PUBLIC *ret, const struct tpm_new *what, struct tt_error *err)
 {
-    TPM2B_PUBLIC pub = what->kind == TPM_NEW_SEALED ? public_sealed()
-                       : what->kind == TPM_NEW_HMAC ? public_hmac(what->data.len == 0)
-                       : what->kind == TPM_NEW_ECDH ? public_ecdh()
-                                                    : public_signing_key(what->type);
+    TPM2B_PUBLIC pub = what->kind == TPM_NEW_SEALED       ? public_sealed()
+                       : what->kind == TPM_NEW_HMAC       ? public_hmac(what->data.len == 0)
+                       : what->kind == TPM_NEW_ECDH       ? public_ecdh()
+                       : what->kind == TPM_NEW_DECRYPTION ? public_decryption_key(what->type)
+                                                          : public_signing_key(what->type);
     TPMT_PUBLIC *a = &pub.publicArea;
     if (what->counts_failures)
         a->objectAttributes &= ~(TPMA_OBJECT)TPMA_OBJECT_NODA;
@@ -124,7 +125,7 @@ static tt_rc create_under_srk(struct new_areas *ret, struct keyfile *f, struct t
 static tt_rc create_once(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what, struct tt_error *err)
 {
     bool sealed = what->kind == TPM_NEW_SEALED;
-    if (what->kind == TPM_NEW_SIGNING)
+    if (what->kind == TPM_NEW_SIGNING || what->kind == TPM_NEW_DECRYPTION)
         TT_TRY(caps_require(tpm, what->type, err));
     struct create_call call = {0};
     TT_TRY(new_template(&call.template, what, err));

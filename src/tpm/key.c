@@ -20,8 +20,17 @@ void tpm_key_free(struct tpm_key *k)
     mem_free(k);
 }
 
+static tt_rc describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, bool decryption,
+                      struct tt_error *err)
+{
+    if (!decryption)
+        return public_describe(ret, pub, err);
+    TT_TRY(public_describe_any(ret, pub, err));
+    return ret->decrypts ? TT_OK : error_set(err, TT_ERR_UNSUPPORTED, "the key is not one for decryption");
+}
+
 /* Takes over the object, also on failure. Judges before the TPM is asked anything more. */
-static tt_rc key_new(struct tpm_key **ret, struct tpm_object *object, struct tt_error *err)
+static tt_rc key_new(struct tpm_key **ret, struct tpm_object *object, bool decryption, struct tt_error *err)
 {
     struct tpm_key *k = mem_alloc(sizeof *k);
     if (k == NULL) {
@@ -32,17 +41,17 @@ static tt_rc key_new(struct tpm_key **ret, struct tpm_object *object, struct tt_
     *ret = k;
     if (object->file.kind == KEYFILE_SEALED)
         return error_set(err, TT_ERR_UNSUPPORTED, "the file holds sealed data, not a key");
-    TT_TRY(public_describe(&k->info, &object->pub, err));
+    TT_TRY(describe(&k->info, &object->pub, decryption, err));
     return guard_object(object, err);
 }
 
 static tt_rc load_once(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                       const struct tt_bytes *password, struct tt_error *err)
+                       const struct tt_bytes *password, bool decryption, struct tt_error *err)
 {
     TT_AUTO(tpm_key_free_auto) struct tpm_key *k = NULL;
     struct tpm_object *object = NULL;
     TT_TRY(object_from_file(&object, tpm, pem, password, err));
-    TT_TRY(key_new(&k, object, err));
+    TT_TRY(key_new(&k, object, decryption, err));
     TT_TRY(object_prepare(object, err));
     *ret = TT_TAKE(k);
     return TT_OK;
@@ -51,16 +60,22 @@ static tt_rc load_once(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes
 tt_rc tpm_key_load(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
                    const struct tt_bytes *password, struct tt_error *err)
 {
-    return TPM_TWICE(tpm, err, load_once(ret, tpm, pem, password, err));
+    return TPM_TWICE(tpm, err, load_once(ret, tpm, pem, password, false, err));
+}
+
+tt_rc tpm_key_load_decryption(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                              const struct tt_bytes *password, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, load_once(ret, tpm, pem, password, true, err));
 }
 
 static tt_rc persistent_once(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
-                             const struct tt_bytes *password, struct tt_error *err)
+                             const struct tt_bytes *password, bool decryption, struct tt_error *err)
 {
     TT_AUTO(tpm_key_free_auto) struct tpm_key *k = NULL;
     struct tpm_object *object = NULL;
     TT_TRY(object_from_handle(&object, tpm, handle, password, err));
-    TT_TRY(key_new(&k, object, err));
+    TT_TRY(key_new(&k, object, decryption, err));
     TT_TRY(object_prepare(object, err));
     *ret = TT_TAKE(k);
     return TT_OK;
@@ -69,7 +84,13 @@ static tt_rc persistent_once(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t 
 tt_rc tpm_key_persistent(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
                          const struct tt_bytes *password, struct tt_error *err)
 {
-    return TPM_TWICE(tpm, err, persistent_once(ret, tpm, handle, password, err));
+    return TPM_TWICE(tpm, err, persistent_once(ret, tpm, handle, password, false, err));
+}
+
+tt_rc tpm_key_persistent_decryption(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
+                                    const struct tt_bytes *password, struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, persistent_once(ret, tpm, handle, password, true, err));
 }
 
 const struct tpm_key_info *tpm_key_info(const struct tpm_key *k)

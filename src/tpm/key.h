@@ -31,6 +31,7 @@ struct tpm_key_info {
     unsigned bits;            /* of the modulus or the field */
     bool raw;                 /* RSA: TPM2_RSA_Decrypt without padding is allowed */
     bool can_sign;            /* TPM2_Sign is allowed */
+    bool decrypts;            /* made for decryption (RSA) or Diffie-Hellman (EC), and nothing else */
     enum tpm_padding padding; /* RSA: fixed by the key's scheme, or any */
     uint16_t hash;            /* enum tpm_hash, fixed by the key's scheme, or any */
     bool counts_failures;     /* wrong passwords count towards lockout (not noDA) */
@@ -40,18 +41,20 @@ struct tpm_key_info {
 struct tpm_key;
 
 /* enum tpm_new_kind: a signing key, data to be sealed, an HMAC key, whose secret is data (empty: one that the
- * TPM draws), or a P-256 key for Diffie-Hellman. */
+ * TPM draws), a P-256 key for Diffie-Hellman, or a key that decrypts, or does Diffie-Hellman, and does not
+ * sign. */
 enum tpm_new_kind {
     TPM_NEW_SIGNING,
     TPM_NEW_SEALED,
     TPM_NEW_HMAC,
-    TPM_NEW_ECDH
+    TPM_NEW_ECDH,
+    TPM_NEW_DECRYPTION
 };
 
 /* struct tpm_new: what to make. */
 struct tpm_new {
     enum tpm_new_kind kind;
-    enum tt_key_type type; /* of a signing key */
+    enum tt_key_type type; /* of a key that signs or decrypts */
     struct tt_bytes data;
     struct tt_bytes password;    /* of no length: none */
     bool counts_failures;        /* of the password */
@@ -71,6 +74,11 @@ TT_MUST_USE tt_rc tpm_key_load(struct tpm_key **ret, struct tt_tpm *tpm, struct 
                                const struct tt_bytes *password, struct tt_error *err);
 TT_MUST_USE tt_rc tpm_key_persistent(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
                                      const struct tt_bytes *password, struct tt_error *err);
+/* tpm_key_load_decryption, tpm_key_persistent_decryption: one that decrypts, and does not sign. */
+TT_MUST_USE tt_rc tpm_key_load_decryption(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                                          const struct tt_bytes *password, struct tt_error *err);
+TT_MUST_USE tt_rc tpm_key_persistent_decryption(struct tpm_key **ret, struct tt_tpm *tpm, uint32_t handle,
+                                                const struct tt_bytes *password, struct tt_error *err);
 void tpm_key_free(struct tpm_key *k);
 TT_DEFINE_AUTO(struct tpm_key, tpm_key_free)
 
@@ -177,5 +185,14 @@ TT_MUST_USE tt_rc tpm_key_sign_rsa(uint8_t *ret, struct tpm_key *k, enum tpm_pad
  */
 TT_MUST_USE tt_rc tpm_key_rsa_raw(uint8_t *ret, struct tpm_key *k, struct tt_bytes padded,
                                   struct tt_error *err);
+
+/* tpm_key_decrypt_rsa: TPM2_RSA_Decrypt with RSAES-PKCS1-v1_5 (hash 0) or OAEP with this hash (TPM_ALG_ID)
+ * and no label; ret has room for bits/8 bytes. The answer travels encrypted. TT_ERR_DECODE: it is no such
+ * ciphertext. */
+TT_MUST_USE tt_rc tpm_key_decrypt_rsa(uint8_t *ret, size_t *ret_len, struct tpm_key *k, uint16_t hash,
+                                      struct tt_bytes cipher, struct tt_error *err);
+/* tpm_key_ecdh: the x coordinate, as long as the field, of the product of the key and the point (x || y).
+ * TT_ERR_DECODE: the point is not on the curve. */
+TT_MUST_USE tt_rc tpm_key_ecdh(uint8_t *ret, struct tpm_key *k, struct tt_bytes point, struct tt_error *err);
 
 #endif

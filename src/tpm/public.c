@@ -160,11 +160,17 @@ TPM2B_PUBLIC public_signing_key(enum tt_key_type type)
     return pub;
 }
 
+TPM2B_PUBLIC public_decryption_key(enum tt_key_type type)
+{
+    TPM2B_PUBLIC pub = public_signing_key(type);
+    pub.publicArea.objectAttributes &= ~(TPMA_OBJECT)TPMA_OBJECT_SIGN_ENCRYPT;
+    pub.publicArea.objectAttributes |= TPMA_OBJECT_DECRYPT;
+    return pub;
+}
+
 TPM2B_PUBLIC public_ecdh(void)
 {
-    TPM2B_PUBLIC pub = public_signing_key(TT_KEY_P256);
-    pub.publicArea.objectAttributes ^= TPMA_OBJECT_SIGN_ENCRYPT | TPMA_OBJECT_DECRYPT;
-    return pub;
+    return public_decryption_key(TT_KEY_P256);
 }
 
 TPMT_PUBLIC_PARMS public_test_parms(enum tt_key_type type)
@@ -185,7 +191,9 @@ static tt_rc describe_ecc(struct tpm_key_info *info, const TPMT_PUBLIC *a, struc
     if (curve == NULL)
         return error_set(err, TT_ERR_UNSUPPORTED,
                          "the key's curve (TPM_ECC_CURVE 0x%04x) is not one of TLS 1.3", ecc->curveID);
-    if (ecc->scheme.scheme != TPM2_ALG_NULL && ecc->scheme.scheme != TPM2_ALG_ECDSA)
+    bool may_be_ecdh = (a->objectAttributes & TPMA_OBJECT_SIGN_ENCRYPT) == 0;
+    if (ecc->scheme.scheme != TPM2_ALG_NULL && ecc->scheme.scheme != TPM2_ALG_ECDSA &&
+        !(may_be_ecdh && ecc->scheme.scheme == TPM2_ALG_ECDH))
         return error_set(err, TT_ERR_UNSUPPORTED,
                          "the key can only be used with scheme 0x%04x, not with ECDSA", ecc->scheme.scheme);
     info->type = curve->type;
@@ -227,7 +235,7 @@ static tt_rc describe_rsa(struct tpm_key_info *info, const TPMT_PUBLIC *a, struc
     }
 }
 
-tt_rc public_describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err)
+tt_rc public_describe_any(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err)
 {
     const TPMT_PUBLIC *a = &pub->publicArea;
     struct tpm_key_info info = {.can_sign = (a->objectAttributes & TPMA_OBJECT_SIGN_ENCRYPT) != 0,
@@ -243,6 +251,15 @@ tt_rc public_describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct 
     if (info.restricted)
         return error_set(err, TT_ERR_UNSUPPORTED,
                          "the key is restricted: it signs or decrypts only what the TPM itself made");
+    info.decrypts = !info.can_sign && (a->objectAttributes & TPMA_OBJECT_DECRYPT) != 0;
+    *ret = info;
+    return TT_OK;
+}
+
+tt_rc public_describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err)
+{
+    struct tpm_key_info info = {0};
+    TT_TRY(public_describe_any(&info, pub, err));
     if (!info.can_sign)
         return error_set(err, TT_ERR_UNSUPPORTED, "the key is for decryption only; it cannot sign");
     *ret = info;

@@ -34,6 +34,12 @@ TPMT_PUBLIC_PARMS public_test_parms(enum tt_key_type type);
 /* public_type: the type a public area would have, TT_KEY_OTHER for what is none of them. */
 enum tt_key_type public_type(const TPM2B_PUBLIC *pub);
 
+/* public_decryption_key: RSA for TPM2_RSA_Decrypt, EC for TPM2_ECDH_ZGen, and nothing else. */
+TPM2B_PUBLIC public_decryption_key(enum tt_key_type type);
+
+/* public_describe_any: of a key that signs or decrypts. */
+TT_MUST_USE tt_rc public_describe_any(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub,
+                                      struct tt_error *err);
 /* public_describe: TT_ERR_UNSUPPORTED or TT_ERR_DECODE with a sentence for a key that cannot sign for us. */
 TT_MUST_USE tt_rc public_describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err);
 

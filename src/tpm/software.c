@@ -58,6 +58,14 @@ tt_rc soft_public_describe(struct tpm_key_info *ret, struct tt_bytes tpm2b, stru
                        : error_set(err, rc, "the key's public area is damaged");
 }
 
+tt_rc soft_public_describe_any(struct tpm_key_info *ret, struct tt_bytes tpm2b, struct tt_error *err)
+{
+    TPM2B_PUBLIC pub = {0};
+    tt_rc rc = unmarshal(&pub, tpm2b);
+    return rc == TT_OK ? public_describe_any(ret, &pub, err)
+                       : error_set(err, rc, "the key's public area is damaged");
+}
+
 tt_rc soft_public_spki(struct buf *to, struct tt_bytes tpm2b)
 {
     TPM2B_PUBLIC pub = {0};

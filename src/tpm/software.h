@@ -25,6 +25,9 @@ struct soft_public {
 TT_MUST_USE tt_rc soft_public_read(struct soft_public *ret, struct tt_bytes tpm2b, struct tt_error *err);
 /* soft_public_describe: what it means for signing; refuses like tpm_key_load. */
 TT_MUST_USE tt_rc soft_public_describe(struct tpm_key_info *ret, struct tt_bytes tpm2b, struct tt_error *err);
+/* soft_public_describe_any: of one that decrypts as well. */
+TT_MUST_USE tt_rc soft_public_describe_any(struct tpm_key_info *ret, struct tt_bytes tpm2b,
+                                           struct tt_error *err);
 /* soft_public_spki: append its DER SubjectPublicKeyInfo. */
 TT_MUST_USE tt_rc soft_public_spki(struct buf *to, struct tt_bytes tpm2b);
 /* soft_public_verifier: append the TPM2B_PUBLIC by which a TPM verifies signatures of this key. */

@@ -79,7 +79,11 @@ static void call(struct bytes *b)
     CK_MECHANISM m = {number(b, kinds), next(b) % 2 == 0 ? NULL : (void *)&pss, next(b) & 31};
     if (m.ulParameterLen > sizeof pss)
         m.ulParameterLen = sizeof pss;
-    switch (next(b) % 20) {
+    CK_RSA_PKCS_OAEP_PARAMS oaep = {CKM_SHA256, next(b), CKZ_DATA_SPECIFIED, data, next(b)};
+    CK_ECDH1_DERIVE_PARAMS ecdh = {CKD_NULL, 0, NULL, in, data};
+    CK_MECHANISM decrypt = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep},
+                 derive = {CKM_ECDH1_DERIVE, &ecdh, sizeof ecdh};
+    switch (next(b) % 23) {
     case 0:
         (void)p11->C_OpenSession(number(b, slots), CKF_SERIAL_SESSION | next(b), NULL, NULL,
                                  &sessions[next(b) & 7]);
@@ -143,6 +147,16 @@ static void call(struct bytes *b)
         return;
     case 18:
         (void)p11->C_DestroyObject(s, o);
+        return;
+    case 19:
+        (void)p11->C_DecryptInit(s, next(b) % 2 == 0 ? &m : &decrypt, o);
+        return;
+    case 20:
+        (void)p11->C_Decrypt(s, data, in, next(b) % 4 == 0 ? NULL : out, &len);
+        return;
+    case 21:
+        n = template_of(b, template, room);
+        (void)p11->C_DeriveKey(s, next(b) % 4 == 0 ? &m : &derive, o, template, n, &objects[3]);
         return;
     default:
         (void)p11->C_CloseAllSessions(number(b, slots));

@@ -372,6 +372,25 @@ static void wrong_templates(void **state)
     ROW(CKR_ATTRIBUTE_VALUE_INVALID, C_CreateObject(rw, c, 3, &o))
 }
 
+static void wrong_decryptions(void **state)
+{
+    (void)state;
+    CK_MECHANISM oaep = {CKM_RSA_PKCS_OAEP, NULL, 0}, ecdh = {CKM_ECDH1_DERIVE, NULL, 0};
+    CK_OBJECT_HANDLE o;
+    CK_ULONG n = 0;
+    ROW(CKR_ARGUMENTS_BAD, C_DecryptInit(s, NULL, priv))
+    ROW(CKR_KEY_TYPE_INCONSISTENT, C_DecryptInit(s, &pkcs1, priv))
+    ROW(CKR_KEY_FUNCTION_NOT_PERMITTED, C_DecryptInit(s, &pkcs1, pub))
+    ROW(CKR_KEY_HANDLE_INVALID, C_DecryptInit(s, &pkcs1, 4711))
+    ROW(CKR_MECHANISM_INVALID, C_DecryptInit(s, &ecdsa, priv))
+    ROW(CKR_MECHANISM_PARAM_INVALID, C_DecryptInit(s, &oaep, priv))
+    ROW(CKR_OPERATION_NOT_INITIALIZED, C_Decrypt(s, data, 4, data, &n))
+    ROW(CKR_ARGUMENTS_BAD, C_DeriveKey(s, NULL, priv, NULL, 0, &o))
+    ROW(CKR_ARGUMENTS_BAD, C_DeriveKey(s, &ecdh, priv, NULL, 0, NULL))
+    ROW(CKR_MECHANISM_INVALID, C_DeriveKey(s, &pkcs1, priv, NULL, 0, &o))
+    ROW(CKR_MECHANISM_PARAM_INVALID, C_DeriveKey(s, &ecdh, priv, NULL, 0, &o))
+}
+
 #define NOT_SUPPORTED(call) ROW(CKR_FUNCTION_NOT_SUPPORTED, call)
 static void what_is_not_there_says_so(void **state)
 {
@@ -381,13 +400,11 @@ static void what_is_not_there_says_so(void **state)
     NOT_SUPPORTED(C_InitToken(slot, data, 4, data))
     NOT_SUPPORTED(C_CopyObject(s, priv, NULL, 0, &priv))
     NOT_SUPPORTED(C_EncryptInit(s, &pkcs1, pub))
-    NOT_SUPPORTED(C_DecryptInit(s, &pkcs1, priv))
     NOT_SUPPORTED(C_SignRecoverInit(s, &pkcs1, priv))
     NOT_SUPPORTED(C_VerifyRecoverInit(s, &pkcs1, pub))
     NOT_SUPPORTED(C_GenerateKey(s, &pkcs1, NULL, 0, &priv))
     NOT_SUPPORTED(C_WrapKey(s, &pkcs1, pub, priv, out, &n))
     NOT_SUPPORTED(C_UnwrapKey(s, &pkcs1, priv, data, 4, NULL, 0, &priv))
-    NOT_SUPPORTED(C_DeriveKey(s, &pkcs1, priv, NULL, 0, &priv))
     ROW(CKR_RANDOM_SEED_NOT_SUPPORTED, C_SeedRandom(s, data, 4))
     ROW(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus(s))
     ROW(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction(s))
@@ -407,6 +424,7 @@ int main(void)
         IN_SESSION(wrong_lengths),
         IN_SESSION(wrong_logins),
         IN_SESSION(wrong_templates),
+        IN_SESSION(wrong_decryptions),
         IN_SESSION(what_is_not_there_says_so),
         cmocka_unit_test(nothing_works_before_initialize), /* nor after C_Finalize */
     };
