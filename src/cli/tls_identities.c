@@ -212,10 +212,8 @@ tt_rc tls_config_identities(struct tls_identities *ret, const struct tls_load *l
 {
     struct tls_identities ids = {0};
     tt_rc rc = TT_OK;
-    if (load->before != NULL) {
-        ids.tpm = load->before->tpm;
-        ids.is_guest = true;
-    }
+    ids.tpm = load->before != NULL ? load->before->tpm : load->tpm;
+    ids.is_guest = load->before != NULL || load->tpm != NULL;
     while (rc == TT_OK && ids.len < load->options->keys.len && ids.len < TLS_IDENTITIES)
         rc = add_identity(&ids, load, err);
     if (rc == TT_OK)

@@ -450,6 +450,8 @@ tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt, 
         opt->handshake_timeout_s > 0 ? opt->handshake_timeout_s : STREAM_HANDSHAKE_TIMEOUT_S;
     (void)snprintf(s->peer, sizeof s->peer, "%s", opt->peer != NULL ? opt->peer : "the peer");
     s->opt.peer = s->peer;
+    s->flow_hash = stream_flow(opt->flow_of != NULL ? opt->flow_of : opt->role == TT_SERVER ? s->peer : "");
+    s->opt.flow_of = NULL;
     s->fd = fd;
     tt_rc rc = stream_set_up(s, err);
     if (rc != TT_OK) {
@@ -536,6 +538,23 @@ void stream_finish(struct stream *s)
     stream_close(s);
     linger(s, LINGER_FINISH_S);
     stream_schedule(s);
+}
+
+void stream_abort(struct stream *s, unsigned alert, const char *why)
+{
+    if (s->phase != STREAM_OPEN)
+        return;
+    tt_rc rc = tt_conn_abort(s->conn, alert, why);
+    (void)rc; /* the connection's error from now on */
+    stream_schedule(s);
+}
+
+bool stream_addresses(const struct stream *s, struct sockaddr_storage *ret_peer,
+                      struct sockaddr_storage *ret_own)
+{
+    socklen_t peer = sizeof *ret_peer, own = sizeof *ret_own;
+    return getpeername(s->fd, (struct sockaddr *)ret_peer, &peer) == 0 &&
+           getsockname(s->fd, (struct sockaddr *)ret_own, &own) == 0;
 }
 
 void stream_refuse_tickets(struct stream *s)

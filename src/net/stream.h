@@ -11,6 +11,8 @@
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
 
+#include <sys/socket.h>
+
 #include "net/sign_queue.h"
 #include "tpmtls/tls.h"
 
@@ -55,11 +57,13 @@ struct stream_gate {
 
 struct stream_options {
     struct event_base *base;
-    struct stream_gate *gate;  /* or NULL; must outlive the stream */
-    struct tt_config *config;  /* frozen; a reference is taken */
-    enum tt_role role;         /* of the configuration */
-    const char *server_name;   /* see tt_conn_options */
-    const char *peer;          /* how messages call the other end: "example.org:443" */
+    struct stream_gate *gate; /* or NULL; must outlive the stream */
+    struct tt_config *config; /* frozen; a reference is taken */
+    enum tt_role role;        /* of the configuration */
+    const char *server_name;  /* see tt_conn_options */
+    const char *peer;         /* how messages call the other end: "example.org:443" */
+    const char *flow_of; /* HOST:PORT or another name: whose turn a signature is, see sign_request.flow; NULL:
+                            the client's at a server, nobody's at a client */
     struct sign_queue *signer; /* must outlive the stream; may be NULL where the configuration has no identity
                                   and no session is held */
     struct tt_session *const
@@ -107,6 +111,13 @@ void stream_close(struct stream *s);
 /* stream_finish: end both sides: close_notify, then wait a few seconds at most for the peer to hang up. What
  * the peer still sends is thrown away. `closed` follows. */
 void stream_finish(struct stream *s);
+
+/* stream_abort: the application ends it with a fatal alert (tt_conn_abort): what was sent so far is no whole.
+ * `closed` follows. */
+void stream_abort(struct stream *s, unsigned alert, const char *why);
+/* stream_addresses: of the socket: false where it has none (any more). */
+bool stream_addresses(const struct stream *s, struct sockaddr_storage *ret_peer,
+                      struct sockaddr_storage *ret_own);
 
 /* stream_conn: for tt_conn_info, tt_conn_error and tt_conn_peer_certificate; look only. */
 const struct tt_conn *stream_conn(const struct stream *s);

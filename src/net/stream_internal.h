@@ -21,6 +21,7 @@ struct stream {
     struct tt_conn *conn;
     int fd;
     struct pcap_flow flow; /* in opt.pcap */
+    uint64_t flow_hash;    /* whose turn its signatures are */
     struct event *readable, *writable, *run, *timer;
     enum stream_phase phase;
 
@@ -75,6 +76,9 @@ static inline void stream_request_came(struct stream *s)
 {
     s->request_until = 0;
 }
+
+/* stream_flow: 0: nobody's. */
+uint64_t stream_flow(const char *of);
 
 static inline bool stream_has_failed(const struct stream *s)
 {

@@ -88,15 +88,15 @@ static void on_signed(void *arg, const struct sign_answer *answer)
     stream_schedule(s);
 }
 
-/* Signatures are shared out by the peer's address without its port, so that who connects fifty times does not
- * keep out who connects once. FNV-1a; a collision costs two peers half their share each. */
-static uint64_t flow_of(const struct stream *s)
+/* Signatures are shared out by an address without its port, so that who connects fifty times does not keep
+ * out who connects once. FNV-1a; a collision costs two peers half their share each. */
+uint64_t stream_flow(const char *of)
 {
-    const char *end = strrchr(s->peer, ':');
+    const char *end = strrchr(of, ':');
     uint64_t flow = 0xcbf29ce484222325U;
-    if (s->opt.role != TT_SERVER || end == NULL)
+    if (end == NULL)
         return 0;
-    for (const char *c = s->peer; c < end; c++)
+    for (const char *c = of; c < end; c++)
         flow = (flow ^ (uint8_t)*c) * 0x100000001b3U;
     return flow;
 }
@@ -130,7 +130,7 @@ void stream_ask_signer(struct stream *s)
                                          .scheme = wanted.scheme,
                                          .message = wanted.to_sign,
                                          .class = SIGN_HANDSHAKE,
-                                         .flow = flow_of(s),
+                                         .flow = s->flow_hash,
                                          .done = on_signed,
                                          .arg = s};
     struct tt_error why = {0};
@@ -181,7 +181,7 @@ void stream_ask_holder(struct stream *s)
     else
         return;
     const struct sign_request how = {
-        .class = SIGN_HANDSHAKE, .flow = flow_of(s), .done = on_computed, .arg = s};
+        .class = SIGN_HANDSHAKE, .flow = s->flow_hash, .done = on_computed, .arg = s};
     struct tt_error why = {0};
     tt_rc rc = s->opt.signer != NULL ? held_job_submit(&s->held_job, s->opt.signer, &question, &how, &why)
                                      : error_set(&why, TT_ERR_USAGE, "nobody is there to ask for the key");

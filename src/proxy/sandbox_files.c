@@ -68,11 +68,14 @@ static int allow_directory_of(const struct fence *f, const char *path)
     return allow(f, dir, FS_READ);
 }
 
-/* Where the name is, and where links from there lead now. */
+/* Where the name is, and where links from there lead now; a directory is read itself, too. */
 static int allow_file(const struct fence *f, const char *path)
 {
     char real[PATH_MAX];
+    struct stat st;
     int why = allow_directory_of(f, path);
+    if (why == 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        why = allow(f, path, FS_READ);
     return why == 0 && realpath(path, real) != NULL ? allow_directory_of(f, real) : why;
 }
 

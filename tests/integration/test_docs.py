@@ -197,9 +197,13 @@ BEFORE = {
              "tpmtls csr --key server.key --subject /CN=localhost --san DNS:localhost -o server.csr\n"
              "tpmtls ca sign --dir ca server.csr --profile server -o server.pem",
     "connect": "",
+    "proxy client": "", "proxy server": "",
+    "proxy run": "printf '[client out]\\nlisten = 127.0.0.1:8445\\nconnect = localhost:4433\\nca = ca/ca.pem\\n' >proxy.conf",
+    "proxy check": "",
     "session clear": "tpmtls connect localhost:4433 --ca ca/ca.pem --key device.key --cert device.pem --resume sealed </dev/null",
 }
-BACKGROUND = {"serve"}
+BACKGROUND = {"serve": "", "proxy client": " # listens on 8443", "proxy server": " # listens on 8444",
+              "proxy run": " # listens on 8445"}
 ALTERNATIVES = {"ech-key": "rm -f server.ech"}  # between the lines of an example that are not to follow each other
 
 
@@ -216,7 +220,7 @@ class Examples(unittest.TestCase):
     def script_of(self, name, example):
         lines = [line.strip() for line in example.splitlines()]
         if name in BACKGROUND:
-            lines = [line + " &" for line in lines]
+            lines = [line + " &" + BACKGROUND[name] for line in lines]
         text = ("\n%s\n" % ALTERNATIVES.get(name, "")).join(lines)
         return recipes.Block("%s\n%s" % (BEFORE.get(name, ""), text), 0, None, [])
 

@@ -1,0 +1,86 @@
+/* cli/proxy.h: the options of `tpmtls proxy`, of the command line and of a file, and what is made from them.
+ * Layer: cli. */
+#ifndef CLI_PROXY_H
+#define CLI_PROXY_H
+
+#include "cli/command.h"
+#include "cli/serve_tickets.h"
+#include "cli/tls_options.h"
+#include "cli/trust_options.h"
+#include "net/session_store.h"
+#include "proxy/proxy.h"
+
+#define PROXY_TUNNELS_MAX 64
+
+/* struct proxy_tunnel: the options of one tunnel. */
+struct proxy_tunnel {
+    const char *name;
+    enum tt_role role;
+    const char *listen, *connect;
+    bool unsafe_listen, unsafe_target;
+    struct tls_options tls;
+    struct trust_options trust;
+    unsigned long connect_timeout, idle_timeout, close_timeout, lifetime; /* seconds */
+    unsigned long max_connections;
+    /* client */
+    const char *verify_dns;
+    enum session_mode resume;
+    const char *resume_pcrs;
+    enum proxy_burst {
+        BURST_ON,
+        BURST_OFF
+    } burst;
+    /* server */
+    struct ticket_options tickets;
+    bool allow_all, proxy_protocol;
+    struct option_list allow_cn, allow_ou, allow_dns, allow_uri, allow_pin;
+};
+
+/* struct proxy_common: what all tunnels of a process share. */
+struct proxy_common {
+    const char *status, *user;
+    enum proxy_sandbox {
+        SANDBOX_ON,
+        SANDBOX_OFF
+    } sandbox;
+    unsigned long threads, shutdown_timeout;
+};
+
+/* What `proxy client` and `proxy server` fill; a section of a file fills a struct proxy_tunnel. */
+struct proxy_command {
+    struct proxy_common common;
+    struct proxy_tunnel tunnel;
+};
+extern const struct option_part proxy_client_parts[], proxy_server_parts[];
+extern const struct option_part proxy_common_file_parts[], proxy_client_file_parts[],
+    proxy_server_file_parts[];
+
+/* proxy_tunnel_check: what rows cannot say. `dashes` is "--", or "" where the options are keys of a file. */
+TT_MUST_USE tt_rc proxy_tunnel_check(const struct proxy_tunnel *t, const char *dashes, struct tt_error *err);
+
+/* struct proxy_file: a file of tunnels, as it was read. */
+struct proxy_file {
+    struct proxy_common common;
+    struct proxy_tunnel *tunnels;
+    size_t tunnels_len;
+    size_t faults; /* each was told, with its line */
+    char **texts;  /* what the options point to */
+    size_t texts_len;
+};
+/* proxy_file_read: tells every fault of it on stderr. TT_ERR_USAGE when there was one. */
+TT_MUST_USE tt_rc proxy_file_read(struct proxy_file *ret, const char *path, struct tt_error *err);
+void proxy_file_free(struct proxy_file *f);
+
+/* proxy_start: run these tunnels until a signal. Returns the exit code. */
+struct proxy_plan {
+    const struct cli *cli;
+    const struct proxy_common *common;
+    struct proxy_tunnel *tunnels;
+    size_t tunnels_len;
+    const char *file; /* where they come from, or NULL */
+};
+/* proxy_sandbox: give up what the plan does not need; before all else. */
+TT_MUST_USE tt_rc proxy_sandbox(const struct proxy_plan *plan, struct tt_error *err);
+int proxy_start(const struct proxy_plan *plan);
+
+#endif

@@ -1,0 +1,14 @@
+/* proxy/admit.h: what a server's tunnel makes of a client that is connected: may it pass, and what the
+ * program behind is told of it. Layer: proxy. */
+#ifndef PROXY_ADMIT_H
+#define PROXY_ADMIT_H
+
+#include "net/stream.h"
+#include "proxy/rule.h"
+
+/* admit_peer: why: a sentence with the subject, escaped. */
+bool admit_peer(const struct rules *rules, const struct tt_conn *c, struct tt_error *why);
+/* admit_header: send the header of the PROXY protocol to the program; fd is a fresh connection. */
+TT_MUST_USE tt_rc admit_header(int fd, const struct stream *s, struct tt_error *err);
+
+#endif

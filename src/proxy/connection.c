@@ -1,0 +1,649 @@
+/* proxy/connection.c: see connection.h. Layer: proxy.
+ *
+ * A client's connection: (a session, or the wait for one) -> the target is reached -> TLS -> data.
+ * A server's: TLS -> the rules -> the target is reached -> the header, if one is wanted -> data.
+ * Until data may pass nothing is read from the plaintext's side. Whatever fails ends both sides, and each
+ * sees that it was no end: an alert, or a reset. */
+#include "proxy/connection.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/clock.h"
+#include "net/reach.h"
+#include "net/tcp.h"
+#include "proxy/admit.h"
+#include "proxy/report.h"
+
+#define TICKET_PATIENCE_MS 500 /* tickets come right behind the handshake, or they do not */
+#define KEEP_DEADLINE_MS   60000
+#define MS                 UINT64_C(1000000)
+#define S                  UINT64_C(1000000000)
+
+enum phase {
+    WAITING,  /* client: for a ticket */
+    LOADING,  /* client: the TPM loads a held session */
+    REACHING, /* the target */
+    SHAKING,  /* TLS */
+    OPEN
+};
+
+struct connection {
+    struct connection *next, **at;
+    struct carrier *w;
+    struct tunnel *t;
+    struct tunnel_setup *setup;
+    struct post post; /* it begins, or is woken */
+    struct burst_waiter waiter;
+    enum phase phase;
+    int fd; /* of the plaintext's side, until the relay has it; server: what was accepted, until the stream
+               has it */
+    int target_fd; /* server: the plaintext's side */
+    struct reach *reach;
+    struct stream *stream;
+    struct relay *relay;
+    struct session_taken taken;
+    struct sign_job *loading;
+    bool peer_ended; /* it may have nothing to say, before the target is reached */
+    bool brings;     /* burst_gone is due */
+    struct burst_outcome outcome;
+    uint64_t began_ns, connected_ns, moved_ns, half_closed_ns;
+    uint64_t moved; /* bytes, when it was looked at last */
+    char peer[ADDRESS_TEXT_MAX];
+};
+
+struct connection *connection_next(const struct connection *c)
+{
+    return c->next;
+}
+
+static bool is_client(const struct connection *c)
+{
+    return c->t->opt.role == TT_CLIENT;
+}
+
+static struct session_key key_of(const struct connection *c)
+{
+    struct session_key key = {.peer = c->t->opt.connect, .server_name = c->t->opt.server_name};
+    memcpy(key.config, c->setup->fingerprint, sizeof key.config);
+    return key;
+}
+
+/* ---- the end ---- */
+
+/* Held sessions go on the thread of the TPM. */
+static tt_rc free_leftover(void *arg, struct tt_tpm *tpm, struct tt_error *err)
+{
+    (void)tpm;
+    (void)err;
+    session_taken_free(&((struct leftover *)arg)->taken);
+    return TT_OK;
+}
+
+static void release_leftover(void *arg)
+{
+    mem_free(arg);
+}
+
+static void leftover_done(void *arg, const struct sign_answer *answer)
+{
+    (void)arg;
+    (void)answer;
+}
+
+static void free_taken(struct connection *c)
+{
+    struct leftover *l = c->taken.holder != NULL ? mem_alloc(sizeof *l) : NULL;
+    if (l == NULL) {
+        session_taken_free(&c->taken);
+        return;
+    }
+    const struct sign_work work = {.run = free_leftover, .release = release_leftover, .arg = l};
+    const struct sign_request request = {.work = &work, .class = SIGN_OTHER, .done = leftover_done};
+    struct sign_job *job;
+    l->taken = c->taken;
+    if (sign_queue_submit(c->w->queue, &job, &request, NULL) != TT_OK) {
+        l->next = c->w->leftovers;
+        c->w->leftovers = l;
+    }
+}
+
+static void bring_no_more(struct connection *c)
+{
+    if (c->brings)
+        burst_gone(c->t->burst, &c->outcome, clock_wall_ms());
+    c->brings = false;
+}
+
+static void count_bytes(struct connection *c)
+{
+    if (c->relay == NULL)
+        return;
+    struct relay_counts n = relay_counts(c->relay);
+    atomic_fetch_add_explicit(&c->t->counters.to_peer, n.to_peer, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->t->counters.from_peer, n.from_peer, memory_order_relaxed);
+}
+
+static void connection_free(struct connection *c)
+{
+    inbox_take_back(&c->w->inbox, &c->post);
+    if (c->t->burst != NULL)
+        burst_leave(c->t->burst, &c->waiter);
+    inbox_take_back(&c->w->inbox, &c->post); /* it may have been woken in between */
+    bring_no_more(c);
+    count_bytes(c);
+    sign_job_cancel(c->loading);
+    reach_free(c->reach);
+    relay_free(c->relay);
+    stream_free(c->stream);
+    free_taken(c);
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    if (c->target_fd >= 0)
+        (void)close(c->target_fd);
+    *c->at = c->next;
+    if (c->next != NULL)
+        c->next->at = c->at;
+    if (c->phase != OPEN)
+        atomic_fetch_sub(&c->w->beginning, 1);
+    atomic_fetch_sub(&c->w->open, 1);
+    atomic_fetch_sub(&c->t->counters.open, 1);
+    if (tunnel_setup_drop(c->setup))
+        c->w->retire(c->w->arg, c->setup);
+    mem_free(c);
+}
+
+/* A reset: what was cut must not look whole to the program behind it. */
+static void reset_plaintext(const struct connection *c)
+{
+    const struct linger now = {.l_onoff = 1};
+    int fd = is_client(c) ? c->fd : c->target_fd;
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+static json_t *facts(const struct connection *c)
+{
+    json_t *all = json_pack("{s:s, s:I}", "peer", c->peer, "ms",
+                            (json_int_t)((clock_monotonic_ns() - c->began_ns) / MS));
+    if (c->relay != NULL) {
+        struct relay_counts n = relay_counts(c->relay);
+        (void)json_object_set_new(all, "to_peer", json_integer((json_int_t)n.to_peer));
+        (void)json_object_set_new(all, "from_peer", json_integer((json_int_t)n.from_peer));
+    }
+    return all;
+}
+
+static void refuse(struct connection *c, enum refusal cause, const struct tt_error *why)
+{
+    atomic_fetch_add_explicit(&c->t->counters.refused[cause], 1, memory_order_relaxed);
+    report_error(REPORT_WARNING, c->t->opt.name, "refused", why,
+                 json_pack("{s:s, s:s}", "peer", c->peer, "cause", refusal_name(cause)));
+}
+
+/* The alert goes out before the socket is closed: `closed` follows. */
+static void abort_tls(struct connection *c, unsigned alert, const struct tt_error *why)
+{
+    reset_plaintext(c);
+    if (c->stream != NULL)
+        stream_abort(c->stream, alert, why->text);
+    else
+        connection_free(c);
+}
+
+void connection_cut(struct connection *c, const struct tt_error *why)
+{
+    if (c->phase != OPEN)
+        refuse(c, REFUSED_TIMEOUT, why);
+    else
+        report_error(REPORT_NOTICE, c->t->opt.name, "cut", why, facts(c));
+    reset_plaintext(c);
+    connection_free(c);
+}
+
+/* ---- data ---- */
+
+static void on_relay_failed(void *arg, const struct tt_error *error)
+{
+    struct connection *c = arg;
+    report_error(REPORT_INFO, c->t->opt.name, "cut", error, facts(c));
+    abort_tls(c, TT_ALERT_INTERNAL_ERROR, error);
+}
+
+static void on_in_ended(void *arg)
+{
+    ((struct connection *)arg)->half_closed_ns = clock_monotonic_ns();
+}
+
+static void open_relay(struct connection *c, int *fd)
+{
+    struct tt_error err = {0};
+    const struct relay_options opt = {.base = c->w->base,
+                                      .stream = c->stream,
+                                      .in_fd = *fd,
+                                      .out_fd = *fd,
+                                      .in_name = is_client(c) ? "the program" : c->t->opt.connect,
+                                      .out_name = is_client(c) ? "the program" : c->t->opt.connect,
+                                      .in_ended = on_in_ended,
+                                      .failed = on_relay_failed,
+                                      .arg = c};
+    if (relay_new(&c->relay, &opt, &err) != TT_OK) {
+        refuse(c, REFUSED_LIMIT, &err);
+        abort_tls(c, TT_ALERT_INTERNAL_ERROR, &err);
+        return;
+    }
+    c->phase = OPEN;
+    c->moved_ns = clock_monotonic_ns();
+    atomic_fetch_sub(&c->w->beginning, 1);
+    relay_plaintext(c->relay);
+    if (c->peer_ended)
+        relay_ended(c->relay);
+}
+
+/* ---- TLS ---- */
+
+static void count_handshake(struct connection *c)
+{
+    struct tt_conn_info info;
+    struct counters *n = &c->t->counters;
+    struct stream_stats stats = stream_stats(c->stream);
+    tt_conn_info(stream_conn(c->stream), &info);
+    c->outcome.connected = true;
+    c->outcome.resumed = info.resumed;
+    c->connected_ns = clock_monotonic_ns();
+    atomic_fetch_add_explicit(info.resumed           ? &n->resumed
+                              : info.local_delegated ? &n->delegated
+                                                     : &n->full,
+                              1, memory_order_relaxed);
+    histogram_add(&n->handshake, stats.handshake_ns);
+    if (stats.tpm_commands > 0) {
+        histogram_add(&n->sign_wait, stats.sign_wait_ns);
+        histogram_add(&n->sign, stats.tpm_ns);
+    }
+    report(REPORT_INFO, c->t->opt.name, "connected",
+           json_pack("{s:s, s:b}", "peer", c->peer, "resumed", info.resumed));
+}
+
+static void reach_target(struct connection *c);
+
+static void on_connected(void *arg, struct stream *s)
+{
+    struct connection *c = arg;
+    struct tt_error why = {0};
+    count_handshake(c);
+    if (is_client(c))
+        open_relay(c, &c->fd);
+    else if (admit_peer(&c->setup->rules, stream_conn(s), &why))
+        reach_target(c);
+    else {
+        refuse(c, REFUSED_RULE, &why);
+        abort_tls(c, TT_ALERT_ACCESS_DENIED, &why);
+    }
+}
+
+static void on_plaintext(void *arg, struct stream *s)
+{
+    struct connection *c = arg;
+    (void)s;
+    if (c->relay != NULL)
+        relay_plaintext(c->relay);
+}
+
+static void on_writable(void *arg, struct stream *s)
+{
+    struct connection *c = arg;
+    (void)s;
+    if (c->relay != NULL)
+        relay_writable(c->relay);
+}
+
+static void on_ended(void *arg, struct stream *s)
+{
+    struct connection *c = arg;
+    (void)s;
+    c->peer_ended = true;
+    c->half_closed_ns = clock_monotonic_ns();
+    if (c->relay != NULL)
+        relay_ended(c->relay);
+}
+
+static void on_gone(void *arg, struct stream *s)
+{
+    (void)arg;
+    stream_finish(s);
+}
+
+/* The engine's own error, or what the peer said. */
+static enum refusal cause_of(const struct tt_error *error)
+{
+    if (error->rc == TT_ERR_TPM || error->rc == TT_ERR_AUTH || error->rc == TT_ERR_BUSY)
+        return REFUSED_TPM;
+    return error->rc == TT_ERR_DEADLINE ? REFUSED_TIMEOUT : REFUSED_HANDSHAKE;
+}
+
+static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
+{
+    struct connection *c = arg;
+    bool is_refused = tt_conn_error(stream_conn(s))->alert_sent == TT_ALERT_ACCESS_DENIED; /* told already */
+    if (error == NULL) {
+        report(REPORT_INFO, c->t->opt.name, "closed", facts(c));
+    } else {
+        reset_plaintext(c);
+        if (!c->outcome.connected)
+            refuse(c, cause_of(error), error);
+        else if (!is_refused && c->phase == OPEN)
+            report_error(REPORT_INFO, c->t->opt.name, "cut", error, facts(c));
+    }
+    connection_free(c);
+}
+
+/* ---- tickets ---- */
+
+struct keeping {
+    struct tunnel *tunnel;
+    struct session_key key;
+    struct tt_session *session;
+};
+
+static tt_rc keep(struct keeping *k, struct tt_error *err)
+{
+    struct counters *n = &k->tunnel->counters;
+    tt_rc rc = burst_keep(k->tunnel->burst, &k->key, k->session, clock_wall_ms(), err);
+    atomic_fetch_add_explicit(rc == TT_OK ? &n->sessions_kept : &n->sessions_lost, 1, memory_order_relaxed);
+    return rc;
+}
+
+static tt_rc keep_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
+{
+    (void)tpm;
+    return keep(arg, err);
+}
+
+static void keep_release(void *arg)
+{
+    struct keeping *k = arg;
+    tt_session_free(k->session);
+    mem_free(k);
+}
+
+static void keep_done(void *arg, const struct sign_answer *answer)
+{
+    const struct tunnel *t = arg;
+    if (answer->error.rc != TT_OK && answer->error.rc != TT_ERR_UNSUPPORTED)
+        report_error(REPORT_WARNING, t->opt.name, "session_lost", &answer->error, NULL);
+}
+
+static void keep_on_queue(struct connection *c, struct keeping *k)
+{
+    struct tt_error err = {0};
+    struct sign_job *job;
+    const struct sign_work work = {.run = keep_run, .release = keep_release, .arg = k};
+    const struct sign_request request = {
+        .work = &work, .class = SIGN_OTHER, .deadline_ms = KEEP_DEADLINE_MS, .done = keep_done, .arg = c->t};
+    if (sign_queue_submit(c->w->queue, &job, &request, &err) == TT_OK)
+        return;
+    atomic_fetch_add_explicit(&c->t->counters.sessions_lost, 1, memory_order_relaxed);
+    report_error(REPORT_WARNING, c->t->opt.name, "session_lost", &err, NULL);
+    keep_release(k);
+}
+
+static void on_session(void *arg, struct stream *s, struct tt_session *session)
+{
+    struct connection *c = arg;
+    struct tt_error err = {0};
+    struct keeping *k = mem_alloc(sizeof *k);
+    if (k == NULL) {
+        tt_session_free(session);
+        return;
+    }
+    c->outcome.tickets++;
+    *k = (struct keeping){.tunnel = c->t, .key = key_of(c), .session = session};
+    if (c->t->opt.session_mode == SESSIONS_HELD) {
+        stream_refuse_tickets(s); /* what more tickets would come from must not stay in memory either */
+        keep_on_queue(c, k);
+        return;
+    }
+    if (keep(k, &err) != TT_OK)
+        report_error(REPORT_WARNING, c->t->opt.name, "session_lost", &err, NULL);
+    keep_release(k);
+}
+
+/* ---- streams ---- */
+
+static tt_rc open_stream(struct connection *c, int fd, struct tt_error *err)
+{
+    static const struct stream_handlers handlers = {.connected = on_connected,
+                                                    .session = on_session,
+                                                    .plaintext = on_plaintext,
+                                                    .writable = on_writable,
+                                                    .ended = on_ended,
+                                                    .gone = on_gone,
+                                                    .closed = on_closed};
+    struct stream_options opt = {.base = c->w->base,
+                                 .gate = &c->w->gate,
+                                 .config = c->setup->config,
+                                 .role = c->t->opt.role,
+                                 .server_name = c->t->opt.server_name,
+                                 .peer = is_client(c) ? c->t->opt.connect : c->peer,
+                                 .flow_of = c->peer,
+                                 .signer = c->w->queue,
+                                 .sessions = &c->taken.session,
+                                 .sessions_len = c->taken.session != NULL,
+                                 .handshake_timeout_s = c->t->opt.handshake_timeout_s,
+                                 .handlers = handlers,
+                                 .arg = c};
+    if (c->t->opt.session_mode == SESSIONS_OFF || c->t->burst == NULL)
+        opt.handlers.session = NULL;
+    c->phase = SHAKING;
+    return stream_new(&c->stream, fd, &opt, err);
+}
+
+static void stream_failed(struct connection *c, const struct tt_error *err)
+{
+    refuse(c, REFUSED_LIMIT, err);
+    reset_plaintext(c);
+    connection_free(c);
+}
+
+/* ---- the target ---- */
+
+static void on_reached(void *arg, int fd, const struct tt_error *error)
+{
+    struct connection *c = arg;
+    struct tt_error err = {0};
+    reach_free(TT_TAKE(c->reach));
+    if (fd < 0) {
+        refuse(c, is_client(c) ? REFUSED_TLS_TARGET : REFUSED_PLAINTEXT_TARGET, error);
+        abort_tls(c, TT_ALERT_INTERNAL_ERROR, error);
+        return;
+    }
+    if (is_client(c)) {
+        if (open_stream(c, fd, &err) == TT_OK)
+            return;
+        (void)close(fd);
+        stream_failed(c, &err);
+        return;
+    }
+    c->target_fd = fd;
+    if (c->t->opt.proxy_protocol && admit_header(fd, c->stream, &err) != TT_OK) {
+        refuse(c, REFUSED_PLAINTEXT_TARGET, &err);
+        abort_tls(c, TT_ALERT_INTERNAL_ERROR, &err);
+        return;
+    }
+    open_relay(c, &c->target_fd);
+}
+
+static uint64_t left_ms(const struct connection *c)
+{
+    uint64_t spent = (clock_monotonic_ns() - c->began_ns) / MS,
+             all = c->t->opt.connect_timeout_s * UINT64_C(1000);
+    return spent < all ? all - spent : 1;
+}
+
+static void reach_target(struct connection *c)
+{
+    struct tt_error err = {0};
+    const struct reach_options opt = {.base = c->w->base,
+                                      .target = c->t->opt.connect,
+                                      .resolver = c->w->resolver,
+                                      .timeout_ms = (unsigned)left_ms(c),
+                                      .done = on_reached,
+                                      .arg = c};
+    c->phase = REACHING;
+    if (reach_start(&c->reach, &opt, &err) != TT_OK)
+        on_reached(c, -1, &err);
+}
+
+/* ---- a session first ---- */
+
+static tt_rc load_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
+{
+    (void)tpm;
+    return held_load(arg, err);
+}
+
+static void load_done(void *arg, const struct sign_answer *answer)
+{
+    struct connection *c = arg;
+    c->loading = NULL;
+    if (answer->error.rc != TT_OK) { /* such as of another TPM, or of this one before it was cleared */
+        report_error(REPORT_NOTICE, c->t->opt.name, "session_unusable", &answer->error, NULL);
+        free_taken(c);
+        c->taken = (struct session_taken){0};
+        c->outcome.offered = false;
+    }
+    reach_target(c);
+}
+
+static void load_session(struct connection *c)
+{
+    struct tt_error err = {0};
+    const struct sign_work work = {.run = load_run, .arg = c->taken.holder};
+    const struct sign_request request = {.work = &work, .class = SIGN_HANDSHAKE, .done = load_done, .arg = c};
+    c->phase = LOADING;
+    if (sign_queue_submit(c->w->queue, &c->loading, &request, &err) == TT_OK)
+        return;
+    refuse(c, REFUSED_TPM, &err);
+    reset_plaintext(c);
+    connection_free(c);
+}
+
+static void wake(struct burst_waiter *w)
+{
+    struct connection *c = (struct connection *)((char *)w - offsetof(struct connection, waiter));
+    inbox_post(&c->w->inbox, &c->post);
+}
+
+static void seek_session(struct connection *c)
+{
+    const struct session_key key = key_of(c);
+    enum burst_answer answer = burst_ask(c->t->burst, &c->waiter, &key, clock_wall_ms(), &c->taken);
+    c->brings = answer != BURST_WAIT;
+    c->outcome.offered = answer == BURST_RESUME;
+    if (answer == BURST_WAIT && c->phase == WAITING && c->outcome.tickets == 0)
+        atomic_fetch_add_explicit(&c->t->counters.waited_for_tickets, 1, memory_order_relaxed);
+    if (answer == BURST_WAIT)
+        return;
+    if (c->taken.holder != NULL)
+        load_session(c);
+    else
+        reach_target(c);
+}
+
+/* ---- the beginning ---- */
+
+static void on_post(struct post *p)
+{
+    struct connection *c = (struct connection *)((char *)p - offsetof(struct connection, post));
+    struct tt_error err = {0};
+    if (c->t->burst != NULL)
+        seek_session(c);
+    else if (is_client(c))
+        reach_target(c);
+    else if (open_stream(c, c->fd, &err) == TT_OK)
+        c->fd = -1;
+    else
+        stream_failed(c, &err);
+}
+
+static void on_arrival(struct post *p)
+{
+    struct connection *c = (struct connection *)((char *)p - offsetof(struct connection, post));
+    c->next = c->w->connections;
+    c->at = &c->w->connections;
+    if (c->next != NULL)
+        c->next->at = &c->next;
+    c->w->connections = c;
+    c->post.run = on_post;
+    on_post(p);
+}
+
+bool connection_hand_over(struct carrier *w, struct tunnel *t, int fd, const char *peer)
+{
+    struct connection *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return false;
+    c->w = w;
+    c->t = t;
+    c->setup = tunnel_setup_get(t);
+    c->fd = fd;
+    c->target_fd = -1;
+    c->post.run = on_arrival;
+    c->waiter.wake = wake;
+    c->began_ns = clock_monotonic_ns();
+    (void)snprintf(c->peer, sizeof c->peer, "%s", peer);
+    atomic_fetch_add(&w->open, 1);
+    atomic_fetch_add(&w->beginning, 1);
+    atomic_fetch_add(&t->counters.open, 1);
+    atomic_fetch_add_explicit(&t->counters.accepted, 1, memory_order_relaxed);
+    tcp_prepare(fd);
+    inbox_post(&w->inbox, &c->post);
+    return true;
+}
+
+/* ---- time-outs ---- */
+
+static void time_out(struct connection *c, const char *what, unsigned seconds)
+{
+    struct tt_error why = {0};
+    (void)error_set(&why, TT_ERR_DEADLINE, "%s (%u s) is over%s", what, seconds,
+                    c->phase == WAITING    ? ": no ticket came from the handshake it waited for"
+                    : c->phase == REACHING ? ": the target did not answer"
+                    : c->phase == SHAKING  ? ": the handshake is not complete"
+                                           : "");
+    connection_cut(c, &why);
+}
+
+static bool is_over(uint64_t since_ns, unsigned seconds, uint64_t now_ns)
+{
+    return seconds > 0 && now_ns >= since_ns + seconds * S;
+}
+
+void connection_check(struct connection *c, uint64_t now_ns)
+{
+    const struct tunnel_options *o = &c->t->opt;
+    if (c->brings && c->connected_ns != 0 && now_ns >= c->connected_ns + TICKET_PATIENCE_MS * MS) {
+        c->outcome.waited = true;
+        bring_no_more(c);
+    }
+    if (c->phase != OPEN) {
+        if (is_over(c->began_ns, o->connect_timeout_s, now_ns))
+            time_out(c, "the time to connect", o->connect_timeout_s);
+        return;
+    }
+    struct relay_counts n = relay_counts(c->relay);
+    if (n.to_peer + n.from_peer != c->moved) {
+        c->moved = n.to_peer + n.from_peer;
+        c->moved_ns = now_ns;
+    }
+    if (is_over(c->began_ns, o->lifetime_s, now_ns))
+        time_out(c, "the lifetime", o->lifetime_s);
+    else if (is_over(c->moved_ns, o->idle_timeout_s, now_ns))
+        time_out(c, "the idle time", o->idle_timeout_s);
+    else if (c->half_closed_ns != 0 &&
+             is_over(c->moved_ns > c->half_closed_ns ? c->moved_ns : c->half_closed_ns, o->close_timeout_s,
+                     now_ns))
+        time_out(c, "the time that the other side has to end", o->close_timeout_s);
+}

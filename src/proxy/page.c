@@ -1,0 +1,192 @@
+/* proxy/page.c: see page.h. Layer: proxy. */
+#include "proxy/page.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+json_t *page_status(const struct page_source *from)
+{
+    struct sign_queue_state queue;
+    json_t *tunnels = json_array();
+    sign_queue_look(from->queue, &queue);
+    for (size_t i = 0; i < from->tunnels_len; i++)
+        (void)json_array_append_new(tunnels, tunnel_status(&from->tunnels[i]));
+    return json_pack("{s:o, s:{s:I, s:f}}", "tunnels", tunnels, "signatures", "waiting",
+                     (json_int_t)queue.waiting, "median_ms", (double)queue.median_ns / 1e6);
+}
+
+/* ---- Prometheus' text format, version 0.0.4 ---- */
+
+struct page {
+    struct buf text;
+    bool failed;
+};
+
+static void add(struct page *p, const char *fmt, ...) TT_PRINTF(2, 3);
+static void add(struct page *p, const char *fmt, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof line || buf_append(&p->text, line, (size_t)n) != TT_OK)
+        p->failed = true;
+}
+
+static void family(struct page *p, const char *name, const char *type, const char *help)
+{
+    add(p, "# HELP tpmtls_proxy_%s %s\n# TYPE tpmtls_proxy_%s %s\n", name, help, name, type);
+}
+
+/* The name of a tunnel is the user's: a label's value has its backslashes, quotes and newlines escaped. */
+static const char *label(char ret[200], const char *text)
+{
+    size_t at = 0;
+    for (; *text != '\0' && at < 196; text++) {
+        if (*text == '\\' || *text == '"' || *text == '\n')
+            ret[at++] = '\\';
+        ret[at++] = *text == '\n' ? 'n' : *text;
+    }
+    ret[at] = '\0';
+    return ret;
+}
+
+static unsigned long long load(const atomic_ullong *n)
+{
+    return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+static void number(struct page *p, const struct page_source *from, const char *name, const char *type,
+                   const char *help, size_t at)
+{
+    char l[200];
+    family(p, name, type, help);
+    for (size_t i = 0; i < from->tunnels_len; i++)
+        add(p, "tpmtls_proxy_%s{tunnel=\"%s\"} %llu\n", name, label(l, from->tunnels[i].opt.name),
+            load((const atomic_ullong *)(const void *)((const char *)&from->tunnels[i].counters + at)));
+}
+
+static void kinds(struct page *p, const struct page_source *from)
+{
+    char l[200];
+    family(p, "handshakes_total", "counter", "TLS handshakes that were completed, by kind.");
+    for (size_t i = 0; i < from->tunnels_len; i++) {
+        const struct counters *c = &from->tunnels[i].counters;
+        (void)label(l, from->tunnels[i].opt.name);
+        add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"full\"} %llu\n", l, load(&c->full));
+        add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"resumed\"} %llu\n", l, load(&c->resumed));
+        add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"delegated\"} %llu\n", l,
+            load(&c->delegated));
+    }
+    family(p, "refused_total", "counter", "Connections that did not come to be, by cause.");
+    for (size_t i = 0; i < from->tunnels_len; i++) {
+        const struct counters *c = &from->tunnels[i].counters;
+        (void)label(l, from->tunnels[i].opt.name);
+        for (size_t j = 0; j < REFUSALS; j++) {
+            bool is_other_role =
+                j == (from->tunnels[i].opt.role == TT_CLIENT ? REFUSED_PLAINTEXT_TARGET : REFUSED_TLS_TARGET);
+            if (!is_other_role) /* both are "target" */
+                add(p, "tpmtls_proxy_refused_total{tunnel=\"%s\",cause=\"%s\"} %llu\n", l,
+                    refusal_name((enum refusal)j), load(&c->refused[j]));
+        }
+    }
+}
+
+static void histogram(struct page *p, const struct page_source *from, const char *name, const char *help,
+                      size_t at)
+{
+    char l[200];
+    family(p, name, "histogram", help);
+    for (size_t i = 0; i < from->tunnels_len; i++) {
+        const struct histogram *h =
+            (const struct histogram *)(const void *)((const char *)&from->tunnels[i].counters + at);
+        unsigned long long below = 0;
+        (void)label(l, from->tunnels[i].opt.name);
+        for (size_t j = 0; j < HISTOGRAM_BUCKETS; j++) {
+            below += load(&h->bucket[j]);
+            add(p, "tpmtls_proxy_%s_bucket{tunnel=\"%s\",le=\"%g\"} %llu\n", name, l, histogram_bound_s(j),
+                below);
+        }
+        below += load(&h->bucket[HISTOGRAM_BUCKETS]);
+        add(p, "tpmtls_proxy_%s_bucket{tunnel=\"%s\",le=\"+Inf\"} %llu\n", name, l, below);
+        add(p, "tpmtls_proxy_%s_sum{tunnel=\"%s\"} %g\n", name, l, (double)load(&h->sum_us) / 1e6);
+        add(p, "tpmtls_proxy_%s_count{tunnel=\"%s\"} %llu\n", name, l, below);
+    }
+}
+
+static void state(struct page *p, const struct page_source *from)
+{
+    char l[200];
+    struct sign_queue_state queue;
+    sign_queue_look(from->queue, &queue);
+    family(p, "signatures_waiting", "gauge",
+           "Signatures that wait for the key, the one being made among them.");
+    add(p, "tpmtls_proxy_signatures_waiting %zu\n", queue.waiting);
+    family(p, "connections_open", "gauge", "Connections that are open.");
+    for (size_t i = 0; i < from->tunnels_len; i++)
+        add(p, "tpmtls_proxy_connections_open{tunnel=\"%s\"} %lld\n", label(l, from->tunnels[i].opt.name),
+            atomic_load(&from->tunnels[i].counters.open));
+}
+
+static void certificates(struct page *p, const struct page_source *from)
+{
+    char l[200];
+    family(p, "certificate_not_after_timestamp_seconds", "gauge",
+           "When our certificate ends; 0: there is none.");
+    for (size_t i = 0; i < from->tunnels_len; i++) {
+        struct tunnel *t = &from->tunnels[i];
+        lock_take(&t->lock);
+        add(p, "tpmtls_proxy_certificate_not_after_timestamp_seconds{tunnel=\"%s\"} %lld\n",
+            label(l, t->opt.name), (long long)t->setup->not_after);
+        lock_give(&t->lock);
+    }
+    family(p, "reload_failed", "gauge",
+           "1 where the last reload failed and what was there before is in force.");
+    for (size_t i = 0; i < from->tunnels_len; i++) {
+        struct tunnel *t = &from->tunnels[i];
+        lock_take(&t->lock);
+        add(p, "tpmtls_proxy_reload_failed{tunnel=\"%s\"} %d\n", label(l, t->opt.name),
+            t->reload_error[0] != '\0');
+        lock_give(&t->lock);
+    }
+}
+
+char *page_metrics(const struct page_source *from)
+{
+    struct page p = {0};
+    state(&p, from);
+    certificates(&p, from);
+    number(&p, from, "accepted_total", "counter", "Connections that were accepted.",
+           offsetof(struct counters, accepted));
+    kinds(&p, from);
+    number(&p, from, "sent_bytes_total", "counter",
+           "Plaintext passed to the peer, of connections that ended.", offsetof(struct counters, to_peer));
+    number(&p, from, "received_bytes_total", "counter",
+           "Plaintext passed from the peer, of connections that ended.",
+           offsetof(struct counters, from_peer));
+    number(&p, from, "sessions_kept_total", "counter", "Tickets that were kept to resume with.",
+           offsetof(struct counters, sessions_kept));
+    number(&p, from, "sessions_lost_total", "counter", "Tickets that could not be kept.",
+           offsetof(struct counters, sessions_lost));
+    number(&p, from, "waited_for_tickets_total", "counter",
+           "Connections that waited for the tickets of another.",
+           offsetof(struct counters, waited_for_tickets));
+    histogram(&p, from, "handshake_seconds", "How long TLS handshakes took.",
+              offsetof(struct counters, handshake));
+    histogram(&p, from, "sign_wait_seconds", "How long signatures waited for their turn.",
+              offsetof(struct counters, sign_wait));
+    histogram(&p, from, "sign_seconds", "How long the TPM took for a handshake.",
+              offsetof(struct counters, sign));
+    add(&p, "%c", '\0');
+    if (p.failed) {
+        buf_free(&p.text);
+        return NULL;
+    }
+    char *text = mem_dup(buf_front(&p.text), buf_size(&p.text));
+    buf_free(&p.text);
+    return text;
+}

@@ -1,0 +1,323 @@
+"""tests/integration/test_proxy.py: `tpmtls proxy`, the real program with keys in a TPM: what passes, who passes, what the
+status says, what a file may say, what changes while it runs."""
+
+import json
+import os
+import re
+import socket
+import ssl
+import threading
+import unittest
+
+import harness
+
+LAB = None
+PROGRAM = harness.PROGRAM
+CROWD = 60
+
+
+def setUpModule():
+    global LAB
+    LAB = harness.Lab()
+    LAB.make_identities()
+
+
+def tearDownModule():
+    LAB.close()
+
+
+def echo(peer):
+    while True:
+        data = peer.recv(65536)
+        if not data:
+            break
+        peer.sendall(data)
+    peer.shutdown(socket.SHUT_WR)
+
+
+class Program(threading.Thread):
+    """What stands behind a server's tunnel: talk(socket) for each connection."""
+
+    def __init__(self, talk=echo):
+        super().__init__(daemon=True)
+        self.talk, self.listener = talk, socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.at = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, peer):
+        with peer:
+            peer.settimeout(harness.TIMEOUT)
+            try:
+                self.talk(peer)
+            except OSError:
+                pass
+
+
+def round_trip(port, data=b"hello"):
+    """What comes back until the end; an OSError where it was cut."""
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=harness.TIMEOUT) as s:
+        sender = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
+        sender.start()
+        parts = []
+        try:
+            while True:
+                part = s.recv(65536)
+                if not part:
+                    return b"".join(parts)
+                parts.append(part)
+        finally:
+            sender.join()
+
+
+class Case(unittest.TestCase):
+    def proxy(self, *args, options=()):
+        p = LAB.background(PROGRAM, *options, "proxy", *args)
+        self.addCleanup(p.__exit__)
+        return p
+
+    def listening(self, p, tunnel):
+        return p.wait_for(r'event=listening tunnel=%s address=127.0.0.1:(\d+)' % tunnel).group(1)
+
+    def server(self, *args, to=None, key="server-p256", who=("--allow-all",), options=()):
+        at = to or Program().at
+        p = self.proxy("server", "--listen", "127.0.0.1:0", "--connect", at, "--key", key + ".key", "--cert", key + ".pem",
+                       "--client-ca", "ca/ca.pem", *who, *args, options=options)
+        p.port = self.listening(p, "server")
+        return p
+
+    def client(self, port, *args, key="client-p256", options=()):
+        p = self.proxy("client", "--listen", "127.0.0.1:0", "--connect", "localhost:" + port, "--key", key + ".key", "--cert",
+                       key + ".pem", "--ca", "ca/ca.pem", *args, options=options)
+        p.port = self.listening(p, "client")
+        return p
+
+    def status(self, path, page):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(harness.TIMEOUT)
+        s.connect(LAB.path(path))
+        s.sendall(b"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n" % page.encode())
+        text = b""
+        while True:
+            part = s.recv(65536)
+            if not part:
+                break
+            text += part
+        s.close()
+        head, body = text.split(b"\r\n\r\n", 1)
+        return int(head.split()[1]), body.decode()
+
+
+class Data(Case):
+    def test_through_two_tunnels(self):
+        for kind in harness.Lab.KINDS:
+            server = self.server(key="server-" + kind)
+            client = self.client(server.port, key="client-" + kind)
+            data = os.urandom(2_000_000)
+            self.assertEqual(round_trip(client.port, data), data)
+            self.assertEqual(client.stop().code, 0)
+            self.assertEqual(server.stop().code, 0)
+
+    def test_a_burst_costs_one_signature(self):
+        server = self.server()
+        client = self.client(server.port, "--status", "unix:burst.sock")
+        got = []
+        threads = [threading.Thread(target=lambda i=i: got.append(round_trip(client.port, b"%d" % i) == b"%d" % i))
+                   for i in range(CROWD)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(got, [True] * CROWD)
+        tunnel = json.loads(self.status("burst.sock", "/_status")[1])["tunnels"][0]
+        self.assertEqual(tunnel["handshakes"], {"full": 1, "resumed": CROWD - 1, "delegated": 0})
+
+    def test_sessions_outlive_the_process(self):
+        for mode in ("sealed", "held"):
+            state = {"XDG_STATE_HOME": LAB.path("state-" + mode)}
+            LAB.env.update(state)
+            self.addCleanup(lambda: LAB.env.pop("XDG_STATE_HOME", None))
+            server = self.server()
+            first = self.client(server.port, "--resume", mode, "--status", "unix:first.sock")
+            self.assertEqual(round_trip(first.port), b"hello")
+            for _ in range(100):
+                if json.loads(self.status("first.sock", "/_status")[1])["tunnels"][0]["sessions"]["kept"] > 0:
+                    break
+                threading.Event().wait(0.1)
+            first.stop()
+            second = self.client(server.port, "--resume", mode, "--status", "unix:second.sock")
+            self.assertEqual(round_trip(second.port), b"hello", mode)
+            tunnel = json.loads(self.status("second.sock", "/_status")[1])["tunnels"][0]
+            self.assertEqual((tunnel["handshakes"]["full"], tunnel["handshakes"]["resumed"]), (0, 1), mode)
+            second.stop()
+            server.stop()
+
+
+class Who(Case):
+    """A rule decides who passes, and says so; TLS decides before."""
+
+    def talk(self, server, *args):
+        return LAB.run("openssl", "s_client", "-connect", "127.0.0.1:" + server.port, "-CAfile", "ca/ca.pem", "-quiet",
+                       *args, stdin=b"hello\n")
+
+    def test_rules(self):
+        for rule, passes in ((("--allow-cn", "localhost"), True), (("--allow-cn", "localhos"), False),
+                             (("--allow-dns", "localhost"), True), (("--allow-dns", "other.example"), False),
+                             (("--allow-ou", "localhost"), False), (("--allow-uri", "spiffe://a/b"), False),
+                             (("--allow-ou", "x", "--allow-cn", "localhost"), True), (("--allow-all",), True)):
+            server = self.server(who=rule)
+            done = LAB.tpmtls("connect", "localhost:" + server.port, "--ca", "ca/ca.pem", "--key", "soft.key", "--cert",
+                              "soft.pem", stdin=b"hello\n")
+            self.assertEqual((done.code, done.out), (0, b"hello\n") if passes else (5, b""), (rule, done.err))
+            if not passes:
+                self.assertIn("access_denied", done.err, rule)
+                refused = server.wait_for(r"event=refused .*").group(0)
+                self.assertIn("cause=rule", refused)
+                self.assertIn("CN=localhost", refused)
+            server.stop()
+
+    def test_who_is_refused_gets_its_alert(self):
+        server = self.server()
+        self.assertIn("alert certificate required", self.talk(server).err)
+        self.assertIn("alert unknown ca", self.talk(server, "-cert", "other/ca.pem", "-key", "other/ca.key").err)
+        old = LAB.run("openssl", "s_client", "-connect", "127.0.0.1:" + server.port, "-tls1_2")
+        self.assertIn("alert protocol version", old.err)
+        with socket.create_connection(("127.0.0.1", int(server.port))) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            s.settimeout(20)
+            s.recv(100)
+        server.wait_for("HTTP")
+
+
+class Status(Case):
+    def test_pages(self):
+        server = self.server("--status", "unix:status.sock")
+        client = self.client(server.port)
+        round_trip(client.port)
+        code, page = self.status("status.sock", "/_metrics")
+        self.assertEqual(code, 200)
+        self.assertIn('tpmtls_proxy_handshakes_total{tunnel="server",kind="full"} 1\n', page)
+        self.assertEqual(self.status("status.sock", "/_live")[0], 200)
+        self.assertEqual(self.status("status.sock", "/_ready")[0], 200)
+        self.assertEqual(self.status("status.sock", "/other")[0], 404)
+        tunnel = json.loads(self.status("status.sock", "/_status")[1])["tunnels"][0]
+        self.assertEqual((tunnel["role"], tunnel["accepted"]), ("server", 1))
+
+    def test_json_log(self):
+        server = self.proxy("server", "--listen", "127.0.0.1:0", "--connect", "127.0.0.1:1", "--key", "server-p256.key",
+                            "--cert", "server-p256.pem", "--client-ca", "ca/ca.pem", "--allow-all", options=("--json",))
+        server.wait_for('"event":"listening"')
+        for line in server.stop().err.splitlines():
+            self.assertIn("event", json.loads(line))
+
+
+class File(Case):
+    GOOD = """
+        ; a comment
+        [proxy]
+        threads = 1
+        [server in]
+        listen = 127.0.0.1:0
+        connect = %s
+        key = server-p256.key
+        cert = server-p256.pem
+        client-ca = ca/ca.pem
+        allow-cn = nobody
+        allow-cn = device-p256
+        [client out]
+        listen = unix:out.sock
+        connect = localhost:1
+        ca = ca/ca.pem
+    """
+
+    def test_run(self):
+        LAB.write("good.conf", self.GOOD % Program().at)
+        checked = LAB.tpmtls("proxy", "check", "good.conf")
+        self.assertEqual(checked.code, 0, checked.err)
+        self.assertIn(b"in: TLS 127.0.0.1:0 -> plaintext", checked.out)
+        self.assertIn(b"lets in   common name device-p256", checked.out)
+        p = self.proxy("run", "good.conf")
+        port = self.listening(p, "in")
+        self.assertEqual(round_trip(self.client(port).port), b"hello")
+        self.assertEqual(p.stop().code, 0)
+
+    def test_all_faults_at_once(self):
+        LAB.write("bad.conf", "key = x\n[server a]\nlisten = 127.0.0.1:0\nlisten = 127.0.0.1:1\nconect = 127.0.0.1:1\n"
+                  "idle-timeout = soon\n[client]\n[clinet b]\n[client c]\nlisten = 0.0.0.0:8443\nconnect = a:443\nno value\n"
+                  "[server d]\nlisten = 127.0.0.1:1\nconnect = 127.0.0.1:2\nkey = k\ncert = c\nclient-ca = ca\n"
+                  + "x" * 300 + "\n")
+        for command in ("check", "run"):
+            done = LAB.tpmtls("proxy", command, "bad.conf")
+            self.assertEqual(done.code, 2, done.err)
+            for line, words in ((1, "before the first section"), (4, "given already"), (5, "there is no key 'conect'"),
+                                (6, "not a number"), (7, "no name"), (8, "not known"), (9, "other machines could connect"),
+                                (12, "neither a section nor"), (13, "which clients may pass"), (19, "too long")):
+                self.assertRegex(done.err, r"bad.conf:%d: .*%s" % (line, re.escape(words)))
+            self.assertIn("did you mean connect?", done.err)
+
+    def test_options_too(self):
+        for args, words in (
+                (("client", "--listen", "0.0.0.0:1", "--connect", "a:1"), "in plaintext"),
+                (("server", "--listen", "127.0.0.1:0", "--connect", "192.0.2.1:80", "--key", "k", "--cert", "c", "--client-ca",
+                  "x", "--allow-all"), "leave this machine"),
+                (("server", "--listen", "127.0.0.1:0", "--connect", "127.0.0.1:1", "--key", "k", "--cert", "c", "--client-ca",
+                  "x"), "which clients may pass"),
+                (("client", "--listen", "127.0.0.1:0"), "connect where?")):
+            done = LAB.tpmtls("proxy", *args)
+            self.assertEqual(done.code, 2, done.err)
+            self.assertIn(words, done.err)
+
+
+class Sandbox(Case):
+    def state_of(self, p):
+        with open("/proc/%d/status" % p.process.pid, encoding="ascii") as f:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+    def test_is_on_unless_it_is_off(self):
+        on, off = self.server(), self.server("--sandbox", "off")
+        on.wait_for('event=sandbox state=".*system calls filtered')
+        off.wait_for('event=sandbox state="off, as asked"')
+        self.assertEqual([self.state_of(p)["Seccomp"] for p in (on, off)], ["2", "0"])
+        self.assertEqual([self.state_of(p)["NoNewPrivs"] for p in (on, off)], ["1", "0"])
+
+
+class Change(Case):
+    def test_a_new_certificate_is_taken_up(self):
+        LAB.must("cp", "soft.key", "new.key")
+        LAB.must("cp", "soft.pem", "new.pem")
+        server = self.server(key="new")
+        before = self.serial(server)
+        LAB.must(PROGRAM, "ca", "sign", "--dir", "ca", "soft.csr", "--profile", "both", "-o", "newer.pem")
+        os.rename(LAB.path("newer.pem"), LAB.path("new.pem"))
+        server.wait_for("event=reloaded")
+        self.assertNotEqual(self.serial(server), before)
+
+    def serial(self, server):
+        context = ssl.create_default_context(cafile=LAB.path("ca/ca.pem"))
+        context.load_cert_chain(LAB.path("soft.pem"), LAB.path("soft.key"))
+        with socket.create_connection(("127.0.0.1", int(server.port)), timeout=20) as s:
+            with context.wrap_socket(s, server_hostname="localhost") as tls:
+                return tls.getpeercert()["serialNumber"]
+
+    def test_a_pair_that_does_not_fit_changes_nothing(self):
+        LAB.must("cp", "server-p256.key", "fit.key")
+        LAB.must("cp", "server-p256.pem", "fit.pem")
+        server = self.server("--status", "unix:fit.sock", key="fit")
+        before = self.serial(server)
+        LAB.write("other.pem", LAB.read("soft.pem"))
+        os.rename(LAB.path("other.pem"), LAB.path("fit.pem"))
+        server.wait_for("event=reload_failed .*does not belong to the key")
+        self.assertEqual(self.serial(server), before)
+        tunnel = json.loads(self.status("fit.sock", "/_status")[1])["tunnels"][0]
+        self.assertIn("does not belong", tunnel["reload_error"])
+
+
+if __name__ == "__main__":
+    harness.tap_main()
