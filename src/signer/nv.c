@@ -1,5 +1,5 @@
 /* signer/nv.c: certificates that lie in the TPM's NV memory beside the key (IDevID of IEEE 802.1AR, chips
- * that come with identities), as PEM. Layer: signer. TCG "TPM 2.0 Keys for Device Identity and Attestation",
+ * that come with identities), as PEM. Layer: signer. TCG, TPM 2.0 Keys for Device Identity and Attestation,
  * section 7.3; what is in an index is hostile. */
 #include <string.h>
 
