@@ -91,7 +91,7 @@ class Words(unittest.TestCase):
         self.assertEqual(names("connect", "--suites", "TLS_CH"), ["TLS_CHACHA20_POLY1305_SHA256"])
         self.assertEqual(names("connect", "--groups=x25519,secp2"), ["--groups=x25519,secp256r1"])
         self.assertEqual(names("csr", "--san", "D"), ["DNS:"])
-        self.assertEqual(names("connect", "--pin", ""), ["sha256:"])
+        self.assertIn("sha256:", names("connect", "--pin", ""))
         self.assertEqual(names("connect", "--connect-timeout", ""), [])
 
     def test_profiles_are_those_of_the_lab(self):
