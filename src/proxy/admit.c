@@ -36,7 +36,7 @@ static tt_rc send_whole(int fd, struct tt_bytes b, struct tt_error *err)
                      n < 0 ? strerror(errno) : "only a part of it");
 }
 
-tt_rc admit_header(int fd, const struct stream *s, struct tt_error *err)
+tt_rc admit_header(int fd, const struct stream *s, const char *id, struct tt_error *err)
 {
     TT_AUTO(peer_names_free_auto) struct peer_names *names = NULL;
     uint8_t bytes[8192];
@@ -54,14 +54,16 @@ tt_rc admit_header(int fd, const struct stream *s, struct tt_error *err)
         .destination = has_addresses ? (const struct sockaddr *)&own : NULL,
         .alpn = info.alpn,
         .authority = info.server_name,
+        .unique_id = {(const uint8_t *)id, strlen(id)},
         .is_tls = true,
+        .verify = who.certificate.len == 0, /* 0 says "verified" only beside a certificate */
         .client = who.certificate.len == 0 ? 0
                   : info.resumed           ? HEADER_CLIENT_CERT_SESS
                                            : HEADER_CLIENT_CERT_CONN | HEADER_CLIENT_CERT_SESS,
         .version = "TLSv1.3",
         .cipher = tt_suite_name(info.suite),
         .group = tt_group_name(info.group),
-        .sig_scheme = info.peer_scheme != 0 ? tt_scheme_name(info.peer_scheme) : NULL,
+        .sig_scheme = info.local_scheme != 0 ? tt_scheme_name(info.local_scheme) : NULL,
         .cn = cn != NULL ? (struct tt_bytes){cn->value, cn->len} : (struct tt_bytes){NULL, 0},
     };
     size_t n = header_write(bytes, sizeof bytes, &h);

@@ -8,7 +8,8 @@
 
 /* admit_peer: why: a sentence with the subject, escaped. */
 bool admit_peer(const struct rules *rules, const struct tt_conn *c, struct tt_error *why);
-/* admit_header: send the header of the PROXY protocol to the program; fd is a fresh connection. */
-TT_MUST_USE tt_rc admit_header(int fd, const struct stream *s, struct tt_error *err);
+/* admit_header: send the header of the PROXY protocol to the program; fd is a fresh connection, id what the
+ * log calls the one to the client. */
+TT_MUST_USE tt_rc admit_header(int fd, const struct stream *s, const char *id, struct tt_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,6 +53,7 @@ struct connection {
     uint64_t began_ns, connected_ns, moved_ns, half_closed_ns;
     uint64_t moved; /* bytes, when it was looked at last */
     char peer[ADDRESS_TEXT_MAX];
+    char id[17]; /* hexadecimal; in the log, and for the program behind */
 };
 
 struct connection *connection_next(const struct connection *c)
@@ -166,7 +168,7 @@ static void reset_plaintext(const struct connection *c)
 
 static json_t *facts(const struct connection *c)
 {
-    json_t *all = json_pack("{s:s, s:I}", "peer", c->peer, "ms",
+    json_t *all = json_pack("{s:s, s:s, s:I}", "id", c->id, "peer", c->peer, "ms",
                             (json_int_t)((clock_monotonic_ns() - c->began_ns) / MS));
     if (c->relay != NULL) {
         struct relay_counts n = relay_counts(c->relay);
@@ -180,7 +182,7 @@ static void refuse(struct connection *c, enum refusal cause, const struct tt_err
 {
     atomic_fetch_add_explicit(&c->t->counters.refused[cause], 1, memory_order_relaxed);
     report_error(REPORT_WARNING, c->t->opt.name, "refused", why,
-                 json_pack("{s:s, s:s}", "peer", c->peer, "cause", refusal_name(cause)));
+                 json_pack("{s:s, s:s, s:s}", "id", c->id, "peer", c->peer, "cause", refusal_name(cause)));
 }
 
 /* The alert goes out before the socket is closed: `closed` follows. */
@@ -263,7 +265,7 @@ static void count_handshake(struct connection *c)
         histogram_add(&n->sign, stats.tpm_ns);
     }
     report(REPORT_INFO, c->t->opt.name, "connected",
-           json_pack("{s:s, s:b}", "peer", c->peer, "resumed", info.resumed));
+           json_pack("{s:s, s:s, s:b}", "id", c->id, "peer", c->peer, "resumed", info.resumed));
 }
 
 static void reach_target(struct connection *c);
@@ -467,7 +469,7 @@ static void on_reached(void *arg, int fd, const struct tt_error *error)
         return;
     }
     c->target_fd = fd;
-    if (c->t->opt.proxy_protocol && admit_header(fd, c->stream, &err) != TT_OK) {
+    if (c->t->opt.proxy_protocol && admit_header(fd, c->stream, c->id, &err) != TT_OK) {
         refuse(c, REFUSED_PLAINTEXT_TARGET, &err);
         abort_tls(c, TT_ALERT_INTERNAL_ERROR, &err);
         return;
@@ -580,6 +582,15 @@ static void on_arrival(struct post *p)
     on_post(p);
 }
 
+/* No two of a machine are the same: a random beginning, then they are counted. On the accepting thread. */
+static void give_id(char ret[17])
+{
+    static uint64_t last;
+    if (last == 0 && getrandom(&last, sizeof last, 0) != sizeof last)
+        last = clock_monotonic_ns();
+    (void)snprintf(ret, 17, "%016llx", (unsigned long long)++last);
+}
+
 bool connection_hand_over(struct carrier *w, struct tunnel *t, int fd, const char *peer)
 {
     struct connection *c = mem_alloc(sizeof *c);
@@ -594,6 +605,7 @@ bool connection_hand_over(struct carrier *w, struct tunnel *t, int fd, const cha
     c->waiter.wake = wake;
     c->began_ns = clock_monotonic_ns();
     (void)snprintf(c->peer, sizeof c->peer, "%s", peer);
+    give_id(c->id);
     atomic_fetch_add(&w->open, 1);
     atomic_fetch_add(&w->beginning, 1);
     atomic_fetch_add(&t->counters.open, 1);
