@@ -214,7 +214,8 @@ static tt_rc judge_way(struct search *s, X509 *anchor)
     return rc;
 }
 
-static tt_rc search_on(struct search *s) // NOLINT(misc-no-recursion): as deep as a path may be
+/* As deep as a path may be long. */
+static tt_rc search_on(struct search *s)
 {
     for (int i = 0; i < sk_X509_num(s->pool) && s->left > 0; i++) {
         X509 *issuer = sk_X509_value(s->pool, i);
