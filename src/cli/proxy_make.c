@@ -208,9 +208,11 @@ static const char *server_name_of(struct stage *s, size_t i)
 {
     const struct proxy_tunnel *t = &s->maker.plan->tunnels[i];
     struct tt_error unread = {0};
-    if (t->role == TT_SERVER || t->verify_dns != NULL)
-        return t->verify_dns;
-    return address_parse(&s->targets[i], t->connect, &unread) == TT_OK ? s->targets[i].host : NULL;
+    if (t->role == TT_SERVER)
+        return NULL;
+    tt_rc rc = t->verify_dns != NULL ? address_set_host(&s->targets[i], t->verify_dns, &unread)
+                                     : address_parse(&s->targets[i], t->connect, &unread);
+    return rc == TT_OK ? s->targets[i].name : NULL;
 }
 
 static struct tunnel_options tunnel_of(struct stage *s, size_t i)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/rc.h"
+#include "net/address.h"
 #include "net/listen.h"
 #include "net/reach.h"
 
@@ -123,8 +124,11 @@ static tt_rc wrong(struct tt_error *err, const char *sentence, const char *hint)
 
 static tt_rc check_places(const struct proxy_tunnel *t, struct tt_error *err)
 {
+    struct address named = {.host = ""};
     TT_TRY(listen_check(t->listen, err));
     TT_TRY(reach_check(t->connect, err));
+    if (t->verify_dns != NULL)
+        TT_TRY(address_set_host(&named, t->verify_dns, err));
     if (t->role == TT_CLIENT && !t->unsafe_listen && !listen_is_local(t->listen))
         return wrong(err, "other machines could connect there in plaintext",
                      "listen on 127.0.0.1, [::1] or unix:PATH; or say unsafe-listen");

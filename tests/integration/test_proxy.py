@@ -269,6 +269,8 @@ class File(Case):
                   "x", "--allow-all"), "leave this machine"),
                 (("server", "--listen", "127.0.0.1:0", "--connect", "127.0.0.1:1", "--key", "k", "--cert", "c", "--client-ca",
                   "x"), "which clients may pass"),
+                (("client", "--listen", "127.0.0.1:0", "--connect", "0177.0.0.1:1"), "no host name and no address"),
+                (("client", "--listen", "127.0.0.1:0", "--connect", "a:1", "--verify-dns", ".a.example"), "a part of it is empty"),
                 (("client", "--listen", "127.0.0.1:0"), "connect where?")):
             done = LAB.tpmtls("proxy", *args)
             self.assertEqual(done.code, 2, done.err)
