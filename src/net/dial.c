@@ -1,6 +1,5 @@
-/* net/dial.c: name lookup and connecting. Layer: net. Tries the addresses of a host in the resolver's
- * order; one that does not answer is given up early while another is left. Then what its protocol says before
- * TLS. */
+/* net/dial.c: from an address to a stream: a connected socket (net/reach.h), then what its protocol says
+ * before TLS. Layer: net. */
 #include "net/dial.h"
 
 #include <errno.h>
@@ -10,26 +9,25 @@
 #include <unistd.h>
 
 #include "net/clock.h"
+#include "net/reach.h"
 #include "net/tcp.h"
-
-#define TRY_NEXT_AFTER_S 5
 
 struct dial {
     struct dial_options opt;
     char host[256];
     char peer[TCP_PEER_MAX]; /* HOST:PORT as it was typed */
-    struct addrinfo *addresses, *next;
-    struct event *attempt; /* the connecting socket, or only a timer to get onto the loop */
+    struct reach *reach;
+    struct event *readable; /* before TLS */
     int fd;
     uint64_t give_up_at;
-    int last_errno;
     struct starttls before;
 };
 
-static void close_attempt(struct dial *c)
+static void stop(struct dial *c)
 {
-    if (c->attempt != NULL)
-        event_free(TT_TAKE(c->attempt));
+    reach_free(TT_TAKE(c->reach));
+    if (c->readable != NULL)
+        event_free(TT_TAKE(c->readable));
     if (c->fd >= 0)
         (void)close(c->fd);
     c->fd = -1;
@@ -39,34 +37,25 @@ void dial_free(struct dial *c)
 {
     if (c == NULL)
         return;
-    close_attempt(c);
-    if (c->addresses != NULL)
-        freeaddrinfo(c->addresses);
+    stop(c);
     tt_config_free(c->opt.stream.config);
     mem_free(c);
 }
 
 static void fail(struct dial *c, const struct tt_error *err)
 {
-    close_attempt(c);
+    stop(c);
     c->opt.failed(c->opt.arg, err);
-}
-
-static void fail_with_errno(struct dial *c)
-{
-    struct tt_error err = {0};
-    (void)tcp_explain(&err, c->peer, c->last_errno);
-    fail(c, &err);
 }
 
 static void hand_over(struct dial *c)
 {
     struct stream_options opt = c->opt.stream;
-    tcp_prepare(c->fd);
     opt.peer = c->peer;
     if (opt.server_name == NULL)
         opt.server_name = c->host;
-    event_free(TT_TAKE(c->attempt));
+    if (c->readable != NULL)
+        event_free(TT_TAKE(c->readable));
     struct tt_error err = {0};
     struct stream *s;
     if (stream_new(&s, c->fd, &opt, &err) != TT_OK) {
@@ -113,7 +102,8 @@ static tt_rc wait_before(struct dial *c, struct tt_error *err)
 {
     uint64_t now = clock_monotonic_ns(), left_us = now < c->give_up_at ? (c->give_up_at - now) / 1000 : 0;
     const struct timeval limit = {(time_t)(left_us / 1000000), (suseconds_t)(left_us % 1000000)};
-    return event_add(c->attempt, &limit) == 0 ? TT_OK : error_set(err, TT_ERR_MEMORY, "no memory to connect");
+    return event_add(c->readable, &limit) == 0 ? TT_OK
+                                               : error_set(err, TT_ERR_MEMORY, "no memory to connect");
 }
 
 static void on_before(evutil_socket_t fd, short what, void *arg)
@@ -135,10 +125,9 @@ static void begin_before(struct dial *c)
 {
     struct tt_error err = {0};
     starttls_begin(&c->before, c->opt.starttls);
-    event_free(TT_TAKE(c->attempt));
-    c->attempt = event_new(c->opt.stream.base, c->fd, EV_READ, on_before, c);
+    c->readable = event_new(c->opt.stream.base, c->fd, EV_READ, on_before, c);
     tt_rc rc =
-        c->attempt == NULL ? error_set(&err, TT_ERR_MEMORY, "no memory to connect") : send_before(c, &err);
+        c->readable == NULL ? error_set(&err, TT_ERR_MEMORY, "no memory to connect") : send_before(c, &err);
     if (rc == TT_OK)
         rc = wait_before(c, &err);
     if (rc != TT_OK)
@@ -147,76 +136,31 @@ static void begin_before(struct dial *c)
 
 /* ---- connecting ---- */
 
-static void try_next(struct dial *c);
-
-static void on_attempt(evutil_socket_t fd, short what, void *arg)
+static void on_reached(void *arg, int fd, const struct tt_error *error)
 {
     struct dial *c = arg;
-    socklen_t len = sizeof c->last_errno;
-    c->last_errno = ETIMEDOUT;
-    if ((what & EV_WRITE) != 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &c->last_errno, &len) == 0 &&
-        c->last_errno == 0 && c->opt.starttls != STARTTLS_NONE)
+    reach_free(TT_TAKE(c->reach));
+    c->fd = fd;
+    if (error != NULL)
+        fail(c, error);
+    else if (c->opt.starttls != STARTTLS_NONE)
         begin_before(c);
-    else if (c->last_errno == 0)
-        hand_over(c);
     else
-        try_next(c);
-}
-
-/* Returns 0 or an errno. */
-static int attempt_start(struct dial *c, const struct addrinfo *to)
-{
-    uint64_t now = clock_monotonic_ns();
-    if (now >= c->give_up_at)
-        return ETIMEDOUT;
-    c->fd = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->ai_protocol);
-    if (c->fd < 0)
-        return errno;
-    if (connect(c->fd, to->ai_addr, to->ai_addrlen) != 0 && errno != EINPROGRESS)
-        return errno;
-    c->attempt = event_new(c->opt.stream.base, c->fd, EV_WRITE, on_attempt, c);
-    uint64_t left_us = (c->give_up_at - now) / 1000;
-    if (to->ai_next != NULL && left_us > TRY_NEXT_AFTER_S * 1000000u)
-        left_us = TRY_NEXT_AFTER_S * 1000000u;
-    const struct timeval limit = {(time_t)(left_us / 1000000), (suseconds_t)(left_us % 1000000)};
-    return c->attempt == NULL || event_add(c->attempt, &limit) != 0 ? ENOMEM : 0;
-}
-
-static void try_next(struct dial *c)
-{
-    close_attempt(c);
-    while (c->next != NULL) {
-        const struct addrinfo *to = c->next;
-        c->next = to->ai_next;
-        int rc = attempt_start(c, to);
-        if (rc == 0)
-            return;
-        c->last_errno = rc;
-        close_attempt(c);
-    }
-    fail_with_errno(c);
-}
-
-static void on_start(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    try_next(arg);
+        hand_over(c);
 }
 
 static tt_rc dial_set_up(struct dial *c, const struct address *to, struct tt_error *err)
 {
+    unsigned seconds = c->opt.connect_timeout_s > 0 ? c->opt.connect_timeout_s : DIAL_TIMEOUT_S;
+    const struct reach_options opt = {.base = c->opt.stream.base,
+                                      .address = to,
+                                      .timeout_ms = seconds * 1000,
+                                      .done = on_reached,
+                                      .arg = c};
     (void)snprintf(c->host, sizeof c->host, "%s", to->name);
     tcp_peer_name(c->peer, to);
-    TT_TRY(tcp_look_up(&c->addresses, to, err));
-    c->next = c->addresses;
-    c->attempt = evtimer_new(c->opt.stream.base, on_start, c);
-    const struct timeval now = {0};
-    if (c->attempt == NULL || event_add(c->attempt, &now) != 0)
-        return error_set(err, TT_ERR_MEMORY, "no memory to connect");
-    unsigned seconds = c->opt.connect_timeout_s > 0 ? c->opt.connect_timeout_s : DIAL_TIMEOUT_S;
     c->give_up_at = clock_monotonic_ns() + seconds * UINT64_C(1000000000);
-    return TT_OK;
+    return reach_start(&c->reach, &opt, err);
 }
 
 tt_rc dial_start(struct dial **ret, const struct address *to, const struct dial_options *opt,

@@ -17,14 +17,13 @@ struct dial_options {
         connect_timeout_s; /* for all addresses together, and what is said before TLS; 0 = DIAL_TIMEOUT_S */
     /* The socket is open and the handshake begins; the stream is owned by the callee from here on. */
     void (*opened)(void *arg, struct stream *s);
-    /* No address could be reached. Exactly one of opened and failed is called, from the loop. */
+    /* The name is unknown, or no address could be reached. Exactly one of opened and failed is called, from
+     * the loop. */
     void (*failed)(void *arg, const struct tt_error *error);
     void *arg;
 };
 
-/* dial_start: look the host up (this may block for the resolver; do it before there are other connections
- * on the loop) and begin to connect: all addresses, one after the other. TT_ERR_NOT_FOUND when the name is
- * unknown. */
+/* dial_start: look the host up and connect by Happy Eyeballs (net/reach.h); nothing blocks. */
 TT_MUST_USE tt_rc dial_start(struct dial **ret, const struct address *to, const struct dial_options *opt,
                              struct tt_error *err);
 /* dial_free: stops trying; a stream that was handed over is not touched. NULL is fine. */

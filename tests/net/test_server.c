@@ -326,13 +326,10 @@ static void test_refused(void **state)
 static void test_unknown_host(void **state)
 {
     (void)state;
-    struct tt_error err = {0};
-    struct dial *dial = NULL;
-    const struct address to = {"no-such-host.invalid", "443"};
-    const struct dial_options opt = {.stream = {.base = rig.base, .config = rig.client_config}};
-    assert_int_equal(dial_start(&dial, &to, &opt, &err), TT_ERR_NOT_FOUND);
-    assert_non_null(strstr(err.text, "cannot find the host 'no-such-host.invalid'"));
-    assert_null(dial);
+    dial_to(&clients[0], "no-such-host.invalid:443");
+    rig_run_until(&rig, &clients[0].failed, 1);
+    assert_int_equal(clients[0].error.rc, TT_ERR_NOT_FOUND);
+    assert_non_null(strstr(clients[0].error.text, "cannot find the host 'no-such-host.invalid'"));
 }
 
 int main(void)
