@@ -37,6 +37,7 @@ test p11-kit where modules are registered
 test libengine-pkcs11-openssl the engine by which OpenSSL takes the module
 test openssh-client ssh and its agent with keys of the module
 test openssh-server whom they log in to
+test softhsm2 another PKCS#11 module, to compare ours with
 test libnss3-tools modutil lists the tokens of the module
 test curl a client with a key behind PKCS#11
 test nginx-core a server with a key behind PKCS#11

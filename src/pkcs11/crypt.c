@@ -178,8 +178,8 @@ static CK_RV check_length(const struct operation *op, size_t modulus)
     switch (op->request.mechanism->form) {
     case APART_ECDSA:
         return n > 0 ? CKR_OK : CKR_DATA_LEN_RANGE;
-    case APART_PKCS1:
-        return n + 11 <= modulus ? CKR_OK : CKR_DATA_LEN_RANGE;
+    case APART_PKCS1: /* nothing cannot be verified by libcrypto, and nobody signs it */
+        return n > 0 && n + 11 <= modulus ? CKR_OK : CKR_DATA_LEN_RANGE;
     case APART_PSS:
         return n == apart_hash_size(op->request.hash) ? CKR_OK : CKR_DATA_LEN_RANGE;
     default:
