@@ -90,8 +90,10 @@ TT_API bool tt_cert_matches_key(struct tt_bytes cert_der, struct tt_bytes spki);
 
 struct tt_csr_params {
     const char *subject;     /* '/O=Example/CN=device-1'; '\' takes the next character as it is, '+' joins
-                              * attributes of one relative name */
-    const char *const *sans; /* each "DNS:name", "IP:address", "URI:..." or "email:..." */
+                              * attributes of one relative name. NULL, "" or "/": none, then there must be sans,
+                              * which become critical */
+    const char *const *sans; /* each "DNS:name", "IP:address", "URI:...", "email:...", "UPN:name@realm" or
+                              * "HardwareModuleName:OID:HEX" (type and serial number of a device) */
     size_t sans_len;
 };
 

@@ -41,13 +41,17 @@ static int csr_run(const struct cli *cli, void *options)
 #define TO(member) OPTION_TO(struct csr_options, member)
 
 static const struct option_row csr_rows[] = {
-    {"key", "KEY", "a TSS2 PRIVATE KEY file, handle:0x81..., or a PKCS#8 software key", TO(key),
+    {"key", "KEY",
+     "a TSS2 PRIVATE KEY file, handle:0x81..., or a PKCS#8 software key; an attestation key, too", TO(key),
      .needed = "which key?"},
     {"subject", "DN",
-     "for instance '/O=Example/CN=device-1'; put \\ in front of a / or + that belongs to a value",
+     "for instance '/O=Example/CN=device-1'; put \\ in front of a / or + that belongs to a value; / alone: "
+     "none, "
+     "only the names of --san",
      TO(subject), .needed = "for whom is the certificate?", .elsewhere = "subj"},
     {"san", "NAME",
-     "DNS:name, IP:address, URI:uri or email:address. A server needs its DNS names or addresses here",
+     "DNS:name, IP:address, URI:uri, email:address, UPN:name@realm or HardwareModuleName:OID:HEX. A server "
+     "needs its DNS names or addresses here",
      TO(sans), .max = SANS_MAX, .elsewhere = "addext", .words = "DNS: IP: URI: email:"},
     {"out", "FILE", "where it goes, over a former request if one is there; default: standard output", TO(out),
      .letter = 'o', .elsewhere = "output"},

@@ -188,6 +188,25 @@ static tt_rc open_tss2(struct cli_key *k, const struct cli *cli, struct tt_bytes
     return cli_tpm_says(tt_key_open_pem_with(&k->key, k->tpm, pem, cli_password_of(&password), err), err);
 }
 
+/* SEQUENCE { OID id-tpmkey, 2.23.133.10.1.x, ... */
+static bool is_keyfile_der(struct tt_bytes data)
+{
+    static const uint8_t oid[] = {0x06, 0x06, 0x67, 0x81, 0x05, 0x0a, 0x01};
+    size_t front = data.len < 16 ? data.len : 16;
+    return front > 0 && data.data[0] == 0x30 && memmem(data.data, front, oid, sizeof oid) != NULL;
+}
+
+static tt_rc refuse_der(const char *path, struct tt_error *err)
+{
+    (void)error_set(err, TT_ERR_DECODE, "%s is a TPM key file in DER form, and PEM is needed", path);
+    error_hint(
+        err,
+        "(echo '-----BEGIN TSS2 PRIVATE KEY-----'; base64 -w 64 %s; echo '-----END TSS2 PRIVATE KEY-----') "
+        "makes that of it",
+        path);
+    return TT_ERR_DECODE;
+}
+
 static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *path, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *text = NULL;
@@ -198,6 +217,8 @@ static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *pat
         return open_tss2(k, cli, pem, path, err);
     if (strstr(text, "PRIVATE KEY-----") != NULL)
         return open_software(&k->key, cli, pem, path, err);
+    if (is_keyfile_der(pem))
+        return refuse_der(path, err);
     const char *is = cli_pem_content(pem);
     (void)error_set(err, TT_ERR_DECODE, "%s holds no private key in PEM form%s%s", path,
                     is != NULL ? ", but " : "", is != NULL ? is : "");

@@ -70,8 +70,13 @@ tt_rc identity_add(struct tt_config *cfg, const struct identity_source *src, boo
         .raw_public_key = src->raw_public_key ? tt_key_spki(src->key) : (struct tt_bytes){NULL, 0},
     };
     if (n == 0) {
-        (void)error_set(err, TT_ERR_UNSUPPORTED, "the key %s can sign under no TLS 1.3 scheme",
-                        src->key_name);
+        (void)error_set(
+            err, TT_ERR_UNSUPPORTED,
+            tt_key_x509_scheme(src->key) == 0
+                ? "the key %s can sign under no TLS 1.3 scheme"
+                : "the key %s is restricted (an attestation key): it signs certificate requests and "
+                  "what the TPM attests, and no TLS handshake",
+            src->key_name);
         error_hint(err, "`tpmtls key create --type p256` makes one that can");
         return TT_ERR_UNSUPPORTED;
     }

@@ -175,6 +175,14 @@ static tt_rc request_check(const struct tt_ca *ca, const struct csr *csr, enum t
                    "make the request with --san DNS:name or --san IP:address; clients do not look at the CN");
         return TT_ERR_UNSUPPORTED;
     }
+    if (profile == TT_CA_PROFILE_SERVER && san_has_other(csr->sans)) {
+        (void)error_set(
+            err, TT_ERR_UNSUPPORTED,
+            "the request asks for a UPN or a HardwareModuleName, which name clients: the profile server "
+            "has none");
+        error_hint(err, "--profile client, or both");
+        return TT_ERR_UNSUPPORTED;
+    }
     /* A leaf named like its issuer, or with its key, makes path building go in circles. */
     if (X509_NAME_cmp(X509_REQ_get_subject_name(csr->req), X509_get_subject_name(ca->cert)) == 0)
         return error_set(err, TT_ERR_UNSUPPORTED, "the request's subject is the CA's own name");

@@ -1,5 +1,7 @@
 /* pki/csr_create.c: tt_csr_create: a PKCS#10 request. Layer: pki. RFC 2986 section 4; the names go into an
  * extensionRequest attribute (RFC 2985 section 5.4.2). */
+#include <string.h>
+
 #include "pki/csr.h"
 #include "pki/dn.h"
 #include "pki/key.h"
@@ -9,13 +11,13 @@
 #include "wire/pem.h"
 
 /* attributes [0] { extensionRequest { Extensions } }; the SET is there also when it is empty. */
-static tt_rc attributes_put(struct writer *w, const GENERAL_NAMES *sans)
+static tt_rc attributes_put(struct writer *w, const GENERAL_NAMES *sans, bool critical)
 {
     struct der_mark set0 = der_open(w, DER_EXPLICIT_0);
     if (sans != NULL) {
         TT_AUTO(extensions_free_auto) extensions *exts = NULL;
         TT_AUTO(ossl_free_auto) uint8_t *der = NULL;
-        if (X509V3_add1_i2d(&exts, NID_subject_alt_name, (void *)(uintptr_t)sans, 0, 0) != 1)
+        if (X509V3_add1_i2d(&exts, NID_subject_alt_name, (void *)(uintptr_t)sans, critical, 0) != 1)
             return TT_ERR_MEMORY;
         int len = i2d_X509_EXTENSIONS(exts, &der);
         if (len <= 0)
@@ -45,7 +47,9 @@ static tt_rc info_build(struct buf *to, const X509_NAME *subject, const GENERAL_
     der_put_u32(&w, 0); /* version v1 */
     wr_bytes(&w, (struct tt_bytes){name, name_len});
     wr_bytes(&w, spki);
-    TT_TRY(attributes_put(&w, sans));
+    /* "If the subject field contains an empty sequence, then the issuing CA MUST include a subjectAltName
+     * extension that is marked as critical" (RFC 5280 section 4.2.1.6): so it is asked for. */
+    TT_TRY(attributes_put(&w, sans, X509_NAME_entry_count(subject) == 0));
     der_close(&w, info);
     return wr_status(&w);
 }
@@ -66,12 +70,26 @@ static tt_rc result_check(struct tt_bytes der, struct tt_error *err)
     return TT_OK;
 }
 
+static tt_rc subject_parse(X509_NAME **ret, const struct tt_csr_params *params, struct tt_error *err)
+{
+    const char *text = params->subject;
+    if (text != NULL && text[0] != '\0' && strcmp(text, "/") != 0)
+        return dn_parse(ret, text, err);
+    if (params->sans_len == 0) {
+        (void)error_set(err, TT_ERR_USAGE, "the request has neither a subject nor alternative names");
+        error_hint(err, "give a subject such as /CN=device-1, or names with --san");
+        return TT_ERR_USAGE;
+    }
+    *ret = X509_NAME_new();
+    return *ret != NULL ? TT_OK : pki_no_memory(err);
+}
+
 tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params, const struct tt_pki_signer *signer,
                     struct tt_error *err)
 {
     TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
     TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *sans = NULL;
-    TT_TRY(dn_parse(&subject, params->subject, err));
+    TT_TRY(subject_parse(&subject, params, err));
     TT_TRY(san_parse(&sans, params->sans, params->sans_len, err));
     TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = spki_read(signer->spki);
     TT_TRY(key_accept(key, "the", err));

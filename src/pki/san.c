@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "pki/san_other.h"
 #include "pki/text.h"
 
 static bool is_alnum(uint8_t c)
@@ -40,7 +41,7 @@ static bool all_digits(struct tt_bytes b)
 }
 
 /* Labels between dots; the last is not a number, else it reads as an IPv4 address. */
-static bool host_ok(struct tt_bytes name)
+bool san_host_ok(struct tt_bytes name)
 {
     if (name.len == 0 || name.len > 253)
         return false;
@@ -59,9 +60,9 @@ static bool host_ok(struct tt_bytes name)
 static bool dns_ok(struct tt_bytes b)
 {
     if (b.len > 2 && b.data[0] == '*' && b.data[1] == '.')
-        return host_ok((struct tt_bytes){b.data + 2, b.len - 2}) &&
+        return san_host_ok((struct tt_bytes){b.data + 2, b.len - 2}) &&
                memchr(b.data + 2, '.', b.len - 2) != NULL;
-    return host_ok(b);
+    return san_host_ok(b);
 }
 
 static bool email_ok(struct tt_bytes b)
@@ -77,7 +78,7 @@ static bool email_ok(struct tt_bytes b)
         if (twice || (!is_alnum(b.data[i]) && !is_in(b.data[i], "!#$%&'*+-/=?^_`{|}~.")))
             return false;
     }
-    return host_ok((struct tt_bytes){at + 1, b.len - local - 1});
+    return san_host_ok((struct tt_bytes){at + 1, b.len - local - 1});
 }
 
 /* scheme ":" rest, where the rest is of the characters RFC 3986 section 2 allows. "The name MUST NOT be a
@@ -170,35 +171,43 @@ static struct tt_bytes value_parse(const struct kind *kind, const char *text, ui
     return (struct tt_bytes){address, inet_pton(AF_INET6, text, address) == 1 ? 16 : 0};
 }
 
-static tt_rc names_add(GENERAL_NAMES *to, const struct kind *kind, struct tt_bytes value)
+/* Said twice is said once. Takes the name over, also on failure. */
+static tt_rc names_add(GENERAL_NAMES *to, GENERAL_NAME *name)
 {
-    for (int i = 0; i < sk_GENERAL_NAME_num(to); i++) { /* said twice is said once */
-        const GENERAL_NAME *old = sk_GENERAL_NAME_value(to, i);
-        struct tt_bytes v = value_of(old);
-        if (type_of(old) == kind->type && v.len == value.len && memcmp(v.data, value.data, v.len) == 0)
+    for (int i = 0; i < sk_GENERAL_NAME_num(to); i++)
+        if (GENERAL_NAME_cmp(sk_GENERAL_NAME_value(to, i), name) == 0) {
+            GENERAL_NAME_free(name);
             return TT_OK;
-    }
+        }
+    if (sk_GENERAL_NAME_push(to, name) > 0)
+        return TT_OK;
+    GENERAL_NAME_free(name);
+    return TT_ERR_MEMORY;
+}
+
+static tt_rc name_new(GENERAL_NAME **ret, const struct kind *kind, struct tt_bytes value)
+{
     GENERAL_NAME *name = GENERAL_NAME_new();
     ASN1_STRING *s = ASN1_STRING_type_new(kind->type == GEN_IPADD ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING);
-    bool ok = name != NULL && s != NULL && ASN1_STRING_set(s, value.data, (int)value.len) == 1;
-    if (ok) {
+    if (name != NULL && s != NULL && ASN1_STRING_set(s, value.data, (int)value.len) == 1) {
         GENERAL_NAME_set0_value(name, kind->type, s);
-        s = NULL;
-        ok = sk_GENERAL_NAME_push(to, name) > 0;
-    }
-    if (ok)
+        *ret = name;
         return TT_OK;
+    }
     ASN1_STRING_free(s);
     GENERAL_NAME_free(name);
     return TT_ERR_MEMORY;
 }
 
-static tt_rc text_add(GENERAL_NAMES *to, const char *text, struct tt_error *err)
+static tt_rc name_parse(GENERAL_NAME **ret, const char *text, struct tt_error *err)
 {
     const struct kind *kind = kind_of_text(text);
+    if (other_is_text(text))
+        return other_parse(ret, text, err);
     if (kind == NULL) {
         (void)error_set(err, TT_ERR_USAGE, "'%.80s' does not say what kind of name it is", text);
-        error_hint(err, "write DNS:name, IP:address, URI:uri or email:address");
+        error_hint(err, "write DNS:name, IP:address, URI:uri, email:address, UPN:name@realm or "
+                        "HardwareModuleName:OID:HEX");
         return TT_ERR_USAGE;
     }
     uint8_t address[16];
@@ -208,7 +217,14 @@ static tt_rc text_add(GENERAL_NAMES *to, const char *text, struct tt_error *err)
         error_hint(err, "%s", kind->hint);
         return TT_ERR_USAGE;
     }
-    return names_add(to, kind, value) == TT_OK ? TT_OK : pki_no_memory(err);
+    return name_new(ret, kind, value) == TT_OK ? TT_OK : pki_no_memory(err);
+}
+
+static tt_rc text_add(GENERAL_NAMES *to, const char *text, struct tt_error *err)
+{
+    GENERAL_NAME *name = NULL;
+    TT_TRY(name_parse(&name, text, err));
+    return names_add(to, name) == TT_OK ? TT_OK : pki_no_memory(err);
 }
 
 tt_rc san_parse(GENERAL_NAMES **ret, const char *const *texts, size_t n, struct tt_error *err)
@@ -243,11 +259,15 @@ tt_rc san_check(const GENERAL_NAMES *names, struct tt_error *err)
     for (int i = 0; i < n; i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
         const struct kind *kind = kind_of_type(type_of(name));
+        if (type_of(name) == GEN_OTHERNAME) {
+            TT_TRY(other_check(name, err));
+            continue;
+        }
         if (kind == NULL)
             return error_set(
                 err, TT_ERR_UNSUPPORTED,
                 "the request asks for an alternative name of a kind that is not certified here (number "
-                "%d); DNS, IP, URI and email are",
+                "%d); DNS, IP, URI and email are, the UPN and the HardwareModuleName",
                 i + 1);
         if (!kind->ok(value_of(name)))
             return kind->type == GEN_IPADD ? error_set(err, TT_ERR_UNSUPPORTED,
@@ -267,9 +287,19 @@ bool san_has_host(const GENERAL_NAMES *names)
     return false;
 }
 
+bool san_has_other(const GENERAL_NAMES *names)
+{
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
+        if (type_of(sk_GENERAL_NAME_value(names, i)) == GEN_OTHERNAME)
+            return true;
+    return false;
+}
+
 static tt_rc name_print(struct buf *to, const GENERAL_NAME *name)
 {
     const struct kind *kind = kind_of_type(type_of(name));
+    if (type_of(name) == GEN_OTHERNAME)
+        return other_print(to, name);
     if (kind == NULL)
         return buf_append(to, "(other)", 7);
     TT_TRY(buf_append(to, kind->prefix, strlen(kind->prefix)));

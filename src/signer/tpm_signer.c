@@ -119,13 +119,22 @@ static tt_rc job_verify(struct tpm_job *job, struct tt_bytes message, struct tt_
     return TT_ERR_TPM;
 }
 
+/* What a restricted key signs has to be hashed by the TPM, again after each loss. */
+static tt_rc job_once(struct tpm_job *job, struct tt_bytes message, struct tt_error *err)
+{
+    struct tpm_key *key = job->signer->tpm;
+    const struct tpm_key_info *info = tpm_key_info(key);
+    if (info->restricted)
+        TT_TRY(tpm_key_hash(job->digest, hash_size(job->hash), key, tpm_hash_of(job->hash), message, err));
+    return info->rsa ? sign_rsa(job, err) : sign_ecdsa(job, err);
+}
+
 /* A TPM that went away, or forgot the key, is opened again and asked once more. */
-static tt_rc job_ask(struct tpm_job *job, struct tt_error *err)
+static tt_rc job_ask(struct tpm_job *job, struct tt_bytes message, struct tt_error *err)
 {
     struct tt_error why = {0};
     struct tpm_key *key = job->signer->tpm;
-    tt_rc rc = TPM_TWICE(tpm_key_tpm(key), &why,
-                         tpm_key_info(key)->rsa ? sign_rsa(job, &why) : sign_ecdsa(job, &why));
+    tt_rc rc = TPM_TWICE(tpm_key_tpm(key), &why, job_once(job, message, &why));
     if (rc != TT_OK) {
         (void)error_set(err, rc, "%s", why.text);
         error_hint(err, "%s", why.hint);
@@ -143,13 +152,13 @@ static tt_rc tpm_signer_sign(struct tt_key *key, uint16_t scheme, struct tt_byte
     tt_rc rc = hash_digest(job.signer->lib, job.hash, message, job.digest);
     if (rc != TT_OK)
         return error_set(err, rc, "cannot compute the digest to sign");
-    TT_TRY(job_ask(&job, err));
+    TT_TRY(job_ask(&job, message, err));
     rc = job_verify(&job, message, err);
     /* Since a restart of the TPM somebody else's key may have this one's handle. */
     if (rc != TT_OK && rc != TT_ERR_MEMORY && tpm_key_recheck(job.signer->tpm)) {
         error_clear(err);
         mem_wipe(ret_sig, job.len);
-        TT_TRY(job_ask(&job, err));
+        TT_TRY(job_ask(&job, message, err));
         rc = job_verify(&job, message, err);
     }
     if (rc != TT_OK) {
@@ -198,6 +207,28 @@ static tt_rc choose_ecdsa(struct tpm_signer *s, const struct tpm_key_info *info,
     return TT_OK;
 }
 
+/* An attestation key: for requests and certificates, whose bytes the TPM hashes, and not for TLS. */
+static tt_rc choose_restricted(struct tpm_signer *s, const struct tpm_key_info *info, struct tt_error *err)
+{
+    static const struct {
+        uint16_t hash, pss, pkcs1;
+    } rsa[] = {{TPM_HASH_SHA256, TT_SCHEME_RSA_PSS_RSAE_SHA256, TT_SCHEME_RSA_PKCS1_SHA256},
+               {TPM_HASH_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA384, TT_SCHEME_RSA_PKCS1_SHA384},
+               {TPM_HASH_SHA512, TT_SCHEME_RSA_PSS_RSAE_SHA512, TT_SCHEME_RSA_PKCS1_SHA512}};
+    if (!info->rsa) {
+        TT_TRY(choose_ecdsa(s, info, err));
+        s->key.schemes_len = 0;
+        return TT_OK;
+    }
+    for (size_t i = 0; i < TT_COUNT(rsa); i++)
+        if (info->hash == rsa[i].hash)
+            s->key.x509_scheme = info->padding == TPM_PADDING_PSS ? rsa[i].pss : rsa[i].pkcs1;
+    return s->key.x509_scheme != 0
+               ? TT_OK
+               : error_set(err, TT_ERR_UNSUPPORTED,
+                           "the attestation key's hash is not one of SHA-256, SHA-384 and SHA-512");
+}
+
 /* Offer only what the key can do: by its curve, or its scheme and hash, and what the chip has. */
 static tt_rc choose_schemes(struct tpm_signer *s, const struct tpm_key_info *info, struct tt_error *err)
 {
@@ -206,6 +237,8 @@ static tt_rc choose_schemes(struct tpm_signer *s, const struct tpm_key_info *inf
     } rsa[] = {{TPM_HASH_SHA256, TT_SCHEME_RSA_PSS_RSAE_SHA256},
                {TPM_HASH_SHA384, TT_SCHEME_RSA_PSS_RSAE_SHA384},
                {TPM_HASH_SHA512, TT_SCHEME_RSA_PSS_RSAE_SHA512}};
+    if (info->restricted)
+        return choose_restricted(s, info, err);
     if (!info->rsa)
         return choose_ecdsa(s, info, err);
     for (size_t i = 0; i < TT_COUNT(rsa); i++)
@@ -233,7 +266,7 @@ static tt_rc probe_pss(struct tpm_signer *s, struct tt_error *err)
     uint8_t sig[PSS_MAX_BYTES];
     size_t len;
     bool works = false;
-    if (!info->rsa || info->raw || (tpm_probe_get(&works, s->tpm) && works))
+    if (!info->rsa || info->raw || info->restricted || (tpm_probe_get(&works, s->tpm) && works))
         return TT_OK;
     tt_rc rc = tpm_signer_sign(&s->key, s->key.schemes[0], message, sig, sizeof sig, &len, err);
     if (rc == TT_OK)

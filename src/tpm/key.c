@@ -24,9 +24,16 @@ static tt_rc describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, bool de
                       struct tt_error *err)
 {
     if (!decryption)
-        return public_describe(ret, pub, err);
+        return public_describe_signing(ret, pub, err);
     TT_TRY(public_describe_any(ret, pub, err));
     return ret->decrypts ? TT_OK : error_set(err, TT_ERR_UNSUPPORTED, "the key is not one for decryption");
+}
+
+static tt_rc refuse_sealed(struct tt_error *err)
+{
+    (void)error_set(err, TT_ERR_UNSUPPORTED, "the file holds sealed data, not a key");
+    error_hint(err, "`tpmtls key unseal` gives the data back");
+    return TT_ERR_UNSUPPORTED;
 }
 
 /* Takes over the object, also on failure. Judges before the TPM is asked anything more. */
@@ -40,7 +47,7 @@ static tt_rc key_new(struct tpm_key **ret, struct tpm_object *object, bool decry
     k->object = object;
     *ret = k;
     if (object->file.kind == KEYFILE_SEALED)
-        return error_set(err, TT_ERR_UNSUPPORTED, "the file holds sealed data, not a key");
+        return refuse_sealed(err);
     TT_TRY(describe(&k->info, &object->pub, decryption, err));
     return guard_object(object, err);
 }

@@ -174,6 +174,10 @@ struct tt_bytes tpm_key_name(const struct tpm_key *k);
 /* tpm_key_spki: to be freed with mem_free. */
 TT_MUST_USE tt_rc tpm_key_spki(uint8_t **ret, size_t *ret_len, const struct tpm_key *k);
 
+/* tpm_key_hash: have the TPM hash the message for the next signature of a restricted key, which signs nothing
+ * else: that with this digest. ret has the digest's size. One command up to 1,024 bytes. */
+TT_MUST_USE tt_rc tpm_key_hash(uint8_t *ret, size_t size, struct tpm_key *k, uint16_t hash,
+                               struct tt_bytes message, struct tt_error *err);
 /* tpm_key_sign_ecdsa: *ret_der is a DER Ecdsa-Sig-Value. One command. */
 TT_MUST_USE tt_rc tpm_key_sign_ecdsa(struct buf *ret_der, struct tpm_key *k, uint16_t hash,
                                      struct tt_bytes digest, struct tt_error *err);

@@ -7,6 +7,7 @@
 struct tpm_key {
     struct tpm_object *object;
     struct tpm_key_info info;
+    TPMT_TK_HASHCHECK ticket; /* of the digest that tpm_key_hash made last */
 };
 
 #endif

@@ -51,7 +51,7 @@ static tt_rc auth_policies_check(struct tt_bytes content)
 }
 
 /* One optional field, entered through its explicit tag. */
-static tt_rc field_parse(struct keyfile *f, unsigned number, struct reader *r)
+static tt_rc field_check(struct keyfile *f, unsigned number, struct reader *r)
 {
     switch (number) {
     case 0:
@@ -79,6 +79,16 @@ static tt_rc field_parse(struct keyfile *f, unsigned number, struct reader *r)
     }
 }
 
+static tt_rc field_parse(struct keyfile *f, unsigned number, struct reader *r, struct tt_error *err)
+{
+    static const char *const names[] = {"emptyAuth",  "policy",      "secret",
+                                        "authPolicy", "description", "rsaParent"};
+    return field_check(f, number, r) == TT_OK
+               ? TT_OK
+               : error_set(err, TT_ERR_DECODE, "the key file's field [%u], %s, does not have its form",
+                           number, names[number]);
+}
+
 /* The optional fields, each at most once and in ascending order, as DER has the components of a SEQUENCE. A
  * field of a later specification may change how the key must be loaded, so it cannot be skipped. */
 static tt_rc fields_parse(struct keyfile *f, struct reader *r, struct tt_error *err)
@@ -86,25 +96,49 @@ static tt_rc fields_parse(struct keyfile *f, struct reader *r, struct tt_error *
     int last = -1;
     for (int tag = der_next_tag(r); tag >= 0 && tag != DER_INTEGER; tag = der_next_tag(r)) {
         int number = tag - DER_EXPLICIT_0;
+        if (number >= 0 && number <= last && number <= 5)
+            return error_set(err, TT_ERR_DECODE,
+                             "the key file's field [%d] is there twice or behind a later one", number);
         if (number < 0 || number > 30 || number <= last)
-            return TT_ERR_DECODE;
+            return error_set(err, TT_ERR_DECODE,
+                             "the key file has something (tag 0x%02x) where a field or the parent belongs",
+                             tag);
         if (number > 5)
             return error_set(err, TT_ERR_UNSUPPORTED,
                              "the key file has a field [%d] that this version does not know", number);
         struct reader field = der_enter(r, (unsigned)tag);
-        TT_TRY(field_parse(f, (unsigned)number, &field));
+        TT_TRY(field_parse(f, (unsigned)number, &field, err));
         last = number;
     }
     return rd_status(r);
+}
+
+/* 2.23.133.10.1.2 was TPM 1.2's, in an old draft. */
+static tt_rc kind_refuse(struct tt_bytes oid, struct tt_error *err)
+{
+    bool ours = oid.len == sizeof id_tpmkey + 1 && memcmp(oid.data, id_tpmkey, sizeof id_tpmkey) == 0;
+    if (!ours)
+        return error_set(err, TT_ERR_UNSUPPORTED,
+                         "the key file is of an unknown type: its OID is not one of "
+                         "2.23.133.10.1 (id-tpmkey)");
+    return error_set(err, TT_ERR_UNSUPPORTED,
+                     "the key file is of an unknown type: 2.23.133.10.1.%u is neither a loadable key (3), an "
+                     "importable key (4) nor sealed data (5)",
+                     oid.data[oid.len - 1]);
 }
 
 static tt_rc kind_parse(enum keyfile_kind *ret, struct tt_bytes oid, struct tt_error *err)
 {
     if (oid.len != sizeof id_tpmkey + 1 || memcmp(oid.data, id_tpmkey, sizeof id_tpmkey) != 0 ||
         oid.data[oid.len - 1] < KEYFILE_LOADABLE || oid.data[oid.len - 1] > KEYFILE_SEALED)
-        return error_set(err, TT_ERR_UNSUPPORTED, "the key file is of an unknown type (OID)");
+        return kind_refuse(oid, err);
     *ret = (enum keyfile_kind)oid.data[oid.len - 1];
     return TT_OK;
+}
+
+static tt_rc part_check(const struct reader *r, const char *what, struct tt_error *err)
+{
+    return rd_status(r) == TT_OK ? TT_OK : error_set(err, TT_ERR_DECODE, "the key file lacks its %s", what);
 }
 
 static tt_rc keyfile_decode(struct keyfile *ret, struct tt_bytes der, struct tt_error *err)
@@ -118,9 +152,13 @@ static tt_rc keyfile_decode(struct keyfile *ret, struct tt_bytes der, struct tt_
     TT_TRY(kind_parse(&f.kind, oid, err));
     TT_TRY(fields_parse(&f, &r, err));
     f.parent = der_get_u32(&r);
+    TT_TRY(part_check(&r, "parent, a 32-bit INTEGER", err));
     f.pubkey = der_get(&r, DER_OCTET_STRING);
+    TT_TRY(part_check(&r, "public area, an OCTET STRING", err));
     f.privkey = der_get(&r, DER_OCTET_STRING);
-    TT_TRY(rd_done(&r));
+    TT_TRY(part_check(&r, "private area, an OCTET STRING", err));
+    if (rd_done(&r) != TT_OK)
+        return error_set(err, TT_ERR_DECODE, "the key file goes on behind its private area");
     *ret = f;
     return TT_OK;
 }

@@ -69,6 +69,9 @@ const char *meter_command_name(uint32_t command)
         {TPM2_CC_PolicyRestart, "TPM2_PolicyRestart"},
         {TPM2_CC_PolicyGetDigest, "TPM2_PolicyGetDigest"},
         {TPM2_CC_Hash, "TPM2_Hash"},
+        {TPM2_CC_HashSequenceStart, "TPM2_HashSequenceStart"},
+        {TPM2_CC_SequenceUpdate, "TPM2_SequenceUpdate"},
+        {TPM2_CC_SequenceComplete, "TPM2_SequenceComplete"},
     };
     for (size_t i = 0; i < TT_COUNT(names); i++)
         if (names[i].command == command)

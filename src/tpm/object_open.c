@@ -37,7 +37,7 @@ static tt_rc take_areas(struct tpm_object *o, struct tt_error *err)
     size_t pub_end = 0, priv_end = 0, seed_end = 0;
     if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(f->pubkey.data, f->pubkey.len, &pub_end, &o->pub) != TSS2_RC_SUCCESS ||
         pub_end != f->pubkey.len)
-        return error_set(err, TT_ERR_DECODE, "the key file's public area is damaged");
+        return public_refuse(f->pubkey, err);
     if (Tss2_MU_TPM2B_PRIVATE_Unmarshal(f->privkey.data, f->privkey.len, &priv_end, &o->priv) !=
             TSS2_RC_SUCCESS ||
         priv_end != f->privkey.len)

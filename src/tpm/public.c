@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "tpm/alg.h"
 #include "wire/der.h"
 
 #define STORAGE_ATTRIBUTES                                                                                   \
@@ -189,20 +190,21 @@ static tt_rc describe_ecc(struct tpm_key_info *info, const TPMT_PUBLIC *a, struc
     const TPMS_ECC_PARMS *ecc = &a->parameters.eccDetail;
     const struct curve *curve = curve_by_id(ecc->curveID);
     if (curve == NULL)
-        return error_set(err, TT_ERR_UNSUPPORTED,
-                         "the key's curve (TPM_ECC_CURVE 0x%04x) is not one of TLS 1.3", ecc->curveID);
+        return error_set(err, TT_ERR_UNSUPPORTED, "the key's curve (%s) is not one of TLS 1.3",
+                         alg_curve_text(ecc->curveID).text);
     bool may_be_ecdh = (a->objectAttributes & TPMA_OBJECT_SIGN_ENCRYPT) == 0;
     if (ecc->scheme.scheme != TPM2_ALG_NULL && ecc->scheme.scheme != TPM2_ALG_ECDSA &&
         !(may_be_ecdh && ecc->scheme.scheme == TPM2_ALG_ECDH))
         return error_set(err, TT_ERR_UNSUPPORTED,
-                         "the key can only be used with scheme 0x%04x, not with ECDSA", ecc->scheme.scheme);
+                         "the key can only be used with the scheme %s, not with ECDSA",
+                         alg_text(ecc->scheme.scheme).text);
     info->type = curve->type;
     info->bits = curve->bits;
     info->hash = curve->hash;
     if (ecc->scheme.scheme == TPM2_ALG_ECDSA && ecc->scheme.details.ecdsa.hashAlg != curve->hash)
         return error_set(err, TT_ERR_UNSUPPORTED,
-                         "the key can only sign with hash 0x%04x, which TLS 1.3 does not allow for its curve",
-                         ecc->scheme.details.ecdsa.hashAlg);
+                         "the key can only sign with the hash %s, which TLS 1.3 does not allow for its curve",
+                         alg_text(ecc->scheme.details.ecdsa.hashAlg).text);
     return TT_OK;
 }
 
@@ -230,12 +232,12 @@ static tt_rc describe_rsa(struct tpm_key_info *info, const TPMT_PUBLIC *a, struc
         info->hash = rsa->scheme.details.rsapss.hashAlg;
         return TT_OK;
     default:
-        return error_set(err, TT_ERR_UNSUPPORTED, "the key can only be used with scheme 0x%04x, not to sign",
-                         rsa->scheme.scheme);
+        return error_set(err, TT_ERR_UNSUPPORTED, "the key can only be used with the scheme %s, not to sign",
+                         alg_text(rsa->scheme.scheme).text);
     }
 }
 
-tt_rc public_describe_any(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err)
+static tt_rc describe_all(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err)
 {
     const TPMT_PUBLIC *a = &pub->publicArea;
     struct tpm_key_info info = {.can_sign = (a->objectAttributes & TPMA_OBJECT_SIGN_ENCRYPT) != 0,
@@ -247,11 +249,38 @@ tt_rc public_describe_any(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, str
         TT_TRY(describe_rsa(&info, a, err));
     else
         return error_set(err, TT_ERR_UNSUPPORTED,
-                         "the key is neither RSA nor elliptic-curve (TPM_ALG_ID 0x%04x)", a->type);
+                         "the key is neither RSA nor elliptic-curve but of the type %s",
+                         alg_text(a->type).text);
+    info.decrypts = !info.can_sign && (a->objectAttributes & TPMA_OBJECT_DECRYPT) != 0;
+    *ret = info;
+    return TT_OK;
+}
+
+tt_rc public_describe_any(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err)
+{
+    struct tpm_key_info info = {0};
+    TT_TRY(describe_all(&info, pub, err));
     if (info.restricted)
         return error_set(err, TT_ERR_UNSUPPORTED,
                          "the key is restricted: it signs or decrypts only what the TPM itself made");
-    info.decrypts = !info.can_sign && (a->objectAttributes & TPMA_OBJECT_DECRYPT) != 0;
+    *ret = info;
+    return TT_OK;
+}
+
+static tt_rc refuse_decryption(struct tt_error *err)
+{
+    return error_set(err, TT_ERR_UNSUPPORTED, "the key is for decryption only; it cannot sign");
+}
+
+tt_rc public_describe_signing(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err)
+{
+    struct tpm_key_info info = {0};
+    TT_TRY(describe_all(&info, pub, err));
+    if (!info.can_sign && info.restricted)
+        return error_set(err, TT_ERR_UNSUPPORTED,
+                         "the key is a storage key (restricted, decrypt); it cannot sign");
+    if (!info.can_sign)
+        return refuse_decryption(err);
     *ret = info;
     return TT_OK;
 }
@@ -261,9 +290,33 @@ tt_rc public_describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct 
     struct tpm_key_info info = {0};
     TT_TRY(public_describe_any(&info, pub, err));
     if (!info.can_sign)
-        return error_set(err, TT_ERR_UNSUPPORTED, "the key is for decryption only; it cannot sign");
+        return refuse_decryption(err);
     *ret = info;
     return TT_OK;
+}
+
+/* The type is in front; some programs write a bare TPMT_PUBLIC there (go-tpm's early ones). */
+tt_rc public_refuse(struct tt_bytes tpm2b, struct tt_error *err)
+{
+    struct reader r = reader_of(tpm2b);
+    uint16_t size = rd_u16(&r), type = rd_u16(&r);
+    if (rd_status(&r) != TT_OK)
+        return error_set(err, TT_ERR_DECODE, "the key's public area is cut off");
+    if (size != tpm2b.len - 2 && (size == TPM2_ALG_RSA || size == TPM2_ALG_ECC || size == TPM2_ALG_KEYEDHASH))
+        return error_set(
+            err, TT_ERR_DECODE,
+            "the key's public area (of type %s) lacks the two bytes of its size: it is a TPMT_PUBLIC "
+            "where a TPM2B_PUBLIC belongs",
+            alg_text(size).text);
+    if (size != tpm2b.len - 2)
+        return error_set(err, TT_ERR_DECODE, "the key's public area says that it has %u bytes, and has %zu",
+                         size, tpm2b.len - 2);
+    if (type != TPM2_ALG_RSA && type != TPM2_ALG_ECC && type != TPM2_ALG_KEYEDHASH &&
+        type != TPM2_ALG_SYMCIPHER)
+        return error_set(err, TT_ERR_UNSUPPORTED,
+                         "the key is neither RSA nor elliptic-curve but of the type %s", alg_text(type).text);
+    return error_set(err, TT_ERR_DECODE, "the key's public area (of type %s) is damaged",
+                     alg_text(type).text);
 }
 
 /* A coordinate padded to the field's size: a TPM may leave leading zeros out. */

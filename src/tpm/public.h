@@ -40,8 +40,16 @@ TPM2B_PUBLIC public_decryption_key(enum tt_key_type type);
 /* public_describe_any: of a key that signs or decrypts. */
 TT_MUST_USE tt_rc public_describe_any(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub,
                                       struct tt_error *err);
+/* public_describe_signing: of a key that signs, be it restricted (an attestation key): then it signs what the
+ * TPM has hashed. */
+TT_MUST_USE tt_rc public_describe_signing(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub,
+                                          struct tt_error *err);
 /* public_describe: TT_ERR_UNSUPPORTED or TT_ERR_DECODE with a sentence for a key that cannot sign for us. */
 TT_MUST_USE tt_rc public_describe(struct tpm_key_info *ret, const TPM2B_PUBLIC *pub, struct tt_error *err);
+
+/* public_refuse: why a TPM2B_PUBLIC that cannot be unmarshalled is none: TT_ERR_DECODE, or TT_ERR_UNSUPPORTED
+ * for an algorithm of a later specification. */
+tt_rc public_refuse(struct tt_bytes tpm2b, struct tt_error *err);
 
 /* public_spki: append DER SubjectPublicKeyInfo (RFC 5480, RFC 3279). TT_ERR_DECODE: sizes that cannot be. */
 TT_MUST_USE tt_rc public_spki(struct buf *to, const TPM2B_PUBLIC *pub);

@@ -23,11 +23,15 @@ static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SC
 {
     /* The digest was not made by the TPM: the null ticket says so, which an unrestricted key accepts. */
     static const TPMT_TK_HASHCHECK no_ticket = {.tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL};
+    const TPMT_TK_HASHCHECK *ticket = k->info.restricted ? &k->ticket : &no_ticket;
     TPM2B_DIGEST in = {.size = (UINT16)digest.len};
     if (digest.len > sizeof in.buffer) {
         (void)error_set(err, TT_ERR_USAGE, "the digest is too long");
         return TT_ERR_USAGE;
     }
+    if (k->info.restricted && k->ticket.tag != TPM2_ST_HASHCHECK)
+        return error_set(err, TT_ERR_UNSUPPORTED,
+                         "the key is restricted: it signs only what the TPM itself has hashed");
     memcpy(in.buffer, digest.data, digest.len);
     struct tpm_object *o = k->object;
     struct object_use use = object_use_start(o, "sign", 0);
@@ -35,7 +39,7 @@ static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SC
         TT_TRY(object_use_begin(&use, err));
         do
             use.op.rc = Esys_Sign(o->tpm->esys, o->handle, use.session, ESYS_TR_NONE, ESYS_TR_NONE, &in,
-                                  scheme, &no_ticket, ret);
+                                  scheme, ticket, ret);
         while (tpm_op_again(&use.op));
     } while (object_use_again(&use));
     TT_TRY(object_use_end(&use, err));

@@ -33,7 +33,7 @@ tt_rc soft_public_read(struct soft_public *ret, struct tt_bytes tpm2b, struct tt
 {
     TPM2B_PUBLIC pub = {0};
     if (unmarshal(&pub, tpm2b) != TT_OK || pub.publicArea.authPolicy.size > sizeof ret->auth_policy)
-        return error_set(err, TT_ERR_DECODE, "the public area is damaged");
+        return public_refuse(tpm2b, err);
     const TPMT_PUBLIC *a = &pub.publicArea;
     struct soft_public p = {.area = {tpm2b.data + 2, tpm2b.len - 2},
                             .alg = a->type,
@@ -54,16 +54,14 @@ tt_rc soft_public_describe(struct tpm_key_info *ret, struct tt_bytes tpm2b, stru
 {
     TPM2B_PUBLIC pub = {0};
     tt_rc rc = unmarshal(&pub, tpm2b);
-    return rc == TT_OK ? public_describe(ret, &pub, err)
-                       : error_set(err, rc, "the key's public area is damaged");
+    return rc == TT_OK ? public_describe(ret, &pub, err) : public_refuse(tpm2b, err);
 }
 
 tt_rc soft_public_describe_any(struct tpm_key_info *ret, struct tt_bytes tpm2b, struct tt_error *err)
 {
     TPM2B_PUBLIC pub = {0};
     tt_rc rc = unmarshal(&pub, tpm2b);
-    return rc == TT_OK ? public_describe_any(ret, &pub, err)
-                       : error_set(err, rc, "the key's public area is damaged");
+    return rc == TT_OK ? public_describe_any(ret, &pub, err) : public_refuse(tpm2b, err);
 }
 
 tt_rc soft_public_spki(struct buf *to, struct tt_bytes tpm2b)

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "tpm/alg.h"
 #include "tpm/ek.h"
 #include "tpm/guard.h"
 #include "tpm/key.h"
@@ -203,9 +204,11 @@ static tt_rc parent_primary(struct primary *ret, struct tt_tpm *tpm, const struc
         *ret = (struct primary){ESYS_TR_RH_OWNER, public_srk(want->rsa)};
         return want->handle == KEYFILE_PARENT_OWNER || want->handle == KEYFILE_PARENT_SRK
                    ? TT_OK
-                   : error_set(err, TT_ERR_UNSUPPORTED,
-                               "the key's parent 0x%08x is neither a hierarchy nor a persistent handle",
-                               want->handle);
+                   : error_set(
+                         err, TT_ERR_UNSUPPORTED,
+                         "the key file names a parent that can be none (%s): it must be a hierarchy or a "
+                         "persistent handle",
+                         alg_handle_text(want->handle).text);
     }
 }
 

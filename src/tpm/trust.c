@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
+#include "tpm/alg.h"
 #include "tpm/keyfile.h"
 #include "tpm/name.h"
 
@@ -39,8 +40,8 @@ tt_rc name_check(struct tt_tpm *tpm, const TPM2B_PUBLIC *pub, const TPM2B_NAME *
     if (rc == TT_OK && name_is(&right, name))
         return TT_OK;
     if (rc != TT_OK)
-        return error_set(err, rc, "the name of the storage key (algorithm 0x%04x) cannot be computed",
-                         pub->publicArea.nameAlg);
+        return error_set(err, rc, "the name of the storage key (hash: %s) cannot be computed",
+                         alg_text(pub->publicArea.nameAlg).text);
     (void)error_set(err, TT_ERR_TPM,
                     "the TPM's answer about a storage key contradicts itself: its name is not that of its "
                     "public area");
