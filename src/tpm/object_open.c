@@ -5,6 +5,7 @@
 
 #include "tpm/object.h"
 #include "tpm/persistent.h"
+#include "tpm/public.h"
 
 static struct tpm_object *object_new(struct tt_tpm *tpm)
 {
