@@ -5,14 +5,22 @@
 #include "bench/identity.h"
 #include "tpmtls/tls.h"
 
-/* struct ends: both configurations, mutual authentication, one suite, X25519. */
+/* struct ends: both configurations, mutual authentication, one suite, one group. */
 struct ends {
     struct tt_config *client_cfg, *server_cfg;
     struct tt_trust *trust;
     struct tt_tickets *tickets;
-    struct tt_session *session; /* to resume; NULL before ends_get_session */
+    struct tt_session *session;   /* to resume; NULL before ends_get_session */
+    struct tt_ech_keys *ech_keys; /* or NULL */
+    struct tt_bytes ech_list;     /* that the client offers Encrypted Client Hello with, or empty */
     int64_t now_ms;
 };
+struct ends_options {
+    uint16_t suite, group;
+    bool ech;
+};
+/* ends_make_with: *options; ends_make: that suite, X25519, no ECH. */
+void ends_make_with(struct ends *e, const struct identities *ids, const struct ends_options *options);
 void ends_make(struct ends *e, const struct identities *ids, uint16_t suite);
 void ends_free(struct ends *e);
 /* ends_get_session: by a handshake and a ticket. */

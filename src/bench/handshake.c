@@ -21,6 +21,7 @@ struct kind {
     const char *key, *title;
     enum ends_kind ends;
     bool resumed;
+    uint16_t group;        /* 0: X25519 */
     int needs[PRIMITIVES]; /* both ends together */
     double most_to_sum;
     double most_to_libssl[2]; /* 3.0, and 3.5 or later */
@@ -34,6 +35,20 @@ static const struct kind kinds[] = {
      .needs = {[X25519_KEYGEN] = 2, [X25519_DERIVE] = 2, [ECDSA_SIGN] = 2, [ECDSA_VERIFY] = 4},
      .most_to_sum = 1.3,
      .most_to_libssl = {0.4, 0.55}},
+    /* The two secrets are concatenated: the key schedule does no more. */
+    {.key = "hybrid",
+     .title = "The same with X25519MLKEM768",
+     .ends = ENDS_FULL,
+     .group = TT_GROUP_X25519MLKEM768,
+     .needs = {[X25519_KEYGEN] = 2,
+               [X25519_DERIVE] = 2,
+               [ECDSA_SIGN] = 2,
+               [ECDSA_VERIFY] = 4,
+               [MLKEM_KEYGEN] = 1,
+               [MLKEM_ENCAPSULATE] = 1,
+               [MLKEM_DECAPSULATE] = 1},
+     .most_to_sum = 1.25,
+     .most_to_libssl = {0, 0.6}},
     {.key = "known",
      .title = "Full mutual handshake, chains judged by an earlier one (others have no such memory)",
      .ends = ENDS_KNOWN,
@@ -98,6 +113,8 @@ static void one_round(struct contest *c, int i)
     s->ours[i] = run_ours(c);
     s->to_sum[i] = s->ours[i] / s->sum[i];
     for (size_t k = 0; rivals[k] != NULL; k++) {
+        if (c->rivals[k] == NULL)
+            continue;
         s->rival[k][i] = run_rival(c, k);
         s->to_rival[k][i] = s->ours[i] / s->rival[k][i];
     }
@@ -124,6 +141,8 @@ static void report_rivals(struct report *r, struct contest *c)
 {
     char key[64], text[80];
     for (size_t k = 0; rivals[k] != NULL; k++) {
+        if (c->rivals[k] == NULL)
+            continue;
         (void)snprintf(key, sizeof key, "%s_%s_us", c->kind->key, rivals[k]->key);
         (void)snprintf(text, sizeof text, "%s, both ends in memory, CPU", rivals[k]->name);
         report_figure(r, &(struct figure){key, text, "us", median(c->s.rival[k], ROUNDS), 0, 0});
@@ -150,20 +169,31 @@ static void report_contest(struct report *r, struct contest *c)
     report_rivals(r, c);
 }
 
+static void our_ends(struct ends *e, const struct identities *ids, const struct kind *kind)
+{
+    const struct ends_options options = {.suite = TT_SUITE_AES_128_GCM_SHA256,
+                                         .group = kind->group != 0 ? kind->group : TT_GROUP_X25519};
+    ends_make_with(e, ids, &options);
+    ends_get_session(e);
+}
+
 static void contest_run(struct report *r, const struct identities *ids, const struct kind *kind,
                         struct primitives *primitives)
 {
     static struct contest c;
     c = (struct contest){.kind = kind, .primitives = primitives};
-    ends_make(&c.ours, ids, TT_SUITE_AES_128_GCM_SHA256);
-    ends_get_session(&c.ours);
-    for (size_t k = 0; rivals[k] != NULL; k++)
-        c.rivals[k] = rivals[k]->ends_make(ids, TT_SUITE_AES_128_GCM_SHA256);
+    our_ends(&c.ours, ids, kind);
+    for (size_t k = 0; rivals[k] != NULL; k++) {
+        void *(*make)(const struct identities *, uint16_t) =
+            kind->group == 0 ? rivals[k]->ends_make : rivals[k]->ends_make_hybrid;
+        c.rivals[k] = make == NULL ? NULL : make(ids, TT_SUITE_AES_128_GCM_SHA256);
+    }
     for (int i = -2; i < ROUNDS; i++) /* two to warm up */
         one_round(&c, i < 0 ? 0 : i);
     report_contest(r, &c);
     for (size_t k = 0; rivals[k] != NULL; k++)
-        rivals[k]->ends_free(c.rivals[k]);
+        if (c.rivals[k] != NULL)
+            rivals[k]->ends_free(c.rivals[k]);
     ends_free(&c.ours);
 }
 
@@ -171,8 +201,7 @@ static void profile(const struct identities *ids, const struct kind *kind)
 {
     static struct contest c;
     c = (struct contest){.kind = kind};
-    ends_make(&c.ours, ids, TT_SUITE_AES_128_GCM_SHA256);
-    ends_get_session(&c.ours);
+    our_ends(&c.ours, ids, kind);
     for (int i = 0; i < 20; i++)
         (void)run_ours(&c);
     ends_free(&c.ours);
@@ -182,10 +211,14 @@ void bench_handshake(struct report *r, const struct identities *ids, const char 
 {
     struct primitives *primitives = primitives_make(ids->server.pkey);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (kinds[i].group != 0 && !libcrypto_is_new())
+            continue;
         if (profiled == NULL)
             contest_run(r, ids, &kinds[i], primitives);
         else if (strcmp(profiled, kinds[i].key) == 0)
             profile(ids, &kinds[i]);
     }
     primitives_free(primitives);
+    if (profiled == NULL)
+        bench_ech(r, ids);
 }

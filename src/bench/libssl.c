@@ -22,12 +22,13 @@ static const char *suite_name(uint16_t suite)
                                                       : "TLS_AES_128_GCM_SHA256";
 }
 
-static SSL_CTX *ssl_end(const SSL_METHOD *method, const struct identity *own, X509 *ca, uint16_t suite)
+static SSL_CTX *ssl_end(const SSL_METHOD *method, const struct identity *own, X509 *ca, uint16_t suite,
+                        const char *group)
 {
     SSL_CTX *ctx = SSL_CTX_new(method);
     bool ok = ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_ciphersuites(ctx, suite_name(suite)) == 1 &&
-              SSL_CTX_set1_groups_list(ctx, "X25519") == 1 && SSL_CTX_use_certificate(ctx, own->cert) == 1 &&
+              SSL_CTX_set1_groups_list(ctx, group) == 1 && SSL_CTX_use_certificate(ctx, own->cert) == 1 &&
               SSL_CTX_use_PrivateKey(ctx, own->pkey) == 1 &&
               X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) == 1;
     if (!ok)
@@ -105,15 +106,25 @@ static void ssl_session_get(struct ssl_ends *e)
     ssl_pair_free(p);
 }
 
-static void *ssl_ends_make(const struct identities *ids, uint16_t suite)
+static void *ssl_ends_with(const struct identities *ids, uint16_t suite, const char *group)
 {
     struct ssl_ends *e = mem_alloc(sizeof *e);
     if (e == NULL)
         die("memory");
-    e->client = ssl_end(TLS_client_method(), &ids->client, ids->ca.cert, suite);
-    e->server = ssl_end(TLS_server_method(), &ids->server, ids->ca.cert, suite);
+    e->client = ssl_end(TLS_client_method(), &ids->client, ids->ca.cert, suite, group);
+    e->server = ssl_end(TLS_server_method(), &ids->server, ids->ca.cert, suite, group);
     ssl_session_get(e);
     return e;
+}
+
+static void *ssl_ends_make(const struct identities *ids, uint16_t suite)
+{
+    return ssl_ends_with(ids, suite, "X25519");
+}
+
+static void *ssl_ends_make_hybrid(const struct identities *ids, uint16_t suite)
+{
+    return ssl_ends_with(ids, suite, "X25519MLKEM768");
 }
 
 static void ssl_ends_free(void *ends)
@@ -140,6 +151,7 @@ static void ssl_pair_send(void *pair, const void *data, size_t n, size_t times, 
 const struct rival rival_libssl = {.key = "libssl",
                                    .name = "libssl",
                                    .ends_make = ssl_ends_make,
+                                   .ends_make_hybrid = ssl_ends_make_hybrid,
                                    .ends_free = ssl_ends_free,
                                    .pair_connect = ssl_pair_connect,
                                    .pair_free = ssl_pair_free,

@@ -10,6 +10,9 @@
 struct primitives {
     EVP_PKEY_CTX *keygen, *derive, *sign, *verify;
     EVP_PKEY *own, *peer;
+    EVP_PKEY_CTX *kem_keygen, *encapsulate, *decapsulate; /* NULL: this libcrypto has no ML-KEM */
+    EVP_PKEY *kem_key;
+    uint8_t kem_ciphertext[1088];
     EVP_MAC_CTX *hmac;
     EVP_MD *sha256;
     EVP_MD_CTX *hash;
@@ -31,6 +34,24 @@ static void hashes_make(struct primitives *p)
         die("the hashes");
 }
 
+/* One ciphertext serves all decapsulations. */
+static void kem_make(struct primitives *p)
+{
+    uint8_t secret[32];
+    size_t len = sizeof p->kem_ciphertext, secret_len = sizeof secret;
+    if (!libcrypto_is_new())
+        return;
+    p->kem_keygen = EVP_PKEY_CTX_new_from_name(NULL, "ML-KEM-768", NULL);
+    bool ok = EVP_PKEY_keygen_init(p->kem_keygen) == 1 && EVP_PKEY_keygen(p->kem_keygen, &p->kem_key) == 1;
+    p->encapsulate = EVP_PKEY_CTX_new_from_pkey(NULL, p->kem_key, NULL);
+    p->decapsulate = EVP_PKEY_CTX_new_from_pkey(NULL, p->kem_key, NULL);
+    ok = ok && EVP_PKEY_encapsulate_init(p->encapsulate, NULL) == 1 &&
+         EVP_PKEY_decapsulate_init(p->decapsulate, NULL) == 1 &&
+         EVP_PKEY_encapsulate(p->encapsulate, p->kem_ciphertext, &len, secret, &secret_len) == 1;
+    if (!ok)
+        die("ML-KEM");
+}
+
 struct primitives *primitives_make(EVP_PKEY *ecdsa)
 {
     struct primitives *p = mem_alloc(sizeof *p);
@@ -49,6 +70,7 @@ struct primitives *primitives_make(EVP_PKEY *ecdsa)
     if (!ok)
         die("the primitives");
     hashes_make(p);
+    kem_make(p);
     return p;
 }
 
@@ -60,6 +82,10 @@ void primitives_free(struct primitives *p)
     EVP_PKEY_CTX_free(p->verify);
     EVP_PKEY_free(p->own);
     EVP_PKEY_free(p->peer);
+    EVP_PKEY_CTX_free(p->kem_keygen);
+    EVP_PKEY_CTX_free(p->encapsulate);
+    EVP_PKEY_CTX_free(p->decapsulate);
+    EVP_PKEY_free(p->kem_key);
     EVP_MAC_CTX_free(p->hmac);
     EVP_MD_CTX_free(p->hash);
     EVP_MD_free(p->sha256);
@@ -109,6 +135,29 @@ static bool sha256_1k(struct primitives *p)
            EVP_DigestFinal_ex(p->hash, digest, NULL) == 1;
 }
 
+static bool mlkem_keygen(struct primitives *p)
+{
+    EVP_PKEY *fresh = NULL;
+    bool ok = EVP_PKEY_keygen(p->kem_keygen, &fresh) == 1;
+    EVP_PKEY_free(fresh);
+    return ok;
+}
+
+static bool mlkem_encapsulate(struct primitives *p)
+{
+    uint8_t ciphertext[sizeof p->kem_ciphertext], secret[32];
+    size_t len = sizeof ciphertext, secret_len = sizeof secret;
+    return EVP_PKEY_encapsulate(p->encapsulate, ciphertext, &len, secret, &secret_len) == 1;
+}
+
+static bool mlkem_decapsulate(struct primitives *p)
+{
+    uint8_t secret[32];
+    size_t len = sizeof secret;
+    return EVP_PKEY_decapsulate(p->decapsulate, secret, &len, p->kem_ciphertext, sizeof p->kem_ciphertext) ==
+           1;
+}
+
 static const struct {
     bool (*run)(struct primitives *p);
     const char *key, *text;
@@ -119,6 +168,9 @@ static const struct {
     [ECDSA_VERIFY] = {ecdsa_verify, "ecdsa_verify_us", "ECDSA P-256 verification"},
     [HMAC_SHA256] = {hmac_sha256, "hmac_us", "HMAC-SHA-256 under a new key"},
     [SHA256_1K] = {sha256_1k, "sha256_1k_us", "SHA-256 of 1,024 bytes"},
+    [MLKEM_KEYGEN] = {mlkem_keygen, "mlkem768_keygen_us", "ML-KEM-768 key pair"},
+    [MLKEM_ENCAPSULATE] = {mlkem_encapsulate, "mlkem768_encapsulate_us", "ML-KEM-768 encapsulation"},
+    [MLKEM_DECAPSULATE] = {mlkem_decapsulate, "mlkem768_decapsulate_us", "ML-KEM-768 decapsulation"},
 };
 
 double primitives_run(struct primitives *p, enum primitive which, int n)

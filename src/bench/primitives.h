@@ -10,8 +10,11 @@ enum primitive {
     X25519_DERIVE,
     ECDSA_SIGN,
     ECDSA_VERIFY,
-    HMAC_SHA256, /* 54 bytes under a new key: one HKDF-Expand-Label with a hash as its context */
-    SHA256_1K,   /* 1,024 bytes of transcript */
+    HMAC_SHA256,  /* 54 bytes under a new key: one HKDF-Expand-Label with a hash as its context */
+    SHA256_1K,    /* 1,024 bytes of transcript */
+    MLKEM_KEYGEN, /* the three of ML-KEM-768: from libcrypto 3.5 on */
+    MLKEM_ENCAPSULATE,
+    MLKEM_DECAPSULATE,
     PRIMITIVES
 };
 

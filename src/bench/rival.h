@@ -13,6 +13,8 @@ struct rival {
     const char *key;  /* in the JSON */
     const char *name; /* in the table */
     void *(*ends_make)(const struct identities *ids, uint16_t suite);
+    void *(*ends_make_hybrid)(const struct identities *ids,
+                              uint16_t suite); /* with X25519MLKEM768; NULL: it has none here */
     void (*ends_free)(void *ends);
     /* pair_connect: a full handshake without tickets, or a resumed one. turn(0) and turn(1) are called before
      * each step of the client and of the server. */

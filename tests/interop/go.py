@@ -62,4 +62,4 @@ class Go127(Go124):
     root = SID
     says = {feature: words for feature, words in Go124.says.items() if "MLKEM" not in feature[1]
             and feature != ("client", "cert mldsa65")}
-    says[("client", "x448")] = says[("server", "x448")] = Seen(r"no supported key exchange methods|the client offers no key exchange group")
+    says[("client", "x448")] = says[("server", "x448")] = Seen(r"no supported key exchange methods|the client offers no key exchange group|handshake_failure")
