@@ -43,6 +43,10 @@ test curl a client with a key behind PKCS#11
 test nginx-core a server with a key behind PKCS#11
 test ca-certificates the system store of CAs, whom connect trusts by default
 test g++ compiles our headers as C++
+test mosquitto-clients its clients through the proxy
+test postgresql psql and a server behind the proxy
+test redis-server a server with TLS, and redis-cli through the proxy
+test haproxy reads the PROXY protocol header of the proxy
 test mosquitto the broker that the MQTT example is tested with
 test valgrind sees whether time depends on a secret (tests/timing)
 test netcat-openbsd nc, in recipes
