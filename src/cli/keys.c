@@ -144,6 +144,26 @@ static tt_rc open_software(struct tt_key **ret, const struct cli *cli, struct tt
     return rc;
 }
 
+/* Where a key may be: for whoever names none that is there. */
+static void hint_handle(struct tt_error *err, uint32_t handle)
+{
+    error_hint(
+        err,
+        "`tpmtls key list` shows what is in the TPM; a key there is named like this one, handle:0x%08x, and "
+        "what another program made may be a file",
+        handle);
+}
+
+static tt_rc check_persistent(uint32_t handle, struct tt_error *err)
+{
+    if (handle >> 24 == 0x81)
+        return TT_OK;
+    (void)error_set(err, TT_ERR_USAGE, "0x%08x is no persistent handle, where a key could be", handle);
+    error_hint(err, "keys are at handle:0x81000000 to handle:0x81ffffff%s",
+               handle >> 24 == 0x01 ? "; this is an NV index, where a certificate may be (--cert)" : "");
+    return TT_ERR_USAGE;
+}
+
 /* With what --auth-* says; else without, and where that does not do, with what somebody at the terminal says.
  */
 static tt_rc open_handle(struct cli_key *k, const struct cli *cli, const char *spec, struct tt_error *err)
@@ -152,6 +172,7 @@ static tt_rc open_handle(struct cli_key *k, const struct cli *cli, const char *s
     struct cli_auth_want want = {.what = spec};
     uint32_t handle;
     TT_TRY(cli_parse_handle(&handle, spec, err));
+    TT_TRY(check_persistent(handle, err));
     TT_TRY(cli_auth_password(&password, cli, &want, err));
     struct tt_error why = {0};
     tt_rc rc = tt_key_open_handle_with(&k->key, k->tpm, handle, cli_password_of(&password), &why);
@@ -163,6 +184,8 @@ static tt_rc open_handle(struct cli_key *k, const struct cli *cli, const char *s
     }
     if (rc != TT_OK && err != NULL)
         *err = why;
+    if (rc == TT_ERR_NOT_FOUND)
+        hint_handle(err, handle);
     return cli_tpm_says(rc, err);
 }
 
@@ -207,11 +230,22 @@ static tt_rc refuse_der(const char *path, struct tt_error *err)
     return TT_ERR_DECODE;
 }
 
+/* Other programs take a handle without a word, or a PKCS#11 URI, here. */
+static tt_rc read_key_file(char **ret, size_t *ret_len, const char *path, struct tt_error *err)
+{
+    tt_rc rc = cli_read_file(ret, ret_len, path, err);
+    if (rc == TT_ERR_NOT_FOUND && strlen(path) == 8 && strspn(path, "0123456789abcdefABCDEF") == 8)
+        error_hint(err, "for what is at a handle of the TPM, write handle:0x%s", path);
+    else if (rc == TT_ERR_NOT_FOUND)
+        error_hint(err, "a key is a file, or at a handle of the TPM: handle:0x81000010 (`tpmtls key list`)");
+    return rc;
+}
+
 static tt_rc open_file(struct cli_key *k, const struct cli *cli, const char *path, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) char *text = NULL;
     size_t len = 0;
-    TT_TRY(cli_read_file(&text, &len, path, err));
+    TT_TRY(read_key_file(&text, &len, path, err));
     struct tt_bytes pem = {(const uint8_t *)text, len};
     if (find_label(text, "TSS2 PRIVATE KEY") != NULL)
         return open_tss2(k, cli, pem, path, err);

@@ -68,6 +68,22 @@ class Handles(Case):
         self.ok("key", "persist", "h.key", "0x81000011")
         self.ok("key", "evict", "handle:0x81000011")
 
+    def test_how_a_handle_is_written(self):
+        """As users of other programs write it; and what does not do says how it is written."""
+        self.ok("key", "create", "-o", "w.key", "--persist", "0x81000013")
+        for form in ("0x81000013", "handle:81000013", "handle:0x81000013"):
+            self.csr(form)
+            self.ok("key", "show", form)
+        self.ok("key", "evict", "0x81000013")
+        for form in ("0x81000013", "handle:81000013", "handle:0x81000013"):
+            self.fails(4, "there is no key at 0x81000013", "csr", "--key", form, "--subject", "/CN=x", hint="handle:0x81000013")
+        self.fails(1, "cannot open 81000013", "csr", "--key", "81000013", "--subject", "/CN=x", hint="write handle:0x81000013")
+        for form in ("pkcs11:object=x", "nothing.key"):
+            self.fails(1, "cannot open " + form, "csr", "--key", form, "--subject", "/CN=x", hint="handle:0x81000010")
+        for form, words in (("handle:0x01800001", "NV index"), ("0x80000001", "0x81000000"), ("0x40000001", "0x81000000")):
+            self.fails(2, "is no persistent handle", "csr", "--key", form, "--subject", "/CN=x", hint=words)
+        self.fails(2, "is not a TPM handle", "csr", "--key", "handle:0x8100001", "--subject", "/CN=x", hint="eight hexadecimal digits")
+
     def test_only_at_a_handle(self):
         self.ok("key", "create", "--persist", "0x81000012", "--type", "p384")
         self.csr("handle:0x81000012")
