@@ -167,6 +167,39 @@ killed_in_a_command() {
     done
 }
 
+# ---- the PKCS#11 module ----
+
+# pkcs11_signs TOKEN COUNT: in one process.
+pkcs11_signs() { pkcs11-times /usr/lib/libtpmtls-pkcs11.so sign "$1" '' 60 "$2"; }
+pkcs11_at_once() {
+    export TPMTLS_IDENTITIES=/tmp/w/identities
+    for token in p256 rsa2048; do tpmtls identity add $token --key $token.key --cert $token.pem; done
+    running=
+    for i in 1 2 3 4; do
+        for token in p256 rsa2048; do
+            pkcs11_signs $token 8 >"signed.$token.$i" 2>&1 &
+            running="$running $!"
+        done
+    done
+    tpm2_getrandom -T device:/dev/tpmrm0 --hex 8
+    for pid in $running; do wait $pid || { cat signed.* && return 1; }; done
+    [ "$(cat signed.* | grep -c '"signatures": *8[,}]')" = 8 ] || { cat signed.* && return 1; }
+    [ -z "$(objects)" ] || { echo "objects afterwards:" && objects && return 1; }
+    no_sessions
+}
+# One that is killed has nobody wait.
+pkcs11_killed() {
+    export TPMTLS_IDENTITIES=/tmp/w/identities
+    pkcs11_signs rsa2048 100000 >/dev/null &
+    pid=$!
+    usleep 700000
+    kill -9 $pid
+    wait $pid || true
+    pkcs11_signs p256 3 >signed
+    has '"signatures": *3[,}]' signed
+    [ -z "$(objects)" ] || { echo "objects after kill -9:" && objects && return 1; }
+}
+
 # ---- who may ----
 
 as() { su -s /bin/sh "$1" -c "$2"; }
@@ -267,6 +300,8 @@ check 'several processes at once' two_processes
 check 'a key at a persistent handle' persistent_key
 check 'kill -9: the kernel frees sessions and objects' killed
 check 'kill -9 in the middle of a command' killed_in_a_command
+check 'the PKCS#11 module in eight processes at once' pkcs11_at_once
+check 'the PKCS#11 module: kill -9' pkcs11_killed
 check 'a user in the group tss' in_the_group
 check 'a user who may not: doctor and key create say why' outside_the_group
 check '/dev/tpm0 is busy' raw_device_busy
