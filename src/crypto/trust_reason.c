@@ -262,6 +262,8 @@ static tt_rc explain_purpose(struct refusal *f, struct tt_error *err)
     if (f->depth > 0)
         text = server ? "is of a CA that may not issue certificates for servers (extended key usage)"
                       : "is of a CA that may not issue certificates for clients (extended key usage)";
+    else if (f->cert != NULL && (X509_get_extended_key_usage(f->cert) & (wanted | XKU_ANYEKU)) == XKU_ANYEKU)
+        text = "is for any use (anyExtendedKeyUsage), and TLS wants its use named";
     else if (f->cert != NULL && (X509_get_extended_key_usage(f->cert) & wanted) != 0)
         text = "may not be used to sign a handshake (key usage)";
     error_hint(err,
