@@ -46,6 +46,7 @@ struct leaf {
     struct tt_key *key;
     const char *name, *dns;
     bool ca;
+    struct tt_bytes issuer; /* of a leaf: the CA's certificate */
 };
 
 static tt_rc leaf_extensions(extensions **ret, const struct leaf *l, struct tt_error *err)
@@ -53,9 +54,15 @@ static tt_rc leaf_extensions(extensions **ret, const struct leaf *l, struct tt_e
     TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *sans = NULL;
     if (l->ca)
         return extensions_ca(ret, tt_key_spki(l->key), err);
+    TT_AUTO(X509_free_auto) X509 *issuer = cert_read(l->issuer);
+    if (issuer == NULL)
+        return error_set(err, TT_ERR_INTERNAL, "libcrypto could not read the CA's certificate");
     TT_TRY(san_parse(&sans, &l->dns, l->dns != NULL ? 1 : 0, err));
-    const struct leaf_plan plan = {
-        .spki = tt_key_spki(l->key), .sans = sans, .client = l->dns == NULL, .server = l->dns != NULL};
+    const struct leaf_plan plan = {.spki = tt_key_spki(l->key),
+                                   .sans = sans,
+                                   .client = l->dns == NULL,
+                                   .server = l->dns != NULL,
+                                   .issuer_key_id = X509_get0_subject_key_id(issuer)};
     return extensions_leaf(ret, &plan, err);
 }
 
@@ -132,7 +139,7 @@ static tt_rc server_config(struct world *w, struct tt_error *err)
 
 tt_rc client_certify(struct tt_bytes *ret, const struct world *w, struct tt_key *key, struct tt_error *err)
 {
-    return certify(ret, w->ca, &(struct leaf){.key = key, .name = "/CN=client"}, err);
+    return certify(ret, w->ca, &(struct leaf){.key = key, .name = "/CN=client", .issuer = w->ca_cert}, err);
 }
 
 tt_rc client_make(struct tt_config **ret, const struct world *w, struct tt_key *key, struct tt_bytes cert,
@@ -160,8 +167,9 @@ static tt_rc world_fill(struct world *w, struct tt_error *err)
     TT_TRY(software_key(&w->server, TT_KEY_P256, err));
     TT_TRY(certify(&w->ca_cert, w->ca,
                    &(struct leaf){.key = w->ca, .name = "/CN=tpmtls bench CA", .ca = true}, err));
-    TT_TRY(certify(&w->server_cert, w->ca,
-                   &(struct leaf){.key = w->server, .name = "/CN=localhost", .dns = "DNS:localhost"}, err));
+    const struct leaf server = {
+        .key = w->server, .name = "/CN=localhost", .dns = "DNS:localhost", .issuer = w->ca_cert};
+    TT_TRY(certify(&w->server_cert, w->ca, &server, err));
     TT_TRY(tt_trust_new(&w->trust, err));
     TT_TRY(tt_trust_add_der(w->trust, w->ca_cert, err));
     TT_TRY(peer_new(&w->peer, err));
