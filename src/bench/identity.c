@@ -43,6 +43,7 @@ X509 *identity_certify(const struct identity *ca, EVP_PKEY *subject, const char 
     add_extension(x, ca->cert, NID_basic_constraints, "critical,CA:FALSE");
     add_extension(x, ca->cert, NID_key_usage, "critical,digitalSignature");
     add_extension(x, ca->cert, NID_ext_key_usage, eku);
+    add_extension(x, ca->cert, NID_authority_key_identifier, "keyid:always");
     if (dns != NULL)
         add_extension(x, ca->cert, NID_subject_alt_name, dns);
     if (X509_sign(x, ca->pkey, EVP_sha256()) <= 0)
@@ -81,6 +82,7 @@ void identities_make(struct identities *all)
     X509 *ca = certificate(all->ca.pkey, "bench CA", NULL);
     add_extension(ca, ca, NID_basic_constraints, "critical,CA:TRUE");
     add_extension(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign");
+    add_extension(ca, ca, NID_subject_key_identifier, "hash");
     if (X509_sign(ca, all->ca.pkey, EVP_sha256()) <= 0)
         die("signing the CA's certificate");
     all->ca.cert = ca;
