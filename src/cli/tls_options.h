@@ -71,7 +71,8 @@ struct tls_load {
     /* What was loaded before from the same options, or NULL. A key whose file is as it was, and that is its
      * certificate's, is shared; another one in the TPM needs the TPM that is open. */
     const struct tls_identities *before;
-    struct tt_tpm *tpm; /* without `before`: somebody's TPM, where the keys are; NULL: the first one that needs it opens it */
+    struct tt_tpm *tpm; /* without `before`: somebody's TPM, where the keys are; NULL: the first one that
+                           needs it opens it */
 };
 /* tls_config_identities: --key, --cert, --ocsp-response, --raw-public-key and --delegate. */
 TT_MUST_USE tt_rc tls_config_identities(struct tls_identities *ret, const struct tls_load *load,

@@ -350,8 +350,8 @@ CK_RV decrypt_whole(struct session *s, CK_BYTE_PTR cipher, CK_ULONG cipher_len, 
 
 /* ---- Diffie-Hellman ---- */
 
-/* What the application wants to have: CKA_VALUE, no longer than what there is; shorter: its end (2.40,
- * Current Mechanisms section 2.3.8: "truncated from the leading end"). */
+/* What the application wants to have: CKA_VALUE, no longer than what there is; shorter: its end
+ * (PKCS #11 2.40, Current Mechanisms, section 2.3.8). */
 static CK_RV secret_wanted(CK_KEY_TYPE *ret_type, CK_ULONG *ret_len, CK_ATTRIBUTE_PTR template, CK_ULONG n)
 {
     const CK_ATTRIBUTE *type = template_find(template, n, CKA_KEY_TYPE),

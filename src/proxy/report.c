@@ -48,6 +48,18 @@ static bool is_plain(const char *text, size_t len)
     return len > 0;
 }
 
+/* To be freed with mem_free; NULL: no memory. */
+static char *dump(const json_t *value, size_t flags)
+{
+    size_t n = json_dumpb(value, NULL, 0, flags);
+    char *text = n > 0 ? mem_alloc(n + 1) : NULL;
+    if (text != NULL && json_dumpb(value, text, n, flags) != n) {
+        mem_free(text);
+        return NULL;
+    }
+    return text;
+}
+
 /* A quoted string of JSON is what logfmt readers take, too. */
 static void add_value(struct buf *line, const json_t *value)
 {
@@ -55,10 +67,9 @@ static void add_value(struct buf *line, const json_t *value)
         add(line, json_string_value(value));
         return;
     }
-    char *text =
-        json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(7));
+    TT_AUTO(mem_free_auto)
+    char *text = dump(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(7));
     add(line, text != NULL ? text : "?");
-    free(text);
 }
 
 static void say_text(json_t *object)
@@ -80,9 +91,8 @@ static void say_text(json_t *object)
 
 static void say_json(const json_t *object)
 {
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    TT_AUTO(mem_free_auto) char *text = dump(object, JSON_COMPACT | JSON_REAL_PRECISION(7));
     (void)fprintf(stderr, "%s\n", text != NULL ? text : "{\"event\":\"lost\"}");
-    free(text);
 }
 
 static void say(enum report_level level, const char *tunnel, const char *event, json_t *fields,
