@@ -183,6 +183,8 @@ tt_rc hpke_dh(const struct crypto_lib *lib, const struct hpke_keypair *own, stru
 {
     struct kx_offer *offer = NULL;
     struct kx_secret dh = {.len = 0};
+    if (own->kem == HPKE_DHKEM_X25519)
+        return enc.len == 32 ? kx_x25519(lib, own->secret, enc.data, ret) : TT_ERR_PROTOCOL;
     TT_TRY(own_offer(&offer, lib, own->kem, (struct tt_bytes){own->secret, sizeof own->secret}));
     tt_rc rc = kx_offer_finish(offer, lib, enc, &dh);
     kx_offer_free(offer);

@@ -384,6 +384,24 @@ tt_rc kx_offer_new(struct kx_offer **ret, const struct crypto_lib *lib, uint16_t
     return TT_OK;
 }
 
+tt_rc kx_x25519(const struct crypto_lib *lib, const uint8_t secret[32], const uint8_t value[32],
+                uint8_t ret[32])
+{
+    static const uint8_t unasked[32] = {9};
+    struct kx_secret shared = {.len = 0};
+    refusal_forget();
+    EVP_PKEY_CTX *own = own_context(x25519_key(lib, secret, unasked), PART_RAW);
+    EVP_PKEY *peer = own == NULL ? NULL : x25519_peer(lib, (struct tt_bytes){value, 32});
+    tt_rc rc = peer == NULL ? TT_ERR_MEMORY : part_derive(own, peer, &shared);
+    EVP_PKEY_CTX_free(own);
+    if (peer != NULL)
+        part_peer_free(lib, &x25519, peer);
+    if (rc == TT_OK)
+        memcpy(ret, shared.data, 32);
+    mem_wipe(&shared, sizeof shared);
+    return rc == TT_OK ? TT_OK : refusal_end(rc);
+}
+
 void kx_offer_free(struct kx_offer *o)
 {
     if (o == NULL)

@@ -34,6 +34,10 @@ struct kx_secret {
     size_t len;
 };
 
+/* kx_x25519: X25519(secret, value) (RFC 7748) for a private value that is used again and again: its public
+ * one is not computed. Errors are those of kx_offer_finish. */
+TT_MUST_USE tt_rc kx_x25519(const struct crypto_lib *lib, const uint8_t secret[32], const uint8_t value[32],
+                            uint8_t ret[32]);
 /* kx_offer_finish: TT_ERR_PROTOCOL when the peer's share is not valid: wrong length, not on the curve, or an
  * all-zero result (RFC 9846 section 7.4.2; the alert is illegal_parameter). Our own fault is TT_ERR_MEMORY or
  * TT_ERR_INTERNAL. */
