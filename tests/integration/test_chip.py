@@ -291,6 +291,46 @@ class Attestation(Case):
         self.request(code=1, says="is a storage key")
 
 
+class Faults(Case):
+    """The TPM refuses, asks for a repeat, or goes away while it reads NV memory or hashes."""
+
+    def setUp(self):
+        CHIP.tools("tpm2_clear", "-c", "p")
+        self.env = {"LD_LIBRARY_PATH": os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM))}
+
+    def play(self, faults, run, says):
+        """What it says where the fault is only a repeat, and nowhere else."""
+        for fault in faults:
+            tpm = "lab:fault=%s:%s" % (fault, CHIP.tcti)
+            result = LAB.tpmtls("--tpm", tpm, *run, env=self.env)
+            self.assertNotIn("Sanitizer", result.err, fault)
+            self.assertEqual(says in result.err, fault.startswith("retry"), "%s: %s" % (fault, result.err))
+            self.assertIn(result.code, (0, 1, 4))
+            self.assertEqual(CHIP.tools("tpm2_getcap", "handles-transient"), "", fault)
+            self.assertEqual(CHIP.tools("tpm2_getcap", "handles-loaded-session"), "", fault)
+
+    def test_hashing(self):
+        Attestation.key(self, "ecc256:ecdsa-sha256:null")
+        names = [word for i in range(60) for word in ("--san", "DNS:host-%d.a-long-domain.example.org" % i)]
+        run = ("csr", "--key", "handle:0x81010003", "--subject", "/CN=ak", *names, "-o", "faulty.csr")
+        LAB.must("rm", "-f", "faulty.csr")
+        self.play(["%s@%s#1-" % (what, command) for what in ("failure", "0x902") for command in
+                   ("HashSequenceStart", "SequenceUpdate", "SequenceComplete", "Sign")] +
+                  ["retry@%s#1-2" % command for command in ("HashSequenceStart", "SequenceUpdate", "SequenceComplete", "Sign")], run, "wrote faulty.csr")
+        self.assertTrue(os.path.exists(LAB.path("faulty.csr")))
+
+    def test_reading(self):
+        LAB.write("nv", bytes(700))
+        CHIP.tools("tpm2_nvdefine", "-Q", "-C", "o", "-s", "700", "-a", "ownerread|ownerwrite|authread|authwrite|no_da", "0x01800002")
+        self.addCleanup(CHIP.tools, "tpm2_nvundefine", "-Q", "-C", "o", "0x01800002")
+        CHIP.tools("tpm2_nvwrite", "-Q", "-C", "o", "-i", LAB.path("nv"), "0x01800002")
+        LAB.must("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "soft.pem")
+        run = ("connect", "127.0.0.1:9", "--ca", "ca/ca.pem", "--key", "soft.pem", "--cert", "handle:0x01800002")
+        self.play(["%s@%s#1-" % (what, command) for what in ("failure", "0x903", "garble.1", "garble.7", "shorten.12")
+                   for command in ("NV_Read", "NV_ReadPublic")] +
+                  ["retry@%s#1-2" % command for command in ("NV_Read", "NV_ReadPublic")], run, "does not hold certificates")
+
+
 class OddFiles(Case):
     """Key files as others write them: what is wrong is named."""
 
