@@ -80,7 +80,8 @@ tt_rc carrier_start(struct carrier *w, struct tt_error *err)
 
 void carrier_drain(struct carrier *w)
 {
-    inbox_post(&w->inbox, &w->draining);
+    if (w->runs)
+        inbox_post(&w->inbox, &w->draining);
 }
 
 void carrier_join(struct carrier *w)

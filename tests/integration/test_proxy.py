@@ -277,6 +277,28 @@ class File(Case):
             self.assertIn(words, done.err)
 
 
+class Start(Case):
+    """What cannot be had is said, and nothing stays."""
+
+    def test_a_port_that_is_taken(self):
+        server = self.server()
+        done = LAB.tpmtls("proxy", "client", "--listen", "127.0.0.1:" + server.port, "--connect", "localhost:1", "--ca",
+                          "ca/ca.pem")
+        self.assertEqual(done.code, 1)
+        self.assertIn("cannot listen on 127.0.0.1:%s" % server.port, done.err)
+
+    def test_a_status_that_is_not_of_this_machine(self):
+        done = LAB.tpmtls("proxy", "client", "--listen", "127.0.0.1:0", "--connect", "localhost:1", "--ca", "ca/ca.pem",
+                          "--status", "0.0.0.0:0")
+        self.assertEqual(done.code, 2, done.err)
+
+    def test_a_key_that_does_not_fit(self):
+        done = LAB.tpmtls("proxy", "server", "--listen", "127.0.0.1:0", "--connect", "127.0.0.1:1", "--key", "client-p256.key",
+                          "--cert", "server-p256.pem", "--client-ca", "ca/ca.pem", "--allow-all")
+        self.assertEqual(done.code, 2, done.err)
+        self.assertIn("does not belong to the key", done.err)
+
+
 class Sandbox(Case):
     def state_of(self, p):
         with open("/proc/%d/status" % p.process.pid, encoding="ascii") as f:
