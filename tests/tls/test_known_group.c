@@ -143,11 +143,42 @@ static void shares_stand_in_the_order_of_the_groups(void **state)
     pump_free(&p);
 }
 
+static uint16_t only;
+
+static void server_has_one_group(struct pump *p, struct tt_config *client, struct tt_config *server)
+{
+    (void)p;
+    (void)client;
+    if (only != 0 && tt_config_set_groups(server, &only, 1) != TT_OK)
+        only = 0; /* libcrypto has it not */
+}
+
+/* Between our own ends with the same groups: never. With a server that has one group alone: at most at the
+ * first meeting. */
+static void own_ends_do_not_retry(void **state)
+{
+    (void)state;
+    static const uint16_t groups[] = {0, TT_GROUP_X25519, TT_GROUP_SECP256R1, TT_GROUP_SECP384R1};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        struct pump p = {.configure = server_has_one_group};
+        only = groups[i];
+        pump_configs(&p);
+        struct tt_conn_info first = connect_knowing(&p, 0, NULL);
+        if (only == 0 || only == TT_GROUP_X25519)
+            assert_false(first.hello_retry_request);
+        else
+            assert_true(first.hello_retry_request); /* that the next line shows something */
+        assert_false(connect_knowing(&p, first.group, NULL).hello_retry_request);
+        pump_free(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_second_time_no_retry),
         cmocka_unit_test(a_stale_memory_does_no_harm),
+        cmocka_unit_test(own_ends_do_not_retry),
         cmocka_unit_test(a_session_remembers),
         cmocka_unit_test(shares_stand_in_the_order_of_the_groups),
     };
