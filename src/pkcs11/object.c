@@ -151,18 +151,6 @@ static void found_add(struct session *s, const struct contents *c, bool logged_i
         s->found[s->found_len++] = handle;
 }
 
-static void found_temporary(struct session *s, size_t place, const CK_ATTRIBUTE *template, CK_ULONG n)
-{
-    mutex_take(&module.mutex);
-    struct contents *c = s->token->temporaries[place];
-    if (c != NULL)
-        (void)atomic_fetch_add(&c->refs, 1);
-    mutex_give(&module.mutex);
-    if (c != NULL)
-        found_add(s, c, false, object_handle(c, c->temporary_class, 0), template, n);
-    contents_free(c);
-}
-
 CK_RV object_search(struct session *s, CK_ATTRIBUTE_PTR template, CK_ULONG n)
 {
     if (template == NULL && n > 0)
@@ -174,7 +162,8 @@ CK_RV object_search(struct session *s, CK_ATTRIBUTE_PTR template, CK_ULONG n)
         return CKR_OPERATION_ACTIVE;
     mutex_take(&module.mutex);
     CK_RV rv = token_refresh(s->token);
-    struct contents *c = token_contents(s->token);
+    struct contents *c = token_contents(s->token), *temporaries[TOKEN_MAX_TEMPORARIES];
+    size_t temporaries_len = temporaries_take(s->token, temporaries);
     bool logged_in = s->token->logged_in, present = s->token->present;
     mutex_give(&module.mutex);
     s->found_len = s->found_at = 0;
@@ -186,8 +175,12 @@ CK_RV object_search(struct session *s, CK_ATTRIBUTE_PTR template, CK_ULONG n)
             found_add(s, c, logged_in, object_handle(c, CKO_CERTIFICATE, i), template, n);
     }
     contents_free(c);
-    for (size_t i = 0; s->finding && i < TOKEN_MAX_TEMPORARIES; i++)
-        found_temporary(s, i, template, n);
+    for (size_t i = 0; i < temporaries_len; i++) {
+        if (s->finding)
+            found_add(s, temporaries[i], false,
+                      object_handle(temporaries[i], temporaries[i]->temporary_class, 0), template, n);
+        contents_free(temporaries[i]);
+    }
     return rv == CKR_OK && !present ? CKR_DEVICE_REMOVED : rv;
 }
 

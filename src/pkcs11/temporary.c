@@ -59,6 +59,17 @@ struct contents *temporary_contents(const struct token *t, CK_OBJECT_HANDLE hand
     return NULL;
 }
 
+size_t temporaries_take(const struct token *t, struct contents *ret[TOKEN_MAX_TEMPORARIES])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < TOKEN_MAX_TEMPORARIES; i++)
+        if (t->temporaries[i] != NULL) {
+            (void)atomic_fetch_add(&t->temporaries[i]->refs, 1);
+            ret[n++] = t->temporaries[i];
+        }
+    return n;
+}
+
 void temporaries_end(struct token *t, CK_SESSION_HANDLE session)
 {
     for (size_t i = 0; i < TOKEN_MAX_TEMPORARIES; i++)

@@ -17,6 +17,8 @@ CK_RV temporary_secret(struct session *s, struct tt_bytes secret, CK_KEY_TYPE ty
 bool temporary_remove(struct token *t, CK_OBJECT_HANDLE handle);
 /* temporary_contents: a reference, or NULL. */
 struct contents *temporary_contents(const struct token *t, CK_OBJECT_HANDLE handle);
+/* temporaries_take: references to all of them; how many. */
+size_t temporaries_take(const struct token *t, struct contents *ret[TOKEN_MAX_TEMPORARIES]);
 /* temporaries_end: those of this session; 0: all. */
 void temporaries_end(struct token *t, CK_SESSION_HANDLE session);
 
