@@ -24,6 +24,13 @@ enum tpm_session_kind {
     TPM_SESSION_POLICY,
     TPM_SESSIONS
 };
+/* struct tpm_session_own: tpm/session_own.h. */
+struct tpm_session_own {
+    bool known;
+    bool ahead, behind; /* of ESAPI, in nonces */
+    TPM2_HANDLE handle;
+    uint8_t key[32], nonce_tpm[32], nonce_caller[32];
+};
 struct tpm_session {
     bool open;
     TPMI_ALG_HASH hash;
@@ -31,6 +38,7 @@ struct tpm_session {
     TPM2B_NAME salt;                /* the key it is salted to */
     const struct tpm_object *ready; /* policy: whose policy was just run on it, or NULL */
     bool dirty;                     /* policy: statements were run that may not be whole */
+    struct tpm_session_own own;     /* HMAC */
 };
 
 /* struct tpm_probe: what a test signature showed about a key (by its name), so that it is made once. */

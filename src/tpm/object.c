@@ -7,6 +7,7 @@
 #include "tpm/guard.h"
 #include "tpm/persistent.h"
 #include "tpm/session.h"
+#include "tpm/session_own.h"
 
 /* ---- being loaded ---- */
 
@@ -319,7 +320,8 @@ tt_rc object_use_begin(struct object_use *use, struct tt_error *err)
     use->op = tpm_op_start(o->tpm, use->op.what);
     if (wants_policy(o))
         use->session = session_use(o->tpm, TPM_SESSION_POLICY, use->attributes);
-    else if (wants_hmac(o))
+    use->own = use->may_own && !wants_policy(o) && wants_hmac(o) && session_own_ready(o->tpm);
+    if (!wants_policy(o) && wants_hmac(o) && !use->own)
         use->session = session_use(o->tpm, TPM_SESSION_HMAC, use->attributes);
     return TT_OK;
 }

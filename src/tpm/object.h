@@ -78,6 +78,8 @@ struct object_use {
     struct tpm_op op;
     TPMA_SESSION attributes;
     ESYS_TR session; /* for the command */
+    bool may_own;    /* the command can be run by session_own_run, */
+    bool own;        /* and is to be: there is no session for ESAPI then */
     unsigned attempt;
 };
 struct object_use object_use_start(struct tpm_object *o, const char *what, TPMA_SESSION attributes);

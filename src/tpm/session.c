@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "tpm/session_own.h"
+
 bool session_fits(const struct tt_tpm *tpm, const struct session_want *want, const TPM2B_NAME *salt)
 {
     const struct tpm_session *s = &tpm->sessions[want->kind];
@@ -30,12 +32,16 @@ tt_rc session_open(struct tt_tpm *tpm, const struct session_want *want, const st
     while (tpm_op_again(&op));
     TT_TRY(tpm_op_end(&op, err));
     *s = (struct tpm_session){.open = true, .hash = want->hash, .handle = handle, .salt = salt->name};
+    if (want->kind == TPM_SESSION_HMAC && want->hash == TPM2_ALG_SHA256)
+        session_own_learn(tpm);
     return TT_OK;
 }
 
 ESYS_TR session_use(struct tt_tpm *tpm, enum tpm_session_kind kind, TPMA_SESSION attributes)
 {
     struct tpm_session *s = &tpm->sessions[kind];
+    if (kind == TPM_SESSION_HMAC && !session_own_give_back(tpm))
+        return ESYS_TR_NONE;
     (void)Esys_TRSess_SetAttributes(tpm->esys, s->handle, attributes | TPMA_SESSION_CONTINUESESSION, 0xff);
     return s->handle;
 }

@@ -2,8 +2,10 @@
  * (RSA_Decrypt) and 20.2 (Sign). The response is hostile: sizes and algorithms are checked; whether the
  * signature is right is for the caller to verify. */
 #include <string.h>
+#include <tss2/tss2_mu.h>
 
 #include "tpm/key_internal.h"
+#include "tpm/session_own.h"
 #include "wire/der.h"
 
 static tt_rc malformed(struct tt_error *err)
@@ -18,13 +20,32 @@ static TPMT_SIG_SCHEME sig_scheme(TPMI_ALG_SIG_SCHEME alg, uint16_t hash)
     return (TPMT_SIG_SCHEME){.scheme = alg, .details = {.any = {.hashAlg = hash}}};
 }
 
-static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SCHEME *scheme,
+/* The same by session_own_run. */
+static TSS2_RC own_sign(TPMT_SIGNATURE *ret, const struct tpm_object *o, const TPMT_SIG_SCHEME *scheme,
+                        const TPM2B_DIGEST *in, const TPMT_TK_HASHCHECK *ticket)
+{
+    uint8_t parameters[256], answer[sizeof(TPMT_SIGNATURE)];
+    size_t len = 0, answer_len = 0, at = 0;
+    if (Tss2_MU_TPM2B_DIGEST_Marshal(in, parameters, sizeof parameters, &len) != TSS2_RC_SUCCESS ||
+        Tss2_MU_TPMT_SIG_SCHEME_Marshal(scheme, parameters, sizeof parameters, &len) != TSS2_RC_SUCCESS ||
+        Tss2_MU_TPMT_TK_HASHCHECK_Marshal(ticket, parameters, sizeof parameters, &len) != TSS2_RC_SUCCESS)
+        return TSS2_ESYS_RC_GENERAL_FAILURE;
+    TSS2_RC rc = session_own_run(answer, sizeof answer, &answer_len, o->tpm,
+                                 &(struct own_command){TPM2_CC_Sign, o, {parameters, len}});
+    if (rc == TSS2_RC_SUCCESS &&
+        Tss2_MU_TPMT_SIGNATURE_Unmarshal(answer, answer_len, &at, ret) != TSS2_RC_SUCCESS)
+        return TSS2_ESYS_RC_MALFORMED_RESPONSE;
+    return rc;
+}
+
+static tt_rc key_sign(TPMT_SIGNATURE *result, struct tpm_key *k, const TPMT_SIG_SCHEME *scheme,
                       struct tt_bytes digest, struct tt_error *err)
 {
     /* The digest was not made by the TPM: the null ticket says so, which an unrestricted key accepts. */
     static const TPMT_TK_HASHCHECK no_ticket = {.tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL};
     const TPMT_TK_HASHCHECK *ticket = k->info.restricted ? &k->ticket : &no_ticket;
     TPM2B_DIGEST in = {.size = (UINT16)digest.len};
+    TPMT_SIGNATURE *esys = NULL, own = {0};
     if (digest.len > sizeof in.buffer) {
         (void)error_set(err, TT_ERR_USAGE, "the digest is too long");
         return TT_ERR_USAGE;
@@ -35,36 +56,42 @@ static tt_rc key_sign(TPMT_SIGNATURE **ret, struct tpm_key *k, const TPMT_SIG_SC
     memcpy(in.buffer, digest.data, digest.len);
     struct tpm_object *o = k->object;
     struct object_use use = object_use_start(o, "sign", 0);
+    use.may_own = true;
     do {
         TT_TRY(object_use_begin(&use, err));
         do
-            use.op.rc = Esys_Sign(o->tpm->esys, o->handle, use.session, ESYS_TR_NONE, ESYS_TR_NONE, &in,
-                                  scheme, ticket, ret);
+            use.op.rc = use.own ? own_sign(&own, o, scheme, &in, ticket)
+                                : Esys_Sign(o->tpm->esys, o->handle, use.session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                            &in, scheme, ticket, &esys);
         while (tpm_op_again(&use.op));
     } while (object_use_again(&use));
     TT_TRY(object_use_end(&use, err));
-    return *ret != NULL ? TT_OK : malformed(err);
+    if (!use.own && esys != NULL) {
+        own = *esys;
+        Esys_Free(esys);
+    } else if (!use.own) {
+        return malformed(err);
+    }
+    *result = own;
+    return TT_OK;
 }
 
 tt_rc tpm_key_sign_ecdsa(struct buf *ret_der, struct tpm_key *k, uint16_t hash, struct tt_bytes digest,
                          struct tt_error *err)
 {
     const TPMT_SIG_SCHEME scheme = sig_scheme(TPM2_ALG_ECDSA, hash);
-    TPMT_SIGNATURE *sig = NULL;
+    TPMT_SIGNATURE sig = {0};
     TT_TRY(key_sign(&sig, k, &scheme, digest, err));
     size_t max = (k->info.bits + 7) / 8;
-    const TPMS_SIGNATURE_ECDSA *v = &sig->signature.ecdsa;
-    if (sig->sigAlg != TPM2_ALG_ECDSA || v->signatureR.size > max || v->signatureS.size > max) {
-        Esys_Free(sig);
+    const TPMS_SIGNATURE_ECDSA *v = &sig.signature.ecdsa;
+    if (sig.sigAlg != TPM2_ALG_ECDSA || v->signatureR.size > max || v->signatureS.size > max)
         return malformed(err);
-    }
     /* Ecdsa-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER }, RFC 3279 section 2.2.3 */
     struct writer w = writer_to(ret_der);
     struct der_mark m = der_open(&w, DER_SEQUENCE);
     der_put_uint(&w, (struct tt_bytes){v->signatureR.buffer, v->signatureR.size});
     der_put_uint(&w, (struct tt_bytes){v->signatureS.buffer, v->signatureS.size});
     der_close(&w, m);
-    Esys_Free(sig);
     return wr_status(&w) == TT_OK ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
 }
 
@@ -74,13 +101,12 @@ tt_rc tpm_key_sign_rsa(uint8_t *ret, struct tpm_key *k, enum tpm_padding padding
     /* In the answer, too, RSASSA and RSAPSS lie at the same place with the same fields. */
     TPMI_ALG_SIG_SCHEME alg = padding == TPM_PADDING_PSS ? TPM2_ALG_RSAPSS : TPM2_ALG_RSASSA;
     const TPMT_SIG_SCHEME scheme = sig_scheme(alg, hash);
-    TPMT_SIGNATURE *sig = NULL;
+    TPMT_SIGNATURE sig = {0};
     TT_TRY(key_sign(&sig, k, &scheme, digest, err));
-    const TPM2B_PUBLIC_KEY_RSA *v = &sig->signature.rsassa.sig;
-    bool right = sig->sigAlg == alg && v->size == k->info.bits / 8 && v->size <= sizeof v->buffer;
+    const TPM2B_PUBLIC_KEY_RSA *v = &sig.signature.rsassa.sig;
+    bool right = sig.sigAlg == alg && v->size == k->info.bits / 8 && v->size <= sizeof v->buffer;
     if (right)
         memcpy(ret, v->buffer, v->size);
-    Esys_Free(sig);
     return right ? TT_OK : malformed(err);
 }
 

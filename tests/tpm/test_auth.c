@@ -108,6 +108,52 @@ static void commands_with_a_password(void **state)
     tt_tpm_close(tpm);
 }
 
+/* The last byte of the answer: of its HMAC. */
+static void forge_signature(struct script *s, uint32_t command, uint8_t *response, size_t *len)
+{
+    if (command == TPM2_CC_Sign && s->left > 0) {
+        response[*len - 1] ^= 1;
+        s->left--;
+    }
+}
+
+/* tpm/session_own.h: the session goes back and forth between us and ESAPI, and an answer that is not the
+ * TPM's is refused. */
+static void signed_without_esapi(void **state)
+{
+    (void)state;
+    struct script script = {.change = forge_signature};
+    struct tt_tpm *tpm = open_scripted(&script);
+    const struct tt_key_params params = {.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)};
+    char *pem = create_with(tpm, &params), *sealed = NULL;
+    struct tt_key *key = must_open(tpm, pem, PASSWORD);
+    const struct tpm_session *s = &tpm->sessions[TPM_SESSION_HMAC];
+    struct tt_error err = {0};
+    assert_ok(tt_seal(&sealed, tpm, text_bytes("data"), &params, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        uint8_t *data = NULL;
+        size_t len = 0;
+        sign_all(key);
+        assert_true(s->own.known && s->own.ahead && !s->own.behind);
+        assert_ok(tt_unseal(&data, &len, tpm, text_bytes(sealed), params.password, &err), &err);
+        assert_true(s->own.behind && !s->own.ahead);
+        tt_free(data);
+    }
+    uint8_t sig[200];
+    size_t len;
+    script.left = 2; /* and when it is asked again */
+    assert_int_equal(
+        tt_key_sign(key, TT_SCHEME_ECDSA_SECP256R1_SHA256, text_bytes("m"), sig, sizeof sig, &len, &err),
+        TT_ERR_TPM);
+    assert_true(script.left < 2);
+    script.left = 0;
+    sign_all(key);
+    tt_key_free(key);
+    tt_free(pem);
+    tt_free(sealed);
+    tt_tpm_close(tpm);
+}
+
 static void commands_with_pcrs(void **state)
 {
     (void)state;
@@ -473,21 +519,14 @@ static void every_allocation_fails_once(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(password_never_in_the_clear),
-        cmocka_unit_test(sealed_data_never_in_the_clear),
-        cmocka_unit_test(too_much_to_seal),
-        cmocka_unit_test(commands_with_a_password),
-        cmocka_unit_test(commands_with_pcrs),
-        cmocka_unit_test(sessions_are_shared),
-        cmocka_unit_test(lost_sessions),
-        cmocka_unit_test(sealing_through_restarts),
-        cmocka_unit_test(sealing_without_a_second_opening),
-        cmocka_unit_test(wrong_password_is_tried_once),
-        cmocka_unit_test(persistent_key_that_counts),
-        cmocka_unit_test(passwords_that_cannot_be),
-        cmocka_unit_test(swapped_parent_gets_nothing),
-        cmocka_unit_test(file_without_the_parents_name),
-        cmocka_unit_test(wrong_salt_is_refused_at_load),
+        cmocka_unit_test(password_never_in_the_clear),   cmocka_unit_test(sealed_data_never_in_the_clear),
+        cmocka_unit_test(signed_without_esapi),          cmocka_unit_test(too_much_to_seal),
+        cmocka_unit_test(commands_with_a_password),      cmocka_unit_test(commands_with_pcrs),
+        cmocka_unit_test(sessions_are_shared),           cmocka_unit_test(lost_sessions),
+        cmocka_unit_test(sealing_through_restarts),      cmocka_unit_test(sealing_without_a_second_opening),
+        cmocka_unit_test(wrong_password_is_tried_once),  cmocka_unit_test(persistent_key_that_counts),
+        cmocka_unit_test(passwords_that_cannot_be),      cmocka_unit_test(swapped_parent_gets_nothing),
+        cmocka_unit_test(file_without_the_parents_name), cmocka_unit_test(wrong_salt_is_refused_at_load),
 #ifdef TT_FAULT_INJECTION
         cmocka_unit_test(every_allocation_fails_once),
 #endif
