@@ -17,13 +17,11 @@ bool psk_modes_wants(const struct tt_conn *c, enum ext_place in)
 
 void psk_modes_build(struct tt_conn *c, enum ext_place in, struct writer *w)
 {
+    (void)c;
     (void)in;
-    uint16_t reserved = c->hs->grease[GREASE_PSK_MODE];
-    struct wr_mark modes = wr_open8(w);
-    if (reserved != 0) /* 0x0b, 0x2a, ... 0xe4: 31 apart (RFC 8701 section 2) */
-        wr_u8(w, (uint8_t)(0x0b + 0x1f * ((reserved >> 4 & 0xf) % 8)));
+    wr_u8(w, 1); /* No reserved value beside it (RFC 8701 section 3.1): Mbed TLS 3.6 and Erlang's ssl refuse
+                    one. */
     wr_u8(w, PSK_DHE_KE);
-    wr_close(w, modes);
 }
 
 tt_rc psk_modes_parse(struct tt_conn *c, enum ext_place in, struct reader *r)

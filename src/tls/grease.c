@@ -27,7 +27,7 @@ void grease_choose(struct tt_conn *c, const uint8_t random[GREASE_RANDOM])
     for (size_t i = 0; i < TT_COUNT(hs->grease); i++)
         hs->grease[i] = grease_value(random[64 + i]);
     if (c->cfg->browser_hello)
-        hs->grease[GREASE_PROTOCOL] = hs->grease[GREASE_PSK_MODE] = 0;
+        hs->grease[GREASE_PROTOCOL] = 0;
     if (hs->grease[GREASE_LAST] == hs->grease[GREASE_FIRST]) /* no extension stands twice */
         hs->grease[GREASE_LAST] ^= 0x1010;
 }

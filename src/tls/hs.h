@@ -73,7 +73,6 @@ enum grease_at {
     GREASE_LAST,  /* one with a byte behind all, but for pre_shared_key */
     GREASE_SCHEME,
     GREASE_PROTOCOL, /* ALPN */
-    GREASE_PSK_MODE,
     GREASE_COUNT
 };
 
