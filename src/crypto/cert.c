@@ -117,18 +117,38 @@ tt_rc x509_read(X509 **ret, const struct crypto_lib *lib, struct tt_bytes der, s
     return TT_OK;
 }
 
+/* Where its point stands, without a copy of it; false for a key that is no point. */
+static bool x509_point(const X509 *x, enum curve_id *ret_curve, struct tt_bytes *ret_point)
+{
+    static const uint8_t ec_key[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
+    ASN1_OBJECT *type = NULL;
+    X509_ALGOR *algorithm = NULL;
+    const uint8_t *key = NULL;
+    const void *curve = NULL;
+    int len = 0, kind = 0;
+    if (X509_PUBKEY_get0_param(&type, &key, &len, &algorithm, X509_get_X509_PUBKEY(x)) != 1 || len <= 0 ||
+        OBJ_length(type) != sizeof ec_key || memcmp(OBJ_get0_data(type), ec_key, sizeof ec_key) != 0)
+        return false;
+    X509_ALGOR_get0(NULL, &kind, &curve, algorithm);
+    int nid = kind == V_ASN1_OBJECT ? OBJ_obj2nid(curve) : NID_undef;
+    size_t wanted = nid == NID_X9_62_prime256v1 ? 65 : nid == NID_secp384r1 ? 97 : 0;
+    *ret_curve = nid == NID_secp384r1 ? CURVE_P384 : CURVE_P256;
+    *ret_point = (struct tt_bytes){key, (size_t)len};
+    return wanted == (size_t)len && key[0] == 0x04;
+}
+
 tt_rc x509_key(struct pubkey **ret, const struct crypto_lib *lib, X509 *x)
 {
     uint8_t *der = NULL;
+    enum curve_id curve;
+    struct tt_bytes point;
+    /* With its key read, by libcrypto or by put_key, the point is known to be on the curve. */
+    if (X509_get0_pubkey(x) != NULL && x509_point(x, &curve, &point))
+        return point_key_new((struct sig_key **)ret, lib, curve, point);
     int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
     if (len <= 0)
         return TT_ERR_MEMORY;
-    struct tt_bytes spki = {der, (size_t)len}, point;
-    enum curve_id curve;
-    /* With its key read, by libcrypto or by put_key, the point is known to be on the curve. */
-    tt_rc rc = X509_get0_pubkey(x) != NULL && spki_point(spki, &curve, &point)
-                   ? point_key_new((struct sig_key **)ret, lib, curve, point)
-                   : pubkey_from_spki(ret, lib, spki);
+    tt_rc rc = pubkey_from_spki(ret, lib, (struct tt_bytes){der, (size_t)len});
     OPENSSL_free(der);
     return rc;
 }

@@ -9,6 +9,7 @@
 
 #include "base/lock.h"
 #include "base/mem.h"
+#include "crypto/lib_internal.h"
 #include "crypto/trust.h"
 
 #define SETS 64
@@ -60,37 +61,33 @@ void chain_cache_free(struct chain_cache *c)
 }
 
 /* Each piece with its length before it, so that no two requests give the same bytes. */
-static tt_rc add_piece(struct hash_ctx *h, struct tt_bytes piece)
+static bool add_piece(EVP_MD_CTX *h, struct tt_bytes piece)
 {
     uint8_t len[8];
     for (size_t i = 0; i < sizeof len; i++)
         len[i] = (uint8_t)((uint64_t)piece.len >> (8 * i));
-    TT_TRY(hash_update(h, (struct tt_bytes){len, sizeof len}));
-    return piece.len == 0 ? TT_OK : hash_update(h, piece);
+    return EVP_DigestUpdate(h, len, sizeof len) == 1 &&
+           (piece.len == 0 || EVP_DigestUpdate(h, piece.data, piece.len) == 1);
 }
 
-static tt_rc add_request(struct hash_ctx *h, const struct trust_request *req)
+static bool add_request(EVP_MD_CTX *h, const struct trust_request *req)
 {
     const uint8_t flags[] = {req->peer_is_server, req->asked_ocsp, req->require_ocsp, req->host != NULL};
     const struct tt_bytes host = {(const uint8_t *)req->host, req->host == NULL ? 0 : strlen(req->host)};
-    TT_TRY(add_piece(h, (struct tt_bytes){flags, sizeof flags}));
-    TT_TRY(add_piece(h, host));
-    TT_TRY(add_piece(h, req->ocsp));
-    for (size_t i = 0; i < req->chain_len; i++)
-        TT_TRY(add_piece(h, req->chain[i]));
-    return TT_OK;
+    bool ok =
+        add_piece(h, (struct tt_bytes){flags, sizeof flags}) && add_piece(h, host) && add_piece(h, req->ocsp);
+    for (size_t i = 0; ok && i < req->chain_len; i++)
+        ok = add_piece(h, req->chain[i]);
+    return ok;
 }
 
 tt_rc chain_cache_key(uint8_t ret[CHAIN_KEY_SIZE], const struct crypto_lib *lib,
                       const struct trust_request *req)
 {
-    struct hash_ctx *h = NULL;
-    TT_TRY(hash_new(&h, lib, HASH_SHA256));
-    tt_rc rc = add_request(h, req);
-    if (rc == TT_OK)
-        rc = hash_peek(h, ret);
-    hash_free(h);
-    return rc;
+    EVP_MD_CTX *h = hash_take(lib, HASH_SHA256);
+    bool ok = h != NULL && add_request(h, req) && EVP_DigestFinal_ex(h, ret, NULL) == 1;
+    hash_give(lib, HASH_SHA256, h);
+    return ok ? TT_OK : TT_ERR_MEMORY;
 }
 
 static struct entry *find(struct chain_cache *c, const uint8_t key[CHAIN_KEY_SIZE])

@@ -32,6 +32,16 @@ static void md_give(struct spare *home, EVP_MD_CTX *ctx)
         EVP_MD_CTX_free(ctx);
 }
 
+EVP_MD_CTX *hash_take(const struct crypto_lib *lib, enum hash_id id)
+{
+    return md_take(lib, id);
+}
+
+void hash_give(const struct crypto_lib *lib, enum hash_id id, EVP_MD_CTX *ctx)
+{
+    md_give(lib->hashes[id], ctx);
+}
+
 /* ---- hashes ---- */
 
 size_t hash_size(enum hash_id id)

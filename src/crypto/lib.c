@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 
 #include "base/mem.h"
+#include "crypto/ec_verify.h"
 #include "crypto/lib_internal.h"
 
 static bool lib_has_keytype(const char *name)
@@ -182,7 +183,7 @@ void crypto_lib_free(struct crypto_lib *lib)
     for (size_t i = 0; i < AEAD_COUNT; i++)
         EVP_CIPHER_free(lib->aead[i]);
     for (size_t i = 0; i < CURVE_COUNT; i++) {
-        contexts_free(lib->curves[i].verifiers);
+        ec_verifiers_free(lib->curves[i].verifiers);
         keys_free(lib->curves[i].leaf_keys);
         EC_GROUP_free(lib->curves[i].group);
         EC_GROUP_free(lib->curves[i].plain);

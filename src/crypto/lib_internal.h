@@ -44,4 +44,8 @@ struct crypto_lib {
     OSSL_PROVIDER *bare_null; /* keeps the default provider out of it */
 };
 
+/* hash_take: a context of libcrypto's that was just initialised; hash_give: back, and wiped. NULL is fine. */
+EVP_MD_CTX *hash_take(const struct crypto_lib *lib, enum hash_id id);
+void hash_give(const struct crypto_lib *lib, enum hash_id id, EVP_MD_CTX *ctx);
+
 #endif

@@ -24,6 +24,14 @@ static bool text_contains(struct tt_bytes text, const char *word)
     return text.len > 0 && memmem(text.data, text.len, word, strlen(word)) != NULL;
 }
 
+/* Without memory for it, each signature makes its own context. */
+static void keep_signers(struct sig_key *k)
+{
+    k->signers = mem_alloc(sizeof *k->signers);
+    if (k->signers != NULL)
+        spare_init(k->signers);
+}
+
 tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struct tt_bytes pem,
                        const struct tt_bytes *password, struct tt_error *err)
 {
@@ -50,6 +58,7 @@ tt_rc privkey_from_pem(struct privkey **ret, const struct crypto_lib *lib, struc
         return error_set(err, rc, "out of memory");
     if (rc != TT_OK)
         return error_set(err, TT_ERR_UNSUPPORTED, "this kind of private key cannot sign in TLS 1.3");
+    keep_signers(k);
     *ret = (struct privkey *)k;
     return TT_OK;
 }
@@ -67,6 +76,7 @@ tt_rc privkey_generate(struct privkey **ret, const struct crypto_lib *lib, uint1
         return TT_ERR_INTERNAL;
     struct sig_key *k = NULL;
     TT_TRY(sig_key_new(&k, pkey));
+    keep_signers(k);
     *ret = (struct privkey *)k;
     return TT_OK;
 }
@@ -113,6 +123,34 @@ static bool sign_message(const struct sig_key *k, struct tt_bytes message, uint8
     return ok;
 }
 
+static bool is_for_scheme(const void *ctx, const void *scheme)
+{
+    return EVP_PKEY_CTX_get_app_data((EVP_PKEY_CTX *)(uintptr_t)ctx) == scheme;
+}
+
+/* A context that has signed under this scheme can do so again. */
+static EVP_PKEY_CTX *signer_take(const struct sig_key *k, const struct crypto_lib *lib,
+                                 const struct scheme_info *s)
+{
+    EVP_PKEY_CTX *ctx = k->signers != NULL ? spare_take_like(k->signers, is_for_scheme, s) : NULL;
+    if (ctx != NULL && is_for_scheme(ctx, s))
+        return ctx;
+    EVP_PKEY_CTX_free(ctx);
+    ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
+    if (ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 && sig_pss_setup(ctx, lib, s) == TT_OK) {
+        EVP_PKEY_CTX_set_app_data(ctx, (void *)(uintptr_t)s);
+        return ctx;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return NULL;
+}
+
+static void signer_give(const struct sig_key *k, EVP_PKEY_CTX *ctx, bool is_well)
+{
+    if (!is_well || k->signers == NULL || !spare_give(k->signers, ctx))
+        EVP_PKEY_CTX_free(ctx);
+}
+
 tt_rc privkey_sign(const struct crypto_lib *lib, struct privkey *pk, uint16_t scheme, struct tt_bytes message,
                    uint8_t *ret_sig, size_t cap, size_t *ret_len)
 {
@@ -127,10 +165,9 @@ tt_rc privkey_sign(const struct crypto_lib *lib, struct privkey *pk, uint16_t sc
     } else {
         uint8_t digest[HASH_MAX_SIZE];
         TT_TRY(hash_digest(lib, s->hash, message, digest));
-        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
-        ok = ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 && sig_pss_setup(ctx, lib, s) == TT_OK &&
-             EVP_PKEY_sign(ctx, ret_sig, &len, digest, hash_size(s->hash)) == 1;
-        EVP_PKEY_CTX_free(ctx);
+        EVP_PKEY_CTX *ctx = signer_take(k, lib, s);
+        ok = ctx != NULL && EVP_PKEY_sign(ctx, ret_sig, &len, digest, hash_size(s->hash)) == 1;
+        signer_give(k, ctx, ok);
     }
     ERR_clear_error();
     if (!ok)

@@ -120,6 +120,9 @@ void sig_key_free(struct sig_key *k)
 {
     if (k == NULL || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) > 1)
         return;
+    for (EVP_PKEY_CTX *ctx; k->signers != NULL && (ctx = spare_take(k->signers)) != NULL;)
+        EVP_PKEY_CTX_free(ctx);
+    mem_free(k->signers);
     EVP_PKEY_free(k->pkey);
     mem_free(k);
 }

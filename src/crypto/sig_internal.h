@@ -38,6 +38,7 @@ struct sig_key {
     enum sig_type type;
     enum curve_id curve;
     unsigned bits;
+    struct spare *signers; /* of a private key: contexts that were initialised (privkey.c) */
 };
 
 const struct scheme_info *scheme_info_of(uint16_t scheme); /* NULL for an unknown scheme */

@@ -32,6 +32,26 @@ static inline void *spare_take(struct spare *s)
     return item;
 }
 
+/* spare_take_like: the first that `is` says fits, else the one that lay longest, or NULL. */
+static inline void *spare_take_like(struct spare *s, bool (*is)(const void *item, const void *arg),
+                                    const void *arg)
+{
+    lock_take(&s->lock);
+    size_t at = s->n;
+    for (size_t i = 0; i < s->n && at == s->n; i++)
+        at = is(s->items[i], arg) ? i : at;
+    void *item = NULL;
+    if (s->n > 0) {
+        at = at < s->n ? at : 0; /* the one that lay longest */
+        item = s->items[at];
+        s->n--;
+        for (; at < s->n; at++)
+            s->items[at] = s->items[at + 1];
+    }
+    lock_give(&s->lock);
+    return item;
+}
+
 /* spare_give: false when there are enough; it is then the caller's to free. */
 static inline bool spare_give(struct spare *s, void *item)
 {

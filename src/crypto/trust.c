@@ -22,7 +22,7 @@ tt_rc tt_trust_new(struct tt_trust **ret, struct tt_error *err)
     t->max_between = MAX_BETWEEN;
     t->pins.max = t->cert_pins.max = (size_t)MAX_PINS * PIN_SIZE;
     t->store = X509_STORE_new();
-    if (t->store == NULL || chain_cache_new(&t->cache) != TT_OK) {
+    if (t->store == NULL || chain_cache_new(&t->cache) != TT_OK || cert_cache_new(&t->certs) != TT_OK) {
         tt_trust_free(t);
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     }
@@ -51,6 +51,7 @@ void tt_trust_free(struct tt_trust *t)
     if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
         return;
     chain_cache_free(t->cache);
+    cert_cache_free(t->certs);
     X509_STORE_free(t->store);
     buf_free(&t->pins);
     buf_free(&t->cert_pins);

@@ -7,10 +7,12 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "crypto/cert_cache.h"
 #include "crypto/cert_internal.h"
 #include "crypto/chain_cache.h"
 #include "crypto/trust.h"
 
+#define PATH_KEPT   4  /* certificates of a chain that may be kept as they were read */
 #define PIN_SIZE    32 /* SHA-256 of a SubjectPublicKeyInfo, or of a certificate */
 #define MAX_BETWEEN 10 /* intermediate CAs */
 
@@ -23,6 +25,7 @@ struct tt_trust {
     struct buf pins;      /* of keys; PIN_SIZE bytes each */
     struct buf cert_pins; /* of whole certificates */
     struct chain_cache *cache;
+    struct cert_cache *certs;
 };
 
 /* struct path: one chain under judgement, and what was found out about it. */
@@ -32,11 +35,18 @@ struct path {
     const struct trust_request *req;
     X509 *leaf;
     struct leaf_key leaf_key;
-    STACK_OF(X509) * rest;  /* what the peer sent behind it */
-    STACK_OF(X509) * built; /* the verified path, leaf first, anchor last; NULL until there is one */
+    STACK_OF(X509) * rest;  /* what the peer sent behind it, or NULL */
+    X509_STORE_CTX *ctx;    /* of the last attempt */
+    STACK_OF(X509) * built; /* its verified path, leaf first, anchor last; NULL until there is one */
     X509_CRL *bad_crl;      /* the one that was refused */
     struct validity when;   /* how long the verdict stays true */
     struct trust_verdict verdict;
+    bool is_second; /* judged anew from the bytes: nothing that was read before is looked at */
+    size_t keep_len;
+    struct {
+        X509 *x; /* borrowed */
+        struct tt_bytes der;
+    } keep[PATH_KEPT]; /* read now, and not for the first time */
 };
 
 /* path_refuse: set the alert and return error_set(err, TT_ERR_VERIFY, ...)'s result. TT_ERR_MEMORY, and

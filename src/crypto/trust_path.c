@@ -112,22 +112,19 @@ static tt_rc demand_pin(struct path *p, struct tt_error *err)
 
 static tt_rc attempt_run(const struct attempt *a, struct path *p, struct tt_error *err)
 {
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    X509_STORE_CTX_free(p->ctx);
+    X509_STORE_CTX *ctx = p->ctx = X509_STORE_CTX_new();
     tt_rc rc = TT_ERR_INTERNAL;
     if (attempt_setup(ctx, p, a)) {
         rc = X509_verify_cert(ctx) == 1 ? TT_OK : path_explain(p, ctx, err);
-        if (rc == TT_OK && (p->built = X509_STORE_CTX_get1_chain(ctx)) == NULL)
-            rc = TT_ERR_MEMORY;
+        p->built = X509_STORE_CTX_get0_chain(ctx);
     }
     if (rc == TT_OK)
         rc = profile_judge(p, err);
     if (rc == TT_OK)
         rc = demand_pin(p, err);
-    if (rc != TT_OK) {
-        sk_X509_pop_free(p->built, X509_free);
+    if (rc != TT_OK)
         p->built = NULL;
-    }
-    X509_STORE_CTX_free(ctx);
     ERR_clear_error();
     return rc;
 }

@@ -74,19 +74,44 @@ static tt_rc judge_by_pins(struct path *p, struct tt_error *err)
 
 /* ---- the whole ---- */
 
+/* leaf: see x509_read. */
+static tt_rc read_one(X509 **ret, struct path *p, struct tt_bytes der, struct leaf_key *leaf)
+{
+    bool again = false;
+    X509 *x = p->trust != NULL && !p->is_second ? cert_cache_get(p->trust->certs, &again, der) : NULL;
+    bool keep = again && p->keep_len < PATH_KEPT;
+    if (x == NULL)
+        TT_TRY(x509_read(&x, p->lib, der, keep ? NULL : leaf));
+    if (keep) {
+        p->keep[p->keep_len].x = x;
+        p->keep[p->keep_len++].der = der;
+    }
+    *ret = x;
+    return TT_OK;
+}
+
+/* The path was found good with them in it, so nothing in them is left undecided. */
+static void keep_read(const struct path *p)
+{
+    for (size_t i = 0; i < p->keep_len; i++)
+        for (int k = 0; k < sk_X509_num(p->built); k++)
+            if (sk_X509_value(p->built, k) == p->keep[i].x)
+                cert_cache_put(p->trust->certs, p->keep[i].der, p->keep[i].x);
+}
+
 /* "arbitrary orderings from any TLS version, with the exception of the end-entity certificate which MUST
  * be first" (RFC 9846 section 4.5.1) */
 static tt_rc read_chain(struct path *p, struct tt_error *err)
 {
     const struct trust_request *req = p->req;
-    tt_rc rc = x509_read(&p->leaf, p->lib, req->chain[0], &p->leaf_key);
+    tt_rc rc = read_one(&p->leaf, p, req->chain[0], &p->leaf_key);
     if (rc == TT_ERR_DECODE)
         return error_set(err, rc, "the peer's certificate cannot be read");
-    if (rc == TT_OK && (p->rest = sk_X509_new_null()) == NULL)
+    if (rc == TT_OK && req->chain_len > 1 && (p->rest = sk_X509_new_null()) == NULL)
         rc = TT_ERR_MEMORY;
     for (size_t i = 1; p->trust != NULL && rc == TT_OK && i < req->chain_len; i++) {
         X509 *x = NULL;
-        rc = x509_read(&x, p->lib, req->chain[i], NULL);
+        rc = read_one(&x, p, req->chain[i], NULL);
         if (rc == TT_OK && sk_X509_push(p->rest, x) <= 0) {
             X509_free(x);
             rc = TT_ERR_MEMORY;
@@ -196,7 +221,7 @@ static void path_free(struct path *p)
 {
     X509_free(p->leaf);
     sk_X509_pop_free(p->rest, X509_free);
-    sk_X509_pop_free(p->built, X509_free);
+    X509_STORE_CTX_free(p->ctx);
     X509_CRL_free(p->bad_crl);
     leaf_key_give(&p->leaf_key);
 }
@@ -210,6 +235,7 @@ static tt_rc judge_fairly(struct path *p, struct tt_error *err)
     if (rc != TT_ERR_VERIFY && rc != TT_ERR_DECODE)
         return rc;
     struct path again = path_of(p->lib, p->trust, p->req);
+    again.is_second = true;
     path_free(p);
     *p = again;
     return judge(p, err);
@@ -235,6 +261,8 @@ tt_rc trust_verify(struct trust_verdict *ret, const struct crypto_lib *lib, cons
             err, rc, rc == TT_ERR_MEMORY ? "out of memory" : "libcrypto cannot check the certificate chain");
     }
     p.verdict.alert = TT_ALERT_NONE;
+    if (trust != NULL)
+        keep_read(&p);
     if (trust != NULL)
         chain_cache_put(trust->cache, cache_key, &p.verdict, p.when);
     *ret = p.verdict;

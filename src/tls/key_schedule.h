@@ -31,6 +31,7 @@ struct key_schedule {
     const struct crypto_lib *lib;
     enum hash_id hash;
     enum ks_phase phase;
+    bool without_psk;
     uint8_t secret[HASH_MAX_SIZE]; /* the secret of the phase */
 };
 

@@ -117,6 +117,61 @@ static void failures_are_not_kept(void **state)
     tt_trust_free(t);
 }
 
+/* What was read before is judged anew all the same: name, time, signature, trust. */
+static void read_once_judged_anew(void **state)
+{
+    (void)state;
+    struct tt_trust *t = trust_of(w.root, NULL);
+    struct trial x = {.lib = w.lib, .trust = t, .chain = {w.deep, w.middle}};
+    struct trust_verdict first = trial_accept(&x);
+    for (int i = 0; i < 4; i++) { /* read, read to be kept, and then not read any more */
+        tt_trust_forget(t);
+        struct trust_verdict v = trial_accept(&x);
+        assert_false(v.cached);
+        assert_int_equal(v.not_after, first.not_after);
+    }
+    x.host = "c.example";
+    trial_refuse(&x, TT_ALERT_BAD_CERTIFICATE, "is not for", "");
+    x.host = NULL;
+    x.now = TEST_NOW + DAY + 1;
+    trial_refuse(&x, TT_ALERT_CERTIFICATE_EXPIRED, "\"CN=middle\" (number 2 in the chain) expired", "");
+    x.now = 0;
+    struct node forged = *w.deep;
+    uint8_t *bytes = mem_dup(w.deep->cert.data, w.deep->cert.len);
+    assert_non_null(bytes);
+    bytes[w.deep->cert.len - 1] ^= 1; /* of its signature */
+    forged.cert.data = bytes;
+    x.chain[0] = &forged;
+    tt_trust_forget(t);
+    trial_refuse(&x, TT_ALERT_BAD_CERTIFICATE, "", "");
+    x.chain[0] = w.deep;
+    x.chain[1] = NULL; /* without the CA in the middle, which was read before */
+    trial_refuse(&x, TT_ALERT_UNKNOWN_CA, "", "");
+    x.chain[1] = w.middle;
+    assert_false(trial_accept(&x).cached);
+    mem_free(bytes);
+    tt_trust_free(t);
+}
+
+/* Far more certificates than places. */
+static void read_ones_are_bounded(void **state)
+{
+    (void)state;
+    struct tt_trust *t = trust_of(w.root, NULL);
+    struct node *many[80];
+    for (size_t i = 0; i < TT_COUNT(many); i++)
+        many[i] = node_server(w.root, "host.example");
+    for (size_t round = 0; round < 3; round++)
+        for (size_t i = 0; i < TT_COUNT(many); i++) {
+            struct trial x = {.lib = w.lib, .trust = t, .chain = {many[i]}};
+            tt_trust_forget(t);
+            assert_false(trial_accept(&x).cached);
+        }
+    for (size_t i = 0; i < TT_COUNT(many); i++)
+        node_free(many[i]);
+    tt_trust_free(t);
+}
+
 /* The key that is handed out outlives the set. */
 static void the_key_is_shared(void **state)
 {
@@ -214,9 +269,10 @@ static void several_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_second_time),   cmocka_unit_test(other_questions),
-        cmocka_unit_test(honest_about_time), cmocka_unit_test(failures_are_not_kept),
-        cmocka_unit_test(the_key_is_shared), cmocka_unit_test(bounded),
+        cmocka_unit_test(the_second_time),       cmocka_unit_test(other_questions),
+        cmocka_unit_test(honest_about_time),     cmocka_unit_test(failures_are_not_kept),
+        cmocka_unit_test(the_key_is_shared),     cmocka_unit_test(read_once_judged_anew),
+        cmocka_unit_test(read_ones_are_bounded), cmocka_unit_test(bounded),
         cmocka_unit_test(several_threads),
     };
     return cmocka_run_group_tests_name("crypto/chain_cache", tests, set_up, tear_down);

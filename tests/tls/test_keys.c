@@ -271,9 +271,33 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* What stands in a table for handshakes without a PSK is what is computed with one of zeros (section 7.1). */
+static void without_a_psk(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[48], shared[32] = {1, 2, 3};
+    struct crypto_lib *lib = NULL;
+    assert_int_equal(crypto_lib_new(&lib, NULL), TT_OK);
+    for (enum hash_id hash = HASH_SHA256; hash <= HASH_SHA384; hash++) {
+        struct key_schedule known, computed;
+        const size_t n = hash_size(hash);
+        ks_init(&known, lib, hash);
+        ks_init(&computed, lib, hash);
+        assert_int_equal(ks_early(&known, (struct tt_bytes){NULL, 0}), TT_OK);
+        assert_int_equal(ks_early(&computed, (struct tt_bytes){zeros, n}), TT_OK);
+        assert_memory_equal(known.secret, computed.secret, n);
+        assert_int_equal(ks_handshake(&known, (struct tt_bytes){shared, sizeof shared}), TT_OK);
+        assert_int_equal(ks_handshake(&computed, (struct tt_bytes){shared, sizeof shared}), TT_OK);
+        assert_memory_equal(known.secret, computed.secret, n);
+        assert_int_equal(ks_early(&known, (struct tt_bytes){NULL, 0}), TT_ERR_INTERNAL);
+    }
+    crypto_lib_free(lib);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_psk),
         cmocka_unit_test(a_request_is_answered_once),
         cmocka_unit_test(requests_that_wait_share_an_answer),
         cmocka_unit_test(update_not_requested_is_not_answered),
