@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "cli/event.h"
 #include "cli/key_signer.h"
 #include "net/files.h"
 
@@ -93,6 +94,13 @@ static tt_rc open_ca(struct tt_ca **ret, const char *dir, struct tt_error *err)
     return tt_ca_open(ret, dir, err);
 }
 
+static json_t *path_json(const char *dir)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/" TT_CA_CERT_FILE, dir);
+    return cli_json_text(path);
+}
+
 static int init_report(const struct cli *cli, const struct ca_options *o, bool software, bool in_tpm)
 {
     struct tt_error err = {0};
@@ -116,7 +124,7 @@ static int init_report(const struct cli *cli, const struct ca_options *o, bool s
     int code = CLI_OK;
     if (cli->json) {
         json_t *root = info_json(info);
-        (void)json_object_set_new(root, "certificate", json_sprintf("%s/" TT_CA_CERT_FILE, o->dir));
+        (void)json_object_set_new(root, "certificate", path_json(o->dir));
         code = print_json(root);
     }
     tt_cert_info_free(info);

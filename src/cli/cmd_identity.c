@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "cli/event.h"
 #include "net/files.h"
 #include "tpmtls/pki.h"
 
@@ -227,9 +228,10 @@ static void print_text(const struct about *a)
 
 static void print_json(json_t *list, const struct about *a)
 {
-    json_t *o = json_pack("{s:s, s:s, s:b}", "name", a->name, "path", a->path, "has_key", a->has_key);
+    json_t *o = json_pack("{s:o, s:o, s:b}", "name", cli_json_text(a->name), "path", cli_json_text(a->path),
+                          "has_key", a->has_key);
     if (a->trouble != NULL)
-        (void)json_object_set_new(o, "broken", json_string(a->trouble));
+        (void)json_object_set_new(o, "broken", cli_json_text(a->trouble));
     if (a->cert != NULL) {
         (void)json_object_set_new(o, "subject", json_string(a->cert->subject));
         (void)json_object_set_new(o, "key", json_string(a->cert->key));

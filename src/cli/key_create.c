@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "cli/event.h"
 
 struct create_options {
     const char *path, *persist, *policy_key, *parent;
@@ -42,7 +43,8 @@ static void tell(const struct cli *cli, const struct create_options *o, struct t
         return;
     }
     if (cli->json && strcmp(path, "-") != 0) {
-        json_t *root = json_pack("{s:s, s:s*}", "type", type, "file", o->path);
+        json_t *root =
+            json_pack("{s:s, s:o*}", "type", type, "file", o->path != NULL ? cli_json_text(o->path) : NULL);
         if (o->persist != NULL)
             (void)json_object_set_new(root, "handle", json_sprintf("0x%08x", o->handle));
         (void)json_dumpf(root, stdout, JSON_COMPACT);

@@ -1,6 +1,7 @@
 """tests/integration/test_files.py: what cannot be made again is never written over, whichever command writes; what can,
 gives way to its own kind only, or to --force."""
 
+import json
 import os
 import signal
 import subprocess
@@ -169,6 +170,15 @@ class Replaced(Case):
     def test_a_link_is_judged_by_what_it_leads_to(self):
         os.symlink("device.key", LAB.path("link"))
         self.refused("device.key", *CSR, "link")
+
+
+class Names(Case):
+    def test_json_of_a_name_that_is_no_text(self):
+        """Valid, and never empty."""
+        name = os.fsdecode(b"k\xff\x1b.key")
+        for args in (("key", "create", "-o", name), ("ca", "init", "--dir", name + ".ca", "--subject", "/CN=x")):
+            done = LAB.must(harness.PROGRAM, "--json", *args)
+            self.assertIn("\\xff\\x1b.key", json.loads(done.out.decode())["file" if args[0] == "key" else "certificate"])
 
 
 class Leftovers(Case):
