@@ -73,6 +73,9 @@ tt_rc client_start(struct tt_conn *c, const struct tt_conn_options *opt)
     memcpy(hs->session_id, drawn.session_id, hs->session_id_len);
     grease_choose(c, drawn.grease);
     psk_offer_choose(c, opt);
+    if (hs->psks_len > 0 &&
+        !c->cfg->browser_hello) /* Erlang's ssl (OTP 25) cannot check a binder over one it does not know */
+        hs->grease[GREASE_SCHEME] = 0;
     TT_TRY(ech_client_start(c, opt));
     if (c->cfg->psk_policy != TT_PSK_OPTIONAL && hs->psks_len == 0)
         return conn_fail(c, TT_ERR_USAGE, TT_ALERT_NONE, "a PSK is demanded, and there is none to offer");
