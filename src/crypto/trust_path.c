@@ -79,13 +79,15 @@ struct attempt {
     bool whatever_issued;     /* the anchors need not be self-signed */
 };
 
-static bool attempt_setup(X509_STORE_CTX *ctx, struct path *p, const struct attempt *a)
+/* The callback that may forgive costs two allocations, and most paths need none of it. */
+static bool attempt_setup(X509_STORE_CTX *ctx, struct path *p, const struct attempt *a, bool forgiving)
 {
     if (ctx == NULL || X509_STORE_CTX_init(ctx, p->trust->store, p->leaf, a->between) != 1 ||
         !verify_setup(X509_STORE_CTX_get0_param(ctx), p->trust, p->req) ||
-        X509_STORE_CTX_set_app_data(ctx, p) != 1)
+        (forgiving && X509_STORE_CTX_set_app_data(ctx, p) != 1))
         return false;
-    X509_STORE_CTX_set_verify_cb(ctx, on_error);
+    if (forgiving)
+        X509_STORE_CTX_set_verify_cb(ctx, on_error);
     if (!p->trust->lax)
         X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT);
     crl_setup(ctx, p);
@@ -115,8 +117,15 @@ static tt_rc attempt_run(const struct attempt *a, struct path *p, struct tt_erro
     X509_STORE_CTX_free(p->ctx);
     X509_STORE_CTX *ctx = p->ctx = X509_STORE_CTX_new();
     tt_rc rc = TT_ERR_INTERNAL;
-    if (attempt_setup(ctx, p, a)) {
-        rc = X509_verify_cert(ctx) == 1 ? TT_OK : path_explain(p, ctx, err);
+    bool is_set_up = false, good = false;
+    for (int forgiving = p->trust->crls > 0; !good && forgiving <= 1; forgiving++) {
+        if (is_set_up)
+            X509_STORE_CTX_cleanup(ctx);
+        is_set_up = attempt_setup(ctx, p, a, forgiving);
+        good = is_set_up && X509_verify_cert(ctx) == 1;
+    }
+    if (is_set_up) {
+        rc = good ? TT_OK : path_explain(p, ctx, err);
         p->built = X509_STORE_CTX_get0_chain(ctx);
     }
     if (rc == TT_OK)

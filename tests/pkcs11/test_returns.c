@@ -377,7 +377,6 @@ static void wrong_decryptions(void **state)
     (void)state;
     CK_MECHANISM oaep = {CKM_RSA_PKCS_OAEP, NULL, 0}, ecdh = {CKM_ECDH1_DERIVE, NULL, 0};
     CK_OBJECT_HANDLE o;
-    CK_ULONG n = 0;
     ROW(CKR_ARGUMENTS_BAD, C_DecryptInit(s, NULL, priv))
     ROW(CKR_KEY_TYPE_INCONSISTENT, C_DecryptInit(s, &pkcs1, priv))
     ROW(CKR_KEY_FUNCTION_NOT_PERMITTED, C_DecryptInit(s, &pkcs1, pub))
