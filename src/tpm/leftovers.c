@@ -207,6 +207,8 @@ static bool is_gone(const char *where, int fd)
 {
     struct stat st;
     char path[256];
+    if (where[0] == '\0') /* killed before it wrote anything: nothing was sent yet */
+        return true;
     const char *at = strstr(where, "path="), *device = strncmp(where, "device:/", 8) == 0 ? where + 7 : NULL;
     const char *from = at != NULL ? at + strlen("path=") : where[0] == '/' ? where : device;
     if (from != NULL && from[0] == '/') {

@@ -36,16 +36,28 @@ bool loaded_dir(char *ret, size_t cap)
     return lstat(ret, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 022) == 0;
 }
 
+/* Until it is locked it looks like one that a killed process left empty, and may be removed as such. */
+static bool record_lock(int fd)
+{
+    struct stat st;
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
 static void record_open(struct loaded *l)
 {
     char dir[128];
-    if (!loaded_dir(dir, sizeof dir) ||
-        (size_t)snprintf(l->path, sizeof l->path, "%s/" LOADED_PREFIX "XXXXXX", dir) >= sizeof l->path)
+    if (!loaded_dir(dir, sizeof dir))
         return;
-    l->fd = mkostemp(l->path, O_CLOEXEC);
-    if (l->fd >= 0 && flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
-        (void)close(l->fd);
-        l->fd = -1;
+    for (int i = 0; i < 4 && l->fd < 0; i++) {
+        if ((size_t)snprintf(l->path, sizeof l->path, "%s/" LOADED_PREFIX "XXXXXX", dir) >= sizeof l->path)
+            return;
+        l->fd = mkostemp(l->path, O_CLOEXEC);
+        if (l->fd < 0)
+            return;
+        if (!record_lock(l->fd)) {
+            (void)close(l->fd);
+            l->fd = -1;
+        }
     }
 }
 

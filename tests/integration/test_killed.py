@@ -209,6 +209,8 @@ class Others(Case):
         for i in range(300):
             with open(folder + "loaded-old%d" % i, "w") as to:
                 to.write("swtpm:path=/gone/%d\n80000000 000b%064d\n" % (i, 0))
+        with open(folder + "loaded-empty", "w"):  # killed between making it and writing to it
+            pass
         with open(folder + "loaded-there", "w") as to:
             to.write("swtpm:host=127.0.0.1,port=1\n80000000 000b%064d\n" % 0)
         self.assertTrue(self.killed_at("use", 2)[1])
