@@ -9,7 +9,8 @@
 #include "tpm/leftovers.h"
 #include "tpm/session.h"
 
-#define LAYER_MASK 0x00ff0000U
+#define LAYER_MASK       0x00ff0000U
+#define TIDY_PATIENCE_MS 2000
 
 /* On the courier's thread. Only the way is kept: ESAPI's context belongs on our own meter. */
 static tt_rc open_way(struct courier_tcti *ret, const char *spec, struct tt_error *err)
@@ -23,6 +24,14 @@ static tt_rc open_way(struct courier_tcti *ret, const char *spec, struct tt_erro
     return TT_OK;
 }
 
+/* Nobody has said yet how long a command may take, and this must not be what hangs. */
+static void tidy_up(struct tt_tpm *tpm)
+{
+    meter_set_deadline(&tpm->meter, 0, TIDY_PATIENCE_MS);
+    leftovers_clean(tpm);
+    meter_set_deadline(&tpm->meter, 0, 0);
+}
+
 tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err)
 {
     tpm->meter.spec = mem_strdup(spec);
@@ -34,7 +43,7 @@ tt_rc tpm_can_reopen(struct tt_tpm *tpm, const char *spec, struct tt_error *err)
     tpm->idle_costs_others = tpm->meter.loaded.managed && strncmp(spec, "embedded", strlen("embedded")) != 0;
     if (!tpm->meter.loaded.managed) {
         loaded_record(&tpm->meter.loaded, tpm->where);
-        leftovers_clean(tpm);
+        tidy_up(tpm);
     }
     return TT_OK;
 }

@@ -306,11 +306,11 @@ class Import(Case):
         self.assertIn("made outside", self.show("imp.key")["exportable"])
         self.fails(1, "is already there", "key", "import", "soft.key", "-o", "imp.key")
         self.ok("key", "srk", "-o", "srk.pub")
-        self.ok("--tpm", "swtpm:path=/nonexistent", "key", "wrap", "--for", "srk.pub", "soft.key", "-o", "w.key",
+        self.ok("--tpm", "swtpm:path=/nonexistent", "key", "wrap", "--for", "srk.pub", "soft.key", "-o", "wrapped.key",
                 "--auth-file", "pw")  # no TPM is asked
-        self.assertEqual(self.show("w.key")["file"], "TSS2 PRIVATE KEY, importable")
-        self.csr("w.key", "--auth-file", "pw")
-        self.ok("key", "import", "w.key", "-o", "w2.key")
+        self.assertEqual(self.show("wrapped.key")["file"], "TSS2 PRIVATE KEY, importable")
+        self.csr("wrapped.key", "--auth-file", "pw")
+        self.ok("key", "import", "wrapped.key", "-o", "w2.key")
         self.csr("w2.key", "--auth-file", "pw")
         self.fails(2, "final form", "key", "import", "w2.key", "-o", "w3.key")
         self.fails(2, "for which TPM", "key", "wrap", "soft.key", "-o", "w4.key")

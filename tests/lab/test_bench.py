@@ -217,7 +217,7 @@ class Words(unittest.TestCase):
         self.assertIn("as jetson<", picture)
         self.assertIn("as jetson,jitter=off<", picture)
         signs = picture.count("Sign p256")
-        self.assertEqual(signs, 2)  # with and without encryption: one axis for both chips
+        self.assertEqual(signs, 3)  # plain, encrypted, with a password: one axis for both chips
 
     def test_progress_on_a_terminal_only(self):
         args = [harness.PROGRAM, "--tpm", "swtpm:path=" + LAB.path("s"), "bench", "tpm", "--seconds", "0"]
