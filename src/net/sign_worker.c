@@ -1,5 +1,4 @@
-/* net/sign_worker.c: the worker that owns the TPM. Layer: net. The only file of this layer that starts a
- * thread.
+/* net/sign_worker.c: the worker that owns the TPM. Layer: net.
  *
  * It cannot be interrupted: a TPM that does not answer is given up by tt_tpm_set_deadline's patience, and the
  * loop tells whoever waits at the deadline (sign_queue.c), whether the worker is back or not. */

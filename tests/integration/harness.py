@@ -272,6 +272,33 @@ class Tap(threading.Thread):
             pass
 
 
+class Programs(threading.Thread):
+    """talk(socket) for each connection, in a thread."""
+
+    def __init__(self, talk):
+        super().__init__(daemon=True)
+        self.talk, self.listener, self.ended = talk, socket.create_server(("127.0.0.1", 0), backlog=256), threading.Semaphore(0)
+        self.at = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, peer):
+        with peer:
+            peer.settimeout(TIMEOUT)
+            try:
+                self.talk(peer)
+            except OSError:
+                pass
+        self.ended.release()
+
+
 class TapResult(unittest.TestResult):
     """TAP on stdout, one line a test."""
 

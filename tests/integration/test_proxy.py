@@ -35,32 +35,6 @@ def echo(peer):
     peer.shutdown(socket.SHUT_WR)
 
 
-class Program(threading.Thread):
-    """What stands behind a server's tunnel: talk(socket) for each connection."""
-
-    def __init__(self, talk=echo):
-        super().__init__(daemon=True)
-        self.talk, self.listener = talk, socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.at = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
-
-    def serve(self, peer):
-        with peer:
-            peer.settimeout(harness.TIMEOUT)
-            try:
-                self.talk(peer)
-            except OSError:
-                pass
-
-
 def round_trip(port, data=b"hello"):
     """What comes back until the end; an OSError where it was cut."""
     with socket.create_connection(("127.0.0.1", int(port)), timeout=harness.TIMEOUT) as s:
@@ -87,7 +61,7 @@ class Case(unittest.TestCase):
         return p.wait_for(r'event=listening tunnel=%s address=127.0.0.1:(\d+)' % tunnel).group(1)
 
     def server(self, *args, to=None, key="server-p256", who=("--allow-all",), options=()):
-        at = to or Program().at
+        at = to or harness.Programs(echo).at
         p = self.proxy("server", "--listen", "127.0.0.1:0", "--connect", at, "--key", key + ".key", "--cert", key + ".pem",
                        "--client-ca", "ca/ca.pem", *who, *args, options=options)
         p.port = self.listening(p, "server")
@@ -238,7 +212,7 @@ class File(Case):
     """
 
     def test_run(self):
-        LAB.write("good.conf", self.GOOD % Program().at)
+        LAB.write("good.conf", self.GOOD % harness.Programs(echo).at)
         checked = LAB.tpmtls("proxy", "check", "good.conf")
         self.assertEqual(checked.code, 0, checked.err)
         self.assertIn(b"in: TLS 127.0.0.1:0 -> plaintext", checked.out)

@@ -315,38 +315,11 @@ def pump(source, sink):
         pass
 
 
-class Programs(threading.Thread):
-    """talk(socket) for each connection, in a thread."""
-
-    def __init__(self, talk):
-        super().__init__(daemon=True)
-        self.talk, self.listener, self.ended = talk, socket.create_server(("127.0.0.1", 0), backlog=256), threading.Semaphore(0)
-        self.at = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
-
-    def serve(self, peer):
-        with peer:
-            peer.settimeout(harness.TIMEOUT)
-            try:
-                self.talk(peer)
-            except OSError:
-                pass
-        self.ended.release()
-
-
 class Peers(Case):
     """Between two tunnels: whatever the ends do arrives as it was done."""
 
     def tunnels(self, talk, *args, **kw):
-        program = Programs(talk)
+        program = harness.Programs(talk)
         self.addCleanup(program.listener.close)
         inside = self.server(program.at, *args, **kw)
         outside = self.client(inside.port, **kw)
@@ -491,7 +464,7 @@ class Away(Case):
         LAB.must(PROGRAM, "key", "create", "--type", "p256", "-o", "away.key", env=env)
         LAB.must(PROGRAM, "csr", "--key", "away.key", "--subject", "/CN=localhost", "--san", "DNS:localhost", "-o", "away.csr", env=env)
         LAB.must(PROGRAM, "ca", "sign", "--dir", "ca", "away.csr", "--profile", "server", "-o", "away.pem")
-        program = Programs(lambda peer: pump(peer, peer))
+        program = harness.Programs(lambda peer: pump(peer, peer))
         self.addCleanup(program.listener.close)
         proxy = self.server(program.at, key="away", tpm=chip.tcti)
 
