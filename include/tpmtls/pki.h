@@ -95,6 +95,9 @@ struct tt_csr_params {
     const char *const *sans; /* each "DNS:name", "IP:address", "URI:...", "email:...", "UPN:name@realm" or
                               * "HardwareModuleName:OID:HEX" (type and serial number of a device) */
     size_t sans_len;
+    const struct tt_bytes
+        *attributes; /* more of them (RFC 2986 section 4.1): each a whole Attribute in DER */
+    size_t attributes_len;
 };
 
 /* tt_csr_create: a request signed by signer, as a NUL-terminated PEM text; tt_free. TT_ERR_USAGE with a hint

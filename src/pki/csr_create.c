@@ -10,33 +10,51 @@
 #include "pki/text.h"
 #include "wire/pem.h"
 
-/* attributes [0] { extensionRequest { Extensions } }; the SET is there also when it is empty. */
-static tt_rc attributes_put(struct writer *w, const GENERAL_NAMES *sans, bool critical)
+/* The attribute extensionRequest. */
+static tt_rc extension_request_put(struct buf *to, const GENERAL_NAMES *sans, bool critical)
 {
-    struct der_mark set0 = der_open(w, DER_EXPLICIT_0);
+    static const uint8_t extension_request[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14};
+    TT_AUTO(extensions_free_auto) extensions *exts = NULL;
+    TT_AUTO(ossl_free_auto) uint8_t *der = NULL;
+    if (X509V3_add1_i2d(&exts, NID_subject_alt_name, (void *)(uintptr_t)sans, critical, 0) != 1)
+        return TT_ERR_MEMORY;
+    int len = i2d_X509_EXTENSIONS(exts, &der);
+    if (len <= 0)
+        return TT_ERR_MEMORY;
+    struct writer w = writer_to(to);
+    struct der_mark attribute = der_open(&w, DER_SEQUENCE);
+    der_put(&w, DER_OID, (struct tt_bytes){extension_request, sizeof extension_request});
+    der_put(&w, 0x31, (struct tt_bytes){der, (size_t)len});
+    der_close(&w, attribute);
+    return wr_status(&w);
+}
+
+/* attributes [0] { extensionRequest, those of the caller }: a SET OF, there also when it is empty. */
+static tt_rc attributes_put(struct writer *w, const GENERAL_NAMES *sans, bool critical,
+                            const struct tt_csr_params *params)
+{
+    TT_AUTO(buf_free) struct buf names = {0};
+    TT_AUTO(mem_free_auto) struct tt_bytes *all = mem_alloc((params->attributes_len + 1) * sizeof *all);
+    if (all == NULL)
+        return TT_ERR_MEMORY;
+    size_t n = 0;
+    for (; n < params->attributes_len; n++)
+        all[n] = params->attributes[n];
     if (sans != NULL) {
-        TT_AUTO(extensions_free_auto) extensions *exts = NULL;
-        TT_AUTO(ossl_free_auto) uint8_t *der = NULL;
-        if (X509V3_add1_i2d(&exts, NID_subject_alt_name, (void *)(uintptr_t)sans, critical, 0) != 1)
-            return TT_ERR_MEMORY;
-        int len = i2d_X509_EXTENSIONS(exts, &der);
-        if (len <= 0)
-            return TT_ERR_MEMORY;
-        static const uint8_t extension_request[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14};
-        struct der_mark attribute = der_open(w, DER_SEQUENCE);
-        der_put(w, DER_OID, (struct tt_bytes){extension_request, sizeof extension_request});
-        struct der_mark values = der_open(w, 0x31); /* SET */
-        wr_bytes(w, (struct tt_bytes){der, (size_t)len});
-        der_close(w, values);
-        der_close(w, attribute);
+        TT_TRY(extension_request_put(&names, sans, critical));
+        all[n++] = buf_bytes(&names);
     }
+    der_sort(all, n);
+    struct der_mark set0 = der_open(w, DER_EXPLICIT_0);
+    for (size_t i = 0; i < n; i++)
+        wr_bytes(w, all[i]);
     der_close(w, set0);
     return wr_status(w);
 }
 
 /* CertificationRequestInfo. */
 static tt_rc info_build(struct buf *to, const X509_NAME *subject, const GENERAL_NAMES *sans,
-                        struct tt_bytes spki)
+                        const struct tt_csr_params *params, struct tt_bytes spki)
 {
     const uint8_t *name = NULL;
     size_t name_len = 0;
@@ -49,7 +67,7 @@ static tt_rc info_build(struct buf *to, const X509_NAME *subject, const GENERAL_
     wr_bytes(&w, spki);
     /* "If the subject field contains an empty sequence, then the issuing CA MUST include a subjectAltName
      * extension that is marked as critical" (RFC 5280 section 4.2.1.6): so it is asked for. */
-    TT_TRY(attributes_put(&w, sans, X509_NAME_entry_count(subject) == 0));
+    TT_TRY(attributes_put(&w, sans, X509_NAME_entry_count(subject) == 0, params));
     der_close(&w, info);
     return wr_status(&w);
 }
@@ -96,7 +114,7 @@ tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params, const st
     TT_AUTO(buf_free) struct buf info = {0};
     TT_AUTO(buf_free) struct buf der = {0};
     TT_AUTO(buf_free) struct buf pem = {0};
-    if (info_build(&info, subject, sans, signer->spki) != TT_OK)
+    if (info_build(&info, subject, sans, params, signer->spki) != TT_OK)
         return pki_no_memory(err);
     TT_TRY(signed_build(&der, buf_bytes(&info), signer, err));
     TT_TRY(result_check(buf_bytes(&der), err));

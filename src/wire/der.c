@@ -156,3 +156,21 @@ void der_put_true(struct writer *w)
 {
     der_put(w, DER_BOOLEAN, (struct tt_bytes){(const uint8_t *)"\xff", 1});
 }
+
+int der_order(struct tt_bytes a, struct tt_bytes b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+    int d = n == 0 ? 0 : memcmp(a.data, b.data, n);
+    return d != 0 ? d : (a.len > b.len) - (a.len < b.len);
+}
+
+void der_sort(struct tt_bytes *values, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        struct tt_bytes one = values[i];
+        size_t at = i;
+        for (; at > 0 && der_order(values[at - 1], one) > 0; at--)
+            values[at] = values[at - 1];
+        values[at] = one;
+    }
+}

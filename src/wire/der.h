@@ -58,4 +58,9 @@ void der_put_uint(struct writer *w, struct tt_bytes magnitude);
 void der_put_u32(struct writer *w, uint32_t v);
 void der_put_true(struct writer *w);
 
+/* der_sort: the order of the values of a SET OF (X.690 section 11.6). */
+void der_sort(struct tt_bytes *values, size_t n);
+/* der_order: <0, 0, >0, as memcmp, by that order. */
+int der_order(struct tt_bytes a, struct tt_bytes b);
+
 #endif

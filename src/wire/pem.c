@@ -1,7 +1,9 @@
-/* wire/pem.c: RFC 7468 textual encodings over RFC 4648 section 4 base64. Layer: wire. */
+/* wire/pem.c: RFC 7468 textual encodings over base64. Layer: wire. */
 #include "wire/pem.h"
 
 #include <string.h>
+
+#include "wire/base64.h"
 
 #define BEGIN  "-----BEGIN "
 #define END    "-----END "
@@ -55,51 +57,9 @@ static tt_rc span_next(struct pem_span *ret, struct tt_bytes text)
     return TT_OK;
 }
 
-static int base64_value(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Decodes into out, which holds 3/4 of the text at least. */
-static tt_rc base64_decode(uint8_t *out, size_t *ret_len, struct tt_bytes text)
-{
-    uint32_t bits = 0;
-    size_t n = 0, digits = 0, pads = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.data[i];
-        if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
-            continue;
-        int v = base64_value(c);
-        if (c == '=')
-            pads++;
-        else if (v < 0 || pads > 0)
-            return TT_ERR_DECODE;
-        else
-            digits++;
-        bits = bits << 6 | (uint32_t)(v < 0 ? 0 : v);
-        if ((digits + pads) % 4 != 0)
-            continue;
-        for (size_t k = 0; k < 3 && k < 3 - pads; k++)
-            out[n++] = (uint8_t)(bits >> (16 - 8 * k));
-        /* RFC 4648 section 3.5: bits that the padding leaves over must be zero. */
-        if (pads > 2 || (bits & ((1U << 8 * pads) - 1)) != 0)
-            return TT_ERR_DECODE;
-    }
-    if ((digits + pads) % 4 != 0)
-        return TT_ERR_DECODE;
-    *ret_len = n;
-    return TT_OK;
-}
-
 static tt_rc span_decode(struct pem_block *ret, const struct pem_span *s)
 {
-    TT_AUTO(mem_free_auto) uint8_t *der = mem_alloc(s->body.len / 4 * 3 + 3);
+    TT_AUTO(mem_free_auto) uint8_t *der = mem_alloc(base64_room(s->body.len));
     if (der == NULL)
         return TT_ERR_MEMORY;
     size_t len = 0;
@@ -134,23 +94,6 @@ void pem_block_free(struct pem_block *b)
     *b = (struct pem_block){0};
 }
 
-static tt_rc base64_line(struct buf *to, struct tt_bytes bytes)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char line[65];
-    size_t n = 0;
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t have = bytes.len - i < 3 ? bytes.len - i : 3;
-        uint32_t v = (uint32_t)bytes.data[i] << 16;
-        v |= have > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0;
-        v |= have > 2 ? bytes.data[i + 2] : 0;
-        for (size_t k = 0; k < 4; k++)
-            line[n++] = k <= have ? digits[v >> (18 - 6 * k) & 63] : '=';
-    }
-    line[n++] = '\n';
-    return buf_append(to, line, n);
-}
-
 static tt_rc boundary(struct buf *to, const char *start, const char *label)
 {
     TT_TRY(buf_append(to, start, strlen(start)));
@@ -161,7 +104,6 @@ static tt_rc boundary(struct buf *to, const char *start, const char *label)
 tt_rc pem_write(struct buf *to, const char *label, struct tt_bytes der)
 {
     TT_TRY(boundary(to, BEGIN, label));
-    for (size_t i = 0; i < der.len; i += 48)
-        TT_TRY(base64_line(to, (struct tt_bytes){der.data + i, der.len - i < 48 ? der.len - i : 48}));
+    TT_TRY(base64_put_lines(to, der));
     return boundary(to, END, label);
 }

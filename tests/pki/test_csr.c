@@ -366,11 +366,49 @@ static void other_files_are_named(void **state)
     mem_free(big);
 }
 
+/* Attributes of the caller's stand in the request as they are, in the order of a SET OF, beside the names. */
+static void more_attributes(void **state)
+{
+    (void)state;
+    static const uint8_t password[] = {0x30, 0x12, 6, 9,    0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
+                                       1,    9,    7, 0x31, 5,    0x13, 3,    'a',  'b',  'c'};
+    static const uint8_t unknown[] = {0x30, 8, 6, 2, 0x2a, 3, 0x31, 2, 5, 0};
+    struct soft_key k = key_make("P-256");
+    struct tt_pki_signer signer = key_signs(&k);
+    const struct tt_bytes attributes[] = {{password, sizeof password}, {unknown, sizeof unknown}};
+    const char *const name = "DNS:a.example";
+    struct tt_csr_params params = {
+        .subject = "/CN=a", .sans = &name, .sans_len = 1, .attributes = attributes, .attributes_len = 2};
+    char *pem = NULL;
+    assert_int_equal(tt_csr_create(&pem, &params, &signer, NULL), TT_OK);
+    X509_REQ *req = req_of(pem);
+    assert_int_equal(X509_REQ_get_attr_count(req), 3);
+    struct tt_bytes all[3];
+    for (int i = 0; i < 3; i++) {
+        uint8_t *der = NULL;
+        all[i].len = (size_t)i2d_X509_ATTRIBUTE(X509_REQ_get_attr(req, i), &der);
+        all[i].data = der;
+        assert_true(i == 0 || der_order(all[i - 1], all[i]) < 0);
+    }
+    assert_true(all[0].len == sizeof unknown && memcmp(all[0].data, unknown, sizeof unknown) == 0);
+    assert_true(all[1].len == sizeof password && memcmp(all[1].data, password, sizeof password) == 0);
+    for (int i = 0; i < 3; i++)
+        OPENSSL_free((void *)(uintptr_t)all[i].data);
+    X509_REQ_free(req);
+    struct csr csr;
+    assert_int_equal(csr_read(&csr, bytes_of(pem), NULL), TT_OK);
+    assert_int_equal(sk_GENERAL_NAME_num(csr.sans), 1);
+    csr_free(&csr);
+    tt_free(pem);
+    key_drop(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_key_makes_a_request),
         cmocka_unit_test(rsa_makes_a_request_under_each_scheme),
+        cmocka_unit_test(more_attributes),
         cmocka_unit_test(creation_fails_clearly),
         cmocka_unit_test(what_requests_may_ask_for),
         cmocka_unit_test(what_requests_may_not_ask_for),
