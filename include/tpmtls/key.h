@@ -61,6 +61,10 @@ TT_API void tt_tpm_set_deadline(struct tt_tpm *tpm, uint64_t at_ns, unsigned pat
  * used. tt_key_sign does this itself, and repeats the command once. */
 TT_API TT_MUST_USE tt_rc tt_tpm_revive(struct tt_tpm *tpm, struct tt_error *err);
 
+/* tt_tpm_reopenings: how often a connection to the TPM that failed was opened again. On the thread that uses
+ * it. */
+TT_API unsigned tt_tpm_reopenings(const struct tt_tpm *tpm);
+
 /* tt_tpm_rest: nothing is wanted of the TPM for a while. Behind the kernel's resource manager, which does not
  * look after them, sessions that lie idle cost other processes theirs after some 65,000 commands: they are
  * given up, and started again by the next use that needs one. Else nothing is done. */

@@ -184,6 +184,15 @@ TT_API TT_MUST_USE tt_rc tt_config_add_identity(struct tt_config *cfg, const str
 /* Whom to believe: required for a client; for a server required when client_auth is not NONE. Takes a
  * reference. */
 TT_API TT_MUST_USE tt_rc tt_config_set_trust(struct tt_config *cfg, struct tt_trust *trust);
+/* Client: a name that the server's certificate may have: it must have one of those that were added, in place
+ * of tt_conn_options.server_name, which then is only sent, and may be left out. At most 16. TT_ERR_USAGE for
+ * what is no such name. */
+enum tt_peer_name {
+    TT_PEER_HOST, /* a DNS name or IP address text, as server_name */
+    TT_PEER_URI   /* one of its URIs, byte for byte; where it begins with spiffe:// the only one */
+};
+TT_API TT_MUST_USE tt_rc tt_config_add_peer_name(struct tt_config *cfg, enum tt_peer_name kind,
+                                                 const char *name, struct tt_error *err);
 /* Accept any chain of the peer without looking (signatures in CertificateVerify are still checked). */
 TT_API TT_MUST_USE tt_rc tt_config_insecure_accept_any_certificate(struct tt_config *cfg);
 TT_API TT_MUST_USE tt_rc tt_config_set_client_auth(struct tt_config *cfg, enum tt_client_auth mode);

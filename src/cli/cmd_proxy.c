@@ -68,6 +68,10 @@ static void print_tunnel(const struct proxy_tunnel *t)
     if (t->role == TT_CLIENT) {
         if (!trust_is_given(&t->trust))
             printf("  believes  the system's CAs\n");
+        for (size_t i = 0; i < t->verify_dns.len; i++)
+            printf("  expects   %s\n", t->verify_dns.at[i]);
+        for (size_t i = 0; i < t->verify_uri.len; i++)
+            printf("  expects   %s\n", t->verify_uri.at[i]);
         printf("  resumes   %s, burst %s\n", session_mode_name(t->resume),
                t->burst == BURST_ON ? "on" : "off");
         return;

@@ -4,13 +4,16 @@
 #define CLI_PROXY_H
 
 #include "cli/command.h"
+#include "cli/ech_options.h"
 #include "cli/serve_tickets.h"
 #include "cli/tls_options.h"
 #include "cli/trust_options.h"
+#include "net/ech_files.h"
 #include "net/session_store.h"
 #include "proxy/proxy.h"
 
 #define PROXY_TUNNELS_MAX 64
+#define PROXY_NAMES_MAX   16 /* of a server, by each option; 16 in all */
 
 /* struct proxy_tunnel: the options of one tunnel. */
 struct proxy_tunnel {
@@ -23,7 +26,8 @@ struct proxy_tunnel {
     unsigned long connect_timeout, idle_timeout, close_timeout, lifetime; /* seconds */
     unsigned long max_connections;
     /* client */
-    const char *verify_dns;
+    struct option_list verify_dns, verify_uri;
+    struct ech_options ech;
     enum session_mode resume;
     const char *resume_pcrs;
     enum proxy_burst {
@@ -32,6 +36,7 @@ struct proxy_tunnel {
     } burst;
     /* server */
     struct ticket_options tickets;
+    struct option_list ech_keys;
     bool allow_all, proxy_protocol;
     struct option_list allow_cn, allow_ou, allow_dns, allow_uri, allow_pin;
 };

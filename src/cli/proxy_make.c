@@ -1,6 +1,7 @@
 /* cli/proxy_make.c: from the options of tunnels to what their connections are made by, at the start and at
  * each reload. Layer: cli. After the start all of it happens on the thread of the TPM. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/rc.h"
@@ -16,7 +17,14 @@ struct maker {
     struct tt_tpm *tpm; /* of all keys; the first that needs one opens it */
     struct event_base *base;
     struct serve_tickets tickets[PROXY_TUNNELS_MAX];
+    struct ech_files *ech[PROXY_TUNNELS_MAX];
+    const char *names[PROXY_TUNNELS_MAX]; /* clients': of the server; NULL: it has none */
 };
+
+static tt_rc need_tpm(struct maker *m, struct tt_error *err)
+{
+    return m->tpm != NULL ? TT_OK : cli_open_tpm(&m->tpm, &m->cli, err);
+}
 
 /* ---- a setup ---- */
 
@@ -39,7 +47,44 @@ static tt_rc add_identities(struct maker *m, struct tunnel_setup *s, const struc
     s->key = ids->keys[0]->key;
     s->delegation = ids->delegation;
     s->not_after = ids->ends[0].until;
+    if (ids->len == 1 && buf_size(&ids->leaf) > 0)
+        (void)!cert_algorithms_read(&s->algorithms, buf_bytes(&ids->leaf)); /* else nothing is said of it */
     return TT_OK;
+}
+
+/* ---- a client's ---- */
+
+/* One name alone is the server's name; of several, URIs among them, the certificate has to have one. */
+static tt_rc add_names(struct tt_config *cfg, const struct proxy_tunnel *t, struct tt_error *err)
+{
+    if (t->verify_uri.len == 0 && t->verify_dns.len <= 1)
+        return TT_OK;
+    for (size_t i = 0; i < t->verify_dns.len; i++)
+        TT_TRY(tt_config_add_peer_name(cfg, TT_PEER_HOST, t->verify_dns.at[i], err));
+    for (size_t i = 0; i < t->verify_uri.len; i++)
+        TT_TRY(tt_config_add_peer_name(cfg, TT_PEER_URI, t->verify_uri.at[i], err));
+    return TT_OK;
+}
+
+/* With `dns` the DNS is asked here: at the start and at each reload, not for each connection; a server whose
+ * keys have changed says so itself. */
+static tt_rc add_ech(struct maker *m, struct tunnel_setup *s, size_t i, struct tt_error *err)
+{
+    const struct proxy_tunnel *t = &m->plan->tunnels[i];
+    struct address to = {.host = ""};
+    const char *name = m->names[i];
+    if (t->ech.ech == NULL)
+        return TT_OK;
+    if (name == NULL || address_parse(&to, t->connect, NULL) != TT_OK)
+        return error_set(err, TT_ERR_USAGE, "--ech hides the name of a server, and %s has none", t->connect);
+    const struct ech_asked asked = {name, !to.is_name && t->verify_dns.len == 0, &to, false};
+    return ech_options_offer(&s->ech, &m->cli, &t->ech, &asked, err);
+}
+
+static tt_rc add_client(struct maker *m, struct tunnel_setup *s, size_t i, struct tt_error *err)
+{
+    TT_TRY(add_names(s->config, &m->plan->tunnels[i], err));
+    return add_ech(m, s, i, err);
 }
 
 static tt_rc add_rules(struct rules *rules, const struct option_list *list, enum rule_kind kind,
@@ -74,12 +119,39 @@ static tt_rc add_trust(struct tt_config *cfg, const struct proxy_tunnel *t, bool
                                 : tt_config_set_ocsp(cfg, TT_OCSP_REQUEST);
 }
 
+static void on_ech_told(void *arg, const char *text, bool is_trouble)
+{
+    const struct cli *cli = arg;
+    if (cli->verbose > 0 || is_trouble)
+        cli_note("%s", text);
+}
+
+static tt_rc open_ech(struct maker *m, size_t i, struct tt_error *err)
+{
+    const struct option_list *paths = &m->plan->tunnels[i].ech_keys;
+    if (paths->len == 0)
+        return TT_OK;
+    if (ech_files_want_tpm(paths->at, paths->len))
+        TT_TRY(need_tpm(m, err));
+    const struct ech_files_options opt = {.base = m->base,
+                                          .paths = paths->at,
+                                          .paths_len = paths->len,
+                                          .tpm = m->tpm,
+                                          .told = on_ech_told,
+                                          .arg = &m->cli};
+    return ech_files_new(&m->ech[i], &opt, err);
+}
+
 static tt_rc add_server(struct maker *m, struct tunnel_setup *s, size_t i, bool is_first,
                         struct tt_error *err)
 {
     const struct proxy_tunnel *t = &m->plan->tunnels[i];
     const struct tickets_at at = {.base = m->base, .listen = t->listen, .tpm = &m->tpm};
     TT_TRY(add_all_rules(&s->rules, t, err));
+    if (is_first)
+        TT_TRY(open_ech(m, i, err));
+    if (m->ech[i] != NULL)
+        TT_TRY(tt_config_set_ech_keys(s->config, ech_files_keys(m->ech[i])));
     if (!is_first)
         return tickets_put(&m->tickets[i], &t->tickets, s->config, t->listen, err);
     tt_rc rc = tickets_begin(&m->tickets[i], &m->cli, &t->tickets, s->config, &at, err);
@@ -100,6 +172,8 @@ static tt_rc fill(struct maker *m, struct tunnel_setup *s, size_t i, const struc
     TT_TRY(add_identities(m, s, t, before, err));
     if (t->role == TT_SERVER)
         TT_TRY(add_server(m, s, i, before == NULL, err));
+    else
+        TT_TRY(add_client(m, s, i, err));
     TT_TRY(tt_config_freeze(s->config, err));
     return tt_config_fingerprint(s->config, s->fingerprint);
 }
@@ -109,6 +183,7 @@ static void unmake(void *arg, struct tunnel_setup *s)
     (void)arg;
     tt_config_free(s->config);
     rules_free(&s->rules);
+    ech_offer_free(&s->ech);
     if (s->owned != NULL)
         tls_identities_close(s->owned);
     mem_free(s->owned);
@@ -141,22 +216,22 @@ static tt_rc started(void *arg, struct event_base *loop, struct sign_queue *queu
     (void)loop;
     (void)err;
     m->cli.unattended = true; /* nobody is asked for anything from now on */
-    for (size_t i = 0; i < m->plan->tunnels_len; i++)
+    for (size_t i = 0; i < m->plan->tunnels_len; i++) {
         if (m->tickets[i].keys != NULL)
             ticket_keys_use_queue(m->tickets[i].keys, queue);
+        if (m->ech[i] != NULL)
+            ech_files_use_queue(m->ech[i], queue);
+    }
     return TT_OK;
 }
 
 static void ended(void *arg)
 {
     struct maker *m = arg;
-    for (size_t i = 0; i < m->plan->tunnels_len; i++)
+    for (size_t i = 0; i < m->plan->tunnels_len; i++) {
         tickets_end_keys(&m->tickets[i]);
-}
-
-static tt_rc need_tpm(struct maker *m, struct tt_error *err)
-{
-    return m->tpm != NULL ? TT_OK : cli_open_tpm(&m->tpm, &m->cli, err);
+        ech_files_stop(m->ech[i]);
+    }
 }
 
 /* struct stage: all that proxy_run is given. */
@@ -191,6 +266,8 @@ static void watch_files(struct stage *s, const struct proxy_tunnel *t)
     add_list(s, &t->trust.crls);
     for (size_t i = 0; i < t->tls.certs.len; i++)
         add_watched(s, t->tls.staples[i]);
+    if (t->role == TT_CLIENT && t->ech.ech != NULL && access(t->ech.ech, F_OK) == 0)
+        add_watched(s, t->ech.ech);
 }
 
 static tt_rc open_sessions(struct stage *s, size_t i, struct tt_error *err)
@@ -210,7 +287,9 @@ static const char *server_name_of(struct stage *s, size_t i)
     struct tt_error unread = {0};
     if (t->role == TT_SERVER)
         return NULL;
-    tt_rc rc = t->verify_dns != NULL ? address_set_host(&s->targets[i], t->verify_dns, &unread)
+    if (t->verify_dns.len == 0 && strncmp(t->connect, "unix:", 5) == 0)
+        return NULL;
+    tt_rc rc = t->verify_dns.len > 0 ? address_set_host(&s->targets[i], t->verify_dns.at[0], &unread)
                                      : address_parse(&s->targets[i], t->connect, &unread);
     return rc == TT_OK ? s->targets[i].name : NULL;
 }
@@ -244,6 +323,7 @@ static tt_rc run(struct stage *s, struct tt_error *err)
     for (size_t i = 0; i < plan->tunnels_len; i++) {
         TT_TRY(open_sessions(s, i, err));
         s->tunnels[i] = tunnel_of(s, i);
+        s->maker.names[i] = s->tunnels[i].server_name;
         watch_files(s, &plan->tunnels[i]);
         deadline =
             plan->tunnels[i].tls.sign_deadline > deadline ? plan->tunnels[i].tls.sign_deadline : deadline;
@@ -270,6 +350,7 @@ static void tear_down(struct stage *s)
 {
     for (size_t i = 0; i < s->maker.plan->tunnels_len; i++) {
         session_store_free(s->stores[i]);
+        ech_files_free(s->maker.ech[i]);
         tickets_end(&s->maker.tickets[i]);
     }
     tt_tpm_close(s->maker.tpm);

@@ -54,8 +54,12 @@ static const struct option_row client_rows[] = {
      .elsewhere = "target"},
     {"ca", "FILE|DIR|system", "whom to believe (PEM or DER); default: the system's store", TO(trust.ca),
      .max = TRUST_OPTION_VALUES, .elsewhere = "cacert CAfile"},
-    {"verify-dns", "NAME", "the name that the server's certificate must have; default: the host",
-     TO(verify_dns), .elsewhere = "server-name servername override-server-name"},
+    {"verify-dns", "NAME",
+     "a name that the server's certificate may have: it must have one of those that are given; the first is "
+     "sent to the server. Default: the host",
+     TO(verify_dns), .max = PROXY_NAMES_MAX, .elsewhere = "server-name servername override-server-name"},
+    {"verify-uri", "URI", "a URI that it may have in place of a name, such as spiffe://example.org/web",
+     TO(verify_uri), .max = PROXY_NAMES_MAX},
     {"resume", NULL,
      "where tickets are kept: memory, sealed (on disk, under a key that only this TPM unseals), held (on "
      "disk, "
@@ -85,6 +89,10 @@ static const struct option_row server_rows[] = {
      TO(allow_dns)},
     {"allow-uri", "URI", "clients with this URI (spiffe://domain/*: any below) may pass", TO(allow_uri)},
     {"allow-pin", "sha256:KEY", "clients with this public key may pass", TO(allow_pin)},
+    {"ech-key", "PATH",
+     "read the names that clients encrypt (RFC 9849): a file of `tpmtls ech-key`, or a directory of such "
+     "(*.ech); read again when it changes",
+     TO(ech_keys), .max = ECH_PATHS_MAX},
     {"proxy-protocol", NULL,
      "begin each connection to the program with a header of the PROXY protocol, version 2: addresses, and "
      "who the "
@@ -103,14 +111,19 @@ static const struct option_row server_rows[] = {
     }
 
 const struct option_part proxy_client_parts[] = {
-    {"client", client_rows, IN_COMMAND}, SHARED_PARTS(IN_COMMAND), {"process", common_rows, 0}, {0}};
+    {"client", client_rows, IN_COMMAND},
+    {"Encrypted Client Hello", ech_rows, IN_COMMAND + IN_TUNNEL(ech)},
+    SHARED_PARTS(IN_COMMAND),
+    {"process", common_rows, 0},
+    {0}};
 const struct option_part proxy_server_parts[] = {{"server", server_rows, IN_COMMAND},
                                                  SHARED_PARTS(IN_COMMAND),
                                                  {"tickets", ticket_rows, IN_COMMAND + IN_TUNNEL(tickets)},
                                                  {"process", common_rows, 0},
                                                  {0}};
 const struct option_part proxy_common_file_parts[] = {{"process", common_rows, 0}, {0}};
-const struct option_part proxy_client_file_parts[] = {{"client", client_rows, 0}, SHARED_PARTS(0), {0}};
+const struct option_part proxy_client_file_parts[] = {
+    {"client", client_rows, 0}, {"Encrypted Client Hello", ech_rows, IN_TUNNEL(ech)}, SHARED_PARTS(0), {0}};
 const struct option_part proxy_server_file_parts[] = {
     {"server", server_rows, 0}, SHARED_PARTS(0), {"tickets", ticket_rows, IN_TUNNEL(tickets)}, {0}};
 
@@ -127,14 +140,18 @@ static tt_rc check_places(const struct proxy_tunnel *t, struct tt_error *err)
     struct address named = {.host = ""};
     TT_TRY(listen_check(t->listen, err));
     TT_TRY(reach_check(t->connect, err));
-    if (t->verify_dns != NULL)
-        TT_TRY(address_set_host(&named, t->verify_dns, err));
+    for (size_t i = 0; i < t->verify_dns.len; i++)
+        TT_TRY(address_set_host(&named, t->verify_dns.at[i], err));
+    for (size_t i = 0; i < t->verify_uri.len; i++)
+        if (strchr(t->verify_uri.at[i], ':') == NULL)
+            return wrong(err, "verify-uri is no URI", "it begins with a scheme, such as spiffe: or urn:");
     if (t->role == TT_CLIENT && !t->unsafe_listen && !listen_is_local(t->listen))
         return wrong(err, "other machines could connect there in plaintext",
                      "listen on 127.0.0.1, [::1] or unix:PATH; or say unsafe-listen");
-    if (t->role == TT_CLIENT && strncmp(t->connect, "unix:", 5) == 0 && t->verify_dns == NULL)
+    if (t->role == TT_CLIENT && strncmp(t->connect, "unix:", 5) == 0 &&
+        t->verify_dns.len + t->verify_uri.len == 0)
         return wrong(err, "a path is no name of a server",
-                     "verify-dns says whose certificate is expected there");
+                     "verify-dns or verify-uri says whose certificate is expected there");
     if (t->role == TT_SERVER && !t->unsafe_target && !listen_is_local(t->connect))
         return wrong(err, "plaintext would leave this machine",
                      "connect to 127.0.0.1, [::1] or unix:PATH; or say unsafe-target");
@@ -168,6 +185,8 @@ tt_rc proxy_tunnel_check(const struct proxy_tunnel *t, const char *dashes, struc
     TT_TRY(check_who(t, err));
     if (conflict != NULL)
         return wrong(err, conflict, "each key has its cert");
+    if (t->verify_dns.len + t->verify_uri.len > PROXY_NAMES_MAX)
+        return wrong(err, "too many names of a server", "verify-dns and verify-uri: 16 in all");
     if (t->tls.psks.len > 0)
         return wrong(err, "a proxy has certificates, no external PSK", "leave psk out");
     if (t->role == TT_CLIENT && t->resume != SESSIONS_SEALED && t->resume_pcrs != NULL)

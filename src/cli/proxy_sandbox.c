@@ -85,6 +85,9 @@ static void need_tunnel(struct needs *n, const struct proxy_tunnel *t)
     for (size_t i = 0; i < t->tls.certs.len; i++)
         need_file(n, t->tls.staples[i]);
     need_file(n, t->tickets.key);
+    need_list(n, &t->ech_keys);
+    if (t->ech.ech != NULL && access(t->ech.ech, F_OK) == 0)
+        need_file(n, t->ech.ech);
     need_socket(n, t->listen);
 }
 

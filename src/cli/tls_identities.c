@@ -184,6 +184,8 @@ static tt_rc add_identity(struct tls_identities *ids, const struct tls_load *loa
     const struct tt_bytes text = {(const uint8_t *)pem, pem_len};
     if (tt_cert_list_from_pem(&chain, text, NULL) == TT_OK) /* what is wrong, identity_add says */
         (void)!note_end(&ids->ends[i], chain);
+    if (i == 0 && chain != NULL && chain->len > 0)
+        TT_TRY(buf_append(&ids->leaf, chain->certs[0].data, chain->certs[0].len));
     if (load->before != NULL)
         TT_TRY(key_again(&k, ids, load, chain, err));
     else
@@ -226,6 +228,7 @@ tt_rc tls_config_identities(struct tls_identities *ret, const struct tls_load *l
 void tls_identities_close(struct tls_identities *ids)
 {
     tt_delegation_free(ids->delegation);
+    buf_free(&ids->leaf);
     for (size_t i = 0; i < ids->len; i++)
         key_drop(ids->keys[i]);
     if (!ids->is_guest)

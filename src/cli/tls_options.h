@@ -3,6 +3,7 @@
 #ifndef CLI_TLS_OPTIONS_H
 #define CLI_TLS_OPTIONS_H
 
+#include "base/buf.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/psk_file.h"
@@ -61,6 +62,7 @@ struct tls_identities {
         int64_t from, until; /* seconds: when all of the chain is valid; 0: there is no certificate */
         size_t number;       /* which certificate ends first */
     } ends[TLS_IDENTITIES];
+    struct buf leaf; /* DER; of the first one's certificate */
 };
 /* struct tls_load: what they are for. */
 struct tls_load {

@@ -78,6 +78,12 @@ static bool add_request(EVP_MD_CTX *h, const struct trust_request *req)
         add_piece(h, (struct tt_bytes){flags, sizeof flags}) && add_piece(h, host) && add_piece(h, req->ocsp);
     for (size_t i = 0; ok && i < req->chain_len; i++)
         ok = add_piece(h, req->chain[i]);
+    for (size_t i = 0; ok && i < req->names_len; i++) { /* no certificate begins like these */
+        const char *text = req->names[i].text;
+        const uint8_t kind = req->names[i].is_uri;
+        ok = add_piece(h, (struct tt_bytes){&kind, 1}) &&
+             add_piece(h, (struct tt_bytes){(const uint8_t *)text, strlen(text)});
+    }
     return ok;
 }
 

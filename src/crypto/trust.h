@@ -15,9 +15,17 @@ void trust_ref(struct tt_trust *trust);
 /* trust_freeze: no more anchors may be added. */
 void trust_freeze(struct tt_trust *trust);
 
+/* struct trust_name: a name that a leaf may have. */
+struct trust_name {
+    bool is_uri; /* compared byte for byte */
+    char *text;  /* DNS name or IP address text, or a URI */
+};
+
 struct trust_request {
-    const struct tt_bytes *chain; /* DER, leaf first */
-    size_t chain_len;             /* at least 1 */
+    const struct tt_bytes *chain;   /* DER, leaf first */
+    size_t chain_len;               /* at least 1 */
+    const struct trust_name *names; /* the leaf must have one of these; host is NULL then */
+    size_t names_len;               /* 0: as host says */
     const char *host;     /* DNS name or IP address text the leaf must be valid for; NULL: no name check */
     bool peer_is_server;  /* the extended key usage that is demanded */
     int64_t now;          /* seconds since 1970 */

@@ -108,6 +108,10 @@ bool reason_is_known(int code);
  */
 void name_text(char *ret, size_t cap, const X509_NAME *name);
 void date_text(char *ret, size_t cap, const ASN1_TIME *when);
+#define TRUST_HOST_FLAGS (X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
+
+/* trust_names.c: has the leaf one of the request's names? */
+TT_MUST_USE tt_rc names_judge(struct path *p, struct tt_error *err);
 /* host_names_text: the first names of its subjectAltName: "a.example", "b.example" and 3 more. */
 void host_names_text(char *ret, size_t cap, X509 *x);
 /* time_seconds: seconds since 1970; false for a time that cannot be read. */

@@ -64,8 +64,7 @@ static bool verify_setup(X509_VERIFY_PARAM *p, const struct tt_trust *t, const s
     X509_VERIFY_PARAM_set_time(p, (time_t)req->now);
     X509_VERIFY_PARAM_set_auth_level(p, 2); /* 112 bits: no RSA below 2048, no SHA-1 */
     X509_VERIFY_PARAM_set_depth(p, (int)t->max_between);
-    X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-                                           X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    X509_VERIFY_PARAM_set_hostflags(p, TRUST_HOST_FLAGS);
     int purpose = req->peer_is_server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT;
     if (X509_VERIFY_PARAM_set_purpose(p, purpose) != 1)
         return false;

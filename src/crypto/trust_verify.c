@@ -178,6 +178,8 @@ static tt_rc judge_chain(struct path *p, struct tt_error *err)
         validity_limit(&p->when, sk_X509_value(p->built, i));
     if (p->built == NULL)
         return TT_OK;
+    if (p->req->names_len > 0)
+        TT_TRY(names_judge(p, err));
     p->verdict.basis = TRUST_BY_ANCHOR;
     crl_limit(p);
     TT_TRY(ocsp_judge(p, err));

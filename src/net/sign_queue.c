@@ -220,7 +220,8 @@ void sign_queue_look(const struct sign_queue *q, struct sign_queue_state *ret)
     struct sign_worker *w = q->worker;
     pthread_mutex_lock(&w->lock);
     *ret = (struct sign_queue_state){.waiting = w->plan.waiting.len + (w->plan.running != NULL),
-                                     .median_ns = plan_median(&w->plan)};
+                                     .median_ns = plan_median(&w->plan),
+                                     .reopenings = w->reopenings};
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -95,8 +95,9 @@ void sign_job_cancel(struct sign_job *job);
 
 /* sign_queue_look: how busy the worker is; from any thread. */
 struct sign_queue_state {
-    size_t waiting;     /* jobs, the one that runs among them */
-    uint64_t median_ns; /* of the last signatures; 0: none yet */
+    size_t waiting;      /* jobs, the one that runs among them */
+    uint64_t median_ns;  /* of the last signatures; 0: none yet */
+    unsigned reopenings; /* of the TPM */
 };
 void sign_queue_look(const struct sign_queue *q, struct sign_queue_state *ret);
 

@@ -27,6 +27,7 @@ struct sign_worker {
     pthread_mutex_t lock;
     pthread_cond_t work;
     bool stop;
+    unsigned reopenings; /* of the TPM */
     struct sign_plan plan;
 };
 

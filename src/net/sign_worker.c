@@ -117,6 +117,7 @@ static void worker_hand_back(struct sign_worker *w, struct sign_job *job)
     if (job->error.rc == TT_OK && job->work.run == NULL)
         plan_add_latency(&w->plan, job->finished_at - job->started_at);
     w->plan.running = NULL;
+    w->reopenings = w->tpm != NULL ? tt_tpm_reopenings(w->tpm) : 0;
     bool wanted = !job->cancelled;
     if (wanted)
         worker_finish(job);

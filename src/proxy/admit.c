@@ -36,7 +36,8 @@ static tt_rc send_whole(int fd, struct tt_bytes b, struct tt_error *err)
                      n < 0 ? strerror(errno) : "only a part of it");
 }
 
-tt_rc admit_header(int fd, const struct stream *s, const char *id, struct tt_error *err)
+tt_rc admit_header(int fd, const struct stream *s, const char *id, const struct cert_algorithms *cert,
+                   struct tt_error *err)
 {
     TT_AUTO(peer_names_free_auto) struct peer_names *names = NULL;
     uint8_t bytes[8192];
@@ -62,6 +63,8 @@ tt_rc admit_header(int fd, const struct stream *s, const char *id, struct tt_err
                                            : HEADER_CLIENT_CERT_CONN | HEADER_CLIENT_CERT_SESS,
         .version = "TLSv1.3",
         .cipher = tt_suite_name(info.suite),
+        .key_alg = cert->key[0] != '\0' ? cert->key : NULL,
+        .sig_alg = cert->signature[0] != '\0' ? cert->signature : NULL,
         .group = tt_group_name(info.group),
         .sig_scheme = info.local_scheme != 0 ? tt_scheme_name(info.local_scheme) : NULL,
         .cn = cn != NULL ? (struct tt_bytes){cn->value, cn->len} : (struct tt_bytes){NULL, 0},

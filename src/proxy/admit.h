@@ -4,12 +4,14 @@
 #define PROXY_ADMIT_H
 
 #include "net/stream.h"
+#include "pki/cert_algorithms.h"
 #include "proxy/rule.h"
 
 /* admit_peer: why: a sentence with the subject, escaped. */
 bool admit_peer(const struct rules *rules, const struct tt_conn *c, struct tt_error *why);
 /* admit_header: send the header of the PROXY protocol to the program; fd is a fresh connection, id what the
- * log calls the one to the client. */
-TT_MUST_USE tt_rc admit_header(int fd, const struct stream *s, const char *id, struct tt_error *err);
+ * log calls the one to the client, cert what is known of our certificate. */
+TT_MUST_USE tt_rc admit_header(int fd, const struct stream *s, const char *id,
+                               const struct cert_algorithms *cert, struct tt_error *err);
 
 #endif

@@ -46,6 +46,7 @@ struct connection {
     struct stream *stream;
     struct relay *relay;
     struct session_taken taken;
+    struct ech_offer *again; /* of Encrypted Client Hello, once the server has rejected the setup's */
     struct sign_job *loading;
     bool peer_ended; /* it may have nothing to say, before the target is reached */
     bool brings;     /* burst_gone is due */
@@ -141,6 +142,9 @@ static void connection_free(struct connection *c)
     relay_free(c->relay);
     stream_free(c->stream);
     free_taken(c);
+    if (c->again != NULL)
+        ech_offer_free(c->again);
+    mem_free(c->again);
     if (c->fd >= 0)
         (void)close(c->fd);
     if (c->target_fd >= 0)
@@ -325,9 +329,29 @@ static enum refusal cause_of(const struct tt_error *error)
     return error->rc == TT_ERR_DEADLINE ? REFUSED_TIMEOUT : REFUSED_HANDSHAKE;
 }
 
+/* True: the server rejected Encrypted Client Hello, and is tried once more with what it said. */
+static bool tries_again(struct connection *c, const struct tt_error *error)
+{
+    const struct ech_offer blank = {.required = c->setup->ech.required};
+    if (!is_client(c) || c->outcome.connected || c->again != NULL || error == NULL ||
+        error->rc != TT_ERR_ECH_REJECTED)
+        return false;
+    c->again = mem_dup(&blank, sizeof blank);
+    if (c->again == NULL || !ech_offer_again(c->again, stream_conn(c->stream), error))
+        return false;
+    report(REPORT_INFO, c->t->opt.name, "ech_again",
+           json_pack("{s:s, s:s, s:b}", "id", c->id, "peer", c->peer, "configs",
+                     buf_size(&c->again->configs) > 0));
+    stream_free(TT_TAKE(c->stream));
+    reach_target(c);
+    return true;
+}
+
 static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 {
     struct connection *c = arg;
+    if (tries_again(c, error))
+        return;
     bool is_refused = tt_conn_error(stream_conn(s))->alert_sent == TT_ALERT_ACCESS_DENIED; /* told already */
     if (error == NULL) {
         report(REPORT_INFO, c->t->opt.name, "closed", facts(c));
@@ -438,6 +462,8 @@ static tt_rc open_stream(struct connection *c, int fd, struct tt_error *err)
                                  .arg = c};
     if (c->t->opt.session_mode == SESSIONS_OFF || c->t->burst == NULL)
         opt.handlers.session = NULL;
+    if (is_client(c))
+        ech_offer_put(c->again != NULL ? c->again : &c->setup->ech, &opt);
     c->phase = SHAKING;
     return stream_new(&c->stream, fd, &opt, err);
 }
@@ -469,7 +495,8 @@ static void on_reached(void *arg, int fd, const struct tt_error *error)
         return;
     }
     c->target_fd = fd;
-    if (c->t->opt.proxy_protocol && admit_header(fd, c->stream, c->id, &err) != TT_OK) {
+    if (c->t->opt.proxy_protocol &&
+        admit_header(fd, c->stream, c->id, &c->setup->algorithms, &err) != TT_OK) {
         refuse(c, REFUSED_PLAINTEXT_TARGET, &err);
         abort_tls(c, TT_ALERT_INTERNAL_ERROR, &err);
         return;

@@ -14,8 +14,9 @@ json_t *page_status(const struct page_source *from)
     sign_queue_look(from->queue, &queue);
     for (size_t i = 0; i < from->tunnels_len; i++)
         (void)json_array_append_new(tunnels, tunnel_status(&from->tunnels[i]));
-    return json_pack("{s:o, s:{s:I, s:f}}", "tunnels", tunnels, "signatures", "waiting",
-                     (json_int_t)queue.waiting, "median_ms", (double)queue.median_ns / 1e6);
+    return json_pack("{s:o, s:{s:I, s:f}, s:{s:I}}", "tunnels", tunnels, "signatures", "waiting",
+                     (json_int_t)queue.waiting, "median_ms", (double)queue.median_ns / 1e6, "tpm", "rebuilds",
+                     (json_int_t)queue.reopenings);
 }
 
 /* ---- Prometheus' text format, version 0.0.4 ---- */
@@ -126,6 +127,9 @@ static void state(struct page *p, const struct page_source *from)
     family(p, "signatures_waiting", "gauge",
            "Signatures that wait for the key, the one being made among them.");
     add(p, "tpmtls_proxy_signatures_waiting %zu\n", queue.waiting);
+    family(p, "tpm_rebuilds_total", "counter",
+           "How often the connection to the TPM was lost and opened again.");
+    add(p, "tpmtls_proxy_tpm_rebuilds_total %u\n", queue.reopenings);
     family(p, "connections_open", "gauge", "Connections that are open.");
     for (size_t i = 0; i < from->tunnels_len; i++)
         add(p, "tpmtls_proxy_connections_open{tunnel=\"%s\"} %lld\n", label(l, from->tunnels[i].opt.name),

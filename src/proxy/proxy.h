@@ -8,21 +8,25 @@
 
 #include <stdatomic.h>
 
+#include "net/ech_offer.h"
 #include "net/session_store.h"
+#include "pki/cert_algorithms.h"
 #include "proxy/rule.h"
 
 /* struct tunnel_setup: by what a new connection is made; replaced as a whole by a reload, kept by the
  * connections that began with it. */
 struct tunnel_setup {
     atomic_uint holders;
-    struct tt_config *config;         /* frozen */
-    uint8_t fingerprint[32];          /* of config */
-    struct rules rules;               /* server: who may pass */
-    struct tt_key *key;               /* of delegation */
-    struct tt_delegation *delegation; /* or NULL */
-    int64_t not_after;                /* of our certificate, seconds since 1970; 0: there is none */
-    void *owned;                      /* the maker's */
-    struct tunnel_setup *next;        /* of those that nobody holds any more */
+    struct tt_config *config;          /* frozen */
+    uint8_t fingerprint[32];           /* of config */
+    struct rules rules;                /* server: who may pass */
+    struct ech_offer ech;              /* client: what is offered to hide the server's name */
+    struct tt_key *key;                /* of delegation */
+    struct tt_delegation *delegation;  /* or NULL */
+    struct cert_algorithms algorithms; /* of our certificate, where there is one identity alone */
+    int64_t not_after;                 /* of our certificate, seconds since 1970; 0: there is none */
+    void *owned;                       /* the maker's */
+    struct tunnel_setup *next;         /* of those that nobody holds any more */
 };
 
 struct tunnel_options {

@@ -62,11 +62,15 @@ static tt_rc chain_judge(struct trust_verdict *ret, const struct auth_asked *q, 
     char host[256] = "";
     for (struct reader r = reader_of(a->chain); rd_left(&r) > 0 && n < MAX_PEER_CERTIFICATES;)
         chain[n++] = rd_vec24(&r, 1);
-    bool by_name = cfg->role == TT_CLIENT && q->server_name.len > 0 && q->server_name.len < sizeof host;
+    bool by_names = cfg->peer_names_len > 0 && !q->by_public_name;
+    bool by_name =
+        cfg->role == TT_CLIENT && !by_names && q->server_name.len > 0 && q->server_name.len < sizeof host;
     if (by_name)
         memcpy(host, q->server_name.data, q->server_name.len);
     const struct trust_request req = {.chain = chain,
                                       .chain_len = n,
+                                      .names = cfg->peer_names,
+                                      .names_len = by_names ? cfg->peer_names_len : 0,
                                       .host = by_name ? host : NULL,
                                       .peer_is_server = cfg->role == TT_CLIENT,
                                       .now = q->now_ms / 1000,

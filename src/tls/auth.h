@@ -35,7 +35,8 @@ struct auth auth_read(struct reader *r);
 struct auth_asked {
     const struct tt_config *cfg;
     int64_t now_ms;
-    struct tt_bytes server_name;    /* a client's; whom it wants to reach */
+    struct tt_bytes server_name; /* a client's; whom it wants to reach */
+    bool by_public_name;         /* that is the public name of ECH, and the peer's other names do not count */
     struct tt_session *const *psks; /* tickets among them are not looked at */
     size_t psks_len;
 };

@@ -100,6 +100,8 @@ void tt_config_free(struct tt_config *cfg)
         cert_names_free(cfg->identities[i].top);
     }
     mem_free(cfg->alpn);
+    for (size_t i = 0; i < cfg->peer_names_len; i++)
+        mem_free(cfg->peer_names[i].text);
     buf_free(&cfg->authorities);
     tt_trust_free(cfg->trust);
     tt_tickets_free(cfg->tickets);

@@ -50,6 +50,8 @@ struct tt_config {
     struct identity identities[CONFIG_MAX_IDENTITIES];
     size_t identities_len;
     struct tt_trust *trust;
+    struct trust_name peer_names[CONFIG_MAX_LIST]; /* client: tt_config_add_peer_name */
+    size_t peer_names_len;
     bool accept_any_certificate;
     enum tt_client_auth client_auth;
     bool force_retry;

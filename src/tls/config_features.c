@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "crypto/compress.h"
+#include "base/mem.h"
 #include "tls/record.h"
+#include "wire/host.h"
 #include "wire/reader.h"
 #include "wire/writer.h"
 
@@ -75,6 +77,36 @@ tt_rc tt_config_set_ocsp(struct tt_config *cfg, enum tt_ocsp mode)
     if (cfg->frozen || cfg->role != TT_CLIENT)
         return TT_ERR_USAGE;
     cfg->ocsp = mode;
+    return TT_OK;
+}
+
+/* What no certificate can have is refused now, not at each handshake. */
+static tt_rc check_peer_name(enum tt_peer_name kind, const char *name, struct tt_error *err)
+{
+    struct host h;
+    if (kind == TT_PEER_HOST)
+        return host_parse(&h, name, err);
+    bool is_ascii = true;
+    for (const char *c = name; *c != '\0'; c++)
+        is_ascii &= *c > ' ' && *c < 0x7f;
+    if (is_ascii && strchr(name, ':') != NULL && strlen(name) <= UINT16_MAX)
+        return TT_OK;
+    error_hint(err, "it begins with a scheme, such as spiffe: or urn:");
+    return error_set(err, TT_ERR_USAGE, "'%.120s' is no URI", name);
+}
+
+tt_rc tt_config_add_peer_name(struct tt_config *cfg, enum tt_peer_name kind, const char *name,
+                              struct tt_error *err)
+{
+    if (cfg->frozen || cfg->role != TT_CLIENT || (kind != TT_PEER_HOST && kind != TT_PEER_URI))
+        return error_set(err, TT_ERR_USAGE, "names of servers go into a client's configuration");
+    if (cfg->peer_names_len == CONFIG_MAX_LIST)
+        return error_set(err, TT_ERR_USAGE, "more than %d names of a server", CONFIG_MAX_LIST);
+    TT_TRY(check_peer_name(kind, name, err));
+    char *text = mem_strdup(name);
+    if (text == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    cfg->peer_names[cfg->peer_names_len++] = (struct trust_name){.is_uri = kind == TT_PEER_URI, .text = text};
     return TT_OK;
 }
 

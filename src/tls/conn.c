@@ -47,7 +47,7 @@ tt_rc tt_conn_new(struct tt_conn **ret, struct tt_config *cfg, const struct tt_c
     size_t name_len = opt->server_name == NULL ? 0 : strlen(opt->server_name);
     bool judges_name =
         cfg->role == TT_CLIENT && cfg->psk_policy != TT_PSK_REQUIRE && !cfg->accept_any_certificate;
-    if (judges_name && name_len == 0)
+    if (judges_name && name_len == 0 && cfg->peer_names_len == 0)
         return error_set(err, TT_ERR_USAGE, "a client must say whom it wants to reach (server_name)");
     if (name_len > 0 && cfg->role == TT_CLIENT)
         TT_TRY(host_parse(&host, opt->server_name, err));

@@ -1,5 +1,7 @@
 /* tls/fingerprint.c: which sessions belong to a configuration. Layer: tls. RFC 9846 section 4.7.1 and
  * appendix C.4: what was authenticated under one set of rules must not count under another. */
+#include <string.h>
+
 #include "tls/config.h"
 #include "wire/writer.h"
 
@@ -42,6 +44,13 @@ tt_rc config_fingerprint(const struct tt_config *cfg, uint8_t ret[32])
         for (size_t i = 0; i < cfg->identities_len; i++)
             wr_vec24(&w, cfg->identities[i].chain_len > 0 ? cfg->identities[i].chain[0]
                                                           : cfg->identities[i].raw_public_key);
+        if (cfg->peer_names_len > 0)
+            wr_u8(&w, 0xff); /* no identity is so long */
+        for (size_t i = 0; i < cfg->peer_names_len; i++) {
+            const char *text = cfg->peer_names[i].text;
+            wr_u8(&w, cfg->peer_names[i].is_uri);
+            wr_vec16(&w, (struct tt_bytes){(const uint8_t *)text, strlen(text)});
+        }
     }
     TT_TRY(wr_status(&w));
     return hash_digest(cfg->lib, HASH_SHA256, buf_bytes(&all), ret);

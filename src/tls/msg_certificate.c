@@ -130,8 +130,11 @@ static tt_rc certificate_judge(struct tt_conn *c)
     if (c->cfg->trust == NULL && !c->cfg->accept_any_certificate) /* TT_PSK_REQUIRE, where none is expected */
         return conn_broken(c, TT_ERR_INTERNAL);
     const struct auth shown = conn_auth(c);
-    const struct auth_asked asked = {
-        .cfg = c->cfg, .now_ms = c->now_ms, .server_name = kept_get(&c->kept, KEPT_SERVER_NAME)};
+    const struct auth_asked asked = {.cfg = c->cfg,
+                                     .now_ms = c->now_ms,
+                                     .server_name = kept_get(&c->kept, KEPT_SERVER_NAME),
+                                     .by_public_name =
+                                         c->cfg->role == TT_CLIENT && c->ech == TT_ECH_REJECTED};
     struct trust_verdict verdict = {0};
     struct tt_error why = {0};
     tt_rc rc = auth_judge(&verdict, &asked, &shown, &why);

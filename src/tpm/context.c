@@ -32,6 +32,11 @@ void tt_tpm_close(struct tt_tpm *tpm)
 
 TT_DEFINE_AUTO(struct tt_tpm, tt_tpm_close)
 
+unsigned tt_tpm_reopenings(const struct tt_tpm *tpm)
+{
+    return tpm->meter.openings;
+}
+
 void tt_tpm_rest(struct tt_tpm *tpm)
 {
     if (!tpm->idle_costs_others || tpm->esys == NULL || tpm->meter.broken || !tpm_is_ours(tpm))

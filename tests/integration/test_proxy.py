@@ -170,6 +170,77 @@ class Who(Case):
         server.wait_for("HTTP")
 
 
+class Whom(Case):
+    """A client says whose certificate it takes, and hides whom it wants."""
+
+    @classmethod
+    def setUpClass(cls):
+        LAB.tpm_identity("named", "p256", "/CN=named", "both", "DNS:web.example", "URI:spiffe://example.org/web",
+                         "IP:127.0.0.1")
+        LAB.tpm_identity("double", "p256", "/CN=double", "both", "DNS:double.example", "URI:spiffe://example.org/web", "URI:urn:other")
+
+    def answer(self, server, *names):
+        """What passes, or what the log says where nothing does."""
+        client = self.client(server.port, *names)
+        try:
+            return round_trip(client.port)
+        except OSError:
+            return client.wait_for(r"event=refused .*").group(0)
+        finally:
+            client.stop()
+
+    def test_names(self):
+        server = self.server(key="named")
+        for names in (("--verify-dns", "web.example"), ("--verify-dns", "a.example", "--verify-dns", "web.example"),
+                      ("--verify-uri", "spiffe://example.org/web"), ("--verify-dns", "127.0.0.1", "--verify-uri", "urn:x"),
+                      ("--verify-dns", "a.example", "--verify-uri", "urn:x", "--verify-uri", "spiffe://example.org/web")):
+            self.assertEqual(self.answer(server, *names), b"hello", names)
+        for names in (("--verify-dns", "a.example", "--verify-dns", "b.example"), ("--verify-uri", "spiffe://example.org/we"),
+                      ("--verify-uri", "spiffe://example.org/web/x"), ("--verify-dns", "127.0.0.2", "--verify-uri", "urn:x")):
+            self.assertRegex(self.answer(server, *names), "certificate is not for .*(spiffe|nor for 1 other)", names)
+
+    def test_resumed_too(self):
+        """Whose session it is belongs to it."""
+        server = self.server(key="named", who=("--allow-all",))
+        client = self.client(server.port, "--verify-uri", "spiffe://example.org/web", "--verify-dns", "a.example", "--status",
+                             "unix:whom.sock")
+        for _ in range(3):
+            self.assertEqual(round_trip(client.port), b"hello")
+        tunnel = json.loads(self.status("whom.sock", "/_status")[1])["tunnels"][0]
+        self.assertEqual((tunnel["handshakes"]["full"], tunnel["handshakes"]["resumed"]), (1, 2))
+
+    def test_a_spiffe_id_stands_alone(self):
+        server = self.server(key="double")
+        self.assertEqual(self.answer(server, "--verify-uri", "urn:other"), b"hello")
+        self.assertIn("is not for", self.answer(server, "--verify-uri", "spiffe://example.org/web"))
+
+    def test_what_is_no_name(self):
+        for args, words in ((("--verify-uri", "web"), "is no URI"),
+                            (("--psk", "x"), "a proxy has certificates, no external PSK"),
+                            (("--verify-dns", "a") * 9 + ("--verify-uri", "u:") * 8, "too many names")):
+            done = LAB.tpmtls("proxy", "client", "--listen", "127.0.0.1:0", "--connect", "localhost:1", "--ca", "ca/ca.pem", *args)
+            self.assertEqual(done.code, 2, done.err)
+            self.assertIn(words, done.err)
+
+    def test_the_name_is_hidden(self):
+        """Encrypted Client Hello: accepted; and rejected by a server with other keys, which says what they are."""
+        configs = {}
+        for name in ("first", "second"):
+            configs[name] = LAB.must(PROGRAM, "ech-key", "-o", name + ".ech", "--public-name", "localhost").out.decode().strip()
+        server = self.server("--ech-key", "first.ech", options=("-v",))
+        for name, tries in (("first", 0), ("second", 1)):
+            client = self.client(server.port, "--ech", configs[name], "--ech-required", options=("-v",))
+            self.assertEqual(round_trip(client.port), b"hello", name)
+            self.assertEqual(client.stop().err.count("event=ech_again"), tries, name)
+        plain = self.server()
+        client = self.client(plain.port, "--ech", configs["first"], "--ech-required")
+        with self.assertRaises(OSError):
+            round_trip(client.port)
+        client.wait_for("event=refused .*cause=handshake")
+        client = self.client(plain.port, "--ech", "first.ech")
+        self.assertEqual(round_trip(client.port), b"hello")
+
+
 class Status(Case):
     def test_pages(self):
         server = self.server("--status", "unix:status.sock")
@@ -177,6 +248,7 @@ class Status(Case):
         round_trip(client.port)
         code, page = self.status("status.sock", "/_metrics")
         self.assertEqual(code, 200)
+        self.assertIn("tpmtls_proxy_tpm_rebuilds_total 0\n", page)
         self.assertIn('tpmtls_proxy_handshakes_total{tunnel="server",kind="full"} 1\n', page)
         self.assertEqual(self.status("status.sock", "/_live")[0], 200)
         self.assertEqual(self.status("status.sock", "/_ready")[0], 200)

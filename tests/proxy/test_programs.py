@@ -219,6 +219,7 @@ class Behind(Case):
         ssl_fields = self.fields(fields[0x20][5:])
         self.assertEqual((ssl_fields[0x21], ssl_fields[0x22]), (b"TLSv1.3", b"localhost"))
         self.assertTrue(ssl_fields[0x23].startswith(b"TLS_"))
+        self.assertEqual((ssl_fields[0x25], ssl_fields[0x24]), (b"EC256", b"ecdsa-with-SHA256"))
 
     def fields(self, data):
         found = {}
