@@ -108,6 +108,7 @@ package debootstrap makes the roots that packages are built and tried in
 package git meson dist takes the files from it
 package rpm reads the RPM spec
 package rpmlint reads it more closely
+package systemd-container boots a root, to start the units in it
 '
 
 # packages_missing GROUP...: the packages of these groups that are not installed, one "NAME REASON" a line.

@@ -181,5 +181,7 @@ TT_MUST_USE tt_rc cli_auth_password(struct cli_password *ret, const struct cli *
 bool cli_password_counts(const struct cli *cli, const struct cli_password *p);
 /* cli_has_terminal: somebody can be asked. */
 bool cli_has_terminal(void);
+/* cli_can_ask: a password that nobody gave can be had: from somebody, or from the service's manager. */
+bool cli_can_ask(void);
 
 #endif

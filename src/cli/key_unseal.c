@@ -16,7 +16,7 @@ static tt_rc unseal(const struct cli *cli, const char *path, const char *out, st
     TT_TRY(cli_read_file(&pem, &pem_len, path, err));
     struct tt_bytes text = {(const uint8_t *)pem, pem_len};
     TT_TRY(tt_keyfile_inspect(&info, text, err));
-    want.ask = info.needs_password && cli_has_terminal();
+    want.ask = info.needs_password && cli_can_ask();
     TT_TRY(cli_auth_password(&password, cli, &want, err));
     TT_TRY(cli_open_tpm(&tpm, cli, err));
     tt_rc rc = cli_tpm_says(tt_unseal(&data, &len, tpm, text, cli_password_of(&password), err), err);

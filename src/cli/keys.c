@@ -176,7 +176,7 @@ static tt_rc open_handle(struct cli_key *k, const struct cli *cli, const char *s
     TT_TRY(cli_auth_password(&password, cli, &want, err));
     struct tt_error why = {0};
     tt_rc rc = tt_key_open_handle_with(&k->key, k->tpm, handle, cli_password_of(&password), &why);
-    if (rc == TT_ERR_AUTH && !password.given && cli_has_terminal()) {
+    if (rc == TT_ERR_AUTH && !password.given && cli_can_ask()) {
         want.ask = true;
         TT_TRY(cli_auth_password(&password, cli, &want, err));
         rc = tt_key_open_handle_with(&k->key, k->tpm, handle, cli_password_of(&password), err);
@@ -204,7 +204,7 @@ static tt_rc open_tss2(struct cli_key *k, const struct cli *cli, struct tt_bytes
     struct tt_keyfile_info info;
     struct cli_auth_want want = {.what = path};
     TT_TRY(tt_keyfile_inspect(&info, pem, err));
-    want.ask = info.needs_password && cli_has_terminal();
+    want.ask = info.needs_password && cli_can_ask();
     TT_TRY(cli_auth_password(&password, cli, &want, err));
     if (k->tpm == NULL)
         TT_TRY(cli_open_tpm(&k->tpm, cli, err));

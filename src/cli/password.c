@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/rc.h"
@@ -50,6 +51,22 @@ static tt_rc from_credential(struct cli_password *ret, const char *name, struct 
     if (strchr(name, '/') != NULL || (size_t)snprintf(path, sizeof path, "%s/%s", dir, name) >= sizeof path)
         return error_set(err, TT_ERR_USAGE, "'%s' is not the name of a credential", name);
     return password_from_file(ret, path, err);
+}
+
+/* What a service's unit may hand over without an option being said: the shipped units do. */
+#define SERVICE_CREDENTIAL "tpmtls.auth"
+
+static bool has_service_credential(void)
+{
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    char path[4096];
+    return dir != NULL && (size_t)snprintf(path, sizeof path, "%s/" SERVICE_CREDENTIAL, dir) < sizeof path &&
+           access(path, F_OK) == 0;
+}
+
+bool cli_can_ask(void)
+{
+    return has_service_credential() || cli_has_terminal();
 }
 
 static tt_rc from_descriptor(struct cli_password *ret, const char *number, struct tt_error *err)
@@ -105,6 +122,8 @@ tt_rc cli_auth_password(struct cli_password *ret, const struct cli *cli, const s
                         struct tt_error *err)
 {
     bool asks = cli->auth.kind == CLI_AUTH_ASK || (cli->auth.kind == CLI_AUTH_NONE && want->ask);
+    if (cli->auth.kind == CLI_AUTH_NONE && asks && !want->is_new && has_service_credential())
+        return from_credential(ret, SERVICE_CREDENTIAL, err);
     return cli->unattended && asks ? ask_nobody(want->what, err) : auth_password(ret, &cli->auth, want, err);
 }
 

@@ -110,6 +110,8 @@ class Passwords(Case):
         self.fails(2, "CREDENTIALS_DIRECTORY", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-credential", "tls")
         self.fails(2, "not the name of a credential", "csr", "--key", "p.key", "--subject", "/CN=x", "--auth-credential",
                    "../pw", env={"CREDENTIALS_DIRECTORY": LAB.path("creds")})
+        LAB.write("creds/tpmtls.auth", "open sesame")
+        self.csr("p.key", env={"CREDENTIALS_DIRECTORY": LAB.path("creds")})
         reader, writer = os.pipe()
         os.write(writer, b"open sesame\n")
         os.close(writer)
