@@ -49,7 +49,8 @@ static int run_file(const struct cli *cli, void *options)
                                         .common = &file.common,
                                         .tunnels = file.tunnels,
                                         .tunnels_len = file.tunnels_len,
-                                        .file = o->path};
+                                        .file = o->path,
+                                        .common_text = &file.common_text};
         code = proxy_start(&plan);
     }
     proxy_file_free(&file);

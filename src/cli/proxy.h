@@ -18,6 +18,7 @@
 /* struct proxy_tunnel: the options of one tunnel. */
 struct proxy_tunnel {
     const char *name;
+    struct buf text; /* its section in a file, as it was read: key=value lines */
     enum tt_role role;
     const char *listen, *connect;
     bool unsafe_listen, unsafe_target;
@@ -66,6 +67,7 @@ TT_MUST_USE tt_rc proxy_tunnel_check(const struct proxy_tunnel *t, const char *d
 /* struct proxy_file: a file of tunnels, as it was read. */
 struct proxy_file {
     struct proxy_common common;
+    struct buf common_text; /* as proxy_tunnel.text */
     struct proxy_tunnel *tunnels;
     size_t tunnels_len;
     size_t faults; /* each was told, with its line */
@@ -82,7 +84,8 @@ struct proxy_plan {
     const struct proxy_common *common;
     struct proxy_tunnel *tunnels;
     size_t tunnels_len;
-    const char *file; /* where they come from, or NULL */
+    const char *file;              /* where they come from, or NULL */
+    const struct buf *common_text; /* with a file */
 };
 /* proxy_sandbox: give up what the plan does not need; before all else. */
 TT_MUST_USE tt_rc proxy_sandbox(const struct proxy_plan *plan, struct tt_error *err);

@@ -158,6 +158,15 @@ static bool is_twice(const struct reader *r, const char *name)
            options_given(&r->options, name) > 0;
 }
 
+/* By which a later reading sees whether a section has changed. */
+static bool keep_line(struct reader *r, const char *name, const char *value)
+{
+    struct proxy_file *f = r->file;
+    struct buf *text = r->in_common ? &f->common_text : &f->tunnels[f->tunnels_len - 1].text;
+    return buf_append(text, name, strlen(name)) == TT_OK && buf_append(text, "=", 1) == TT_OK &&
+           buf_append(text, value, strlen(value)) == TT_OK && buf_append(text, "\n", 1) == TT_OK;
+}
+
 static int on_key(void *user, const char *section, const char *name, const char *value)
 {
     struct reader *r = user;
@@ -169,6 +178,8 @@ static int on_key(void *user, const char *section, const char *name, const char 
     const char *kept = r->in_section && r->is_known ? keep_text(r->file, value) : NULL;
     if (kept == NULL)
         return 1; /* of a section that was refused */
+    if (!keep_line(r, name, value))
+        return 1;
     if (value[0] == '\0')
         fault_text(r, r->line, "the key has no value", "write key = value");
     else if (is_twice(r, name))
@@ -210,6 +221,9 @@ void proxy_file_free(struct proxy_file *f)
     for (size_t i = 0; i < f->texts_len; i++)
         mem_free(f->texts[i]);
     mem_free(f->texts);
+    for (size_t i = 0; i < f->tunnels_len; i++)
+        buf_free(&f->tunnels[i].text);
+    buf_free(&f->common_text);
     mem_free(f->tunnels);
     *f = (struct proxy_file){0};
 }

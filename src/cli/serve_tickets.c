@@ -75,6 +75,7 @@ static tt_rc open_keys(struct serve_tickets *t, const struct ticket_options *o, 
                                             .path = t->root == NULL ? o->key : NULL,
                                             .root = t->root,
                                             .rotation_s = (unsigned)rotation,
+                                            .begins_later = at->begins_later,
                                             .told = on_told,
                                             .arg = t};
     return ticket_keys_new(&t->keys, &opt, err);

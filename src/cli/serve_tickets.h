@@ -25,6 +25,7 @@ struct tickets_at {
     struct event_base *base;
     const char *listen;
     struct tt_tpm **tpm; /* the key's; opened here where it is NULL and needed */
+    bool begins_later;   /* see ticket_keys_options */
 };
 /* tickets_begin: before cfg is frozen, and before a queue owns the TPM. */
 TT_MUST_USE tt_rc tickets_begin(struct serve_tickets *t, const struct cli *cli,

@@ -372,7 +372,8 @@ tt_rc ech_files_new(struct ech_files **ret, const struct ech_files_options *opt,
         ech_files_free(f);
         return rc;
     }
-    look_again(f);
+    if (!opt->begins_later)
+        look_again(f);
     *ret = f;
     return TT_OK;
 }
@@ -380,6 +381,8 @@ tt_rc ech_files_new(struct ech_files **ret, const struct ech_files_options *opt,
 void ech_files_use_queue(struct ech_files *f, struct sign_queue *queue)
 {
     f->queue = queue;
+    if (f->opt.begins_later)
+        look_again(f);
 }
 
 struct tt_ech_keys *ech_files_keys(const struct ech_files *f)

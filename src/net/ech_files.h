@@ -20,6 +20,7 @@ struct ech_files_options {
     const char *const *paths; /* must outlive it */
     size_t paths_len;
     struct tt_tpm *tpm; /* for keys in it; NULL: they are refused */
+    bool begins_later;  /* with use_queue: it is made on another thread than the loop's */
     /* What happened to the keys; may be NULL. is_trouble: somebody has to do something. */
     void (*told)(void *arg, const char *text, bool is_trouble);
     void *arg;

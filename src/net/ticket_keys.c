@@ -327,7 +327,8 @@ tt_rc ticket_keys_new(struct ticket_keys **ret, const struct ticket_keys_options
         ticket_keys_free(k);
         return rc;
     }
-    look_again(k);
+    if (!opt->begins_later)
+        look_again(k);
     *ret = k;
     return TT_OK;
 }
@@ -335,6 +336,8 @@ tt_rc ticket_keys_new(struct ticket_keys **ret, const struct ticket_keys_options
 void ticket_keys_use_queue(struct ticket_keys *k, struct sign_queue *queue)
 {
     k->opt.queue = queue;
+    if (k->opt.begins_later)
+        look_again(k);
 }
 
 void ticket_keys_free(struct ticket_keys *k)

@@ -23,6 +23,7 @@ struct ticket_keys_options {
     struct sign_queue *queue;   /* for root: whose thread owns the TPM */
     unsigned rotation_s;        /* at least a ticket's lifetime, since two keys open */
     uint64_t max_sealed;        /* random: 0 = 2^30, of AES-GCM's 2^32 */
+    bool begins_later;          /* with use_queue: it is made on another thread than the loop's */
     /* What happened to the keys; may be NULL. is_trouble: somebody has to do something. */
     void (*told)(void *arg, const char *text, bool is_trouble);
     void *arg;

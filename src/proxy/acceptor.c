@@ -140,6 +140,11 @@ tt_rc acceptor_open(struct acceptor **ret, const struct acceptor_options *opt, s
     return TT_OK;
 }
 
+void acceptor_serve(struct acceptor *a, struct tunnel *t)
+{
+    a->opt.tunnel = t;
+}
+
 void acceptor_stop(struct acceptor *a)
 {
     if (a == NULL)

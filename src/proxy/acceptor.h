@@ -5,7 +5,6 @@
 #include "net/listen.h"
 #include "proxy/carrier.h"
 
-struct acceptor;
 struct acceptor_options {
     struct event_base *base;
     struct tunnel *tunnel;
@@ -14,6 +13,8 @@ struct acceptor_options {
 };
 TT_MUST_USE tt_rc acceptor_open(struct acceptor **ret, const struct acceptor_options *opt,
                                 struct tt_error *err);
+/* acceptor_serve: what comes from now on is another tunnel's. */
+void acceptor_serve(struct acceptor *a, struct tunnel *t);
 /* acceptor_stop: the sockets are closed: nobody new. NULL is fine. */
 void acceptor_stop(struct acceptor *a);
 void acceptor_free(struct acceptor *a); /* NULL is fine */

@@ -6,17 +6,23 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "proxy/report.h"
 
 json_t *page_status(const struct page_source *from)
 {
     struct sign_queue_state queue;
     json_t *tunnels = json_array();
     sign_queue_look(from->queue, &queue);
-    for (size_t i = 0; i < from->tunnels_len; i++)
-        (void)json_array_append_new(tunnels, tunnel_status(&from->tunnels[i]));
-    return json_pack("{s:o, s:{s:I, s:f}, s:{s:I}}", "tunnels", tunnels, "signatures", "waiting",
-                     (json_int_t)queue.waiting, "median_ms", (double)queue.median_ns / 1e6, "tpm", "rebuilds",
-                     (json_int_t)queue.reopenings);
+    for (struct tunnel *t = from->tunnels; t != NULL; t = t->next)
+        (void)json_array_append_new(tunnels, tunnel_status(t));
+    json_t *all = json_pack("{s:o, s:{s:I, s:f}, s:{s:I}}", "tunnels", tunnels, "signatures", "waiting",
+                            (json_int_t)queue.waiting, "median_ms", (double)queue.median_ns / 1e6, "tpm",
+                            "rebuilds", (json_int_t)queue.reopenings);
+    if (from->file_error[0] != '\0')
+        (void)json_object_set_new(
+            all, "reload_error",
+            report_bytes((struct tt_bytes){(const uint8_t *)from->file_error, strlen(from->file_error)}));
+    return all;
 }
 
 /* ---- Prometheus' text format, version 0.0.4 ---- */
@@ -66,30 +72,30 @@ static void number(struct page *p, const struct page_source *from, const char *n
 {
     char l[200];
     family(p, name, type, help);
-    for (size_t i = 0; i < from->tunnels_len; i++)
-        add(p, "tpmtls_proxy_%s{tunnel=\"%s\"} %llu\n", name, label(l, from->tunnels[i].opt.name),
-            load((const atomic_ullong *)(const void *)((const char *)&from->tunnels[i].counters + at)));
+    for (struct tunnel *t = from->tunnels; t != NULL; t = t->next)
+        add(p, "tpmtls_proxy_%s{tunnel=\"%s\"} %llu\n", name, label(l, t->opt.name),
+            load((const atomic_ullong *)(const void *)((const char *)&t->counters + at)));
 }
 
 static void kinds(struct page *p, const struct page_source *from)
 {
     char l[200];
     family(p, "handshakes_total", "counter", "TLS handshakes that were completed, by kind.");
-    for (size_t i = 0; i < from->tunnels_len; i++) {
-        const struct counters *c = &from->tunnels[i].counters;
-        (void)label(l, from->tunnels[i].opt.name);
+    for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
+        const struct counters *c = &t->counters;
+        (void)label(l, t->opt.name);
         add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"full\"} %llu\n", l, load(&c->full));
         add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"resumed\"} %llu\n", l, load(&c->resumed));
         add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"delegated\"} %llu\n", l,
             load(&c->delegated));
     }
     family(p, "refused_total", "counter", "Connections that did not come to be, by cause.");
-    for (size_t i = 0; i < from->tunnels_len; i++) {
-        const struct counters *c = &from->tunnels[i].counters;
-        (void)label(l, from->tunnels[i].opt.name);
+    for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
+        const struct counters *c = &t->counters;
+        (void)label(l, t->opt.name);
         for (size_t j = 0; j < REFUSALS; j++) {
             bool is_other_role =
-                j == (from->tunnels[i].opt.role == TT_CLIENT ? REFUSED_PLAINTEXT_TARGET : REFUSED_TLS_TARGET);
+                j == (t->opt.role == TT_CLIENT ? REFUSED_PLAINTEXT_TARGET : REFUSED_TLS_TARGET);
             if (!is_other_role) /* both are "target" */
                 add(p, "tpmtls_proxy_refused_total{tunnel=\"%s\",cause=\"%s\"} %llu\n", l,
                     refusal_name((enum refusal)j), load(&c->refused[j]));
@@ -102,11 +108,10 @@ static void histogram(struct page *p, const struct page_source *from, const char
 {
     char l[200];
     family(p, name, "histogram", help);
-    for (size_t i = 0; i < from->tunnels_len; i++) {
-        const struct histogram *h =
-            (const struct histogram *)(const void *)((const char *)&from->tunnels[i].counters + at);
+    for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
+        const struct histogram *h = (const struct histogram *)(const void *)((const char *)&t->counters + at);
         unsigned long long below = 0;
-        (void)label(l, from->tunnels[i].opt.name);
+        (void)label(l, t->opt.name);
         for (size_t j = 0; j < HISTOGRAM_BUCKETS; j++) {
             below += load(&h->bucket[j]);
             add(p, "tpmtls_proxy_%s_bucket{tunnel=\"%s\",le=\"%g\"} %llu\n", name, l, histogram_bound_s(j),
@@ -131,9 +136,9 @@ static void state(struct page *p, const struct page_source *from)
            "How often the connection to the TPM was lost and opened again.");
     add(p, "tpmtls_proxy_tpm_rebuilds_total %u\n", queue.reopenings);
     family(p, "connections_open", "gauge", "Connections that are open.");
-    for (size_t i = 0; i < from->tunnels_len; i++)
-        add(p, "tpmtls_proxy_connections_open{tunnel=\"%s\"} %lld\n", label(l, from->tunnels[i].opt.name),
-            atomic_load(&from->tunnels[i].counters.open));
+    for (struct tunnel *t = from->tunnels; t != NULL; t = t->next)
+        add(p, "tpmtls_proxy_connections_open{tunnel=\"%s\"} %lld\n", label(l, t->opt.name),
+            atomic_load(&t->counters.open));
 }
 
 static void certificates(struct page *p, const struct page_source *from)
@@ -141,8 +146,7 @@ static void certificates(struct page *p, const struct page_source *from)
     char l[200];
     family(p, "certificate_not_after_timestamp_seconds", "gauge",
            "When our certificate ends; 0: there is none.");
-    for (size_t i = 0; i < from->tunnels_len; i++) {
-        struct tunnel *t = &from->tunnels[i];
+    for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
         lock_take(&t->lock);
         add(p, "tpmtls_proxy_certificate_not_after_timestamp_seconds{tunnel=\"%s\"} %lld\n",
             label(l, t->opt.name), (long long)t->setup->not_after);
@@ -150,8 +154,7 @@ static void certificates(struct page *p, const struct page_source *from)
     }
     family(p, "reload_failed", "gauge",
            "1 where the last reload failed and what was there before is in force.");
-    for (size_t i = 0; i < from->tunnels_len; i++) {
-        struct tunnel *t = &from->tunnels[i];
+    for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
         lock_take(&t->lock);
         add(p, "tpmtls_proxy_reload_failed{tunnel=\"%s\"} %d\n", label(l, t->opt.name),
             t->reload_error[0] != '\0');
@@ -163,6 +166,8 @@ char *page_metrics(const struct page_source *from)
 {
     struct page p = {0};
     state(&p, from);
+    family(&p, "file_refused", "gauge", "1 where the file of tunnels was read again and not taken.");
+    add(&p, "tpmtls_proxy_file_refused %d\n", from->file_error[0] != '\0');
     certificates(&p, from);
     number(&p, from, "accepted_total", "counter", "Connections that were accepted.",
            offsetof(struct counters, accepted));

@@ -6,9 +6,9 @@
 #include "proxy/tunnel.h"
 
 struct page_source {
-    struct tunnel *tunnels;
-    size_t tunnels_len;
+    struct tunnel *tunnels; /* a list */
     const struct sign_queue *queue;
+    const char *file_error; /* why the file of tunnels was not taken; or "" */
 };
 /* page_status: NULL: no memory. */
 json_t *page_status(const struct page_source *from);

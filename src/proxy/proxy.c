@@ -1,106 +1,14 @@
-/* proxy/proxy.c: the accepting thread: start, reload, end. Layer: proxy. */
+/* proxy/proxy.c: the accepting thread: start and end. Layer: proxy. */
 #include "proxy/proxy.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "net/clock.h"
-#include "proxy/acceptor.h"
-#include "proxy/notify.h"
 #include "proxy/page.h"
-#include "proxy/status.h"
+#include "proxy/proxy_internal.h"
 #include "proxy/report.h"
-#include "proxy/watch.h"
-#include "proxy/carrier.h"
-
-#define THREADS_MAX        64
-#define RELOAD_DEADLINE_MS 60000
-
-/* struct reload: one tunnel's, on its way. The queue and the loop hold it: who waits may be told before the
- * work ends. */
-struct reload {
-    atomic_uint holders;
-    struct proxy *proxy;
-    size_t i;
-    struct tunnel_setup *before, *made;
-};
-
-struct proxy {
-    struct proxy_options opt;
-    struct event_base *base; /* opt.base */
-    struct inbox inbox;
-    struct sign_queue *queue;
-    struct resolver *resolver;
-    struct tunnel *tunnels;
-    struct acceptor **acceptors; /* one a tunnel */
-    struct carrier carriers[THREADS_MAX];
-    size_t carriers_len;
-    struct watch *watch;
-    struct status *status;
-    struct notify *notify;
-    struct event *signals[3];
-    bool is_draining;
-
-    /* a reload: one tunnel after the other, on the TPM's thread */
-    bool reload_again;
-    size_t reloading; /* the tunnel; tunnels_len: none */
-    struct sign_job *job;
-    struct reload *reload;
-
-    struct lock lock;
-    struct tunnel_setup *retired; /* under the lock */
-    struct post retiring;
-    struct sign_job *unmaking;
-};
-
-/* ---- setups that nobody holds any more ---- */
-
-static void retire(void *arg, struct tunnel_setup *setup)
-{
-    struct proxy *p = arg;
-    lock_take(&p->lock);
-    setup->next = p->retired;
-    p->retired = setup;
-    lock_give(&p->lock);
-    inbox_post(&p->inbox, &p->retiring);
-}
-
-static void unmake_all(struct proxy *p)
-{
-    lock_take(&p->lock);
-    struct tunnel_setup *list = TT_TAKE(p->retired);
-    lock_give(&p->lock);
-    for (struct tunnel_setup *s; (s = list) != NULL;) {
-        list = s->next;
-        p->opt.unmake(p->opt.arg, s);
-    }
-}
-
-static tt_rc unmake_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
-{
-    (void)tpm;
-    (void)err;
-    unmake_all(arg);
-    return TT_OK;
-}
-
-static void unmake_done(void *arg, const struct sign_answer *answer)
-{
-    struct proxy *p = arg;
-    (void)answer; /* what it did not come to waits for the next one, or for the end */
-    p->unmaking = NULL;
-}
-
-static void on_retiring(struct post *post)
-{
-    struct proxy *p = (struct proxy *)((char *)post - offsetof(struct proxy, retiring));
-    const struct sign_work work = {.run = unmake_run, .arg = p};
-    const struct sign_request request = {.work = &work, .class = SIGN_OTHER, .done = unmake_done, .arg = p};
-    if (p->unmaking == NULL && p->queue != NULL)
-        (void)!sign_queue_submit(p->queue, &p->unmaking, &request, NULL);
-}
 
 /* ---- delegated credentials ---- */
 
@@ -114,7 +22,7 @@ static void on_delegated(void *arg, const struct delegate_report *what)
                json_pack("{s:I}", "valid_until", (json_int_t)what->valid_until));
 }
 
-static void delegate(struct proxy *p, struct tunnel *t)
+void proxy_delegate(struct proxy *p, struct tunnel *t)
 {
     struct tt_error err = {0};
     delegate_free(TT_TAKE(t->delegator));
@@ -131,113 +39,63 @@ static void delegate(struct proxy *p, struct tunnel *t)
         report_error(REPORT_WARNING, t->opt.name, "delegation_failed", &err, NULL);
 }
 
-/* ---- reload ---- */
+/* ---- tunnels ---- */
 
-static void reload_next(struct proxy *p);
-
-static tt_rc reload_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
+struct tunnel *proxy_tunnel_new(const struct tunnel_options *opt)
 {
-    struct reload *r = arg;
-    (void)tpm;
-    return r->proxy->opt.make(r->proxy->opt.arg, r->i, r->before, &r->made, err);
+    struct tunnel *t = mem_alloc(sizeof *t);
+    if (t == NULL)
+        return NULL;
+    lock_init(&t->lock);
+    t->opt = *opt;
+    return t;
 }
 
-/* What was made too late ends on the thread that made it. */
-static void reload_drop(void *arg)
+void proxy_tunnel_free(struct proxy *p, struct tunnel *t)
 {
-    struct reload *r = arg;
-    if (atomic_fetch_sub_explicit(&r->holders, 1, memory_order_acq_rel) > 1)
-        return;
-    if (r->made != NULL)
-        r->proxy->opt.unmake(r->proxy->opt.arg, r->made);
-    if (tunnel_setup_drop(r->before))
-        retire(r->proxy, r->before);
-    mem_free(r);
+    burst_free(t->burst);
+    if (t->setup != NULL && tunnel_setup_drop(t->setup))
+        p->opt.unmake(p->opt.arg, t->setup);
+    if (p->opt.release != NULL)
+        p->opt.release(p->opt.arg, t->opt.maker);
+    lock_destroy(&t->lock);
+    mem_free(t);
 }
 
-static void install(struct proxy *p, struct tunnel *t, struct tunnel_setup *made)
+tt_rc proxy_tunnel_fill(struct tunnel *t, struct tunnel_setup *setup, struct tt_error *err)
 {
-    struct tunnel_setup *former = tunnel_install(t, made, clock_wall_s());
-    delegate(p, t);
-    if (tunnel_setup_drop(former))
-        retire(p, former);
-    report(REPORT_NOTICE, t->opt.name, "reloaded", NULL);
+    (void)tunnel_install(t, setup, clock_wall_s());
+    return t->opt.role == TT_CLIENT ? burst_new(&t->burst, t->opt.sessions, t->opt.burst, err) : TT_OK;
 }
 
-static void reload_failed(struct tunnel *t, const struct tt_error *why)
+tt_rc proxy_tunnel_listen(struct proxy *p, struct tunnel *t, struct tt_error *err)
 {
-    tunnel_reload_failed(t, why);
-    report_error(REPORT_WARNING, t->opt.name, "reload_failed", why,
-                 json_pack("{s:s}", "in_force", "what was there before"));
-}
-
-static void reload_done(void *arg, const struct sign_answer *answer)
-{
-    struct proxy *p = arg;
-    struct reload *r = TT_TAKE(p->reload);
-    struct tunnel *t = &p->tunnels[r->i];
-    p->job = NULL;
-    if (answer->error.rc == TT_OK)
-        install(p, t, TT_TAKE(r->made));
-    else
-        reload_failed(t, &answer->error);
-    reload_drop(r);
-    p->reloading++;
-    reload_next(p);
-}
-
-static tt_rc reload_submit(struct proxy *p, struct tunnel *t, struct tt_error *err)
-{
-    struct reload *r = mem_alloc(sizeof *r);
-    if (r == NULL)
-        return error_set(err, TT_ERR_MEMORY, "out of memory");
-    *r = (struct reload){.holders = 2, .proxy = p, .i = p->reloading, .before = tunnel_setup_get(t)};
-    const struct sign_work work = {.run = reload_run, .release = reload_drop, .arg = r};
-    const struct sign_request request = {
-        .work = &work, .class = SIGN_OTHER, .deadline_ms = RELOAD_DEADLINE_MS, .done = reload_done, .arg = p};
-    tt_rc rc = sign_queue_submit(p->queue, &p->job, &request, err);
-    if (rc == TT_OK) {
-        p->reload = r;
-        return TT_OK;
-    }
-    atomic_store(&r->holders, 1); /* the queue did not take it */
-    reload_drop(r);
+    const struct acceptor_options opt = {
+        .base = p->base, .tunnel = t, .carriers = p->carriers, .carriers_len = p->carriers_len};
+    tt_rc rc = acceptor_open(&t->acceptor, &opt, err);
+    if (rc != TT_OK)
+        acceptor_free(TT_TAKE(t->acceptor));
     return rc;
 }
 
-static void reload_next(struct proxy *p)
+void proxy_tunnel_begin(struct proxy *p, struct tunnel *t)
 {
-    for (; p->reloading < p->opt.tunnels_len; p->reloading++) {
-        struct tt_error err = {0};
-        struct tunnel *t = &p->tunnels[p->reloading];
-        if (reload_submit(p, t, &err) == TT_OK)
-            return; /* goes on in reload_done */
-        reload_failed(t, &err);
-    }
-    (void)notify_ready(p->notify);
-    if (p->reload_again) {
-        p->reload_again = false;
-        p->reloading = 0;
-        reload_next(p);
-    }
+    if (p->opt.began != NULL)
+        p->opt.began(p->opt.arg, &t->opt, p->queue);
+    proxy_delegate(p, t);
 }
 
-static void reload_start(struct proxy *p)
+void proxy_tunnel_leave(struct proxy *p, struct tunnel *t)
 {
-    if (p->is_draining)
-        return;
-    if (p->reloading < p->opt.tunnels_len) {
-        p->reload_again = true;
-        return;
-    }
-    (void)notify_reloading(p->notify);
-    p->reloading = 0;
-    reload_next(p);
+    acceptor_free(TT_TAKE(t->acceptor));
+    delegate_free(TT_TAKE(t->delegator));
+    if (p->opt.left != NULL)
+        p->opt.left(p->opt.arg, &t->opt);
 }
 
 static void on_files_changed(void *arg)
 {
-    reload_start(arg);
+    proxy_reload(arg);
 }
 
 /* ---- signals ---- */
@@ -246,7 +104,7 @@ static void on_hup(evutil_socket_t signal_number, short what, void *arg)
 {
     (void)signal_number;
     (void)what;
-    reload_start(arg);
+    proxy_reload(arg);
 }
 
 static void on_term(evutil_socket_t signal_number, short what, void *arg)
@@ -258,8 +116,8 @@ static void on_term(evutil_socket_t signal_number, short what, void *arg)
     p->is_draining = true;
     (void)notify_stopping(p->notify);
     report(REPORT_NOTICE, NULL, "stopping", json_pack("{s:i}", "signal", (int)signal_number));
-    for (size_t i = 0; i < p->opt.tunnels_len; i++)
-        acceptor_stop(p->acceptors[i]);
+    for (struct tunnel *t = p->tunnels; t != NULL; t = t->next)
+        acceptor_stop(t->acceptor);
     for (size_t i = 0; i < p->carriers_len; i++)
         carrier_drain(&p->carriers[i]);
     (void)event_base_loopbreak(p->base); /* the carriers are waited for */
@@ -285,7 +143,7 @@ static bool is_ready(void *arg)
 
 static struct page_source page_of(struct proxy *p)
 {
-    return (struct page_source){.tunnels = p->tunnels, .tunnels_len = p->opt.tunnels_len, .queue = p->queue};
+    return (struct page_source){.tunnels = p->tunnels, .queue = p->queue, .file_error = p->file_error};
 }
 
 static json_t *status_json(void *arg)
@@ -304,19 +162,16 @@ static char *status_metrics(void *arg)
 
 static tt_rc make_tunnels(struct proxy *p, struct tt_error *err)
 {
-    p->tunnels = mem_alloc(p->opt.tunnels_len * sizeof *p->tunnels);
-    p->acceptors = mem_alloc(p->opt.tunnels_len * sizeof(struct acceptor *));
-    if (p->tunnels == NULL || p->acceptors == NULL)
-        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    struct tunnel **last = &p->tunnels;
     for (size_t i = 0; i < p->opt.tunnels_len; i++) {
-        struct tunnel *t = &p->tunnels[i];
+        struct tunnel *t = proxy_tunnel_new(&p->opt.tunnels[i]);
         struct tunnel_setup *setup = NULL;
-        lock_init(&t->lock);
-        t->opt = p->opt.tunnels[i];
-        TT_TRY(p->opt.make(p->opt.arg, i, NULL, &setup, err));
-        (void)tunnel_install(t, setup, clock_wall_s());
-        if (t->opt.role == TT_CLIENT)
-            TT_TRY(burst_new(&t->burst, t->opt.sessions, t->opt.burst, err));
+        if (t == NULL)
+            return error_set(err, TT_ERR_MEMORY, "out of memory");
+        *last = t;
+        last = &t->next;
+        TT_TRY(p->opt.make(p->opt.arg, &t->opt, NULL, &setup, err));
+        TT_TRY(proxy_tunnel_fill(t, setup, err));
     }
     return TT_OK;
 }
@@ -325,8 +180,11 @@ static tt_rc start_carriers(struct proxy *p, struct tt_error *err)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     size_t n = p->opt.threads > 0 ? p->opt.threads : cores > 0 ? (size_t)cores : 1;
-    const struct carrier_options opt = {
-        .beside = p->queue, .shutdown_timeout_s = p->opt.shutdown_timeout_s, .retire = retire, .arg = p};
+    const struct carrier_options opt = {.beside = p->queue,
+                                        .resolver = p->resolver,
+                                        .shutdown_timeout_s = p->opt.shutdown_timeout_s,
+                                        .retire = proxy_retire,
+                                        .arg = p};
     for (size_t i = 0; i < n && i < THREADS_MAX; i++) {
         p->carriers_len++;
         TT_TRY(carrier_open(&p->carriers[i], &opt, err));
@@ -338,13 +196,8 @@ static tt_rc start_carriers(struct proxy *p, struct tt_error *err)
 
 static tt_rc start_listening(struct proxy *p, struct tt_error *err)
 {
-    for (size_t i = 0; i < p->opt.tunnels_len; i++) {
-        const struct acceptor_options opt = {.base = p->base,
-                                             .tunnel = &p->tunnels[i],
-                                             .carriers = p->carriers,
-                                             .carriers_len = p->carriers_len};
-        TT_TRY(acceptor_open(&p->acceptors[i], &opt, err));
-    }
+    for (struct tunnel *t = p->tunnels; t != NULL; t = t->next)
+        TT_TRY(proxy_tunnel_listen(p, t, err));
     return TT_OK;
 }
 
@@ -358,6 +211,7 @@ static tt_rc start(struct proxy *p, struct tt_error *err)
                                              .deadline_ms = p->opt.sign_deadline_ms};
     TT_TRY(sign_queue_new(&p->queue, &queue, err));
     TT_TRY(watch_signals(p, err));
+    TT_TRY(resolver_new(&p->resolver, err));
     TT_TRY(start_carriers(p, err));
     TT_TRY(start_listening(p, err));
     if (p->opt.status != NULL) {
@@ -368,26 +222,26 @@ static tt_rc start(struct proxy *p, struct tt_error *err)
     }
     TT_TRY(notify_new(&p->notify, p->base, err));
     if (p->opt.started != NULL)
-        TT_TRY(p->opt.started(p->opt.arg, p->base, p->queue, err));
-    for (size_t i = 0; i < p->opt.tunnels_len; i++)
-        delegate(p, &p->tunnels[i]);
+        TT_TRY(p->opt.started(p->opt.arg, err));
+    for (struct tunnel *t = p->tunnels; t != NULL; t = t->next)
+        proxy_tunnel_begin(p, t);
     return TT_OK;
 }
 
 /* ---- end ---- */
 
-static void free_tunnel(struct proxy *p, struct tunnel *t)
+static void free_all(struct proxy *p, struct tunnel *list)
 {
-    burst_free(t->burst);
-    if (t->setup != NULL && tunnel_setup_drop(t->setup))
-        p->opt.unmake(p->opt.arg, t->setup);
-    lock_destroy(&t->lock);
+    for (struct tunnel *t; (t = list) != NULL;) {
+        list = t->next;
+        proxy_tunnel_free(p, t);
+    }
 }
 
 static void end(struct proxy *p)
 {
-    for (size_t i = 0; p->acceptors != NULL && i < p->opt.tunnels_len; i++)
-        acceptor_free(p->acceptors[i]);
+    for (struct tunnel *t = p->tunnels; t != NULL; t = t->next)
+        acceptor_stop(t->acceptor);
     status_free(p->status);
     watch_free(p->watch);
     for (size_t i = 0; i < p->carriers_len; i++)
@@ -395,27 +249,21 @@ static void end(struct proxy *p)
     for (size_t i = 0; i < p->carriers_len; i++)
         carrier_close(&p->carriers[i]);
     resolver_free(p->resolver);
-    for (size_t i = 0; p->tunnels != NULL && i < p->opt.tunnels_len; i++)
-        delegate_free(p->tunnels[i].delegator);
-    if (p->opt.ended != NULL && p->queue != NULL)
-        p->opt.ended(p->opt.arg);
-    sign_job_cancel(p->job);
-    if (p->reload != NULL)
-        reload_drop(p->reload);
+    for (struct tunnel *t = p->tunnels; t != NULL; t = t->next)
+        proxy_tunnel_leave(p, t);
+    proxy_reload_end(p);
     sign_job_cancel(p->unmaking);
     sign_queue_free(p->queue);
-    unmake_all(p);
+    proxy_unmake_all(p);
     for (size_t i = 0; i < p->carriers_len; i++)
         carrier_free_leftovers(&p->carriers[i]);
-    for (size_t i = 0; p->tunnels != NULL && i < p->opt.tunnels_len; i++)
-        free_tunnel(p, &p->tunnels[i]);
+    free_all(p, p->tunnels);
+    free_all(p, p->leaving);
     for (size_t i = 0; i < TT_COUNT(p->signals); i++)
         if (p->signals[i] != NULL)
             event_free(p->signals[i]);
     notify_free(p->notify);
     inbox_close(&p->inbox);
-    mem_free(p->acceptors);
-    mem_free(p->tunnels);
     lock_destroy(&p->lock);
     report_flush();
 }
@@ -427,8 +275,7 @@ tt_rc proxy_run(const struct proxy_options *opt, struct tt_error *err)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     p->opt = *opt;
     p->base = opt->base;
-    p->reloading = opt->tunnels_len;
-    p->retiring.run = on_retiring;
+    p->retiring.run = proxy_on_retiring;
     p->inbox.fd = -1;
     lock_init(&p->lock);
     tt_rc rc = start(p, err);

@@ -31,6 +31,7 @@ struct tunnel_setup {
 
 struct tunnel_options {
     const char *name;               /* in logs, status and metrics */
+    void *maker;                    /* what `make` makes its setups from */
     enum tt_role role;              /* client: plaintext in, TLS out. server: TLS in, plaintext out */
     const char *listen;             /* see listen_open */
     const char *connect;            /* HOST:PORT or unix:PATH */
@@ -46,6 +47,14 @@ struct tunnel_options {
     unsigned delegate_s;
 };
 
+/* struct proxy_tunnels: what reread found. */
+struct proxy_tunnels {
+    const struct tunnel_options *tunnels;
+    size_t tunnels_len;
+    const char *const *watched;
+    size_t watched_len;
+};
+
 struct proxy_options {
     struct event_base *base; /* the caller's; proxy_run runs it */
     const struct tunnel_options *tunnels;
@@ -57,17 +66,26 @@ struct proxy_options {
     const char *status;         /* unix:PATH or 127.0.0.1:PORT; or NULL */
     const char *const *watched; /* files that lead to a reload when they change */
     size_t watched_len;
-    /* make: the setup of tunnel i from the files as they are now; `before` is the one in force, or NULL at
-     * the start. On the caller's thread before proxy_run listens, later on the thread of the TPM. unmake: the
-     * same way. */
-    tt_rc (*make)(void *arg, size_t i, const struct tunnel_setup *before, struct tunnel_setup **ret,
-                  struct tt_error *err);
+    /* make: a setup of a tunnel from the files as they are now; `before` is the one in force. NULL: it is the
+     * tunnel's first, and make may complete t (its sessions). Before proxy_run listens on the caller's
+     * thread, later on the thread of the TPM. unmake: the same way. */
+    tt_rc (*make)(void *arg, struct tunnel_options *t, const struct tunnel_setup *before,
+                  struct tunnel_setup **ret, struct tt_error *err);
     void (*unmake)(void *arg, struct tunnel_setup *setup);
-    /* started: all is set up and listening; what is done now is done before the first connection. loop and
-     * queue are the accepting thread's: for ticket keys. May be NULL. */
-    tt_rc (*started)(void *arg, struct event_base *loop, struct sign_queue *queue, struct tt_error *err);
-    /* ended: no connection is left; what `started` made may go. May be NULL. */
-    void (*ended)(void *arg);
+    /* reread: at the beginning of a reload: which tunnels there are to be now. One that is in force, as it
+     * is, has its `maker`; another `maker` under its name takes its place, once its first setup is made. What
+     * ret points to is valid until the next call. When it fails all stays. NULL: they never change. */
+    tt_rc (*reread)(void *arg, struct proxy_tunnels *ret, struct tt_error *err);
+    /* began: the tunnel listens. left: nobody new comes to it, and reread must not name it any more; also of
+     * one that did not begin, and perhaps more than once. Both
+     * on the accepting thread, whose loop and queue are for what it has beside it (ticket keys). release:
+     * nothing of the tunnel is left; on the thread of the TPM, or when that has ended. Each may be NULL. */
+    void (*began)(void *arg, const struct tunnel_options *t, struct sign_queue *queue);
+    void (*left)(void *arg, const struct tunnel_options *t);
+    void (*release)(void *arg, void *maker);
+    /* started: all is set up and listening; what is done now is done before the first connection. May be
+     * NULL. */
+    tt_rc (*started)(void *arg, struct tt_error *err);
     void *arg;
 };
 

@@ -40,8 +40,13 @@ struct counters {
     struct histogram handshake, sign_wait, sign;
 };
 
+struct acceptor;
+
 struct tunnel {
+    struct tunnel *next;
     struct tunnel_options opt;
+    struct acceptor *acceptor;
+    uint64_t empty_since_ns; /* of one that has left: since nobody is in it; 0: somebody is */
     struct counters counters;
     struct burst *burst; /* client */
     struct delegator *delegator;

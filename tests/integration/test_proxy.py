@@ -35,6 +35,10 @@ def echo(peer):
     peer.shutdown(socket.SHUT_WR)
 
 
+def first_port(p, tunnel):
+    return p.wait_for(r"event=listening tunnel=%s address=127.0.0.1:(\d+)" % tunnel).group(1)
+
+
 def round_trip(port, data=b"hello"):
     """What comes back until the end; an OSError where it was cut."""
     with socket.create_connection(("127.0.0.1", int(port)), timeout=harness.TIMEOUT) as s:
@@ -292,6 +296,68 @@ class File(Case):
         p = self.proxy("run", "good.conf")
         port = self.listening(p, "in")
         self.assertEqual(round_trip(self.client(port).port), b"hello")
+        self.assertEqual(p.stop().code, 0)
+
+    def test_tunnels_come_and_go(self):
+        """Each change of the file, with connections that are there through all of it."""
+        at = harness.Programs(echo).at
+        own = "connect = %s\nkey = server-p256.key\ncert = server-p256.pem\nclient-ca = ca/ca.pem\nlisten = 127.0.0.1:0\n" % at
+        common = "[proxy]\nstatus = unix:come.sock\n"
+
+        def change(text):
+            LAB.write("come.new", text)
+            os.rename(LAB.path("come.new"), LAB.path("come.conf"))
+
+        def held(port):
+            s = socket.create_connection(("127.0.0.1", int(port)), timeout=harness.TIMEOUT)
+            self.addCleanup(s.close)
+            return s
+
+        def echoes(s):
+            s.sendall(b"hello")
+            return s.recv(5)
+        change(common + "[server in]\nallow-all = yes\n" + own)
+        p = self.proxy("run", "come.conf")
+        first = self.client(self.listening(p, "in"))
+        through_in = held(first.port)
+        self.assertEqual(echoes(through_in), b"hello")
+
+        change(common + "[server more]\nallow-all = yes\n" + own + "[server in]\nallow-cn = nobody\n" + own)
+        p.wait_for("event=replaced tunnel=in")
+        more = self.listening(p, "more")
+        second = self.client(more)
+        through_more = held(second.port)
+        self.assertEqual((echoes(through_in), echoes(through_more)), (b"hello", b"hello"))
+        with self.assertRaises(OSError):  # by the listener that was there, and the new rule
+            round_trip(self.client(first_port(p, "in")).port)
+        p.wait_for("event=refused tunnel=in .*cause=rule")
+
+        change(common + "[server in]\nallow-cn = device-p256\n" + own)
+        p.wait_for("event=removed tunnel=more open=1")
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(more)), timeout=5).close()
+        self.assertEqual((echoes(through_in), echoes(through_more)), (b"hello", b"hello"))
+        p.wait_for(r"(?s)event=replaced tunnel=in.*event=replaced tunnel=in")
+        self.assertEqual(round_trip(first.port), b"hello")
+
+        change("[server in]\nno value\n")
+        p.wait_for("event=reload_failed .*come.conf has 2 faults")
+        self.assertEqual(round_trip(first.port), b"hello")
+        status = json.loads(self.status("come.sock", "/_status")[1])
+        self.assertIn("come.conf has 2 faults", status["reload_error"])
+        self.assertEqual([t["name"] for t in status["tunnels"]], ["in"])
+        self.assertIn("tpmtls_proxy_file_refused 1\n", self.status("come.sock", "/_metrics")[1])
+
+        late = ("[server late]\nallow-all = yes\n" + own).replace("server-p256.key", "late.key")
+        change("[proxy]\nstatus = unix:other.sock\n" + late + "[server in]\nallow-cn = device-p256\n" + own)
+        p.wait_for("event=not_reloaded section=proxy")
+        p.wait_for("event=reload_failed tunnel=late .*in_force=\"no tunnel of that name\"")
+        LAB.must("cp", "server-p256.key", "late.key")  # which is watched
+        self.assertEqual(round_trip(self.client(self.listening(p, "late")).port), b"hello")
+        self.assertEqual((echoes(through_in), echoes(through_more)), (b"hello", b"hello"))
+        self.assertEqual(json.loads(self.status("come.sock", "/_status")[1]).get("reload_error"), None)
+        through_in.close()
+        through_more.close()
         self.assertEqual(p.stop().code, 0)
 
     def test_all_faults_at_once(self):

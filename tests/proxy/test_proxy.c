@@ -89,11 +89,12 @@ static void *echo_all(void *arg)
 
 /* ---- setups ---- */
 
-static tt_rc make(void *arg, size_t i, const struct tunnel_setup *before, struct tunnel_setup **ret,
-                  struct tt_error *err)
+static tt_rc make(void *arg, struct tunnel_options *t, const struct tunnel_setup *before,
+                  struct tunnel_setup **ret, struct tt_error *err)
 {
     (void)before;
     struct rig *rig = arg;
+    const int i = t->role == TT_CLIENT ? CLIENT : SERVER;
     struct tunnel_setup *s = calloc(1, sizeof *s);
     struct tt_trust *trust = NULL;
     const struct test_key *real = rig->key[i]->real;
@@ -132,11 +133,9 @@ static void unmake(void *arg, struct tunnel_setup *s)
     free(s);
 }
 
-static tt_rc started(void *arg, struct event_base *loop, struct sign_queue *queue, struct tt_error *err)
+static tt_rc started(void *arg, struct tt_error *err)
 {
     (void)arg;
-    (void)loop;
-    (void)queue;
     (void)err;
     pthread_mutex_lock(&lock);
     has_started = true;
