@@ -23,13 +23,14 @@
 #define MODULE_IDLE_S       30 /* after so long without work the next call gives the TPM back */
 
 struct module {
-    pid_t process; /* that initialised it; 0: nobody */
+    pid_t process;                /* that initialised it; 0: nobody */
+    const struct fork_mark *mark; /* of a process; or NULL */
     atomic_uint calls;
     struct mutex_maker maker;
     struct mutex mutex, tpm_mutex;
     struct apart *apart;
     struct token **tokens;
-    size_t tokens_len;
+    size_t tokens_len, slot_asked;
     bool scanned;              /* the directories were looked at */
     struct session **sessions; /* by number; NULL: free */
     size_t sessions_cap, sessions_open;

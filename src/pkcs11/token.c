@@ -21,8 +21,13 @@
 
 static tt_rc path_of(char ret[PATH_MAX], const struct token *t, const char *file, struct tt_error *err)
 {
-    int n = snprintf(ret, PATH_MAX, "%s/%s", t->path, file);
-    return n > 0 && n < PATH_MAX ? TT_OK : error_set(err, TT_ERR_IO, "the path is too long");
+    size_t n = strlen(t->path), file_len = strlen(file);
+    if (n + 1 + file_len >= PATH_MAX)
+        return error_set(err, TT_ERR_IO, "the path is too long");
+    memcpy(ret, t->path, n);
+    ret[n] = '/';
+    memcpy(ret + n + 1, file, file_len + 1);
+    return TT_OK;
 }
 
 static struct stamp stamp_of(const struct token *t, const char *file)
@@ -256,9 +261,14 @@ struct token *token_of_slot(CK_SLOT_ID slot)
 {
     if (!module.scanned)
         (void)tokens_scan();
-    for (size_t i = 0; i < module.tokens_len; i++)
-        if (module.tokens[i]->slot == slot && module.tokens[i]->contents != NULL)
-            return module.tokens[i];
+    /* Most ask for one slot after the other. */
+    for (size_t i = 0; i < module.tokens_len; i++) {
+        size_t at = (module.slot_asked + i) % module.tokens_len;
+        if (module.tokens[at]->slot == slot && module.tokens[at]->contents != NULL) {
+            module.slot_asked = at;
+            return module.tokens[at];
+        }
+    }
     return NULL;
 }
 

@@ -553,8 +553,12 @@ static enum raw_result prove_decryption(struct raw_key *k, struct tt_error *err)
 
 enum raw_result raw_prove(struct raw_key *k, struct tt_error *err)
 {
+    bool proven = false;
     if (k->info->key.decrypts)
         return prove_decryption(k, err);
+    tt_rc rc = TPM_TWICE(k->tpm, err, tpm_key_prove(&proven, k->key, err));
+    if (rc != TT_OK || proven)
+        return result_of(k->info, k->tpm, rc);
     static const uint8_t digest[APART_HASH_MAX] = "tpmtls: is the password right?";
     uint8_t sig[RAW_SIGNATURE_MAX], block[RAW_SIGNATURE_MAX];
     size_t len;

@@ -65,6 +65,7 @@ struct tt_tpm {
     bool idle_costs_others;      /* an idle session does: see tt_tpm_rest */
     struct tpm_object *resident; /* the one key of ours that is loaded now, or NULL */
     struct tpm_session sessions[TPM_SESSIONS];
+    bool sessions_by_esapi; /* session_start.h cannot: ESAPI writes sessions down in a way we do not know */
     TSS2_RC last_failure; /* of the last command that failed */
     struct tpm_probe probes[TPM_PROBES];
     size_t probes_len;
@@ -73,7 +74,8 @@ struct tt_tpm {
     size_t pins_len;
     const struct crypto_lib *lib; /* see tpm_lib */
     struct crypto_lib *own_lib;
-    TPMS_CONTEXT *srk; /* the derived storage root key's saved context, or NULL */
+    TPMS_CONTEXT *srk;    /* the derived storage root key's saved context, or NULL; */
+    TPM2B_PUBLIC srk_pub; /* and what it is */
     uint32_t parent;   /* of what is made: a persistent handle, or 0: the storage root key */
     bool has_owner;    /* the owner's password is known: */
     TPM2B_AUTH owner;
@@ -115,6 +117,9 @@ tt_rc tpm_fail(const struct tpm_op *op, struct tt_error *err);
 /* tpm_rc_is: is rc this TPM error, whichever handle, parameter or session it is about, and whoever passed it
  * on. */
 bool tpm_rc_is(TSS2_RC rc, TPM2_RC code);
+
+/* tpm_rc_of_parameter: the TPM says so of a parameter: whoever asked was allowed to. */
+bool tpm_rc_of_parameter(TSS2_RC rc);
 
 /* tpm_rc_of_tpm: the TPM itself spoke, or a resource manager in its place. */
 bool tpm_rc_of_tpm(TSS2_RC rc);

@@ -24,6 +24,11 @@ bool tpm_rc_of_tpm(TSS2_RC rc)
     return tpm_code(rc) != 0;
 }
 
+bool tpm_rc_of_parameter(TSS2_RC rc)
+{
+    return tpm_rc_of_tpm(rc) && (rc & TPM2_RC_FMT1) != 0 && (rc & TPM2_RC_P) != 0;
+}
+
 bool tpm_rc_is(TSS2_RC rc, TPM2_RC code)
 {
     return rc != TSS2_RC_SUCCESS && tpm_code(rc) == code;

@@ -8,6 +8,7 @@
 #include "tpm/persistent.h"
 #include "tpm/session.h"
 #include "tpm/session_own.h"
+#include "tpm/trust.h"
 
 /* ---- being loaded ---- */
 
@@ -105,9 +106,12 @@ static tt_rc load_under(struct tpm_object *o, const struct tpm_parent *parent, s
     return TT_OK;
 }
 
-tt_rc object_take_name(struct tpm_object *o, struct tt_error *err)
+tt_rc object_take_name(struct tpm_object *o, const TPM2B_PUBLIC *pub, struct tt_error *err)
 {
     TPM2B_NAME *name = NULL;
+    if (name_of(&o->name, o->tpm, pub, NULL) == TT_OK)
+        return TT_OK;
+    /* of a hash that we lack ESAPI knows it */
     TSS2_RC rc = Esys_TR_GetName(o->tpm->esys, o->handle, &name);
     if (rc != TSS2_RC_SUCCESS || name->size > sizeof name->name) {
         Esys_Free(name);
@@ -191,7 +195,7 @@ static tt_rc object_find_again(struct tpm_object *o, struct tt_error *err)
     TPM2B_PUBLIC pub;
     TPM2B_NAME before = o->name;
     TT_TRY(persistent_open(&o->handle, &pub, o->tpm, o->at, err));
-    TT_TRY(object_take_name(o, err));
+    TT_TRY(object_take_name(o, &pub, err));
     bool same = before.size == o->name.size && memcmp(before.name, o->name.name, before.size) == 0;
     o->name = before;
     if (same)
@@ -219,7 +223,7 @@ static tt_rc object_ready(struct tpm_object *o, bool sessions, struct tt_error *
         o->tpm->resident = o;
     if (o->has_password && Esys_TR_SetAuth(o->tpm->esys, o->handle, &o->password) != TSS2_RC_SUCCESS)
         return error_set(err, TT_ERR_INTERNAL, "cannot set the key's password");
-    return o->name.size > 0 ? TT_OK : object_take_name(o, err);
+    return o->name.size > 0 ? TT_OK : object_take_name(o, &o->pub, err);
 }
 
 tt_rc object_load(struct tpm_object *o, struct tt_error *err)

@@ -65,8 +65,8 @@ TT_MUST_USE tt_rc object_load(struct tpm_object *o, struct tt_error *err);
 /* object_prepare: the same, with its sessions started and its policy satisfied, as far as that is possible
  * before the command. */
 TT_MUST_USE tt_rc object_prepare(struct tpm_object *o, struct tt_error *err);
-/* object_take_name: from ESAPI, once it is in the chip. */
-TT_MUST_USE tt_rc object_take_name(struct tpm_object *o, struct tt_error *err);
+/* object_take_name: once it is in the chip, with this public area. */
+TT_MUST_USE tt_rc object_take_name(struct tpm_object *o, const TPM2B_PUBLIC *pub, struct tt_error *err);
 /* object_recheck: what it gave was not its own. True: somebody else is at its handle; ours is forgotten, and
  * loaded again by its next use. */
 bool object_recheck(struct tpm_object *o);

@@ -89,7 +89,7 @@ tt_rc object_from_handle(struct tpm_object **ret, struct tt_tpm *tpm, uint32_t h
     TT_TRY(take_password(o, password, err));
     if (o->has_password && Esys_TR_SetAuth(tpm->esys, o->handle, &o->password) != TSS2_RC_SUCCESS)
         return error_set(err, TT_ERR_INTERNAL, "cannot set the key's password");
-    TT_TRY(object_take_name(o, err));
+    TT_TRY(object_take_name(o, &o->pub, err));
     *ret = TT_TAKE(o);
     return TT_OK;
 }

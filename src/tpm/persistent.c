@@ -9,8 +9,22 @@
 #include "tpm/owner.h"
 #include "tpm/public.h"
 #include "tpm/reopen.h"
+#include "tpm/trust.h"
 
 #define OWNER_LAST 0x817fffffU /* above it is the platform's */
+
+/* Not every version of ESAPI looks whether the name is that of the public area. Of a hash that we lack it
+ * cannot be seen; where that matters, for a parent, such a key is refused. */
+static tt_rc answer_read(TPM2B_PUBLIC *ret, struct tt_tpm *tpm, const uint8_t *response, size_t len,
+                         struct tt_error *err)
+{
+    size_t at = METER_HEADER_SIZE;
+    TPM2B_NAME name = {0}, right;
+    if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(response, len, &at, ret) != TSS2_RC_SUCCESS ||
+        Tss2_MU_TPM2B_NAME_Unmarshal(response, len, &at, &name) != TSS2_RC_SUCCESS)
+        return error_set(err, TT_ERR_TPM, "the TPM returned a malformed public area");
+    return name_of(&right, tpm, ret, NULL) == TT_ERR_UNSUPPORTED ? TT_OK : name_check(tpm, ret, &name, err);
+}
 
 /* ESAPI reads the public area when it opens a handle, for the name, but does not hand it out. The meter
  * listens in, which saves a second TPM2_ReadPublic. Response: header, TPM2B_PUBLIC, names. */
@@ -24,15 +38,16 @@ tt_rc persistent_open(ESYS_TR *ret, TPM2B_PUBLIC *ret_pub, struct tt_tpm *tpm, u
     do
         op.rc = Esys_TR_FromTPMPublic(tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &object);
     while (tpm_op_again(&op));
-    size_t len = tpm->meter.listen.len, at = METER_HEADER_SIZE;
+    size_t len = tpm->meter.listen.len;
     tpm->meter.listen = (struct meter_listener){0};
     if (tpm_rc_is(op.rc, TPM2_RC_HANDLE))
         return error_set(err, TT_ERR_NOT_FOUND, "there is no key at 0x%08x in this TPM", handle);
     TT_TRY(tpm_op_end(&op, err));
     TPM2B_PUBLIC pub = {0};
-    if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(response, len, &at, &pub) != TSS2_RC_SUCCESS) {
+    tt_rc rc = answer_read(&pub, tpm, response, len, err);
+    if (rc != TT_OK) {
         (void)Esys_TR_Close(tpm->esys, &object);
-        return error_set(err, TT_ERR_TPM, "the TPM returned a malformed public area");
+        return rc;
     }
     *ret = object;
     *ret_pub = pub;

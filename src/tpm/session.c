@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tpm/session_own.h"
+#include "tpm/session_start.h"
 
 bool session_fits(const struct tt_tpm *tpm, const struct session_want *want, const TPM2B_NAME *salt)
 {
@@ -23,16 +24,22 @@ tt_rc session_open(struct tt_tpm *tpm, const struct session_want *want, const st
     if (session_fits(tpm, want, &salt->name))
         return TT_OK;
     session_close(tpm, want->kind);
-    ESYS_TR handle = ESYS_TR_NONE;
+    bool may_own = want->kind == TPM_SESSION_HMAC && want->hash == TPM2_ALG_SHA256;
+    struct tpm_session started = {.open = true, .hash = want->hash, .salt = salt->name};
     struct tpm_op op = tpm_op_start(tpm, "start an encrypted session");
-    do
-        op.rc = Esys_StartAuthSession(
-            tpm->esys, salt->object, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL,
-            want->kind == TPM_SESSION_POLICY ? TPM2_SE_POLICY : TPM2_SE_HMAC, &cipher, want->hash, &handle);
-    while (tpm_op_again(&op));
+    do {
+        op.rc = may_own && session_start_possible(tpm, salt) ? session_start(&started, tpm, salt)
+                                                             : TSS2_ESYS_RC_NOT_IMPLEMENTED;
+        if (op.rc == TSS2_ESYS_RC_NOT_IMPLEMENTED)
+            op.rc = Esys_StartAuthSession(tpm->esys, salt->object, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                          ESYS_TR_NONE, NULL,
+                                          want->kind == TPM_SESSION_POLICY ? TPM2_SE_POLICY : TPM2_SE_HMAC,
+                                          &cipher, want->hash, &started.handle);
+    } while (tpm_op_again(&op));
     TT_TRY(tpm_op_end(&op, err));
-    *s = (struct tpm_session){.open = true, .hash = want->hash, .handle = handle, .salt = salt->name};
-    if (want->kind == TPM_SESSION_HMAC && want->hash == TPM2_ALG_SHA256)
+    *s = started;
+    mem_wipe(&started.own, sizeof started.own);
+    if (may_own && !s->own.known)
         session_own_learn(tpm);
     return TT_OK;
 }

@@ -14,7 +14,6 @@
 #define REPEATS     5  /* of a command that the TPM wants to have again: as many as ESAPI's */
 #define SIZED       (2 + NONCE)
 #define ATTRIBUTES  TPMA_SESSION_CONTINUESESSION
-#define RESPONSE    4096
 #define COMMAND_MAX 2048
 
 static struct tt_bytes view(const uint8_t *data, size_t len)
@@ -258,10 +257,10 @@ static TSS2_RC response_read(struct tt_bytes *ret, struct call *call, struct tt_
     return TSS2_RC_SUCCESS;
 }
 
-static TSS2_RC exchange(uint8_t *response, size_t *len, struct tt_tpm *tpm, struct tt_bytes command)
+static TSS2_RC exchange_once(uint8_t *response, size_t *len, struct tt_tpm *tpm, struct tt_bytes command)
 {
     TSS2_TCTI_CONTEXT *tcti = meter_tcti(&tpm->meter);
-    *len = RESPONSE;
+    *len = SESSION_OWN_RESPONSE;
     TSS2_RC rc = Tss2_Tcti_Transmit(tcti, command.len, command.data);
     if (rc == TSS2_RC_SUCCESS)
         rc = Tss2_Tcti_Receive(tcti, len, response, TSS2_TCTI_TIMEOUT_BLOCK);
@@ -272,17 +271,24 @@ static TSS2_RC exchange(uint8_t *response, size_t *len, struct tt_tpm *tpm, stru
     return rd_u32(&r);
 }
 
-static TSS2_RC run(struct tt_bytes *ret, struct call *call, uint8_t response[RESPONSE])
+TSS2_RC session_own_exchange(uint8_t response[SESSION_OWN_RESPONSE], size_t *len, struct tt_tpm *tpm,
+                             struct tt_bytes command)
+{
+    TSS2_RC rc;
+    int tries = 0;
+    do
+        rc = exchange_once(response, len, tpm, command);
+    while (meter_wants_retry(rc) && ++tries < REPEATS);
+    return rc;
+}
+
+static TSS2_RC run(struct tt_bytes *ret, struct call *call, uint8_t response[SESSION_OWN_RESPONSE])
 {
     TT_AUTO(buf_free) struct buf command = {.max = COMMAND_MAX};
     size_t len = 0;
     if (call->lib == NULL || getrandom(call->caller, NONCE, 0) != NONCE || !command_write(&command, call))
         return TSS2_ESYS_RC_GENERAL_FAILURE;
-    TSS2_RC rc;
-    int tries = 0;
-    do
-        rc = exchange(response, &len, call->tpm, buf_bytes(&command));
-    while (meter_wants_retry(rc) && ++tries < REPEATS);
+    TSS2_RC rc = session_own_exchange(response, &len, call->tpm, buf_bytes(&command));
     return rc == TSS2_RC_SUCCESS ? response_read(ret, call, view(response, len)) : rc;
 }
 
@@ -291,7 +297,7 @@ TSS2_RC session_own_run(uint8_t *ret, size_t cap, size_t *ret_len, struct tt_tpm
 {
     struct call call = {
         .tpm = tpm, .lib = tpm_lib(tpm, NULL), .own = &tpm->sessions[TPM_SESSION_HMAC].own, .c = c};
-    uint8_t response[RESPONSE];
+    uint8_t response[SESSION_OWN_RESPONSE];
     struct tt_bytes parameters = {NULL, 0};
     make_key(&call);
     TSS2_RC rc = run(&parameters, &call, response);

@@ -18,6 +18,12 @@ bool session_own_ready(struct tt_tpm *tpm);
 /* session_own_give_back: ESAPI is about to use the session. False: it cannot, and must not try. */
 bool session_own_give_back(struct tt_tpm *tpm);
 
+#define SESSION_OWN_RESPONSE 4096
+/* session_own_exchange: a whole command and its whole answer, repeated as often as ESAPI would; what the TPM
+ * says. */
+TSS2_RC session_own_exchange(uint8_t response[SESSION_OWN_RESPONSE], size_t *len, struct tt_tpm *tpm,
+                             struct tt_bytes command);
+
 /* struct own_command: a command on one object with its password, and its parameters, marshalled. */
 struct own_command {
     uint32_t code; /* TPM_CC */

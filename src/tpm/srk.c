@@ -41,41 +41,6 @@ struct primary {
     TPM2B_PUBLIC template;
 };
 
-/* A session would be salted to this very public area. */
-static tt_rc parent_name(TPM2B_NAME *ret, struct tt_tpm *tpm, ESYS_TR parent, struct tt_error *err)
-{
-    TPM2B_NAME *name = NULL;
-    TSS2_RC rc = Esys_TR_GetName(tpm->esys, parent, &name);
-    if (rc != TSS2_RC_SUCCESS || name->size > sizeof name->name || name->size < 2) {
-        Esys_Free(name);
-        return error_set(err, TT_ERR_TPM, "cannot get the name of the key's parent (0x%x)", rc);
-    }
-    *ret = *name;
-    Esys_Free(name);
-    return TT_OK;
-}
-
-static tt_rc parent_verify(struct tt_tpm *tpm, ESYS_TR parent, const TPM2B_PUBLIC *pub, struct tt_error *err)
-{
-    TPM2B_NAME name;
-    TT_TRY(parent_name(&name, tpm, parent, err));
-    return name_check(tpm, pub, &name, err);
-}
-
-static tt_rc primary_end(ESYS_TR *primary, TPM2B_PUBLIC *ret_pub, const struct tpm_op *op, TPM2B_PUBLIC *pub,
-                         struct tt_error *err)
-{
-    TT_TRY(tpm_op_end(op, err));
-    tt_rc rc = parent_verify(op->tpm, *primary, pub, err);
-    if (rc == TT_OK && ret_pub != NULL)
-        *ret_pub = *pub;
-    Esys_Free(pub);
-    if (rc != TT_OK)
-        tpm_flush(op->tpm, primary);
-    return rc;
-}
-
-/* ret_pub may be NULL. */
 static tt_rc primary_create(ESYS_TR *ret, TPM2B_PUBLIC *ret_pub, struct tt_tpm *tpm, const struct primary *p,
                             struct tt_error *err)
 {
@@ -92,8 +57,12 @@ static tt_rc primary_create(ESYS_TR *ret, TPM2B_PUBLIC *ret_pub, struct tt_tpm *
                                    &p->template, &outside, &pcrs, ret, &pub, NULL, NULL, NULL);
     while (tpm_op_again(&op));
     owner_authorize_end(tpm);
-    if (!owner_refused(&op))
-        return primary_end(ret, ret_pub, &op, pub, err);
+    if (!owner_refused(&op)) {
+        TT_TRY(tpm_op_end(&op, err));
+        *ret_pub = *pub;
+        Esys_Free(pub);
+        return TT_OK;
+    }
     if (p->hierarchy == ESYS_TR_RH_OWNER)
         return owner_explain(&op, "have the owner put it at 0x81000001, where no password is needed", err);
     return error_set(err, TT_ERR_AUTH,
@@ -113,16 +82,19 @@ tt_rc srk_derive_ek(TPM2B_PUBLIC *ret, struct tt_tpm *tpm, const TPM2B_PUBLIC *t
 
 /* Deriving takes 50 to 300 ms on a chip. The first time the primary is just flushed, since most processes
  * load one key, and keeping it would cost a command; from the second time on its saved context is used. */
-static tt_rc srk_derive(ESYS_TR *ret, struct tt_tpm *tpm, bool keep, struct tt_error *err)
+static tt_rc srk_derive(ESYS_TR *ret, TPM2B_PUBLIC *ret_pub, struct tt_tpm *tpm, bool keep,
+                        struct tt_error *err)
 {
     if (tpm->srk != NULL) {
+        *ret_pub = tpm->srk_pub;
         if (srk_context_load(ret, tpm) == TT_OK)
             return TT_OK;
         Esys_Free(tpm->srk); /* a restarted TPM forgets contexts */
         tpm->srk = NULL;
     }
     const struct primary srk = {ESYS_TR_RH_OWNER, public_srk(false)};
-    TT_TRY(primary_create(ret, NULL, tpm, &srk, err));
+    TT_TRY(primary_create(ret, ret_pub, tpm, &srk, err));
+    tpm->srk_pub = *ret_pub;
     if (keep || tpm->srk_derivations++ > 0)
         srk_context_keep(tpm, *ret);
     return TT_OK;
@@ -146,13 +118,9 @@ static tt_rc persistent_parent(struct tpm_parent *ret, struct tt_tpm *tpm, uint3
             *err = why;
         return rc;
     }
-    rc = parent_verify(tpm, object, &pub, err);
-    if (rc != TT_OK) {
-        (void)Esys_TR_Close(tpm->esys, &object);
-        return rc;
-    }
     *ret = (struct tpm_parent){
         .object = object,
+        .pub = pub,
         .rsa = pub.publicArea.type == TPM2_ALG_RSA,
         .ek = ek_wants_policy(&pub),
         .storage = public_is_storage(&pub),
@@ -231,22 +199,26 @@ static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struc
     ESYS_TR object = ESYS_TR_NONE;
     bool owner = primary.hierarchy == ESYS_TR_RH_OWNER;
     struct tt_error why = {0};
-    tt_rc rc = owner && !want->rsa ? srk_derive(&object, tpm, false, &why)
-                                   : primary_create(&object, NULL, tpm, &primary, &why);
+    TPM2B_PUBLIC pub;
+    tt_rc rc = owner && !want->rsa ? srk_derive(&object, &pub, tpm, false, &why)
+                                   : primary_create(&object, &pub, tpm, &primary, &why);
     if (rc == TT_ERR_AUTH && owner && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
         return TT_OK; /* not the key's parent: then TPM2_Load says so */
     if (rc != TT_OK && err != NULL)
         *err = why;
     TT_TRY(rc);
-    *ret = (struct tpm_parent){
-        .object = object, .transient = true, .rsa = want->rsa, .ek = ek_wants_policy(&primary.template)};
+    *ret = (struct tpm_parent){.object = object,
+                               .pub = pub,
+                               .transient = true,
+                               .rsa = want->rsa,
+                               .ek = ek_wants_policy(&primary.template)};
     return TT_OK;
 }
 
 static tt_rc parent_check(struct tt_tpm *tpm, struct tpm_parent *p, const struct parent_want *want,
                           struct tt_error *err)
 {
-    TT_TRY(parent_name(&p->name, tpm, p->object, err));
+    TT_TRY(name_of(&p->name, tpm, &p->pub, err));
     return trust_parent(tpm, want, p, err);
 }
 
@@ -274,7 +246,7 @@ tt_rc srk_at_handle(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_error 
 {
     struct tpm_parent p;
     TT_TRY(persistent_parent(&p, tpm, KEYFILE_PARENT_SRK, err));
-    tt_rc rc = parent_name(&p.name, tpm, p.object, err);
+    tt_rc rc = name_of(&p.name, tpm, &p.pub, err);
     if (rc == TT_OK)
         *ret = p;
     else
@@ -310,7 +282,7 @@ static tt_rc srk_find(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_erro
         parent_release(tpm, &there);
     }
     struct tt_error why = {0};
-    tt_rc rc = srk_derive(&p.object, tpm, true, &why);
+    tt_rc rc = srk_derive(&p.object, &p.pub, tpm, true, &why);
     if (rc == TT_ERR_AUTH && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
         return TT_OK;
     if (rc != TT_OK && err != NULL)

@@ -14,6 +14,7 @@ struct tpm_parent {
     bool srk;     /* it has the public area of a storage root key, ECC or RSA */
     bool counts;  /* a wrong password counts towards the lockout; so may the empty one */
     TPM2B_NAME name;
+    TPM2B_PUBLIC pub;
 };
 
 /* struct parent_want: the parent that a key file names. */

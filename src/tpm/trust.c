@@ -24,26 +24,34 @@ static void name_text(char *ret, size_t cap, const TPM2B_NAME *name)
         n += (size_t)snprintf(ret + n, cap - n, "%02x", name->name[i]);
 }
 
-tt_rc name_check(struct tt_tpm *tpm, const TPM2B_PUBLIC *pub, const TPM2B_NAME *name, struct tt_error *err)
+tt_rc name_of(TPM2B_NAME *ret, struct tt_tpm *tpm, const TPM2B_PUBLIC *pub, struct tt_error *err)
 {
     uint8_t bytes[sizeof pub->publicArea];
     struct soft_public area = {.area = {bytes, 0}, .name_alg = pub->publicArea.nameAlg};
-    TPM2B_NAME right;
+    TPM2B_NAME name;
     size_t len = 0;
     const struct crypto_lib *lib = tpm_lib(tpm, err);
     if (lib == NULL)
         return TT_ERR_MEMORY;
     if (Tss2_MU_TPMT_PUBLIC_Marshal(&pub->publicArea, bytes, sizeof bytes, &area.area.len) != TSS2_RC_SUCCESS)
         return error_set(err, TT_ERR_TPM, "the TPM returned a malformed public area");
-    tt_rc rc = name_of_public(right.name, &len, lib, &area);
-    right.size = (UINT16)len;
-    if (rc == TT_OK && name_is(&right, name))
-        return TT_OK;
+    tt_rc rc = name_of_public(name.name, &len, lib, &area);
     if (rc != TT_OK)
         return error_set(err, rc, "the name of the storage key (hash: %s) cannot be computed",
                          alg_text(pub->publicArea.nameAlg).text);
+    name.size = (UINT16)len;
+    *ret = name;
+    return TT_OK;
+}
+
+tt_rc name_check(struct tt_tpm *tpm, const TPM2B_PUBLIC *pub, const TPM2B_NAME *name, struct tt_error *err)
+{
+    TPM2B_NAME right;
+    TT_TRY(name_of(&right, tpm, pub, err));
+    if (name_is(&right, name))
+        return TT_OK;
     (void)error_set(err, TT_ERR_TPM,
-                    "the TPM's answer about a storage key contradicts itself: its name is not that of its "
+                    "the TPM's answer about a key contradicts itself: its name is not that of its "
                     "public area");
     error_hint(err, "something between here and the TPM changes its answers; nothing secret was sent");
     return TT_ERR_TPM;

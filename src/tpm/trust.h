@@ -16,6 +16,9 @@ TT_MUST_USE tt_rc trust_parent(struct tt_tpm *tpm, const struct parent_want *wan
 /* trust_believe: the file of a key that is used, but not loaded yet, says so; what is known already stays. */
 void trust_believe(struct tt_tpm *tpm, const struct parent_want *want);
 
+/* name_of: the name of this public area, by our own arithmetic: ESAPI's takes longer than a signature
+ * (tpm/session_own.h). TT_ERR_UNSUPPORTED: its hash is one that we lack. */
+TT_MUST_USE tt_rc name_of(TPM2B_NAME *ret, struct tt_tpm *tpm, const TPM2B_PUBLIC *pub, struct tt_error *err);
 /* name_check: this is the name of this public area: not every version of ESAPI looks whether what
  * TPM2_ReadPublic says is right. TT_ERR_TPM. */
 TT_MUST_USE tt_rc name_check(struct tt_tpm *tpm, const TPM2B_PUBLIC *pub, const TPM2B_NAME *name,

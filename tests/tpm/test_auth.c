@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "tpm/context.h"
 #include "tpm/public.h"
+#include "tpm/session.h"
 
 /* ---- what travels ---- */
 
@@ -111,7 +112,7 @@ static void commands_with_a_password(void **state)
 /* The last byte of the answer: of its HMAC. */
 static void forge_signature(struct script *s, uint32_t command, uint8_t *response, size_t *len)
 {
-    if (command == TPM2_CC_Sign && s->left > 0) {
+    if ((command == TPM2_CC_Sign || command == TPM2_CC_RSA_Decrypt) && s->left > 0) {
         response[*len - 1] ^= 1;
         s->left--;
     }
@@ -119,12 +120,11 @@ static void forge_signature(struct script *s, uint32_t command, uint8_t *respons
 
 /* tpm/session_own.h: the session goes back and forth between us and ESAPI, and an answer that is not the
  * TPM's is refused. */
-static void signed_without_esapi(void **state)
+static void signed_without_esapi_by(enum tt_key_type type, uint16_t scheme)
 {
-    (void)state;
     struct script script = {.change = forge_signature};
     struct tt_tpm *tpm = open_scripted(&script);
-    const struct tt_key_params params = {.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)};
+    const struct tt_key_params params = {.type = type, .password = BYTES_OF(PASSWORD)};
     char *pem = create_with(tpm, &params), *sealed = NULL;
     struct tt_key *key = must_open(tpm, pem, PASSWORD);
     const struct tpm_session *s = &tpm->sessions[TPM_SESSION_HMAC];
@@ -139,12 +139,10 @@ static void signed_without_esapi(void **state)
         assert_true(s->own.behind && !s->own.ahead);
         tt_free(data);
     }
-    uint8_t sig[200];
+    uint8_t sig[512];
     size_t len;
     script.left = 2; /* and when it is asked again */
-    assert_int_equal(
-        tt_key_sign(key, TT_SCHEME_ECDSA_SECP256R1_SHA256, text_bytes("m"), sig, sizeof sig, &len, &err),
-        TT_ERR_TPM);
+    assert_int_equal(tt_key_sign(key, scheme, text_bytes("m"), sig, sizeof sig, &len, &err), TT_ERR_TPM);
     assert_true(script.left < 2);
     script.left = 0;
     sign_all(key);
@@ -152,6 +150,88 @@ static void signed_without_esapi(void **state)
     tt_free(pem);
     tt_free(sealed);
     tt_tpm_close(tpm);
+}
+
+static void signed_without_esapi(void **state)
+{
+    (void)state;
+    signed_without_esapi_by(TT_KEY_P256, TT_SCHEME_ECDSA_SECP256R1_SHA256);
+    signed_without_esapi_by(TT_KEY_RSA2048, TT_SCHEME_RSA_PSS_RSAE_SHA256);
+}
+
+/* tpm/session_start.h: what ESAPI makes of a session that we started, and that it starts one where we cannot.
+ */
+static void session_started_by_either(void **state)
+{
+    (void)state;
+    static const char *const commands = "CreatePrimary StartAuthSession Load FlushContext Sign Sign";
+    for (int by_esapi = 0; by_esapi < 2; by_esapi++) {
+        struct tt_tpm *tpm = open_tpm(chip.tcti);
+        char *pem =
+            create_with(tpm, &(struct tt_key_params){.type = TT_KEY_P256, .password = BYTES_OF(PASSWORD)});
+        tt_tpm_close(tpm);
+        tpm = open_tpm(chip.tcti);
+        tpm->sessions_by_esapi = by_esapi != 0;
+        struct recorder r = {0};
+        tt_tpm_set_trace(tpm, record, &r);
+        struct tt_key *key = must_open(tpm, pem, PASSWORD);
+        const struct tpm_session *s = &tpm->sessions[TPM_SESSION_HMAC];
+        TPM2B_NONCE *nonce = NULL;
+        assert_int_equal(tpm->sessions_by_esapi, by_esapi);
+        assert_true(s->open && s->own.known);
+        assert_int_equal(Esys_TRSess_GetNonceTPM(tpm->esys, s->handle, &nonce), TSS2_RC_SUCCESS);
+        assert_int_equal(nonce->size, sizeof s->own.nonce_tpm);
+        assert_memory_equal(nonce->buffer, s->own.nonce_tpm, nonce->size);
+        Esys_Free(nonce);
+        sign_all(key);
+        sign_all(key);
+        assert_string_equal(recorder_text(&r), commands);
+        assert_true(sessions_prove(tpm)); /* by ESAPI */
+        tt_key_free(key);
+        tt_free(pem);
+        tt_tpm_close(tpm);
+    }
+}
+
+/* tpm_key_prove: one command without the private operation, right or wrong. */
+static void a_password_is_proved(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tt_key_type type;
+        const char *password, *tried;
+        tt_rc rc;
+        bool proven;
+        const char *last;
+    } rows[] = {{TT_KEY_P256, PASSWORD, PASSWORD, TT_OK, true, "FlushContext Sign"},
+                {TT_KEY_P384, PASSWORD, PASSWORD, TT_OK, true, "FlushContext Sign"},
+                {TT_KEY_RSA2048, PASSWORD, PASSWORD, TT_OK, true, "FlushContext Sign"},
+                {TT_KEY_P256, PASSWORD, "wrong", TT_ERR_AUTH, false, NULL},
+                {TT_KEY_RSA2048, PASSWORD, "wrong", TT_ERR_AUTH, false, NULL},
+                {TT_KEY_P256, NULL, NULL, TT_OK, false, "Load FlushContext"}};
+    for (size_t i = 0; i < TT_COUNT(rows); i++) {
+        struct tt_error err = {0};
+        struct tt_bytes right = text_bytes(rows[i].password != NULL ? rows[i].password : "");
+        struct tt_bytes tried = text_bytes(rows[i].tried != NULL ? rows[i].tried : "");
+        struct tt_tpm *tpm = open_tpm(chip.tcti);
+        char *pem = create_with(
+            tpm, &(struct tt_key_params){.type = rows[i].type, .password = right.len > 0 ? &right : NULL});
+        struct tpm_key *key = NULL;
+        struct recorder r = {0};
+        bool proven = !rows[i].proven;
+        tt_tpm_close(tpm);
+        tpm = open_tpm(chip.tcti);
+        tt_tpm_set_trace(tpm, record, &r);
+        assert_ok(tpm_key_load(&key, tpm, text_bytes(pem), tried.len > 0 ? &tried : NULL, &err), &err);
+        assert_int_equal(tpm_key_prove(&proven, key, &err), rows[i].rc);
+        assert_int_equal(proven, rows[i].proven);
+        const char *sent = recorder_text(&r);
+        if (rows[i].last != NULL)
+            assert_string_equal(sent + strlen(sent) - strlen(rows[i].last), rows[i].last);
+        tpm_key_free(key);
+        tt_free(pem);
+        tt_tpm_close(tpm);
+    }
 }
 
 static void commands_with_pcrs(void **state)
@@ -520,6 +600,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(password_never_in_the_clear),   cmocka_unit_test(sealed_data_never_in_the_clear),
+        cmocka_unit_test(session_started_by_either),     cmocka_unit_test(a_password_is_proved),
         cmocka_unit_test(signed_without_esapi),          cmocka_unit_test(too_much_to_seal),
         cmocka_unit_test(commands_with_a_password),      cmocka_unit_test(commands_with_pcrs),
         cmocka_unit_test(sessions_are_shared),           cmocka_unit_test(lost_sessions),
