@@ -1,0 +1,185 @@
+/* cli/ca_serve_options.c: the table of the file of `tpmtls ca serve`, and what rows cannot say. Layer: cli.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/rc.h"
+#include "ca/ca.h"
+#include "cli/ca_serve.h"
+#include "net/listen.h"
+#include "proxy/report.h"
+#include "proxy/sandbox.h"
+
+#define TO(member) OPTION_TO(struct ca_serve_options, member)
+
+static const struct option_row serve_rows[] = {
+    {"dir", "DIR", "the CA's directory (tpmtls ca init)", TO(dir), .needed = "which CA?"},
+    {"store", "sqlite:FILE|postgresql://...", "its store, if not the one that `ca init` noted", TO(store)},
+    {"listen", "ADDR:PORT|systemd[:NAME]", "where clients connect: EST over TLS 1.3, and the operator's page",
+     TO(listen), .needed = "listen where?"},
+    {"publish", "ADDR:PORT|systemd[:NAME]",
+     "tell everybody in the clear, over HTTP: /ca.crl, /ca.cer, /ca.pem, /ocsp", TO(publish)},
+    {"status", "unix:PATH|127.0.0.1:PORT",
+     "answer there over HTTP: /_status (JSON), /_metrics (Prometheus), /_live, /_ready", TO(status)},
+    {"binding", NULL,
+     "tie a request to the connection that it comes by: its challengePassword is the base64 of tls-exporter "
+     "(RFC 9266)",
+     TO(binding), .choices = "offered required off"},
+    {"rate", "N", "enrolments a minute of one requester: a certificate, else an address; 0: any number",
+     TO(rate), .max = 1000000, .initial = 60},
+    {"retry-after", "S", "when who waits for a person is to ask again", TO(retry_after), .min = 1,
+     .max = 86400, .initial = 600},
+    {"max-connections", "N", "how many at once; more wait", TO(connections), .min = 1, .max = 100000,
+     .initial = 1024},
+    {"sandbox", NULL,
+     "give up what is not needed: other files (Landlock), other system calls (seccomp), new privileges, core "
+     "dumps",
+     TO(sandbox), .choices = "on off"},
+    {"user", "NAME", "started as root: become this user, and keep the right to listen on low ports",
+     TO(user)},
+    {"shutdown-timeout", "S", "seconds that requests have once it is told to end", TO(shutdown_timeout),
+     .max = 3600, .initial = 10},
+    {0},
+};
+
+const struct option_part ca_serve_parts[] = {
+    {"service", serve_rows, 0},
+    {"identity", tls_identity_rows, offsetof(struct ca_serve_options, tls)},
+    {"protocol", tls_protocol_rows, offsetof(struct ca_serve_options, tls)},
+    {0}};
+
+static tt_rc wrong(struct tt_error *err, const char *sentence, const char *hint)
+{
+    (void)error_set(err, TT_ERR_USAGE, "%s", sentence);
+    error_hint(err, "%s", hint);
+    return TT_ERR_USAGE;
+}
+
+tt_rc ca_serve_check(const struct ca_serve_options *o, struct tt_error *err)
+{
+    const char *conflict = tls_identities_conflict(&o->tls);
+    TT_TRY(listen_check(o->listen, err));
+    if (o->publish != NULL)
+        TT_TRY(listen_check(o->publish, err));
+    if (o->tls.keys.len == 0 || o->tls.certs.len == 0)
+        return wrong(err, "the server has no certificate of its own",
+                     "key = FILE and cert = FILE: `tpmtls ca sign --profile server` makes one");
+    if (conflict != NULL)
+        return wrong(err, conflict, "docs/est.md has an example");
+    if (o->tls.psks.len > 0 || o->tls.peer_raw_public_key || o->tls.raw_public_key)
+        return wrong(err, "EST authenticates by certificates: psk and raw public keys are not taken here",
+                     "leave these keys out");
+    return TT_OK;
+}
+
+/* ---- the sandbox ---- */
+
+#define FILES_MAX 64
+#define STATE_MAX 8
+
+struct needs {
+    const char *files[FILES_MAX];
+    size_t files_len;
+    char state_text[STATE_MAX][PATH_MAX];
+    const char *state[STATE_MAX];
+    size_t state_len;
+};
+
+static void need_file(struct needs *n, const char *path)
+{
+    if (path != NULL && path[0] != '\0' && n->files_len < FILES_MAX)
+        n->files[n->files_len++] = path;
+}
+
+static void need_state(struct needs *n, const char *path)
+{
+    if (path == NULL || n->state_len == STATE_MAX || realpath(path, n->state_text[n->state_len]) == NULL)
+        return;
+    n->state[n->state_len] = n->state_text[n->state_len];
+    n->state_len++;
+}
+
+static void need_folder_of(struct needs *n, const char *path)
+{
+    char folder[PATH_MAX];
+    if (snprintf(folder, sizeof folder, "%s", path) >= PATH_MAX)
+        return;
+    char *slash = strrchr(folder, '/');
+    if (slash != NULL)
+        slash[slash == folder] = '\0';
+    need_state(n, slash == NULL ? "." : folder);
+}
+
+static void need_socket(struct needs *n, const char *where)
+{
+    if (where != NULL && strncmp(where, "unix:", 5) == 0)
+        need_folder_of(n, where + 5);
+}
+
+static void need_run(struct needs *n, const char *base)
+{
+    char path[PATH_MAX];
+    if (base == NULL || snprintf(path, sizeof path, "%s/tpmtls", base) >= PATH_MAX)
+        return;
+    (void)mkdir(path, 0700); /* what fails here is told by who needs it */
+    need_state(n, path);
+}
+
+/* The CA's key may be elsewhere; where, its directory says. */
+static void need_ca(struct needs *n, const struct ca_serve_options *o)
+{
+    static char key[PATH_MAX];
+    struct tt_error unread = {0};
+    struct ca *ca = NULL;
+    need_state(n, o->dir);
+    if (o->store != NULL && strncmp(o->store, "sqlite:", 7) == 0)
+        need_folder_of(n, o->store + 7);
+    if (o->user != NULL || ca_open(&ca, &(struct ca_place){o->dir, o->store}, &unread) != TT_OK)
+        return; /* what root opens first, the user could not write */
+    if (!cli_is_handle(ca_key_name(ca)) && snprintf(key, sizeof key, "%s", ca_key_name(ca)) < PATH_MAX)
+        need_file(n, key);
+    ca_close(ca);
+}
+
+tt_rc ca_serve_sandbox(const struct cli *cli, const struct ca_serve_options *o, const char *file,
+                       struct tt_error *err)
+{
+    static struct needs n; /* large, and used once */
+    const char *spec = cli_tpm_choice(cli), *run = getenv("XDG_RUNTIME_DIR");
+    bool is_embedded = spec != NULL && strncmp(spec, "embedded", 8) == 0;
+    struct sandbox_report done;
+    if (o->sandbox == CA_SANDBOX_OFF) {
+        report(REPORT_WARNING, NULL, "sandbox", json_pack("{s:s}", "state", "off, as asked"));
+        return TT_OK;
+    }
+    need_ca(&n, o);
+    for (size_t i = 0; i < o->tls.keys.len; i++)
+        need_file(&n, o->tls.keys.at[i]);
+    for (size_t i = 0; i < o->tls.certs.len; i++) {
+        need_file(&n, o->tls.certs.at[i]);
+        need_file(&n, o->tls.staples[i]);
+    }
+    need_file(&n, file);
+    need_file(&n, cli->key_password_file);
+    if (cli->auth.kind == CLI_AUTH_FILE)
+        need_file(&n, cli->auth.value);
+    need_file(&n, getenv("CREDENTIALS_DIRECTORY"));
+    need_socket(&n, o->status);
+    need_run(&n, run != NULL ? run : geteuid() == 0 ? "/run" : NULL);
+    if (is_embedded && spec[8] == ':')
+        need_state(&n, spec + 9);
+    const struct sandbox_options opt = {.user = o->user,
+                                        .files = n.files,
+                                        .files_len = n.files_len,
+                                        .state = n.state,
+                                        .state_len = n.state_len,
+                                        .opens_device = !is_embedded,
+                                        .runs_swtpm = is_embedded};
+    TT_TRY(sandbox_enter(&done, &opt, err));
+    report(REPORT_NOTICE, NULL, "sandbox", json_pack("{s:s}", "state", done.text));
+    return TT_OK;
+}

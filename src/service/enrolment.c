@@ -1,0 +1,204 @@
+/* service/enrolment.c: see enrolment.h. Layer: service. */
+#include "service/enrolment.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define OPERATOR_PROFILE "operator"
+
+struct enrolment *enrolment_new(const struct est_order *order)
+{
+    struct enrolment *e = mem_alloc(sizeof *e);
+    if (e == NULL)
+        return NULL;
+    if (buf_append(&e->csr, order->csr.data, order->csr.len) != TT_OK ||
+        buf_append(&e->certificate, order->certificate.data, order->certificate.len) != TT_OK) {
+        enrolment_free(e);
+        return NULL;
+    }
+    e->renews = order->renews;
+    e->has_label = order->label != NULL;
+    e->has_password = order->password != NULL;
+    (void)snprintf(e->label, sizeof e->label, "%s", e->has_label ? order->label : "");
+    (void)snprintf(e->password, sizeof e->password, "%s", e->has_password ? order->password : "");
+    (void)snprintf(e->from, sizeof e->from, "%s", order->from);
+    return e;
+}
+
+void enrolment_free(struct enrolment *e)
+{
+    if (e == NULL)
+        return;
+    buf_free(&e->csr);
+    buf_free(&e->certificate);
+    ca_answer_free(&e->answer);
+    mem_free(e); /* which wipes the password */
+}
+
+static void decide(struct enrolment *e, enum est_outcome outcome, const char *word, const char *text,
+                   const char *hint)
+{
+    (void)snprintf(e->text, sizeof e->text, "%s%s%s%s%s", word, word[0] != '\0' ? ": " : "", text,
+                   hint[0] != '\0' ? "; " : "", hint);
+    e->verdict.outcome = outcome;
+    e->verdict.word = word;
+    e->verdict.text = e->text;
+    e->verdict.serial = e->answer.serial;
+    e->verdict.failure = &e->failure;
+}
+
+/* ---- who asks ---- */
+
+struct found {
+    struct tt_bytes certificate;
+    bool is_same, is_valid;
+    char profile[64];
+};
+
+static tt_rc on_entry(void *arg, const struct ca_entry *c)
+{
+    struct found *f = arg;
+    f->is_same =
+        c->der.len == f->certificate.len && memcmp(c->der.data, f->certificate.data, c->der.len) == 0;
+    f->is_valid = strcmp(c->state, "valid") == 0;
+    (void)snprintf(f->profile, sizeof f->profile, "%s", c->profile);
+    return TT_OK;
+}
+
+static tt_rc find(struct ca *ca, struct found *f, char ret_serial[CA_SERIAL_HEX], int64_t now,
+                  struct tt_error *err)
+{
+    struct tt_cert_info *info = NULL;
+    TT_TRY(tt_cert_describe(&info, f->certificate, err));
+    (void)snprintf(ret_serial, CA_SERIAL_HEX, "%s", info->serial);
+    tt_cert_info_free(info);
+    return ca_find(ca, ret_serial, now, on_entry, f, err);
+}
+
+bool holder_is(struct ca *ca, struct tt_bytes certificate, const char *profile, int64_t now)
+{
+    struct found f = {.certificate = certificate};
+    struct tt_error err = {0};
+    char serial[CA_SERIAL_HEX];
+    return certificate.len > 0 && find(ca, &f, serial, now, &err) == TT_OK && f.is_same && f.is_valid &&
+           (profile == NULL || strcmp(f.profile, profile) == 0);
+}
+
+/* With a renewal goes what the certificate was issued as, unless something else is asked for. */
+static bool by_certificate(struct ca *ca, struct enrolment *e, int64_t now)
+{
+    struct found f = {.certificate = buf_bytes(&e->certificate)};
+    struct tt_error err = {0};
+    tt_rc rc = find(ca, &f, e->id, now, &err);
+    if (rc != TT_OK && rc != TT_ERR_NOT_FOUND && rc != TT_ERR_DECODE) {
+        decide(e, EST_FAILED, "", "the CA cannot look into its store at the moment", "");
+        return false;
+    }
+    if (rc != TT_OK || !f.is_same) {
+        decide(e, EST_UNKNOWN, ca_refusal_word(CA_REFUSED_CERTIFICATE),
+               "the certificate of the connection was not issued by this CA", "");
+        return false;
+    }
+    bool is_operator = !e->renews && f.is_valid && strcmp(f.profile, OPERATOR_PROFILE) == 0;
+    (void)snprintf(e->profile, sizeof e->profile, "%s", f.profile);
+    e->order.by.who = is_operator ? CA_BY_OPERATOR : CA_BY_CERTIFICATE;
+    e->order.by.id = e->id;
+    e->order.profile = is_operator ? NULL : e->profile;
+    return true;
+}
+
+static bool by_token(struct ca *ca, struct enrolment *e, int64_t now)
+{
+    struct ca_token token;
+    struct tt_error err = {0};
+    tt_rc rc = ca_token_check(ca, &token, e->password, now, &err);
+    mem_wipe(e->password, sizeof e->password);
+    if (rc == TT_ERR_AUTH) {
+        decide(e, EST_UNKNOWN, ca_refusal_word(CA_REFUSED_TOKEN),
+               "there is no such token, or it has expired or was revoked", "");
+        return false;
+    }
+    if (rc != TT_OK) {
+        decide(e, EST_FAILED, "", "the CA cannot look into its store at the moment", "");
+        return false;
+    }
+    (void)snprintf(e->id, sizeof e->id, "%s", token.id);
+    (void)snprintf(e->profile, sizeof e->profile, "%s", token.profile);
+    e->order.by.who = CA_BY_TOKEN;
+    e->order.by.id = e->id;
+    return true;
+}
+
+/* A label chooses nothing that the token or the certificate does not give: else who may have one profile
+ * could have all. */
+static bool label_fits(struct enrolment *e)
+{
+    if (!e->has_label || e->order.by.who == CA_BY_OPERATOR || strcmp(e->label, e->profile) == 0)
+        return true;
+    decide(e, EST_REFUSED, ca_refusal_word(CA_REFUSED_PROFILE),
+           e->order.by.who == CA_BY_TOKEN ? "the token is not for the profile in the path"
+                                          : "the certificate is of another profile than the one in the path",
+           e->order.by.who == CA_BY_TOKEN ? "tpmtls ca token create --profile" : "");
+    return false;
+}
+
+static bool prepare(struct ca *ca, struct enrolment *e, int64_t now)
+{
+    e->order = (struct ca_order){.csr = buf_bytes(&e->csr), .by = {.address = e->from}};
+    bool is_known = e->has_password ? by_token(ca, e, now) : by_certificate(ca, e, now);
+    if (!is_known || !label_fits(e))
+        return false;
+    if (e->has_label)
+        e->order.profile = e->label;
+    return true;
+}
+
+/* ---- what became of it ---- */
+
+static void conclude(struct enrolment *e)
+{
+    const struct ca_answer *a = &e->answer;
+    e->verdict.certificate = a->certificate;
+    switch (a->verdict) {
+    case CA_ISSUED:
+        decide(e, EST_ISSUED, "", "issued", "");
+        break;
+    case CA_PENDING:
+        decide(e, EST_WAITS, "", a->reason.text[0] != '\0' ? a->reason.text : "a person has to approve this",
+               "");
+        break;
+    default:
+        decide(e, ca_refusal_is_auth(a->why) ? EST_UNKNOWN : EST_REFUSED, ca_refusal_word(a->why),
+               a->reason.text, a->reason.hint);
+    }
+}
+
+void enrolments_issue(struct ca *ca, struct enrolment **list, size_t n, int64_t now)
+{
+    struct ca_order orders[CA_BATCH_MAX];
+    struct ca_answer answers[CA_BATCH_MAX];
+    struct enrolment *of[CA_BATCH_MAX];
+    struct tt_error err = {0};
+    size_t asked = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!prepare(ca, list[i], now))
+            continue;
+        of[asked] = list[i];
+        answers[asked] = (struct ca_answer){0};
+        orders[asked++] = list[i]->order;
+    }
+    if (asked == 0)
+        return;
+    tt_rc rc = ca_issue(ca, orders, answers, asked, now, &err);
+    for (size_t i = 0; i < asked; i++) {
+        of[i]->answer = answers[i];
+        if (rc == TT_OK)
+            conclude(of[i]);
+        else /* what exactly is wrong with the disk is not for who asks: the log has it */
+            decide(of[i], EST_FAILED, "", "the CA cannot issue at the moment: nothing was issued", "");
+    }
+    if (rc != TT_OK)
+        of[0]->failure = err;
+}
