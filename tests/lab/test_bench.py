@@ -146,7 +146,7 @@ class Page(unittest.TestCase):
         for key in ("p256", "rsa2048"):  # measured in turns with the handshakes, not in the table of commands
             full = rows(self.page, "handshakes")["full " + key]
             self.assertGreater(full["sign_tpm_p50_us"], 0)
-            self.assertAlmostEqual(figures["handshake_over_sign_" + key]["value"], full["p50_us"] / full["sign_tpm_p50_us"], 6)
+            self.assertAlmostEqual(figures["handshake_over_sign_" + key]["value"], full["p50_us"] / full["sign_tpm_p50_us"], 4)
         self.assertIn("break_even_sealed_rsa2048", figures)
         self.assertRegex(self.text, r"with a software key, p256 +\d+\.\d\d  \(at most 1\.1: (met|MISSED)\)")
 

@@ -5,6 +5,9 @@
 #include <openssl/x509.h>
 #include <sys/stat.h>
 
+#include "base/mem.h"
+#include "tpm/key.h"
+
 struct temp_tpm chip;
 char ids[80];
 CK_FUNCTION_LIST_PTR p11;
@@ -184,4 +187,23 @@ EVP_PKEY *public_key(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o)
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)get(s, o, CKA_PUBLIC_KEY_INFO, spki));
     assert_non_null(key);
     return key;
+}
+
+void decryption_identity(const char *name, enum tt_key_type type, const char *password)
+{
+    char path[256], *pem = NULL;
+    struct tt_error err = {0};
+    struct tt_tpm *tpm = NULL;
+    struct tpm_new what = {.kind = TPM_NEW_DECRYPTION,
+                           .type = type,
+                           .password = {(const uint8_t *)password, password == NULL ? 0 : strlen(password)},
+                           .counts_failures = password != NULL};
+    (void)snprintf(path, sizeof path, "%s/%s", ids, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(tt_tpm_open(&tpm, chip.tcti, &err), TT_OK);
+    if (tpm_create(&pem, tpm, &what, &err) != TT_OK)
+        fail_msg("%s", err.text);
+    tt_tpm_close(tpm);
+    file_put(name, "key.pem", pem);
+    mem_free(pem);
 }

@@ -44,6 +44,8 @@ struct identity {
 int chip_setup(const struct identity *identities, size_t n);
 int chip_teardown(void **state);
 void identity_make(const struct identity *identity);
+/* decryption_identity: of a key that decrypts, or does Diffie-Hellman, without a certificate. */
+void decryption_identity(const char *name, enum tt_key_type type, const char *password);
 /* identity_certify: another certificate for its key, of another serial number. */
 void identity_certify(const char *name, long serial);
 /* file_put: a file of an identity; text NULL: removed. */

@@ -7,31 +7,9 @@
 #include <openssl/rsa.h>
 #include <sys/stat.h>
 
-#include "base/mem.h"
-#include "tpm/key.h"
-
 static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 static CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 static CK_BYTE message[] = "a session key, perhaps";
-
-static void decryption_identity(const char *name, enum tt_key_type type, const char *password)
-{
-    char path[256], *pem = NULL;
-    struct tt_error err = {0};
-    struct tt_tpm *tpm = NULL;
-    struct tpm_new what = {.kind = TPM_NEW_DECRYPTION,
-                           .type = type,
-                           .password = {(const uint8_t *)password, password == NULL ? 0 : strlen(password)},
-                           .counts_failures = password != NULL};
-    (void)snprintf(path, sizeof path, "%s/%s", ids, name);
-    assert_int_equal(mkdir(path, 0700), 0);
-    assert_int_equal(tt_tpm_open(&tpm, chip.tcti, &err), TT_OK);
-    if (tpm_create(&pem, tpm, &what, &err) != TT_OK)
-        fail_msg("%s", err.text);
-    tt_tpm_close(tpm);
-    file_put(name, "key.pem", pem);
-    mem_free(pem);
-}
 
 static int setup(void **state)
 {
