@@ -1,4 +1,4 @@
-/* tpmtls/pki.h: certificate requests, certificates and a small CA (RFC 2986, RFC 5280).
+/* tpmtls/pki.h: certificate requests and certificates (RFC 2986, RFC 5280).
  *
  * Invariants
  *  - Private keys are never here: whoever has one hands in a struct tt_pki_signer. A signature that comes
@@ -26,6 +26,8 @@ struct tt_pki_signer {
     void *arg;
     struct tt_bytes spki; /* DER SubjectPublicKeyInfo of the key */
     uint16_t scheme;      /* rsa_pkcs1_*, ecdsa_*, ed25519, ed448; rsa_pss_* where RSASSA-PSS is wanted */
+    bool checks_itself;   /* its signatures are right: it has verified them (a TPM's), or libcrypto made them;
+                           * else they are verified before they are used */
 };
 
 /* ---- certificates ---- */
@@ -105,75 +107,8 @@ struct tt_csr_params {
 TT_API TT_MUST_USE tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params,
                                        const struct tt_pki_signer *signer, struct tt_error *err);
 
-/* ---- a small CA in a directory: ca.pem (its certificate), ca.db (what it issued), maybe ca.key ---- */
-
-struct tt_ca;
-
-#define TT_CA_KEY_FILE  "ca.key"
-#define TT_CA_CERT_FILE "ca.pem"
-
-enum tt_ca_profile {
-    TT_CA_PROFILE_CLIENT, /* clientAuth */
-    TT_CA_PROFILE_SERVER, /* serverAuth; needs a DNS or IP name */
-    TT_CA_PROFILE_BOTH
-};
-
 /* tt_ca_key_generate: a new P-256 software key as PKCS#8 PEM, NUL-terminated; tt_free. */
 TT_API TT_MUST_USE tt_rc tt_ca_key_generate(char **ret_pem, struct tt_error *err);
-
-struct tt_ca_params {
-    const char *dir;     /* must not exist; it appears whole or not at all */
-    const char *subject; /* as in tt_csr_params */
-    const char *key_pem; /* a software key to be kept in DIR/ca.key (mode 0600), or NULL */
-    const char *key;     /* without key_pem: where the key is, to be found again by tt_ca_key */
-    unsigned days;       /* 0: ten years */
-    int64_t now;
-};
-
-/* tt_ca_create: a self-signed CA certificate (path length 0) and an empty store. TT_ERR_EXISTS: dir is there.
- */
-TT_API TT_MUST_USE tt_rc tt_ca_create(const struct tt_ca_params *params, const struct tt_pki_signer *signer,
-                                      struct tt_error *err);
-
-/* tt_ca_open: TT_ERR_NOT_FOUND when dir is not a CA. Any number of processes may have it open. */
-TT_API TT_MUST_USE tt_rc tt_ca_open(struct tt_ca **ret, const char *dir, struct tt_error *err);
-TT_API void tt_ca_close(struct tt_ca *ca);
-
-/* tt_ca_key: where the CA's key is: a path or "handle:0x81..."; valid until close. */
-TT_API const char *tt_ca_key(const struct tt_ca *ca);
-/* tt_ca_certificate: DER; valid until close. */
-TT_API struct tt_bytes tt_ca_certificate(const struct tt_ca *ca);
-
-struct tt_ca_request {
-    struct tt_bytes csr; /* PEM or DER */
-    enum tt_ca_profile profile;
-    unsigned days; /* 0: 365, or what is left of the CA's own life; more than is left is refused */
-    int64_t now;
-    bool delegation; /* its key may sign delegated credentials (RFC 9345) */
-};
-
-/* tt_ca_sign: check the request, issue, record. *ret is the new certificate, then the CA's. Subject and
- * alternative names come from the request once checked; all else is decided here. TT_ERR_VERIFY: the
- * request's own signature is wrong; TT_ERR_UNSUPPORTED: refused, with the reason; TT_ERR_BUSY: other
- * processes held the store too long. */
-TT_API TT_MUST_USE tt_rc tt_ca_sign(struct tt_cert_list **ret, struct tt_ca *ca,
-                                    const struct tt_ca_request *req, const struct tt_pki_signer *signer,
-                                    struct tt_error *err);
-
-/* struct tt_ca_entry: one issued certificate; valid during the call it is handed to. */
-struct tt_ca_entry {
-    const char *serial, *subject, *sha256;
-    const char *status; /* "valid" or "revoked" */
-    int64_t not_before, not_after;
-    struct tt_bytes der;
-};
-typedef tt_rc (*tt_ca_entry_fn)(void *arg, const struct tt_ca_entry *entry);
-
-/* tt_ca_each: calls fn for each issued certificate, oldest first, until it returns something else than TT_OK,
- * which is then returned. serial: only that one (hexadecimal), TT_ERR_NOT_FOUND when it was not issued here;
- * NULL: all. */
-TT_API TT_MUST_USE tt_rc tt_ca_each(struct tt_ca *ca, const char *serial, tt_ca_entry_fn fn, void *arg,
-                                    struct tt_error *err);
 
 #ifdef __cplusplus
 }

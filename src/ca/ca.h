@@ -235,6 +235,8 @@ struct ca_fresh {
  * since or nextUpdate is near, if there is a signer (else the old one, while it is valid). */
 TT_MUST_USE tt_rc ca_crl(struct ca *ca, struct buf *ret, struct ca_fresh *ret_fresh, int64_t now,
                          struct tt_error *err);
+/* ca_crl_to_pem: NUL-terminated; mem_free. */
+TT_MUST_USE tt_rc ca_crl_to_pem(char **ret, struct tt_bytes der, struct tt_error *err);
 /* ca_ocsp: the answer to one OCSP request (DER), appended to ret; also to a damaged one (malformedRequest:
  * then ret_fresh is zero, and nothing is to be cached). ret_fresh->next_update is 0 where a nonce was asked.
  */

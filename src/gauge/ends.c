@@ -49,7 +49,7 @@ struct leaf {
     struct tt_bytes issuer; /* of a leaf: the CA's certificate */
 };
 
-static tt_rc leaf_extensions(extensions **ret, const struct leaf *l, struct tt_error *err)
+static tt_rc leaf_extensions(struct buf *ret, const struct leaf *l, struct tt_error *err)
 {
     TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *sans = NULL;
     if (l->ca)
@@ -58,17 +58,23 @@ static tt_rc leaf_extensions(extensions **ret, const struct leaf *l, struct tt_e
     if (issuer == NULL)
         return error_set(err, TT_ERR_INTERNAL, "libcrypto could not read the CA's certificate");
     TT_TRY(san_parse(&sans, &l->dns, l->dns != NULL ? 1 : 0, err));
-    const struct leaf_plan plan = {.spki = tt_key_spki(l->key),
-                                   .sans = sans,
-                                   .client = l->dns == NULL,
-                                   .server = l->dns != NULL,
-                                   .issuer_key_id = X509_get0_subject_key_id(issuer)};
+    TT_AUTO(ossl_free_auto) uint8_t *names = NULL;
+    int names_len = sans == NULL ? 0 : i2d_GENERAL_NAMES(sans, &names);
+    const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(issuer);
+    if (names_len < 0 || id == NULL)
+        return error_set(err, TT_ERR_INTERNAL, "libcrypto could not encode the names");
+    const struct leaf_plan plan = {
+        .spki = tt_key_spki(l->key),
+        .names = {names, names_len > 0 ? (size_t)names_len : 0},
+        .client = l->dns == NULL,
+        .server = l->dns != NULL,
+        .issuer_key_id = {ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id)}};
     return extensions_leaf(ret, &plan, err);
 }
 
 static tt_rc certify(struct tt_bytes *ret, struct tt_key *ca, const struct leaf *l, struct tt_error *err)
 {
-    TT_AUTO(extensions_free_auto) extensions *exts = NULL;
+    TT_AUTO(buf_free) struct buf exts = {0};
     TT_AUTO(X509_NAME_free_auto) X509_NAME *issuer = NULL;
     TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
     TT_AUTO(buf_free) struct buf der = {0};
@@ -83,7 +89,7 @@ static tt_rc certify(struct tt_bytes *ret, struct tt_key *ca, const struct leaf 
                                    .not_before = time(NULL) - DAY,
                                    .not_after = time(NULL) + DAY,
                                    .spki = tt_key_spki(l->key),
-                                   .exts = exts};
+                                   .extensions = buf_bytes(&exts)};
     const struct tt_pki_signer signer = {
         .sign = sign_with, .arg = ca, .spki = tt_key_spki(ca), .scheme = tt_key_x509_scheme(ca)};
     TT_TRY(cert_build(&der, &plan, &signer, err));

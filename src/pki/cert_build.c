@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "crypto/lib.h"
-#include "pki/key.h"
 #include "pki/signed.h"
 
 tt_rc cert_serial(uint8_t ret[SERIAL_SIZE], struct tt_error *err)
@@ -21,128 +20,42 @@ tt_rc cert_serial(uint8_t ret[SERIAL_SIZE], struct tt_error *err)
 
 /* ---- extensions ---- */
 
-static bool add(extensions **to, int nid, const void *value, bool critical)
+static tt_rc put_key_ids(struct writer *w, struct tt_bytes spki, struct tt_bytes issuer, struct tt_error *err)
 {
-    return value != NULL && X509V3_add1_i2d(to, nid, (void *)(uintptr_t)value, critical, 0) == 1;
+    uint8_t id[EXTENSION_KEY_ID_SIZE];
+    if (!extension_key_id(id, spki))
+        return error_set(err, TT_ERR_DECODE, "the public key is no SubjectPublicKeyInfo");
+    extension_subject_key_id(w, (struct tt_bytes){id, sizeof id});
+    if (issuer.len > 0)
+        extension_authority_key_id(w, issuer);
+    return wr_status(w) == TT_OK ? TT_OK : pki_no_memory(err);
 }
 
-/* The first 160 bits of SHA-256 over the key's bits (RFC 7093 section 2, method 1). */
-static ASN1_OCTET_STRING *key_id(struct tt_bytes spki)
+tt_rc extensions_ca(struct buf *ret, struct tt_bytes spki, struct tt_error *err)
 {
-    struct reader r = reader_of(spki);
-    struct reader info = der_enter(&r, DER_SEQUENCE);
-    (void)der_get(&info, DER_SEQUENCE);
-    struct tt_bytes bits = der_get(&info, DER_BIT_STRING);
-    uint8_t digest[32];
-    if (rd_status(&info) != TT_OK || bits.len < 2 ||
-        EVP_Digest(bits.data + 1, bits.len - 1, digest, NULL, EVP_sha256(), NULL) != 1)
-        return NULL;
-    ASN1_OCTET_STRING *id = ASN1_OCTET_STRING_new();
-    if (id != NULL && ASN1_OCTET_STRING_set(id, digest, 20) == 1)
-        return id;
-    ASN1_OCTET_STRING_free(id);
-    return NULL;
+    struct writer w = writer_to(ret);
+    extension_constraints(&w, true, 0);
+    extension_key_usage(&w, USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN);
+    return put_key_ids(&w, spki, (struct tt_bytes){0}, err);
 }
 
-static bool add_subject_key_id(extensions **to, struct tt_bytes spki)
+tt_rc extensions_leaf(struct buf *ret, const struct leaf_plan *plan, struct tt_error *err)
 {
-    TT_AUTO(ASN1_OCTET_STRING_free_auto) ASN1_OCTET_STRING *id = key_id(spki);
-    return add(to, NID_subject_key_identifier, id, false);
-}
-
-static bool add_issuer_key_id(extensions **to, const ASN1_OCTET_STRING *id)
-{
-    if (id == NULL)
-        return true;
-    AUTHORITY_KEYID *aki = AUTHORITY_KEYID_new();
-    bool ok = aki != NULL && (aki->keyid = ASN1_OCTET_STRING_dup(id)) != NULL &&
-              add(to, NID_authority_key_identifier, aki, false);
-    AUTHORITY_KEYID_free(aki);
-    return ok;
-}
-
-/* pathlen < 0: not a CA. */
-static bool add_constraints(extensions **to, long pathlen)
-{
-    TT_AUTO(BASIC_CONSTRAINTS_free_auto) BASIC_CONSTRAINTS *bc = BASIC_CONSTRAINTS_new();
-    if (bc == NULL)
-        return false;
-    if (pathlen >= 0) {
-        bc->ca = 0xff;
-        bc->pathlen = ASN1_INTEGER_new();
-        if (bc->pathlen == NULL || ASN1_INTEGER_set(bc->pathlen, pathlen) != 1)
-            return false;
-    }
-    return add(to, NID_basic_constraints, bc, true);
-}
-
-/* bits: numbers of RFC 5280 section 4.2.1.3, ended by -1. */
-static bool add_key_usage(extensions **to, const int *bits)
-{
-    ASN1_BIT_STRING *usage = ASN1_BIT_STRING_new();
-    bool ok = usage != NULL;
-    for (; ok && *bits >= 0; bits++)
-        ok = ASN1_BIT_STRING_set_bit(usage, *bits, 1) == 1;
-    ok = ok && add(to, NID_key_usage, usage, true);
-    ASN1_BIT_STRING_free(usage);
-    return ok;
-}
-
-static bool add_purposes(extensions **to, bool client, bool server)
-{
-    EXTENDED_KEY_USAGE *eku = EXTENDED_KEY_USAGE_new();
-    bool ok = eku != NULL;
-    if (ok && server)
-        ok = sk_ASN1_OBJECT_push(eku, OBJ_nid2obj(NID_server_auth)) > 0;
-    if (ok && client)
-        ok = sk_ASN1_OBJECT_push(eku, OBJ_nid2obj(NID_client_auth)) > 0;
-    ok = ok && add(to, NID_ext_key_usage, eku, false);
-    EXTENDED_KEY_USAGE_free(eku);
-    return ok;
-}
-
-/* "DelegationUsage ::= NULL", "MUST be marked non-critical" (RFC 9345 section 4.2). */
-static bool add_delegation_usage(extensions **to)
-{
-    static const uint8_t null_value[] = {0x05, 0x00};
-    ASN1_OBJECT *id = OBJ_txt2obj("1.3.6.1.4.1.44363.44", 1);
-    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
-    X509_EXTENSION *e = NULL;
-    bool ok =
-        id != NULL && value != NULL && ASN1_OCTET_STRING_set(value, null_value, sizeof null_value) == 1 &&
-        (e = X509_EXTENSION_create_by_OBJ(NULL, id, 0, value)) != NULL && X509v3_add_ext(to, e, -1) != NULL;
-    X509_EXTENSION_free(e);
-    ASN1_OCTET_STRING_free(value);
-    ASN1_OBJECT_free(id);
-    return ok;
-}
-
-tt_rc extensions_ca(extensions **ret, struct tt_bytes spki, struct tt_error *err)
-{
-    static const int usage[] = {5 /* keyCertSign */, 6 /* cRLSign */, -1};
-    TT_AUTO(extensions_free_auto) extensions *e = NULL;
-    if (!add_constraints(&e, 0) || !add_key_usage(&e, usage) || !add_subject_key_id(&e, spki))
-        return pki_no_memory(err);
-    *ret = TT_TAKE(e);
-    return TT_OK;
-}
-
-tt_rc extensions_leaf(extensions **ret, const struct leaf_plan *plan, struct tt_error *err)
-{
-    static const int usage[] = {0 /* digitalSignature */, -1};
-    TT_AUTO(extensions_free_auto) extensions *e = NULL;
-    if (!add_constraints(&e, -1) || !add_key_usage(&e, usage) ||
-        !add_purposes(&e, plan->client, plan->server) || !add_subject_key_id(&e, plan->spki) ||
-        !add_issuer_key_id(&e, plan->issuer_key_id) || (plan->delegation && !add_delegation_usage(&e)) ||
-        (plan->sans != NULL && !add(&e, NID_subject_alt_name, plan->sans, plan->san_critical)))
-        return pki_no_memory(err);
-    *ret = TT_TAKE(e);
-    return TT_OK;
+    static const uint8_t server[] = {0x2b, 6, 1, 5, 5, 7, 3, 1}, client[] = {0x2b, 6, 1, 5, 5, 7, 3, 2};
+    const struct tt_bytes both[] = {{server, sizeof server}, {client, sizeof client}};
+    struct writer w = writer_to(ret);
+    extension_constraints(&w, false, -1);
+    extension_key_usage(&w, USAGE_SIGNATURE);
+    extension_purposes(&w, plan->server ? both : both + 1,
+                       (plan->server ? 1u : 0u) + (plan->client ? 1u : 0u));
+    if (plan->names.len > 0)
+        extension_names(&w, plan->names, false);
+    return put_key_ids(&w, plan->spki, plan->issuer_key_id, err);
 }
 
 /* ---- TBSCertificate ---- */
 
-static bool put_name(struct writer *w, const X509_NAME *name)
+bool cert_put_name(struct writer *w, const X509_NAME *name)
 {
     const uint8_t *der = NULL;
     size_t len = 0;
@@ -152,26 +65,27 @@ static bool put_name(struct writer *w, const X509_NAME *name)
     return true;
 }
 
-/* UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5): ASN1_TIME_set knows. */
-static bool put_time(struct writer *w, int64_t seconds)
+static void two_digits(uint8_t *to, int n)
 {
-    ASN1_TIME *t = ASN1_TIME_set(NULL, (time_t)seconds);
-    TT_AUTO(ossl_free_auto) uint8_t *der = NULL;
-    int len = t == NULL ? -1 : i2d_ASN1_TIME(t, &der);
-    ASN1_TIME_free(t);
-    if (len <= 0)
-        return false;
-    wr_bytes(w, (struct tt_bytes){der, (size_t)len});
-    return true;
+    to[0] = (uint8_t)('0' + n / 10 % 10);
+    to[1] = (uint8_t)('0' + n % 10);
 }
 
-static bool put_extensions(struct writer *w, const extensions *exts)
+bool cert_put_time(struct writer *w, int64_t seconds)
 {
-    TT_AUTO(ossl_free_auto) uint8_t *der = NULL;
-    int len = i2d_X509_EXTENSIONS(exts, &der);
-    if (len <= 0)
+    struct tm t;
+    time_t when = (time_t)seconds;
+    if (gmtime_r(&when, &t) == NULL || t.tm_year < 50 || t.tm_year > 8099)
         return false;
-    der_put(w, DER_EXPLICIT_0 + 3, (struct tt_bytes){der, (size_t)len});
+    uint8_t text[15];
+    two_digits(text, (t.tm_year + 1900) / 100);
+    two_digits(text + 2, t.tm_year % 100);
+    const int rest[] = {t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec};
+    for (size_t i = 0; i < TT_COUNT(rest); i++)
+        two_digits(text + 4 + 2 * i, rest[i]);
+    text[14] = 'Z';
+    bool utc = t.tm_year < 150; /* "through the year 2049" */
+    der_put(w, utc ? 0x17 : 0x18, utc ? (struct tt_bytes){text + 2, 13} : (struct tt_bytes){text, 15});
     return true;
 }
 
@@ -185,13 +99,16 @@ static tt_rc tbs_build(struct buf *to, const struct cert_plan *plan, struct tt_b
     der_close(&w, version);
     der_put_uint(&w, (struct tt_bytes){plan->serial, SERIAL_SIZE});
     wr_bytes(&w, algorithm);
-    bool ok = put_name(&w, plan->issuer);
+    bool ok = cert_put_name(&w, plan->issuer);
     struct der_mark validity = der_open(&w, DER_SEQUENCE);
-    ok = ok && put_time(&w, plan->not_before) && put_time(&w, plan->not_after);
+    ok = ok && cert_put_time(&w, plan->not_before) && cert_put_time(&w, plan->not_after);
     der_close(&w, validity);
-    ok = ok && put_name(&w, plan->subject);
+    ok = ok && cert_put_name(&w, plan->subject);
     wr_bytes(&w, plan->spki);
-    ok = ok && put_extensions(&w, plan->exts);
+    struct der_mark outer = der_open(&w, DER_EXPLICIT_0 + 3), list = der_open(&w, DER_SEQUENCE);
+    wr_bytes(&w, plan->extensions);
+    der_close(&w, list);
+    der_close(&w, outer);
     der_close(&w, tbs);
     ERR_clear_error();
     return ok && wr_status(&w) == TT_OK ? TT_OK : pki_no_memory(err);
@@ -216,5 +133,5 @@ tt_rc cert_build(struct buf *to, const struct cert_plan *plan, const struct tt_p
     TT_TRY(signed_algorithm(&algorithm, issuer->scheme, err));
     TT_TRY(tbs_build(&tbs, plan, algorithm, err));
     TT_TRY(signed_build(to, buf_bytes(&tbs), issuer, err));
-    return result_check(buf_bytes(to), issuer->spki, err);
+    return issuer->checks_itself ? TT_OK : result_check(buf_bytes(to), issuer->spki, err);
 }

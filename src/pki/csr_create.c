@@ -110,7 +110,7 @@ tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params, const st
     TT_TRY(subject_parse(&subject, params, err));
     TT_TRY(san_parse(&sans, params->sans, params->sans_len, err));
     TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = spki_read(signer->spki);
-    TT_TRY(key_accept(key, "the", err));
+    TT_TRY(key_accept(key, "the", NULL, err));
     TT_AUTO(buf_free) struct buf info = {0};
     TT_AUTO(buf_free) struct buf der = {0};
     TT_AUTO(buf_free) struct buf pem = {0};

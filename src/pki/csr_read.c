@@ -25,6 +25,13 @@ void csr_free(struct csr *csr)
 
 /* ---- the form ---- */
 
+/* Says in csr->flaw, beside the sentence, what was wrong. */
+static tt_rc flawed(struct csr *csr, enum csr_flaw flaw, tt_rc rc)
+{
+    csr->flaw = flaw;
+    return rc;
+}
+
 static tt_rc pem_decode(struct pem_block *ret, struct tt_bytes text, struct tt_error *err)
 {
     tt_rc rc = pem_find(ret, text, "CERTIFICATE REQUEST");
@@ -55,34 +62,40 @@ static tt_rc der_parse(X509_REQ **ret, struct tt_bytes der, struct tt_error *err
     return TT_OK;
 }
 
-static tt_rc csr_parse(X509_REQ **ret, struct tt_bytes text, struct tt_error *err)
+static tt_rc csr_parse(struct csr *csr, struct tt_bytes text, struct tt_error *err)
 {
+    csr->flaw = FLAW_DAMAGED;
     if (text.len > CSR_MAX)
-        return error_set(err, TT_ERR_DECODE,
+        return error_set(err, flawed(csr, FLAW_TOO_LARGE, TT_ERR_DECODE),
                          "the certificate request is larger than %d bytes, which none needs to be", CSR_MAX);
     if (text.len > 0 && text.data[0] == DER_SEQUENCE)
-        return der_parse(ret, text, err);
+        return der_parse(&csr->req, text, err);
     TT_AUTO(pem_block_free) struct pem_block b = {0};
-    TT_TRY(pem_decode(&b, text, err));
-    return der_parse(ret, (struct tt_bytes){b.der, b.len}, err);
+    tt_rc rc = pem_decode(&b, text, err);
+    if (rc != TT_OK)
+        return rc == TT_ERR_MEMORY ? flawed(csr, FLAW_NONE, rc) : rc;
+    return der_parse(&csr->req, (struct tt_bytes){b.der, b.len}, err);
 }
 
 /* ---- proof of possession ---- */
 
-static tt_rc signature_check(X509_REQ *req, struct tt_error *err)
+static tt_rc signature_check(struct csr *csr, struct tt_error *err)
 {
+    X509_REQ *req = csr->req;
     const X509_ALGOR *algorithm;
     const ASN1_OBJECT *oid;
     X509_REQ_get0_signature(req, NULL, &algorithm);
     X509_ALGOR_get0(&oid, NULL, NULL, algorithm);
     int nid = OBJ_obj2nid(oid);
     if (!signed_accepted(oid))
-        return error_set(err, TT_ERR_UNSUPPORTED, "the request is signed with %s, which is not accepted",
+        return error_set(err, flawed(csr, FLAW_SIGNATURE_KIND, TT_ERR_UNSUPPORTED),
+                         "the request is signed with %s, which is not accepted",
                          nid == NID_undef ? "an unknown algorithm" : OBJ_nid2ln(nid));
     bool ok = X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) == 1;
     ERR_clear_error();
     if (ok)
         return TT_OK;
+    csr->flaw = FLAW_SIGNATURE;
     (void)error_set(err, TT_ERR_VERIFY,
                     "the request's signature is wrong: nothing shows that its sender has the key");
     error_hint(err, "the request was changed on its way, or was not signed by its own key; make a new one");
@@ -91,34 +104,36 @@ static tt_rc signature_check(X509_REQ *req, struct tt_error *err)
 
 /* ---- what it asks for ---- */
 
-static tt_rc refuse_ca(const char *what, struct tt_error *err)
+static tt_rc refuse_ca(struct csr *csr, const char *what, struct tt_error *err)
 {
+    csr->flaw = FLAW_ASKS_CA;
     (void)error_set(err, TT_ERR_UNSUPPORTED, "the request asks to become a CA (%s)", what);
     error_hint(err, "this CA issues certificates for clients and servers only");
     return TT_ERR_UNSUPPORTED;
 }
 
-static tt_rc extension_damaged(int nid, struct tt_error *err)
+static tt_rc extension_damaged(struct csr *csr, int nid, struct tt_error *err)
 {
-    return error_set(err, TT_ERR_DECODE, "the request's extension %s is damaged", OBJ_nid2sn(nid));
+    return error_set(err, flawed(csr, FLAW_DAMAGED, TT_ERR_DECODE), "the request's extension %s is damaged",
+                     OBJ_nid2sn(nid));
 }
 
-static tt_rc key_usage_check(X509_EXTENSION *ext, struct tt_error *err)
+static tt_rc key_usage_check(struct csr *csr, X509_EXTENSION *ext, struct tt_error *err)
 {
     ASN1_BIT_STRING *bits = X509V3_EXT_d2i(ext);
     if (bits == NULL)
-        return extension_damaged(NID_key_usage, err);
+        return extension_damaged(csr, NID_key_usage, err);
     bool ca = ASN1_BIT_STRING_get_bit(bits, 5) != 0 || ASN1_BIT_STRING_get_bit(bits, 6) != 0;
     ASN1_BIT_STRING_free(bits);
-    return ca ? refuse_ca("keyUsage keyCertSign or cRLSign", err) : TT_OK;
+    return ca ? refuse_ca(csr, "keyUsage keyCertSign or cRLSign", err) : TT_OK;
 }
 
-static tt_rc constraints_check(X509_EXTENSION *ext, struct tt_error *err)
+static tt_rc constraints_check(struct csr *csr, X509_EXTENSION *ext, struct tt_error *err)
 {
     TT_AUTO(BASIC_CONSTRAINTS_free_auto) BASIC_CONSTRAINTS *bc = X509V3_EXT_d2i(ext);
     if (bc == NULL)
-        return extension_damaged(NID_basic_constraints, err);
-    return bc->ca != 0 ? refuse_ca("basicConstraints CA:TRUE", err) : TT_OK;
+        return extension_damaged(csr, NID_basic_constraints, err);
+    return bc->ca != 0 ? refuse_ca(csr, "basicConstraints CA:TRUE", err) : TT_OK;
 }
 
 /* One DER value and nothing behind it, which libcrypto would pass over. */
@@ -138,20 +153,20 @@ static tt_rc extension_check(struct csr *csr, X509_EXTENSION *ext, struct tt_err
 {
     int nid = OBJ_obj2nid(X509_EXTENSION_get_object(ext));
     if (nid != NID_undef && !extension_whole(ext))
-        return extension_damaged(nid, err);
+        return extension_damaged(csr, nid, err);
     switch (nid) {
     case NID_subject_alt_name:
         csr->sans = X509V3_EXT_d2i(ext);
-        return csr->sans == NULL ? extension_damaged(nid, err) : san_check(csr->sans, err);
+        return csr->sans == NULL ? extension_damaged(csr, nid, err) : san_check(csr->sans, &csr->flaw, err);
     case NID_basic_constraints:
-        return constraints_check(ext, err);
+        return constraints_check(csr, ext, err);
     case NID_key_usage:
-        return key_usage_check(ext, err);
+        return key_usage_check(csr, ext, err);
     case NID_name_constraints:
     case NID_policy_constraints:
     case NID_policy_mappings:
     case NID_inhibit_any_policy:
-        return refuse_ca(OBJ_nid2sn(nid), err);
+        return refuse_ca(csr, OBJ_nid2sn(nid), err);
     case NID_ext_key_usage: /* the profile decides */
     case NID_subject_key_identifier:
         return TT_OK;
@@ -162,7 +177,7 @@ static tt_rc extension_check(struct csr *csr, X509_EXTENSION *ext, struct tt_err
         return TT_OK; /* left out of the certificate */
     char oid[80] = "";
     (void)OBJ_obj2txt(oid, sizeof oid, X509_EXTENSION_get_object(ext), 1);
-    return error_set(err, TT_ERR_UNSUPPORTED,
+    return error_set(err, flawed(csr, FLAW_CRITICAL_EXTENSION, TT_ERR_UNSUPPORTED),
                      "the request marks an extension as critical that is not known here (%s)", oid);
 }
 
@@ -197,11 +212,12 @@ static tt_rc extensions_check(struct csr *csr, struct tt_error *err)
     extensions *exts = attributes == 1 ? X509_REQ_get_extensions(csr->req) : NULL;
     ERR_clear_error();
     if (exts == NULL || sk_X509_EXTENSION_num(exts) > EXTENSIONS_MAX)
-        return error_set(err, TT_ERR_DECODE,
+        return error_set(err, flawed(csr, attributes > 1 ? FLAW_DUPLICATE : FLAW_DAMAGED, TT_ERR_DECODE),
                          "the request's extensions are damaged, given twice, or too many");
     for (int i = 0; i < sk_X509_EXTENSION_num(exts); i++) {
         if (extension_repeated(exts, i))
-            return error_set(err, TT_ERR_DECODE, "the request has the same extension twice");
+            return error_set(err, flawed(csr, FLAW_DUPLICATE, TT_ERR_DECODE),
+                             "the request has the same extension twice");
         tt_rc rc = extension_check(csr, sk_X509_EXTENSION_value(exts, i), err);
         ERR_clear_error();
         TT_TRY(rc);
@@ -213,20 +229,30 @@ static tt_rc csr_check(struct csr *csr, struct tt_error *err)
 {
     EVP_PKEY *key = X509_REQ_get0_pubkey(csr->req);
     ERR_clear_error();
-    TT_TRY(key_accept(key, "the request's", err));
-    TT_TRY(signature_check(csr->req, err));
+    TT_TRY(key_accept(key, "the request's", &csr->flaw, err));
+    TT_TRY(signature_check(csr, err));
+    csr->flaw = FLAW_CHARACTERS;
     TT_TRY(dn_check(X509_REQ_get_subject_name(csr->req), err));
+    csr->flaw = FLAW_NONE;
     TT_TRY(extensions_check(csr, err));
     if (X509_NAME_entry_count(X509_REQ_get_subject_name(csr->req)) == 0 && csr->sans == NULL)
-        return error_set(err, TT_ERR_UNSUPPORTED, "the request has neither a subject nor alternative names");
+        return error_set(err, flawed(csr, FLAW_SUBJECT_EMPTY, TT_ERR_UNSUPPORTED),
+                         "the request has neither a subject nor alternative names");
     return TT_OK;
 }
 
 tt_rc csr_read(struct csr *ret, struct tt_bytes text, struct tt_error *err)
 {
     TT_AUTO(csr_free) struct csr csr = {0};
-    TT_TRY(csr_parse(&csr.req, text, err));
-    TT_TRY(csr_check(&csr, err));
+    tt_rc rc = csr_parse(&csr, text, err);
+    if (rc == TT_OK) {
+        csr.flaw = FLAW_NONE;
+        rc = csr_check(&csr, err);
+    }
+    if (rc != TT_OK) {
+        ret->flaw = csr.flaw;
+        return rc;
+    }
     *ret = csr;
     csr = (struct csr){0};
     return TT_OK;

@@ -65,11 +65,15 @@ static tt_rc key_refuse(const char *whose, const char *why, struct tt_error *err
     return TT_ERR_UNSUPPORTED;
 }
 
-tt_rc key_accept(EVP_PKEY *key, const char *whose, struct tt_error *err)
+tt_rc key_accept(EVP_PKEY *key, const char *whose, enum csr_flaw *ret_flaw, struct tt_error *err)
 {
+    enum csr_flaw none, *flaw = ret_flaw != NULL ? ret_flaw : &none;
+    *flaw = FLAW_KEY_DAMAGED;
     if (key == NULL)
         return key_refuse(whose, "cannot be read, or is of a kind that is not known here", err);
+    *flaw = FLAW_KEY_KIND;
     if (is_rsa(key)) {
+        *flaw = FLAW_KEY_WEAK;
         char why[64];
         int bits = EVP_PKEY_get_bits(key);
         (void)snprintf(why, sizeof why, "is RSA with %d bits, which is too %s", bits,
@@ -82,7 +86,11 @@ tt_rc key_accept(EVP_PKEY *key, const char *whose, struct tt_error *err)
     } else if (EVP_PKEY_is_a(key, "ED25519") != 1 && EVP_PKEY_is_a(key, "ED448") != 1 && !is_mldsa(key)) {
         return key_refuse(whose, "is of a kind that TLS 1.3 does not have", err);
     }
-    return is_sound(key) ? TT_OK : key_refuse(whose, "is not a sound public key", err);
+    *flaw = FLAW_KEY_DAMAGED;
+    if (!is_sound(key))
+        return key_refuse(whose, "is not a sound public key", err);
+    *flaw = FLAW_NONE;
+    return TT_OK;
 }
 
 tt_rc key_describe(char **ret, const EVP_PKEY *key)

@@ -2,11 +2,12 @@
 #ifndef PKI_KEY_H
 #define PKI_KEY_H
 
+#include "pki/flaw.h"
 #include "pki/x509.h"
 
 /* key_accept: TT_ERR_UNSUPPORTED, with the reason, for a key that gets no certificate here. whose: "the
- * request's". */
-TT_MUST_USE tt_rc key_accept(EVP_PKEY *key, const char *whose, struct tt_error *err);
+ * request's". ret_flaw: the same for a program, on failure; or NULL. */
+TT_MUST_USE tt_rc key_accept(EVP_PKEY *key, const char *whose, enum csr_flaw *ret_flaw, struct tt_error *err);
 
 /* key_describe: "P-256", "RSA 2048", "ED25519"; "unknown" for one that libcrypto cannot read (NULL);
  * mem_free. */

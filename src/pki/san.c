@@ -250,8 +250,9 @@ static tt_rc name_refuse(const GENERAL_NAME *name, const char *why, struct tt_er
                      shown, why);
 }
 
-tt_rc san_check(const GENERAL_NAMES *names, struct tt_error *err)
+tt_rc san_check(const GENERAL_NAMES *names, enum csr_flaw *ret_flaw, struct tt_error *err)
 {
+    *ret_flaw = FLAW_NAMES_MANY;
     int n = sk_GENERAL_NAME_num(names);
     if (n <= 0 || n > SAN_MAX)
         return error_set(err, TT_ERR_UNSUPPORTED,
@@ -259,6 +260,7 @@ tt_rc san_check(const GENERAL_NAMES *names, struct tt_error *err)
     for (int i = 0; i < n; i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
         const struct kind *kind = kind_of_type(type_of(name));
+        *ret_flaw = FLAW_NAME_KIND;
         if (type_of(name) == GEN_OTHERNAME) {
             TT_TRY(other_check(name, err));
             continue;
@@ -269,11 +271,20 @@ tt_rc san_check(const GENERAL_NAMES *names, struct tt_error *err)
                 "the request asks for an alternative name of a kind that is not certified here (number "
                 "%d); DNS, IP, URI and email are, the UPN and the HardwareModuleName",
                 i + 1);
+        bool text = kind->type == GEN_IPADD || text_is_printable(value_of(name));
+        *ret_flaw = text ? FLAW_NAME_FORM : FLAW_CHARACTERS;
         if (!kind->ok(value_of(name)))
             return kind->type == GEN_IPADD ? error_set(err, TT_ERR_UNSUPPORTED,
                                                        "the request asks for an IP address of a wrong length")
                                            : name_refuse(name, kind->what, err);
+        for (int k = 0; k < i; k++)
+            if (GENERAL_NAME_cmp(sk_GENERAL_NAME_value(names, k), sk_GENERAL_NAME_value(names, i)) == 0) {
+                *ret_flaw = FLAW_DUPLICATE;
+                return error_set(err, TT_ERR_UNSUPPORTED,
+                                 "the request asks for the same name twice (number %d)", i + 1);
+            }
     }
+    *ret_flaw = FLAW_NONE;
     return TT_OK;
 }
 
@@ -295,7 +306,7 @@ bool san_has_other(const GENERAL_NAMES *names)
     return false;
 }
 
-static tt_rc name_print(struct buf *to, const GENERAL_NAME *name)
+tt_rc san_print_one(struct buf *to, const GENERAL_NAME *name)
 {
     const struct kind *kind = kind_of_type(type_of(name));
     if (type_of(name) == GEN_OTHERNAME)
@@ -316,7 +327,7 @@ tt_rc san_print(struct buf *to, const GENERAL_NAMES *names)
     for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
         if (i > 0)
             TT_TRY(buf_append(to, ", ", 2));
-        TT_TRY(name_print(to, sk_GENERAL_NAME_value(names, i)));
+        TT_TRY(san_print_one(to, sk_GENERAL_NAME_value(names, i)));
     }
     return TT_OK;
 }

@@ -6,6 +6,7 @@
 #define PKI_X509_H
 
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 

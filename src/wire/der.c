@@ -110,9 +110,9 @@ void der_close(struct writer *w, struct der_mark m)
     if (w->failed)
         return;
     size_t len = buf_size(w->to) - m.at;
-    uint8_t head[4];
-    size_t extra = len < 0x80 ? 0 : len < 0x100 ? 1 : len < 0x10000 ? 2 : 3;
-    if (len >> 24 != 0) {
+    uint8_t head[5];
+    size_t extra = len < 0x80 ? 0 : len < 0x100 ? 1 : len < 0x10000 ? 2 : len >> 24 == 0 ? 3 : 4;
+    if (len >> 31 != 0) {
         w->failed = true;
         return;
     }

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ERR_clear_error();
     if (names == NULL)
         return 0;
-    bool good = san_check(names, &err) == TT_OK;
+    bool good = san_check(names, &(enum csr_flaw){FLAW_NONE}, &err) == TT_OK;
     for (int i = 0; i < sk_GENERAL_NAME_num(names) && i < SAN_MAX; i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
         int type;

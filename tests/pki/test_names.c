@@ -162,7 +162,7 @@ static void good_names(void **state)
         fail_msg("%s", err.text);
     assert_int_equal(sk_GENERAL_NAME_num(names), TT_COUNT(texts) - 1); /* the last was there already */
     assert_true(san_has_host(names));
-    assert_int_equal(san_check(names, NULL), TT_OK);
+    assert_int_equal(san_check(names, &(enum csr_flaw){FLAW_NONE}, NULL), TT_OK);
     struct buf b = {0};
     assert_int_equal(san_print(&b, names), TT_OK);
     assert_int_equal(buf_append(&b, "", 1), TT_OK);

@@ -1,6 +1,6 @@
-/* pki/ca_dir.c: a CA's directory on disk. Layer: pki. A new one is filled under a temporary name and then
+/* ca/dir.c: a CA's directory on disk. Layer: ca. A new one is filled under a temporary name and then
  * renamed, so that a crash leaves no half CA, and two processes that make the same one cannot mix. */
-#include "pki/ca_dir.h"
+#include "ca/dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "pki/ca_store.h"
 
 #define FILE_MAX 65536
 
@@ -69,6 +67,28 @@ tt_rc dir_read(char **ret, size_t *ret_len, const char *dir, const char *name, s
     return TT_OK;
 }
 
+tt_rc dir_store(char ret[DIR_STORE_MAX], const char *dir, const char *asked, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *text = NULL;
+    size_t len = 0;
+    struct tt_error none = {0};
+    const char *url = asked;
+    if (url == NULL) {
+        tt_rc rc = dir_read(&text, &len, dir, CA_PLACE_FILE, &none);
+        if (rc != TT_OK && rc != TT_ERR_NOT_FOUND)
+            return error_set(err, rc, "%s", none.text);
+        if (rc == TT_OK) {
+            text[strcspn(text, "\r\n")] = '\0';
+            url = text;
+        }
+    }
+    if (url == NULL)
+        TT_TRY(dir_has(dir, CA_STORE_FILE, err));
+    int n = url == NULL ? snprintf(ret, DIR_STORE_MAX, "sqlite:%s/" CA_STORE_FILE, dir)
+                        : snprintf(ret, DIR_STORE_MAX, "%s", url);
+    return n > 0 && n < DIR_STORE_MAX ? TT_OK : error_set(err, TT_ERR_USAGE, "the store's name is too long");
+}
+
 /* ---- creating ---- */
 
 static tt_rc write_file(const char *dir, const char *name, const char *text, mode_t mode,
@@ -89,18 +109,20 @@ static tt_rc write_file(const char *dir, const char *name, const char *text, mod
 
 static tt_rc fill(const char *dir, const struct dir_content *content, struct tt_error *err)
 {
-    char store[PATH_MAX];
-    TT_TRY(dir_path(store, dir, CA_STORE_FILE, err));
     if (content->key_pem != NULL)
-        TT_TRY(write_file(dir, TT_CA_KEY_FILE, content->key_pem, 0600, err));
-    TT_TRY(write_file(dir, TT_CA_CERT_FILE, content->cert_pem, 0644, err));
-    return ca_store_create(store, content->key, err);
+        TT_TRY(write_file(dir, CA_KEY_FILE, content->key_pem, 0600, err));
+    TT_TRY(write_file(dir, CA_CERT_FILE, content->cert_pem, 0644, err));
+    TT_TRY(write_file(dir, CA_PROFILES_FILE, content->profiles, 0644, err));
+    if (content->store != NULL) /* may have a password in it */
+        TT_TRY(write_file(dir, CA_PLACE_FILE, content->store, 0600, err));
+    return content->fill(content->arg, dir, err);
 }
 
 static void discard(const char *dir)
 {
-    static const char *const names[] = {TT_CA_KEY_FILE, TT_CA_CERT_FILE, CA_STORE_FILE,
-                                        CA_STORE_FILE "-journal"};
+    static const char *const names[] = {
+        CA_KEY_FILE,   CA_CERT_FILE,         CA_PROFILES_FILE,     CA_PLACE_FILE,
+        CA_STORE_FILE, CA_STORE_FILE "-wal", CA_STORE_FILE "-shm", CA_STORE_FILE "-journal"};
     char path[PATH_MAX];
     for (size_t i = 0; i < TT_COUNT(names); i++)
         if (dir_path(path, dir, names[i], NULL) == TT_OK)

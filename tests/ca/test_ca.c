@@ -1,11 +1,16 @@
-/* tests/pki/test_ca.c: the CA: what it makes stands before the openssl program; what it refuses; many at
+/* tests/ca/test_ca.c: the CA: what it makes stands before the openssl program; what it refuses; many at
  * once. */
-#include "pki_test.h"
+
+#include <string.h>
+
+#include "ca_test.h"
 
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,15 +24,15 @@ struct fixture {
     struct soft_key ca_key, key;
 };
 
-static tt_rc ca_make(struct fixture *f, const char *path, unsigned days, struct tt_error *err)
+static tt_rc fixture_make(struct fixture *f, const char *path, unsigned days, struct tt_error *err)
 {
-    struct tt_ca_params params = {.dir = path,
-                                  .subject = "/O=Example/CN=Test CA",
-                                  .key = "handle:0x81000099",
-                                  .days = days,
-                                  .now = NOW};
+    struct ca_make params = {.place = {.dir = path},
+                             .subject = "/O=Example/CN=Test CA",
+                             .key = "handle:0x81000099",
+                             .days = days,
+                             .now = NOW};
     struct tt_pki_signer signer = key_signs(&f->ca_key);
-    return tt_ca_create(&params, &signer, err);
+    return ca_make(&params, &signer, NULL, err);
 }
 
 static int setup(void **state)
@@ -38,7 +43,7 @@ static int setup(void **state)
     f->ca_key = key_make("P-256");
     f->key = key_make("P-256");
     (void)snprintf(f->path, sizeof f->path, "%s/ca", f->dir);
-    assert_int_equal(ca_make(f, f->path, 0, NULL), TT_OK);
+    assert_int_equal(fixture_make(f, f->path, 0, NULL), TT_OK);
     *state = f;
     return 0;
 }
@@ -54,11 +59,11 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct tt_ca *ca_open(const struct fixture *f)
+static struct ca *fixture_open(const struct fixture *f)
 {
-    struct tt_ca *ca = NULL;
+    struct ca *ca = NULL;
     struct tt_error err = {0};
-    if (tt_ca_open(&ca, f->path, &err) != TT_OK)
+    if (test_ca_open(&ca, f->path, &err) != TT_OK)
         fail_msg("%s", err.text);
     return ca;
 }
@@ -67,7 +72,7 @@ static struct tt_ca *ca_open(const struct fixture *f)
 struct order {
     const char *cn, *san;
     const struct soft_key *key; /* default: the fixture's */
-    enum tt_ca_profile profile;
+    const char *profile;
     unsigned days;
     int64_t later; /* after NOW */
 };
@@ -75,21 +80,21 @@ struct order {
 static tt_rc order_sign(struct tt_cert_list **ret, struct fixture *f, const struct order *o,
                         struct tt_error *err)
 {
-    struct tt_ca *ca = ca_open(f);
+    struct ca *ca = fixture_open(f);
     struct buf csr = {0};
     const struct ext ext = {"subjectAltName", o->san};
     csr_make(&csr, o->key != NULL ? o->key : &f->key, o->cn, &ext, o->san != NULL);
-    struct tt_ca_request req = {
+    struct test_order req = {
         .csr = buf_bytes(&csr), .profile = o->profile, .days = o->days, .now = NOW + o->later};
     struct tt_pki_signer signer = key_signs(&f->ca_key);
     struct tt_cert_list *list = NULL;
-    tt_rc rc = tt_ca_sign(&list, ca, &req, &signer, err);
+    tt_rc rc = test_ca_issue(&list, ca, &req, &signer, err);
     if (rc == TT_OK && ret != NULL)
         *ret = list;
     else
         tt_cert_list_free(list);
     buf_free(&csr);
-    tt_ca_close(ca);
+    ca_close(ca);
     return rc;
 }
 
@@ -102,11 +107,11 @@ static struct tt_cert_list *order_get(struct fixture *f, const struct order *o)
     return list;
 }
 
-static tt_rc count_one(void *arg, const struct tt_ca_entry *e)
+static tt_rc count_one(void *arg, const struct ca_entry *e)
 {
-    assert_string_equal(e->status, "valid");
-    assert_int_equal(strlen(e->serial), 32);
-    assert_true(e->serial[0] >= '4' && e->serial[0] <= '7'); /* positive, always 16 bytes */
+    assert_string_equal(e->state, "valid");
+    assert_int_equal(strlen(e->serial), 40);
+    assert_true(e->serial[0] >= '4' && e->serial[0] <= '7'); /* positive, always 20 bytes */
     (*(size_t *)arg)++;
     return TT_OK;
 }
@@ -114,9 +119,9 @@ static tt_rc count_one(void *arg, const struct tt_ca_entry *e)
 static size_t issued(const struct fixture *f)
 {
     size_t n = 0;
-    struct tt_ca *ca = ca_open(f);
-    assert_int_equal(tt_ca_each(ca, NULL, count_one, &n, NULL), TT_OK);
-    tt_ca_close(ca);
+    struct ca *ca = fixture_open(f);
+    assert_int_equal(ca_list(ca, &(struct ca_filter){0}, NOW, count_one, &n, NULL), TT_OK);
+    ca_close(ca);
     return n;
 }
 
@@ -133,8 +138,8 @@ static void refused(struct fixture *f, const struct order *o, tt_rc rc, const ch
 static void the_ca_certificate_is_right(void **state)
 {
     struct fixture *f = *state;
-    struct tt_ca *ca = ca_open(f);
-    X509 *x = cert_of(tt_ca_certificate(ca));
+    struct ca *ca = fixture_open(f);
+    X509 *x = cert_of(ca_certificate(ca));
     assert_int_equal(X509_verify(x, f->ca_key.pkey), 1);
     assert_int_equal(X509_check_ca(x), 1);
     assert_int_equal(X509_get_pathlen(x), 0);
@@ -148,28 +153,28 @@ static void the_ca_certificate_is_right(void **state)
     }
     assert_int_equal(ASN1_STRING_length(X509_get0_subject_key_id(x)), 20);
     struct tt_cert_info *info = NULL;
-    assert_int_equal(tt_cert_describe(&info, tt_ca_certificate(ca), NULL), TT_OK);
+    assert_int_equal(tt_cert_describe(&info, ca_certificate(ca), NULL), TT_OK);
     assert_string_equal(info->subject, "CN=Test CA,O=Example");
     assert_true(info->is_ca);
     assert_true(info->not_before < NOW && info->not_before >= NOW - 600);
     assert_int_equal(info->not_after, NOW + 3650 * DAY);
-    assert_string_equal(tt_ca_key(ca), "handle:0x81000099");
+    assert_string_equal(ca_key_name(ca), "handle:0x81000099");
     tt_cert_info_free(info);
     X509_free(x);
-    tt_ca_close(ca);
+    ca_close(ca);
 }
 
 static void a_ca_is_never_overwritten(void **state)
 {
     struct fixture *f = *state;
     struct tt_error err = {0};
-    check_error(ca_make(f, f->path, 0, &err), TT_ERR_EXISTS, &err, "already there", f->path);
+    check_error(fixture_make(f, f->path, 0, &err), TT_ERR_EXISTS, &err, "already there", f->path);
     assert_int_equal(run(f->dir, "mkdir empty && touch file && ln -s nowhere dangling && ls > before"), 0);
     static const char *const names[] = {"empty", "file", "dangling"};
     for (size_t i = 0; i < TT_COUNT(names); i++) {
         char path[160];
         (void)snprintf(path, sizeof path, "%s/%s", f->dir, names[i]);
-        assert_int_equal(ca_make(f, path, 0, NULL), TT_ERR_EXISTS);
+        assert_int_equal(fixture_make(f, path, 0, NULL), TT_ERR_EXISTS);
     }
     assert_int_equal(run(f->dir, "ls | diff before - && test -z \"$(ls empty)\""),
                      0); /* nothing left behind */
@@ -181,15 +186,15 @@ static void a_failed_creation_leaves_nothing(void **state)
     char path[160];
     struct tt_error err = {0};
     (void)snprintf(path, sizeof path, "%s/no/such/ca", f->dir);
-    check_error(ca_make(f, path, 0, &err), TT_ERR_IO, &err, "No such file", path);
+    check_error(fixture_make(f, path, 0, &err), TT_ERR_IO, &err, "No such file", path);
     (void)snprintf(path, sizeof path, "%s/new", f->dir);
     f->ca_key.fails = true;
-    assert_int_equal(ca_make(f, path, 0, NULL), TT_ERR_TPM);
+    assert_int_equal(fixture_make(f, path, 0, NULL), TT_ERR_TPM);
     f->ca_key.fails = false;
     f->ca_key.breaks = true;
-    assert_int_equal(ca_make(f, path, 0, NULL), TT_ERR_INTERNAL);
+    assert_int_equal(fixture_make(f, path, 0, NULL), TT_ERR_INTERNAL);
     f->ca_key.breaks = false;
-    assert_int_equal(ca_make(f, path, 36501, NULL), TT_ERR_USAGE);
+    assert_int_equal(fixture_make(f, path, 36501, NULL), TT_ERR_USAGE);
     assert_int_equal(run(f->dir, "test \"$(echo *)\" = 'ca out'"), 0);
 }
 
@@ -200,12 +205,12 @@ static void the_software_key_is_private(void **state)
     char path[160];
     struct stat st;
     assert_int_equal(tt_ca_key_generate(&pem, NULL), TT_OK);
-    struct tt_ca_params params = {.subject = "/CN=soft", .key_pem = pem, .now = NOW};
+    struct ca_make params = {.subject = "/CN=soft", .key_pem = pem, .now = NOW};
     struct tt_pki_signer signer = key_signs(&f->ca_key);
     (void)snprintf(path, sizeof path, "%s/soft/", f->dir); /* a slash at the end is no part of the name */
-    params.dir = path;
+    params.place.dir = path;
     mode_t old = umask(0);
-    assert_int_equal(tt_ca_create(&params, &signer, NULL), TT_OK);
+    assert_int_equal(ca_make(&params, &signer, NULL, NULL), TT_OK);
     (void)umask(old);
     (void)snprintf(path, sizeof path, "%s/soft/ca.key", f->dir);
     assert_int_equal(stat(path, &st), 0);
@@ -215,11 +220,11 @@ static void the_software_key_is_private(void **state)
                          "grep -q 'NIST CURVE: P-256'"),
                      0);
     (void)snprintf(path, sizeof path, "%s/soft", f->dir);
-    struct tt_ca *ca = NULL;
-    assert_int_equal(tt_ca_open(&ca, path, NULL), TT_OK);
+    struct ca *ca = NULL;
+    assert_int_equal(test_ca_open(&ca, path, NULL), TT_OK);
     (void)snprintf(path, sizeof path, "%s/soft/ca.key", f->dir);
-    assert_string_equal(tt_ca_key(ca), path);
-    tt_ca_close(ca);
+    assert_string_equal(ca_key_name(ca), path);
+    ca_close(ca);
     tt_free(pem);
 }
 
@@ -243,10 +248,10 @@ static void what_is_not_a_ca_is_named(void **state)
     char path[160];
     (void)snprintf(path, sizeof path, "%s/x", f->dir);
     for (size_t i = 0; i < TT_COUNT(table); i++) {
-        struct tt_ca *ca = NULL;
+        struct ca *ca = NULL;
         struct tt_error err = {0};
         assert_int_equal(run(f->dir, table[i].make), 0);
-        check_error(tt_ca_open(&ca, path, &err), table[i].rc, &err, table[i].words, table[i].make);
+        check_error(test_ca_open(&ca, path, &err), table[i].rc, &err, table[i].words, table[i].make);
         assert_null(ca);
     }
 }
@@ -257,15 +262,15 @@ static void the_profile_decides_the_purpose(void **state)
 {
     struct fixture *f = *state;
     static const struct {
-        enum tt_ca_profile profile;
+        const char *profile;
         uint32_t eku;
         const char *command;
     } table[] = {
-        {TT_CA_PROFILE_CLIENT, XKU_SSL_CLIENT,
+        {"client", XKU_SSL_CLIENT,
          "openssl verify $S -purpose sslclient l && ! openssl verify $S -purpose sslserver l"},
-        {TT_CA_PROFILE_SERVER, XKU_SSL_SERVER,
+        {"server", XKU_SSL_SERVER,
          "openssl verify $S -purpose sslserver l && ! openssl verify $S -purpose sslclient l"},
-        {TT_CA_PROFILE_BOTH, XKU_SSL_SERVER | XKU_SSL_CLIENT,
+        {"both", XKU_SSL_SERVER | XKU_SSL_CLIENT,
          "openssl verify $S -purpose sslserver l && openssl verify $S -purpose sslclient l"},
     };
     for (size_t i = 0; i < TT_COUNT(table); i++) {
@@ -319,7 +324,7 @@ static void can_be_the_ca(struct fixture *f, const char *kind, uint16_t scheme, 
     if (scheme != 0)
         f->ca_key.scheme = scheme;
     (void)snprintf(f->path, sizeof f->path, "%s/ca%zu", f->dir, n);
-    assert_int_equal(ca_make(f, f->path, 0, NULL), TT_OK);
+    assert_int_equal(fixture_make(f, f->path, 0, NULL), TT_OK);
     struct tt_cert_list *list = order_get(f, &(struct order){.cn = "a"});
     char *pem = NULL, command[200];
     assert_int_equal(tt_cert_list_to_pem(&pem, list, 1, NULL), TT_OK);
@@ -358,8 +363,7 @@ static void ml_dsa_keys_are_like_others(void **state)
 static void an_empty_subject_makes_the_names_critical(void **state)
 {
     struct fixture *f = *state;
-    struct tt_cert_list *list =
-        order_get(f, &(struct order){.san = "DNS:a.example", .profile = TT_CA_PROFILE_SERVER});
+    struct tt_cert_list *list = order_get(f, &(struct order){.san = "DNS:a.example", .profile = "server"});
     X509 *x = cert_of(list->certs[0]);
     int critical = 0;
     GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, &critical, NULL);
@@ -409,9 +413,9 @@ static void refusals_record_nothing(void **state)
 {
     struct fixture *f = *state;
     struct soft_key weak = key_make("RSA:1024");
-    refused(f, &(struct order){.cn = "a", .profile = TT_CA_PROFILE_SERVER}, TT_ERR_UNSUPPORTED, "--san");
-    refused(f, &(struct order){.cn = "a", .san = "email:a@b", .profile = TT_CA_PROFILE_BOTH},
-            TT_ERR_UNSUPPORTED, "--san");
+    refused(f, &(struct order){.cn = "a", .profile = "server"}, TT_ERR_UNSUPPORTED, "--san");
+    refused(f, &(struct order){.cn = "a", .san = "email:a@b", .profile = "both"}, TT_ERR_UNSUPPORTED,
+            "--san");
     refused(f, &(struct order){.cn = "a", .key = &weak}, TT_ERR_UNSUPPORTED, "too weak");
     refused(f, &(struct order){.cn = "a", .key = &f->ca_key}, TT_ERR_UNSUPPORTED, "CA's own key");
     refused(f, &(struct order){.cn = NULL}, TT_ERR_UNSUPPORTED, "neither a subject");
@@ -438,13 +442,13 @@ static void the_ca_s_name_is_taken(void **state)
     struct tt_csr_params params = {.subject = "/O=Example/CN=Test CA"};
     char *pem = NULL;
     assert_int_equal(tt_csr_create(&pem, &params, &signer, NULL), TT_OK);
-    struct tt_ca *ca = ca_open(f);
-    struct tt_ca_request req = {.csr = bytes_of(pem), .now = NOW};
+    struct ca *ca = fixture_open(f);
+    struct test_order req = {.csr = bytes_of(pem), .now = NOW};
     struct tt_cert_list *list = NULL;
     struct tt_error err = {0};
-    check_error(tt_ca_sign(&list, ca, &req, &ca_signer, &err), TT_ERR_UNSUPPORTED, &err, "CA's own name",
+    check_error(test_ca_issue(&list, ca, &req, &ca_signer, &err), TT_ERR_UNSUPPORTED, &err, "CA's own name",
                 "name");
-    tt_ca_close(ca);
+    ca_close(ca);
     tt_free(pem);
 }
 
@@ -455,7 +459,7 @@ struct found {
     size_t n, der_len;
 };
 
-static tt_rc find(void *arg, const struct tt_ca_entry *e)
+static tt_rc find(void *arg, const struct ca_entry *e)
 {
     struct found *f = arg;
     (void)snprintf(f->serial, sizeof f->serial, "%s", e->serial);
@@ -465,7 +469,7 @@ static tt_rc find(void *arg, const struct tt_ca_entry *e)
     return TT_OK;
 }
 
-static tt_rc stop_at_once(void *arg, const struct tt_ca_entry *e)
+static tt_rc stop_at_once(void *arg, const struct ca_entry *e)
 {
     (void)e;
     ++*(size_t *)arg;
@@ -479,26 +483,27 @@ static void what_was_issued_is_found_again(void **state)
                         *two = order_get(f, &(struct order){.cn = "two"});
     struct tt_cert_info *info = NULL;
     assert_int_equal(tt_cert_describe(&info, one->certs[0], NULL), TT_OK);
-    struct tt_ca *ca = ca_open(f);
+    struct ca *ca = fixture_open(f);
     struct found found = {0};
-    assert_int_equal(tt_ca_each(ca, info->serial, find, &found, NULL), TT_OK);
+    assert_int_equal(ca_find(ca, info->serial, NOW, find, &found, NULL), TT_OK);
     assert_int_equal(found.n, 1);
     assert_string_equal(found.sha256, info->sha256);
     assert_int_equal(found.der_len, one->certs[0].len);
     char colons[128] = "";
-    for (size_t i = 0; i < 32; i++) { /* as other programs write it */
+    for (size_t i = 0; i < 40; i++) { /* as other programs write it */
         char c = info->serial[i];
         (void)snprintf(colons + strlen(colons), 4, "%s%c", i > 0 && i % 2 == 0 ? ":" : "",
                        c >= 'a' ? c - 32 : c);
     }
-    assert_int_equal(tt_ca_each(ca, colons, find, &found, NULL), TT_OK);
+    assert_int_equal(ca_find(ca, colons, NOW, find, &found, NULL), TT_OK);
     assert_int_equal(found.n, 2);
     struct tt_error err = {0};
-    check_error(tt_ca_each(ca, "00ff", find, &found, &err), TT_ERR_NOT_FOUND, &err, "00ff", "unknown serial");
+    check_error(ca_find(ca, "00ff", NOW, find, &found, &err), TT_ERR_NOT_FOUND, &err, "00ff",
+                "unknown serial");
     size_t calls = 0;
-    assert_int_equal(tt_ca_each(ca, NULL, stop_at_once, &calls, NULL), TT_ERR_IO);
+    assert_int_equal(ca_list(ca, &(struct ca_filter){0}, NOW, stop_at_once, &calls, NULL), TT_ERR_IO);
     assert_int_equal(calls, 1);
-    tt_ca_close(ca);
+    ca_close(ca);
     assert_int_equal(issued(f), 2);
     tt_cert_info_free(info);
     tt_cert_list_free(one);
@@ -512,21 +517,21 @@ static void what_was_issued_is_found_again(void **state)
 static int sign_some(struct fixture *f, int go)
 {
     char c;
-    struct tt_ca *ca = NULL;
+    struct ca *ca = NULL;
     struct tt_pki_signer ca_signer = key_signs(&f->ca_key), signer = key_signs(&f->key);
     struct tt_csr_params params = {.subject = "/CN=a"};
     char *pem = NULL;
     if (read(go, &c, 1) != 0 || tt_csr_create(&pem, &params, &signer, NULL) != TT_OK ||
-        tt_ca_open(&ca, f->path, NULL) != TT_OK)
+        test_ca_open(&ca, f->path, NULL) != TT_OK)
         return 1;
-    struct tt_ca_request req = {.csr = bytes_of(pem), .now = NOW};
+    struct test_order req = {.csr = bytes_of(pem), .now = NOW};
     int bad = 0;
     for (int i = 0; i < EACH; i++) {
         struct tt_cert_list *list = NULL;
-        bad += tt_ca_sign(&list, ca, &req, &ca_signer, NULL) != TT_OK;
+        bad += test_ca_issue(&list, ca, &req, &ca_signer, NULL) != TT_OK;
         tt_cert_list_free(list);
     }
-    tt_ca_close(ca);
+    ca_close(ca);
     tt_free(pem);
     return bad;
 }
@@ -556,22 +561,27 @@ static void processes_sign_at_once(void **state)
     assert_int_equal(run(f->dir, "test -z \"$(ls ca | grep journal)\""), 0);
 }
 
-/* What cannot be recorded is not handed out: something stands in the place of the store's journal. */
+/* What cannot be recorded is not handed out: no file of this process may grow. */
 static void a_store_that_cannot_be_written_is_an_error(void **state)
 {
     struct fixture *f = *state;
-    struct tt_ca *ca = ca_open(f);
+    struct ca *ca = fixture_open(f);
     struct buf csr = {0};
     csr_make(&csr, &f->key, "a", NULL, 0);
-    struct tt_ca_request req = {.csr = buf_bytes(&csr), .now = NOW};
+    struct test_order req = {.csr = buf_bytes(&csr), .now = NOW};
     struct tt_pki_signer signer = key_signs(&f->ca_key);
     struct tt_cert_list *list = NULL;
     struct tt_error err = {0};
-    assert_int_equal(run(f->dir, "mkdir ca/ca.db-journal"), 0);
-    check_error(tt_ca_sign(&list, ca, &req, &signer, &err), TT_ERR_IO, &err, "CA's store", "no journal");
+    struct rlimit old;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = 1, .rlim_max = old.rlim_max}), 0);
+    tt_rc rc = test_ca_issue(&list, ca, &req, &signer, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    check_error(rc, TT_ERR_IO, &err, "CA's store", "no room");
+    assert_non_null(strstr(err.hint, "disk"));
     assert_null(list);
-    assert_int_equal(run(f->dir, "rmdir ca/ca.db-journal"), 0);
-    tt_ca_close(ca);
+    ca_close(ca);
     buf_free(&csr);
     assert_int_equal(issued(f), 0);
 }

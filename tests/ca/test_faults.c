@@ -1,6 +1,9 @@
-/* tests/pki/test_faults.c: each allocation of ours fails once: an error says so, nothing leaks, the next try
+/* tests/ca/test_faults.c: each allocation of ours fails once: an error says so, nothing leaks, the next try
  * works. Needs -Dfault_injection=true; libcrypto's and SQLite's own allocations are theirs. */
-#include "pki_test.h"
+
+#include <string.h>
+
+#include "ca_test.h"
 
 #include <openssl/err.h>
 #include <stdio.h>
@@ -31,34 +34,34 @@ static tt_rc do_ca_create(struct world *w, struct tt_error *err)
     char *key_pem = NULL;
     (void)snprintf(path, sizeof path, "%s/new%u", w->dir, w->round);
     TT_TRY(tt_ca_key_generate(&key_pem, err));
-    struct tt_ca_params params = {.dir = path, .subject = "/CN=CA", .key_pem = key_pem, .now = NOW};
+    struct ca_make params = {.place = {.dir = path}, .subject = "/CN=CA", .key_pem = key_pem, .now = NOW};
     struct tt_pki_signer signer = key_signs(&w->ca_key);
-    tt_rc rc = tt_ca_create(&params, &signer, err);
+    tt_rc rc = ca_make(&params, &signer, NULL, err);
     tt_free(key_pem);
     return rc;
 }
 
 static tt_rc do_ca_sign(struct world *w, struct tt_error *err)
 {
-    struct tt_ca *ca = NULL;
+    struct ca *ca = NULL;
     struct tt_cert_list *list = NULL;
-    TT_TRY(tt_ca_open(&ca, w->path, err));
-    struct tt_ca_request req = {.csr = bytes_of(w->csr), .profile = TT_CA_PROFILE_BOTH, .now = NOW};
+    TT_TRY(test_ca_open(&ca, w->path, err));
+    struct test_order req = {.csr = bytes_of(w->csr), .profile = "both", .now = NOW};
     struct tt_pki_signer signer = key_signs(&w->ca_key);
-    tt_rc rc = tt_ca_sign(&list, ca, &req, &signer, err);
+    tt_rc rc = test_ca_issue(&list, ca, &req, &signer, err);
     tt_cert_list_free(list);
-    tt_ca_close(ca);
+    ca_close(ca);
     return rc;
 }
 
 static tt_rc do_read(struct world *w, struct tt_error *err)
 {
-    struct tt_ca *ca = NULL;
+    struct ca *ca = NULL;
     struct tt_cert_list *list = NULL;
     struct tt_cert_info *info = NULL;
     char *pem = NULL;
-    TT_TRY(tt_ca_open(&ca, w->path, err));
-    struct tt_bytes der = tt_ca_certificate(ca);
+    TT_TRY(test_ca_open(&ca, w->path, err));
+    struct tt_bytes der = ca_certificate(ca);
     tt_rc rc = tt_cert_describe(&info, der, err);
     if (rc == TT_OK)
         rc = tt_cert_list_to_pem(&pem, &(struct tt_cert_list){&der, 1}, 1, err);
@@ -67,7 +70,7 @@ static tt_rc do_read(struct world *w, struct tt_error *err)
     tt_cert_info_free(info);
     tt_cert_list_free(list);
     tt_free(pem);
-    tt_ca_close(ca);
+    ca_close(ca);
     return rc;
 }
 
@@ -107,10 +110,11 @@ int main(void)
     struct world w = {.key = key_make("P-256"), .ca_key = key_make("P-256"), .dir = dir_make()};
     struct tt_pki_signer ca_signer = key_signs(&w.ca_key), signer = key_signs(&w.key);
     (void)snprintf(w.path, sizeof w.path, "%s/ca", w.dir);
-    struct tt_ca_params params = {.dir = w.path, .subject = "/CN=CA", .key = "handle:0x81000099", .now = NOW};
+    struct ca_make params = {
+        .place = {.dir = w.path}, .subject = "/CN=CA", .key = "handle:0x81000099", .now = NOW};
     static const char *const sans[] = {"DNS:a.example"};
     struct tt_csr_params csr = {.subject = "/CN=a", .sans = sans, .sans_len = 1};
-    if (tt_ca_create(&params, &ca_signer, NULL) != TT_OK ||
+    if (ca_make(&params, &ca_signer, NULL, NULL) != TT_OK ||
         tt_csr_create(&w.csr, &csr, &signer, NULL) != TT_OK)
         return 1;
     struct CMUnitTest tests[] = {{"each_allocation_fails", each_allocation_fails, NULL, NULL, &w}};

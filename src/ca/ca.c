@@ -1,0 +1,268 @@
+/* ca/ca.c: a CA opened: its directory, its store, its certificates, who signs. Layer: ca. */
+#include <ctype.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ca/authority.h"
+#include "ca/dir.h"
+#include "pki/cert.h"
+#include "pki/text.h"
+
+tt_rc ca_no_memory(struct tt_error *err)
+{
+    return error_set(err, TT_ERR_MEMORY, "out of memory");
+}
+
+/* ---- small things ---- */
+
+const char *ca_who_word(enum ca_who who)
+{
+    static const char *const words[] = {"operator", "token", "certificate", "attestation"};
+    return (unsigned)who < TT_COUNT(words) ? words[who] : "?";
+}
+
+bool serial_plain(char ret[CA_SERIAL_HEX], const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++) {
+        if (*text == ':')
+            continue;
+        if (isxdigit((unsigned char)*text) == 0 || n == CA_SERIAL_HEX - 1)
+            return false;
+        ret[n++] = (char)tolower((unsigned char)*text);
+    }
+    ret[n] = '\0';
+    return n > 0;
+}
+
+int64_t id_number(const char *id)
+{
+    char *end = NULL;
+    if (id == NULL || id[0] < '0' || id[0] > '9' || strlen(id) >= CA_ID_HEX)
+        return -1;
+    long long n = strtoll(id, &end, 10);
+    return *end == '\0' ? n : -1;
+}
+
+void id_text(char ret[CA_ID_HEX], int64_t number)
+{
+    (void)snprintf(ret, CA_ID_HEX, "%llu", (unsigned long long)number % 10000000000000000ULL);
+}
+
+void sha256_text(char ret[CA_SHA256_HEX], struct tt_bytes b)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    (void)SHA256(b.data, b.len, digest);
+    text_hex(ret, (struct tt_bytes){digest, sizeof digest});
+}
+
+/* ---- open ---- */
+
+void ca_close(struct ca *ca)
+{
+    if (ca == NULL)
+        return;
+    mem_free(ca->key);
+    store_close(ca->store);
+    tt_cert_list_free(ca->chain);
+    tt_cert_list_free(ca->rollover);
+    X509_free(ca->cert);
+    mem_free(ca->key_id);
+    profiles_free(ca->profiles);
+    ocsp_state_free(ca->ocsp);
+    mem_free(ca);
+}
+
+static tt_rc list_read(struct tt_cert_list **ret, const char *dir, const char *name, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    size_t len = 0;
+    struct tt_error why = {0};
+    TT_TRY(dir_read(&pem, &len, dir, name, err));
+    if (tt_cert_list_from_pem(ret, (struct tt_bytes){(const uint8_t *)pem, len}, &why) != TT_OK)
+        return error_set(err, why.rc, "%.200s/%s: %s", dir, name, why.text);
+    return TT_OK;
+}
+
+static tt_rc certs_load(struct ca *ca, struct tt_error *err)
+{
+    TT_TRY(list_read(&ca->chain, ca->dir, CA_CERT_FILE, err));
+    ca->cert = cert_read(ca->chain->certs[0]);
+    if (ca->cert == NULL)
+        return ca_no_memory(err);
+    bool ok = X509_check_ca(ca->cert) == 1 &&
+              cert_time(&ca->not_before, X509_get0_notBefore(ca->cert)) == TT_OK &&
+              cert_time(&ca->not_after, X509_get0_notAfter(ca->cert)) == TT_OK;
+    const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(ca->cert);
+    ERR_clear_error();
+    if (!ok)
+        return error_set(err, TT_ERR_DECODE, "%.200s/" CA_CERT_FILE " is not the certificate of a CA",
+                         ca->dir);
+    ca->key_id_len = id == NULL ? 0 : (size_t)ASN1_STRING_length(id);
+    ca->key_id = id == NULL ? NULL : mem_dup(ASN1_STRING_get0_data(id), ca->key_id_len);
+    if (id != NULL && ca->key_id == NULL)
+        return ca_no_memory(err);
+    struct tt_error none = {0};
+    tt_rc rc = list_read(&ca->rollover, ca->dir, CA_ROLLOVER_FILE, &none);
+    if (rc != TT_OK && rc != TT_ERR_NOT_FOUND)
+        return error_set(err, rc, "%s", none.text);
+    if (rc == TT_ERR_NOT_FOUND)
+        ca->rollover = mem_alloc(sizeof *ca->rollover);
+    return ca->rollover == NULL ? ca_no_memory(err) : TT_OK;
+}
+
+static tt_rc profiles_load(struct ca *ca, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *text = NULL;
+    size_t len = 0;
+    char where[PATH_MAX];
+    struct tt_error none = {0};
+    TT_TRY(dir_path(where, ca->dir, CA_PROFILES_FILE, err));
+    tt_rc rc = dir_read(&text, &len, ca->dir, CA_PROFILES_FILE, &none);
+    if (rc == TT_ERR_NOT_FOUND)
+        return profiles_read(&ca->profiles, profiles_builtin, "the built-in profiles", err);
+    if (rc != TT_OK)
+        return error_set(err, rc, "%s", none.text);
+    return profiles_read(&ca->profiles, text, where, err);
+}
+
+static tt_rc take_text(void *arg, const struct store_row *row)
+{
+    char **to = arg;
+    mem_free(*to);
+    *to = mem_strdup(row_text(row, 0));
+    return *to == NULL ? TT_ERR_MEMORY : TT_OK;
+}
+
+/* A key beside the certificate is stored by its name alone, so that the directory can be moved. */
+static tt_rc key_load(struct ca *ca, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *key = NULL;
+    char path[PATH_MAX];
+    const struct statement ask = {
+        .sql = "SELECT value FROM setting WHERE name = 'key'", .fn = take_text, .arg = &key};
+    TT_TRY(ca_ask(ca, &ask, NULL, err));
+    if (key == NULL)
+        return error_set(err, TT_ERR_DECODE, "the CA's store does not say where its key is");
+    if (strcmp(key, CA_KEY_FILE) == 0) {
+        TT_TRY(dir_path(path, ca->dir, CA_KEY_FILE, err));
+        mem_free(key);
+        key = mem_strdup(path);
+    }
+    ca->key = TT_TAKE(key);
+    return ca->key == NULL ? ca_no_memory(err) : TT_OK;
+}
+
+static tt_rc store_load(struct ca *ca, const char *store, struct tt_error *err)
+{
+    char url[PATH_MAX + 16];
+    TT_TRY(dir_store(url, ca->dir, store, err));
+    return store_open(&ca->store, url, err);
+}
+
+tt_rc ca_open(struct ca **ret, const struct ca_place *place, struct tt_error *err)
+{
+    TT_AUTO(ca_close_auto) struct ca *ca = mem_alloc(sizeof *ca);
+    if (ca == NULL)
+        return ca_no_memory(err);
+    if (strlen(place->dir) >= sizeof ca->dir)
+        return error_set(err, TT_ERR_USAGE, "the directory's name is too long: %.100s...", place->dir);
+    (void)snprintf(ca->dir, sizeof ca->dir, "%s", place->dir);
+    TT_TRY(certs_load(ca, err));
+    TT_TRY(profiles_load(ca, err));
+    TT_TRY(store_load(ca, place->store, err));
+    TT_TRY(key_load(ca, err));
+    *ret = TT_TAKE(ca);
+    return TT_OK;
+}
+
+/* ---- what it is ---- */
+
+const char *ca_key_name(const struct ca *ca)
+{
+    return ca->key;
+}
+
+struct tt_bytes ca_certificate(const struct ca *ca)
+{
+    return ca->chain->certs[0];
+}
+
+const struct tt_cert_list *ca_chain(const struct ca *ca)
+{
+    return ca->chain;
+}
+
+const struct tt_cert_list *ca_rollover(const struct ca *ca)
+{
+    return ca->rollover;
+}
+
+const char *const *ca_profile_names(const struct ca *ca)
+{
+    return ca->profiles->names;
+}
+
+bool ca_profile_demands_attestation(const struct ca *ca, const char *profile)
+{
+    const struct profile *p = profiles_find(ca->profiles, profile);
+    return p != NULL && p->attestation;
+}
+
+/* ---- who signs ---- */
+
+tt_rc ca_set_signer(struct ca *ca, const struct tt_pki_signer *signer, struct tt_error *err)
+{
+    if (!tt_cert_matches_key(ca_certificate(ca), signer->spki)) {
+        (void)error_set(err, TT_ERR_USAGE, "the key is not the one of this CA's certificate");
+        error_hint(err, "the CA was made with the key %.200s; it must be the same key still", ca->key);
+        return TT_ERR_USAGE;
+    }
+    ca->signer = *signer;
+    ca->has_signer = true;
+    return TT_OK;
+}
+
+tt_rc ca_sign_plan(const struct ca *ca, struct buf *ret, struct cert_plan *plan, struct tt_error *err)
+{
+    if (!ca->has_signer)
+        return error_set(err, TT_ERR_USAGE, "the CA's key is not open");
+    plan->issuer = X509_get_subject_name(ca->cert);
+    return cert_build(ret, plan, &ca->signer, err);
+}
+
+tt_rc ca_alive(const struct ca *ca, int64_t now, struct tt_error *err)
+{
+    char until[24];
+    text_time(until, ca->not_after);
+    if (now < ca->not_before)
+        return error_set(err, TT_ERR_UNSUPPORTED,
+                         "the CA's certificate is not valid yet; is this machine's clock right?");
+    if (now >= ca->not_after)
+        return error_set(err, TT_ERR_UNSUPPORTED, "the CA's certificate expired on %s", until);
+    return TT_OK;
+}
+
+tt_rc ca_period(const struct ca *ca, struct cert_plan *ret, const struct profile *p, unsigned days,
+                int64_t now, struct tt_error *err)
+{
+    char until[24];
+    text_time(until, ca->not_after);
+    if (days > CA_DAYS_MAX)
+        return error_set(err, TT_ERR_USAGE, "%u days are more than %d", days, CA_DAYS_MAX);
+    if (p->max_days != 0 && days > p->max_days)
+        return error_set(err, TT_ERR_UNSUPPORTED, "%u days are more than the profile %s allows, which is %u",
+                         days, p->name, p->max_days);
+    int64_t end = now + (int64_t)(days == 0 ? p->days : days) * CA_DAY;
+    if (end > ca->not_after && days != 0) {
+        (void)error_set(err, TT_ERR_UNSUPPORTED, "%u days go beyond the CA's own end, %s", days, until);
+        error_hint(err, "at most %lld days are left", (long long)((ca->not_after - now) / CA_DAY));
+        return TT_ERR_UNSUPPORTED;
+    }
+    int64_t start = now - CA_CLOCK_SLACK;
+    ret->not_before = start < ca->not_before ? ca->not_before : start;
+    ret->not_after = end > ca->not_after ? ca->not_after : end;
+    return TT_OK;
+}

@@ -1,0 +1,546 @@
+/* ca/issue.c: requests in, certificates out. Layer: ca.
+ *
+ * In two steps. First each request is judged and its certificate signed, with nothing locked: a TPM takes its
+ * time. Then one transaction asks again what may have changed (is the token unused, was it the same request
+ * before), writes all of them and is durable before anybody sees a certificate. What was signed and is not
+ * written is forgotten. */
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ca/authority.h"
+#include "ca/judge.h"
+#include "pki/text.h"
+
+#define CSR_KEPT_MAX 16384 /* of a request that is refused */
+
+enum outcome {
+    OUT_REFUSED,
+    OUT_WAITS, /* for a person */
+    OUT_SIGNED,
+    OUT_AGAIN /* the certificate that was made before */
+};
+
+/* struct before: what the store says of the same request by the same requester. */
+struct before {
+    int64_t number; /* 0: nothing */
+    char state[12];
+    char serial[CA_SERIAL_HEX];
+};
+
+struct work {
+    const struct ca_order *order;
+    struct ca_answer *answer;
+    struct known known;
+    struct judged judged;
+    struct before before;
+    enum outcome outcome;
+    char again[CA_SHA256_HEX]; /* "": never asked again */
+    char serial[CA_SERIAL_HEX];
+    struct cert_plan plan;
+    struct buf der;
+    /* of a transaction; made anew when it is tried again */
+    struct ca_answer found;
+};
+
+struct batch {
+    struct ca *ca;
+    struct work *work;
+    size_t n;
+    int64_t now;
+};
+
+/* ---- what the store knows ---- */
+
+static void copy_text(char *to, size_t cap, const char *from)
+{
+    (void)snprintf(to, cap, "%s", from);
+}
+
+static tt_rc token_take(void *arg, const struct store_row *row)
+{
+    struct known *k = arg;
+    k->there = true;
+    copy_text(k->subject, sizeof k->subject, row_text(row, 0));
+    copy_text(k->profile, sizeof k->profile, row_text(row, 1));
+    k->expires = row_int(row, 2);
+    k->revoked = row_int(row, 3);
+    k->uses = row_int(row, 4);
+    k->used = row_int(row, 5);
+    return TT_OK;
+}
+
+static tt_rc certificate_take(void *arg, const struct store_row *row)
+{
+    struct known *k = arg;
+    struct tt_bytes der = row_blob(row, 3);
+    k->there = true;
+    copy_text(k->state, sizeof k->state, row_text(row, 0));
+    copy_text(k->profile, sizeof k->profile, row_text(row, 1));
+    k->expires = row_int(row, 2);
+    buf_free(&k->certificate);
+    return buf_append(&k->certificate, der.data, der.len);
+}
+
+static tt_rc known_read(struct known *k, struct ca *ca, const struct ca_requester *by, struct tt_error *err)
+{
+    char serial[CA_SERIAL_HEX] = "";
+    const char *id = by->id == NULL ? "" : by->id;
+    const struct statement token = {
+        .sql = "SELECT subject, profile, expires, revoked, uses, used FROM token WHERE number = $1",
+        STORE_ARGS(store_int(id_number(id))),
+        .fn = token_take,
+        .arg = k};
+    if (by->who == CA_BY_TOKEN)
+        return ca_ask(ca, &token, NULL, err);
+    if (by->who != CA_BY_CERTIFICATE || !serial_plain(serial, id))
+        return TT_OK;
+    const struct statement certificate = {
+        .sql = "SELECT status, profile, not_after, der FROM certificate WHERE serial = $1",
+        STORE_ARGS(store_text(serial)),
+        .fn = certificate_take,
+        .arg = k};
+    return ca_ask(ca, &certificate, NULL, err);
+}
+
+static tt_rc before_take(void *arg, const struct store_row *row)
+{
+    struct before *b = arg;
+    b->number = row_int(row, 0);
+    copy_text(b->state, sizeof b->state, row_text(row, 1));
+    copy_text(b->serial, sizeof b->serial, row_text(row, 2));
+    return TT_OK;
+}
+
+/* The last one that counts: one that was refused may be asked again as a new one. */
+static tt_rc before_read(struct before *ret, struct ca *ca, const char *again, struct tt_error *err)
+{
+    *ret = (struct before){0};
+    if (again[0] == '\0')
+        return TT_OK;
+    const struct statement ask = {
+        .sql = "SELECT number, state, serial FROM request WHERE again = $1 AND state <> "
+               "'refused' ORDER BY number DESC LIMIT 1",
+        STORE_ARGS(store_text(again)),
+        .fn = before_take,
+        .arg = ret};
+    return ca_ask(ca, &ask, NULL, err);
+}
+
+static void again_make(struct work *w)
+{
+    const struct ca_requester *by = &w->order->by;
+    if (by->who == CA_BY_OPERATOR)
+        return;
+    /* The hash of a hash each, so that no two pairs run together. */
+    char who[32 + 2 * CA_SHA256_HEX], csr[CA_SHA256_HEX];
+    sha256_text(csr, w->order->csr);
+    int n = snprintf(who, sizeof who, "%s %.64s %s", ca_who_word(by->who), by->id == NULL ? "" : by->id, csr);
+    sha256_text(w->again, (struct tt_bytes){(const uint8_t *)who, n > 0 ? (size_t)n : 0});
+}
+
+/* ---- the requester himself ---- */
+
+static bool requester_check(struct work *w, int64_t now)
+{
+    const struct known *k = &w->known;
+    struct ca_answer *a = w->answer;
+    if (w->order->by.who == CA_BY_TOKEN) {
+        bool seen = w->before.number != 0; /* its use is paid for */
+        if (!k->there || k->revoked != 0)
+            return refuse(a, CA_REFUSED_TOKEN, TT_ERR_AUTH, NULL, "the token is unknown or was revoked");
+        if (k->expires <= now)
+            return refuse(a, CA_REFUSED_TOKEN, TT_ERR_AUTH, "tpmtls ca token create makes another",
+                          "the token has expired");
+        if (k->used >= k->uses && !seen)
+            return refuse(a, CA_REFUSED_TOKEN, TT_ERR_AUTH, "tpmtls ca token create makes another",
+                          "the token was used already");
+    }
+    if (w->order->by.who == CA_BY_CERTIFICATE) {
+        if (!k->there)
+            return refuse(a, CA_REFUSED_CERTIFICATE, TT_ERR_AUTH, NULL,
+                          "the requester's certificate was not issued by this CA");
+        if (strcmp(k->state, "valid") != 0)
+            return refuse(a, CA_REFUSED_CERTIFICATE, TT_ERR_AUTH, "enrol anew, with a token",
+                          "the requester's certificate is %s",
+                          strcmp(k->state, "held") == 0 ? "on hold" : "revoked");
+        if (k->expires <= now)
+            return refuse(a, CA_REFUSED_CERTIFICATE, TT_ERR_AUTH, "enrol anew, with a token",
+                          "the requester's certificate has expired");
+    }
+    return true;
+}
+
+static bool waits(const struct work *w)
+{
+    enum profile_approval rule = w->judged.profile->approval;
+    if (w->order->by.who == CA_BY_OPERATOR || strcmp(w->before.state, "approved") == 0)
+        return false;
+    return rule == APPROVAL_ALWAYS || (rule == APPROVAL_UNATTESTED && !w->order->attested);
+}
+
+/* ---- judge and sign ---- */
+
+static tt_rc extensions_put(struct buf *ret, const struct ca *ca, const struct work *w, struct tt_error *err)
+{
+    const struct judged *j = &w->judged;
+    struct writer out = writer_to(ret);
+    uint8_t id[EXTENSION_KEY_ID_SIZE];
+    bool empty = X509_NAME_entry_count(X509_REQ_get_subject_name(j->csr.req)) == 0;
+    if (!extension_key_id(id, (struct tt_bytes){j->spki, j->spki_len}))
+        return error_set(err, TT_ERR_INTERNAL, "the request's key has no encoding");
+    wr_bytes(&out, buf_bytes(&j->profile->fixed));
+    extension_subject_key_id(&out, (struct tt_bytes){id, sizeof id});
+    if (ca->key_id_len > 0)
+        extension_authority_key_id(&out, (struct tt_bytes){ca->key_id, ca->key_id_len});
+    if (j->names_len > 0)
+        extension_names(&out, (struct tt_bytes){j->names, j->names_len}, empty);
+    if (j->profile->delegation || w->order->delegation)
+        extension_delegation_usage(&out);
+    return wr_status(&out) == TT_OK ? TT_OK : ca_no_memory(err);
+}
+
+static tt_rc sign(struct work *w, struct ca *ca, struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf exts = {0};
+    uint8_t serial[SERIAL_SIZE];
+    TT_TRY(extensions_put(&exts, ca, w, err));
+    TT_TRY(cert_serial(serial, err));
+    text_hex(w->serial, (struct tt_bytes){serial, sizeof serial});
+    w->plan.serial = serial;
+    w->plan.subject = X509_REQ_get_subject_name(w->judged.csr.req);
+    w->plan.spki = (struct tt_bytes){w->judged.spki, w->judged.spki_len};
+    w->plan.extensions = buf_bytes(&exts);
+    w->outcome = OUT_SIGNED;
+    return ca_sign_plan(ca, &w->der, &w->plan, err);
+}
+
+static tt_rc period(struct work *w, const struct ca *ca, int64_t now)
+{
+    struct tt_error why = {0};
+    tt_rc rc = ca_period(ca, &w->plan, w->judged.profile, w->order->days, now, &why);
+    if (rc != TT_OK)
+        refuse(w->answer, CA_REFUSED_DAYS, rc, why.hint[0] != '\0' ? why.hint : NULL, "%s", why.text);
+    return TT_OK;
+}
+
+static tt_rc prepare(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
+{
+    struct ca_answer *a = w->answer;
+    TT_TRY(known_read(&w->known, ca, &w->order->by, err));
+    again_make(w);
+    TT_TRY(before_read(&w->before, ca, w->again, err));
+    w->outcome = OUT_REFUSED;
+    if (!requester_check(w, now))
+        return TT_OK;
+    if (strcmp(w->before.state, "pending") == 0 || strcmp(w->before.state, "rejected") == 0)
+        w->outcome = OUT_WAITS; /* or a refusal: the transaction says */
+    TT_TRY(judge(&w->judged, a, ca, w->order, &w->known, err));
+    if (a->why == CA_REFUSED_NOT)
+        TT_TRY(period(w, ca, now));
+    if (a->why != CA_REFUSED_NOT || w->outcome == OUT_WAITS) {
+        w->outcome = a->why != CA_REFUSED_NOT ? OUT_REFUSED : OUT_WAITS;
+        return TT_OK;
+    }
+    if (waits(w)) {
+        w->outcome = OUT_WAITS;
+        return TT_OK;
+    }
+    return sign(w, ca, err);
+}
+
+/* ---- record ---- */
+
+static const char *text_or_empty(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
+static json_t *requester_json(const struct ca_requester *by)
+{
+    return json_pack("{s:s, s:s, s:s}", "by", ca_who_word(by->who), "requester", text_or_empty(by->id),
+                     "address", text_or_empty(by->address));
+}
+
+tt_rc ca_record_add(struct ca *ca, struct head *h, const struct ca_record *r, int64_t now,
+                    struct tt_error *err)
+{
+    char sha256[CA_SHA256_HEX];
+    sha256_text(sha256, r->der);
+    const struct statement put = {
+        .sql = "INSERT INTO certificate (number, serial, subject, names, not_before, not_after, issued, "
+               "sha256, profile, "
+               "who, requester, request, attested, status, reason, revoked, der) VALUES ($1, $2, $3, $4, $5, "
+               "$6, $7, $8, "
+               "$9, $10, $11, $12, $13, 'valid', -1, 0, $14)",
+        STORE_ARGS(store_int(h->certificates + 1), store_text(r->serial), store_text(r->subject),
+                   store_text(r->names), store_int(r->not_before), store_int(r->not_after), store_int(now),
+                   store_text(sha256), store_text(r->profile), store_int(r->by.who),
+                   store_text(text_or_empty(r->by.id)), store_int(r->request), store_int(r->attested ? 1 : 0),
+                   store_blob(r->der))};
+    TT_TRY(store_run(ca->store, &put, NULL, err));
+    h->certificates++;
+    json_t *what = requester_json(&r->by);
+    json_t *more = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b}", "serial", r->serial, "subject",
+                             r->subject, "names", r->names, "sha256", sha256, "profile", r->profile,
+                             "request", (json_int_t)r->request, "attested", r->attested ? 1 : 0);
+    bool ok = what != NULL && more != NULL && json_object_update(what, more) == 0;
+    json_decref(more);
+    if (!ok) {
+        json_decref(what);
+        return ca_no_memory(err);
+    }
+    return act_add(ca, h, "issue", what, now, err);
+}
+
+/* The request's row: a new one, or another state for the one that waited. */
+static tt_rc request_put(struct work *w, struct ca *ca, struct head *h, const char *state, int64_t now,
+                         struct tt_error *err)
+{
+    const struct ca_order *o = w->order;
+    const char *serial = w->outcome == OUT_SIGNED ? w->serial : "";
+    int64_t decided = strcmp(state, "pending") == 0 ? 0 : now;
+    bool huge = w->outcome == OUT_REFUSED && o->csr.len > CSR_KEPT_MAX;
+    if (w->before.number != 0) {
+        const struct statement change = {
+            .sql = "UPDATE request SET state = $1, serial = $2, decided = $3 WHERE number = $4",
+            STORE_ARGS(store_text(state), store_text(serial), store_int(decided),
+                       store_int(w->before.number))};
+        id_text(w->found.id, w->before.number);
+        return store_run(ca->store, &change, NULL, err);
+    }
+    const struct judged *j = &w->judged;
+    const struct statement put = {
+        .sql = "INSERT INTO request (number, state, why, profile, subject, names, key, who, requester, "
+               "address, made, "
+               "decided, attested, serial, again, csr, evidence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+               "$10, $11, "
+               "$12, $13, $14, $15, $16, $17)",
+        STORE_ARGS(store_int(h->requests + 1), store_text(state), store_text(ca_refusal_word(w->found.why)),
+                   store_text(j->profile == NULL ? "" : j->profile->name),
+                   store_text(text_or_empty(j->subject)), store_text(text_or_empty(j->sans)),
+                   store_text(text_or_empty(j->key)), store_int(o->by.who),
+                   store_text(text_or_empty(o->by.id)), store_text(text_or_empty(o->by.address)),
+                   store_int(now), store_int(decided), store_int(o->attested ? 1 : 0), store_text(serial),
+                   w->again[0] == '\0' ? store_null() : store_text(w->again),
+                   store_blob(huge ? (struct tt_bytes){0} : o->csr),
+                   store_blob(huge ? (struct tt_bytes){0} : o->evidence))};
+    TT_TRY(store_run(ca->store, &put, NULL, err));
+    id_text(w->found.id, ++h->requests);
+    return TT_OK;
+}
+
+static tt_rc refused_put(struct work *w, struct ca *ca, struct head *h, int64_t now, struct tt_error *err)
+{
+    w->before.number = 0;
+    TT_TRY(request_put(w, ca, h, "refused", now, err));
+    json_t *what = requester_json(&w->order->by);
+    if (what != NULL &&
+        (json_object_set_new(what, "why", json_string(ca_refusal_word(w->found.why))) != 0 ||
+         json_object_set_new(what, "subject", json_string(text_or_empty(w->judged.subject))) != 0 ||
+         json_object_set_new(what, "request", json_integer(h->requests)) != 0)) {
+        json_decref(what);
+        what = NULL;
+    }
+    return act_add(ca, h, "refuse", what, now, err);
+}
+
+/* One use of the token, unless the same request has paid. */
+static tt_rc token_spend(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
+{
+    if (w->order->by.who != CA_BY_TOKEN || w->before.number != 0)
+        return TT_OK;
+    int64_t spent = 0;
+    const struct statement spend = {
+        .sql = "UPDATE token SET used = used + 1 WHERE number = $1 AND used < uses AND revoked = 0 AND "
+               "expires > $2",
+        STORE_ARGS(store_int(id_number(w->order->by.id)), store_int(now)),
+    };
+    TT_TRY(store_run(ca->store, &spend, &spent, err));
+    if (spent == 0)
+        refuse(&w->found, CA_REFUSED_TOKEN, TT_ERR_AUTH, "tpmtls ca token create makes another",
+               "the token was used already");
+    return TT_OK;
+}
+
+/* And the certificate by which it was asked: it may have been revoked a moment ago. */
+static tt_rc certificate_again(struct work *w, struct ca *ca, struct tt_error *err)
+{
+    char serial[CA_SERIAL_HEX] = "";
+    int64_t rows = 0;
+    if (w->order->by.who != CA_BY_CERTIFICATE || !serial_plain(serial, text_or_empty(w->order->by.id)))
+        return TT_OK;
+    const struct statement ask = {.sql = "SELECT 1 FROM certificate WHERE serial = $1 AND status = 'valid'",
+                                  STORE_ARGS(store_text(serial))};
+    TT_TRY(store_run(ca->store, &ask, &rows, err));
+    if (rows == 0)
+        refuse(&w->found, CA_REFUSED_CERTIFICATE, TT_ERR_AUTH, "enrol anew, with a token",
+               "the requester's certificate is revoked");
+    return TT_OK;
+}
+
+static tt_rc der_take(void *arg, const struct store_row *row)
+{
+    struct ca_answer *a = arg;
+    struct tt_bytes der = row_blob(row, 0);
+    mem_free((void *)(uintptr_t)a->certificate.data);
+    a->certificate = (struct tt_bytes){mem_dup(der.data, der.len), der.len};
+    return a->certificate.data == NULL ? TT_ERR_MEMORY : TT_OK;
+}
+
+/* It was answered before, maybe into the void: the same certificate, while it is good. */
+static tt_rc again_find(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
+{
+    int64_t rows = 0;
+    const struct statement ask = {
+        .sql = "SELECT der FROM certificate WHERE serial = $1 AND status = 'valid' AND not_after > $2",
+        STORE_ARGS(store_text(w->before.serial), store_int(now)),
+        .fn = der_take,
+        .arg = &w->found};
+    TT_TRY(store_run(ca->store, &ask, &rows, err));
+    if (rows == 0) {
+        w->before = (struct before){0}; /* then it is a new request */
+        return TT_OK;
+    }
+    w->found.verdict = CA_ISSUED;
+    id_text(w->found.id, w->before.number);
+    copy_text(w->found.serial, sizeof w->found.serial, w->before.serial);
+    w->outcome = OUT_AGAIN;
+    return TT_OK;
+}
+
+static tt_rc waiting_put(struct work *w, struct ca *ca, struct head *h, int64_t now, struct tt_error *err)
+{
+    w->found.verdict = CA_PENDING;
+    (void)error_set(&w->found.reason, TT_ERR_BUSY, "the request waits for a person to approve it");
+    if (w->before.number != 0) {
+        id_text(w->found.id, w->before.number);
+        return TT_OK;
+    }
+    TT_TRY(request_put(w, ca, h, "pending", now, err));
+    json_t *what = requester_json(&w->order->by);
+    if (what != NULL && (json_object_set_new(what, "subject", json_string(w->judged.subject)) != 0 ||
+                         json_object_set_new(what, "request", json_integer(h->requests)) != 0)) {
+        json_decref(what);
+        what = NULL;
+    }
+    return act_add(ca, h, "wait", what, now, err);
+}
+
+static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t now, struct tt_error *err)
+{
+    TT_TRY(request_put(w, ca, h, "issued", now, err));
+    const struct ca_record record = {
+        .der = buf_bytes(&w->der),
+        .serial = w->serial,
+        .subject = w->judged.subject,
+        .names = w->judged.sans,
+        .profile = w->judged.profile->name,
+        .not_before = w->plan.not_before,
+        .not_after = w->plan.not_after,
+        .request = id_number(w->found.id),
+        .by = w->order->by,
+        .attested = w->order->attested,
+    };
+    TT_TRY(ca_record_add(ca, h, &record, now, err));
+    w->found.verdict = CA_ISSUED;
+    copy_text(w->found.serial, sizeof w->found.serial, w->serial);
+    w->found.certificate =
+        (struct tt_bytes){mem_dup(buf_front(&w->der), buf_size(&w->der)), buf_size(&w->der)};
+    return w->found.certificate.data == NULL ? ca_no_memory(err) : TT_OK;
+}
+
+static tt_rc one_write(struct work *w, struct ca *ca, struct head *h, int64_t now, struct tt_error *err)
+{
+    enum outcome prepared = w->outcome;
+    TT_TRY(before_read(&w->before, ca, w->again, err));
+    if (strcmp(w->before.state, "issued") == 0)
+        TT_TRY(again_find(w, ca, now, err));
+    if (w->outcome == OUT_AGAIN) {
+        w->outcome = prepared;
+        return TT_OK;
+    }
+    if (strcmp(w->before.state, "rejected") == 0)
+        refuse(&w->found, CA_REFUSED_REJECTED, TT_ERR_AUTH, NULL, "a person rejected this request");
+    else if (w->outcome != OUT_REFUSED)
+        TT_TRY(certificate_again(w, ca, err));
+    if (w->found.why == CA_REFUSED_NOT && w->outcome != OUT_REFUSED)
+        TT_TRY(token_spend(w, ca, now, err));
+    if (strcmp(w->before.state, "rejected") == 0)
+        return TT_OK; /* that is in the store */
+    if (w->found.why != CA_REFUSED_NOT || w->outcome == OUT_REFUSED) {
+        w->outcome = OUT_REFUSED;
+        tt_rc rc = refused_put(w, ca, h, now, err);
+        w->outcome = prepared;
+        return rc;
+    }
+    bool still = w->outcome == OUT_WAITS || strcmp(w->before.state, "pending") == 0;
+    return still ? waiting_put(w, ca, h, now, err) : signed_put(w, ca, h, now, err);
+}
+
+static tt_rc all_write(void *arg, struct ca *ca, struct head *h, struct tt_error *err)
+{
+    struct batch *b = arg;
+    for (size_t i = 0; i < b->n; i++) {
+        struct work *w = &b->work[i];
+        ca_answer_free(&w->found);
+        w->found.verdict = w->answer->verdict; /* what was refused before stays so */
+        w->found.why = w->answer->why;
+        w->found.reason = w->answer->reason;
+        TT_TRY(one_write(w, ca, h, b->now, err));
+    }
+    return TT_OK;
+}
+
+/* ---- the whole ---- */
+
+void ca_answer_free(struct ca_answer *a)
+{
+    mem_free((void *)(uintptr_t)a->certificate.data);
+    *a = (struct ca_answer){0};
+}
+
+static void work_free(struct work *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        known_free(&w[i].known);
+        judged_free(&w[i].judged);
+        buf_free(&w[i].der);
+        ca_answer_free(&w[i].found);
+    }
+    mem_free(w);
+}
+
+static tt_rc batch_run(struct batch *b, struct tt_error *err)
+{
+    for (size_t i = 0; i < b->n; i++)
+        TT_TRY(prepare(&b->work[i], b->ca, b->now, err));
+    return ca_write(b->ca, all_write, b, err);
+}
+
+tt_rc ca_issue(struct ca *ca, const struct ca_order *orders, struct ca_answer *ret, size_t n, int64_t now,
+               struct tt_error *err)
+{
+    if (n == 0)
+        return TT_OK;
+    if (n > CA_BATCH_MAX)
+        return error_set(err, TT_ERR_USAGE, "more than %d requests in a batch", CA_BATCH_MAX);
+    TT_TRY(ca_alive(ca, now, err));
+    struct batch b = {.ca = ca, .work = mem_alloc(n * sizeof *b.work), .n = n, .now = now};
+    struct ca_answer *answers = mem_alloc(n * sizeof *answers);
+    tt_rc rc = b.work == NULL || answers == NULL ? ca_no_memory(err) : TT_OK;
+    for (size_t i = 0; rc == TT_OK && i < n; i++) {
+        b.work[i].order = &orders[i];
+        b.work[i].answer = &answers[i];
+    }
+    if (rc == TT_OK)
+        rc = batch_run(&b, err);
+    for (size_t i = 0; rc == TT_OK && i < n; i++) {
+        ret[i] = b.work[i].found;
+        b.work[i].found = (struct ca_answer){0};
+    }
+    if (b.work != NULL)
+        work_free(b.work, n);
+    mem_free(answers);
+    return rc;
+}

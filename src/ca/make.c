@@ -1,0 +1,236 @@
+/* ca/make.c: a new CA: a root, or one below another. Layer: ca. RFC 5280 section 4.2.1.9. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ca/authority.h"
+#include "ca/dir.h"
+#include "pki/cert.h"
+#include "pki/dn.h"
+#include "pki/key.h"
+#include "pki/text.h"
+
+#define ROOT_DAYS   3650
+#define PATH_MAX_CA 10
+#define SUB_CA      "sub-ca"
+
+struct creation {
+    const struct ca_make *make;
+    const struct tt_pki_signer *signer;
+    struct ca *parent;
+    X509_NAME *subject;
+    uint8_t serial[SERIAL_SIZE];
+    struct cert_plan plan;
+    struct buf der;
+};
+
+/* ---- its certificate ---- */
+
+static tt_rc key_ids(struct writer *w, const struct creation *c, struct tt_error *err)
+{
+    uint8_t id[EXTENSION_KEY_ID_SIZE];
+    if (!extension_key_id(id, c->signer->spki))
+        return error_set(err, TT_ERR_DECODE, "the CA's key is no SubjectPublicKeyInfo");
+    extension_subject_key_id(w, (struct tt_bytes){id, sizeof id});
+    if (c->parent != NULL && c->parent->key_id_len > 0)
+        extension_authority_key_id(w, (struct tt_bytes){c->parent->key_id, c->parent->key_id_len});
+    return wr_status(w) == TT_OK ? TT_OK : ca_no_memory(err);
+}
+
+static tt_rc root_build(struct creation *c, struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf exts = {0};
+    struct writer w = writer_to(&exts);
+    unsigned days = c->make->days == 0 ? ROOT_DAYS : c->make->days;
+    extension_constraints(&w, true, (int)c->make->path_len);
+    extension_key_usage(&w, USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN);
+    TT_TRY(key_ids(&w, c, err));
+    c->plan.issuer = c->subject;
+    c->plan.not_before = c->make->now - CA_CLOCK_SLACK;
+    c->plan.not_after = c->make->now + (int64_t)days * CA_DAY;
+    c->plan.extensions = buf_bytes(&exts);
+    return cert_build(&c->der, &c->plan, c->signer, err);
+}
+
+static tt_rc parent_allows(const struct creation *c, struct tt_error *err)
+{
+    struct ca *parent = c->parent;
+    long room = X509_get_pathlen(parent->cert);
+    if (X509_NAME_cmp(c->subject, X509_get_subject_name(parent->cert)) == 0)
+        return error_set(err, TT_ERR_USAGE, "the new CA would have the name of the one above it");
+    if (tt_cert_matches_key(ca_certificate(parent), c->signer->spki))
+        return error_set(err, TT_ERR_USAGE, "the new CA would have the key of the one above it");
+    if (room >= 0 && (long)c->make->path_len >= room) {
+        (void)error_set(err, TT_ERR_UNSUPPORTED,
+                        "the CA above allows %ld CAs below it in a chain, and this would be %u", room,
+                        c->make->path_len + 1);
+        error_hint(err, "make the root with --path-length %u", c->make->path_len + 1);
+        return TT_ERR_UNSUPPORTED;
+    }
+    return TT_OK;
+}
+
+static tt_rc below_build(struct creation *c, struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf exts = {0};
+    const struct profile *p = profiles_find(c->parent->profiles, SUB_CA);
+    struct writer w = writer_to(&exts);
+    if (p == NULL || !p->ca)
+        return error_set(err, TT_ERR_USAGE, "the CA above has no profile " SUB_CA);
+    TT_TRY(parent_allows(c, err));
+    if (p->path_len != c->make->path_len)
+        return error_set(err, TT_ERR_USAGE,
+                         "the profile " SUB_CA " of the CA above has path-length = %u, not %u", p->path_len,
+                         c->make->path_len);
+    TT_TRY(ca_alive(c->parent, c->make->now, err));
+    TT_TRY(ca_period(c->parent, &c->plan, p, c->make->days, c->make->now, err));
+    wr_bytes(&w, buf_bytes(&p->fixed));
+    TT_TRY(key_ids(&w, c, err));
+    c->plan.extensions = buf_bytes(&exts);
+    return ca_sign_plan(c->parent, &c->der, &c->plan, err);
+}
+
+static tt_rc certificate_build(struct creation *c, struct tt_error *err)
+{
+    TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = spki_read(c->signer->spki);
+    if (c->make->days > CA_DAYS_MAX)
+        return error_set(err, TT_ERR_USAGE, "%u days are more than %d", c->make->days, CA_DAYS_MAX);
+    if (c->make->path_len > PATH_MAX_CA)
+        return error_set(err, TT_ERR_USAGE, "a path length of %u is more than %d", c->make->path_len,
+                         PATH_MAX_CA);
+    TT_TRY(dn_parse(&c->subject, c->make->subject, err));
+    TT_TRY(key_accept(key, "the CA's", NULL, err));
+    TT_TRY(cert_serial(c->serial, err));
+    c->plan.serial = c->serial;
+    c->plan.subject = c->subject;
+    c->plan.spki = c->signer->spki;
+    return c->parent == NULL ? root_build(c, err) : below_build(c, err);
+}
+
+/* ---- its directory ---- */
+
+/* The built-in profiles with the URLs that are known already put in. */
+static tt_rc profiles_text(char **ret, const struct ca_make *m, struct tt_error *err)
+{
+    const struct {
+        const char *comment;
+        struct tt_bytes url;
+    } urls[] = {
+        {"; crl-url = ", m->crl_url}, {"; ocsp-url = ", m->ocsp_url}, {"; issuer-url = ", m->aia_url}};
+    TT_AUTO(buf_free) struct buf b = {0};
+    tt_rc rc = TT_OK;
+    for (const char *line = profiles_builtin; rc == TT_OK && *line != '\0';) {
+        const char *end = strchrnul(line, '\n');
+        struct tt_bytes put = {(const uint8_t *)line, (size_t)(end - line)};
+        for (size_t i = 0; i < TT_COUNT(urls); i++) {
+            size_t n = strlen(urls[i].comment);
+            if (urls[i].url.len > 0 && strncmp(line, urls[i].comment, n) == 0) {
+                rc = buf_append(&b, urls[i].comment + 2, n - 2);
+                put = urls[i].url;
+            }
+        }
+        if (rc == TT_OK)
+            rc = buf_append(&b, put.data, put.len);
+        if (rc == TT_OK)
+            rc = buf_append(&b, "\n", 1);
+        line = *end == '\0' ? end : end + 1;
+    }
+    if (rc != TT_OK || text_take(ret, &b) != TT_OK)
+        return ca_no_memory(err);
+    TT_AUTO(profiles_free_auto) struct profiles *check = NULL;
+    return profiles_read(&check, *ret, "the new CA's profiles", err);
+}
+
+static tt_rc chain_pem(char **ret, const struct creation *c, struct tt_error *err)
+{
+    struct tt_bytes certs[16];
+    size_t n = 0;
+    certs[n++] = buf_bytes(&c->der);
+    for (size_t i = 0; c->parent != NULL && i < c->parent->chain->len; i++) {
+        if (n == TT_COUNT(certs))
+            return error_set(err, TT_ERR_UNSUPPORTED, "the chain of CAs has more than %zu certificates",
+                             TT_COUNT(certs));
+        certs[n++] = c->parent->chain->certs[i];
+    }
+    return tt_cert_list_to_pem(ret, &(struct tt_cert_list){certs, n}, n, err);
+}
+
+static tt_rc first_acts(void *arg, struct ca *ca, struct head *h, struct tt_error *err)
+{
+    const struct creation *c = arg;
+    const char *key = c->make->key_pem != NULL ? CA_KEY_FILE : c->make->key;
+    char sha256[CA_SHA256_HEX];
+    const struct statement put = {.sql = "INSERT INTO setting (name, value) VALUES ('key', $1)",
+                                  STORE_ARGS(store_text(key))};
+    TT_TRY(store_run(ca->store, &put, NULL, err));
+    sha256_text(sha256, buf_bytes(&c->der));
+    return act_add(ca, h, "init", json_pack("{s:s, s:s}", "subject", c->make->subject, "sha256", sha256),
+                   c->make->now, err);
+}
+
+static tt_rc fill(void *arg, const char *dir, struct tt_error *err)
+{
+    const struct creation *c = arg;
+    TT_AUTO(store_close_auto) struct store *store = NULL;
+    char url[DIR_STORE_MAX];
+    int n = c->make->place.store != NULL ? snprintf(url, sizeof url, "%s", c->make->place.store)
+                                         : snprintf(url, sizeof url, "sqlite:%s/" CA_STORE_FILE, dir);
+    if (n < 0 || (size_t)n >= sizeof url)
+        return error_set(err, TT_ERR_USAGE, "the store's name is too long");
+    TT_TRY(store_create(&store, url, err));
+    struct ca ca = {.store = store};
+    return ca_write(&ca, first_acts, (void *)(uintptr_t)c, err);
+}
+
+/* What the CA above has issued is in its store before the new CA appears. */
+static tt_rc parent_record(void *arg, struct ca *ca, struct head *h, struct tt_error *err)
+{
+    const struct creation *c = arg;
+    TT_AUTO(mem_free_auto) char *subject = NULL;
+    char serial[CA_SERIAL_HEX];
+    text_hex(serial, (struct tt_bytes){c->serial, sizeof c->serial});
+    if (text_name(&subject, c->subject) != TT_OK)
+        return ca_no_memory(err);
+    const struct ca_record r = {.der = buf_bytes(&c->der),
+                                .serial = serial,
+                                .subject = subject,
+                                .names = "",
+                                .profile = SUB_CA,
+                                .not_before = c->plan.not_before,
+                                .not_after = c->plan.not_after,
+                                .by = {.who = CA_BY_OPERATOR}};
+    return ca_record_add(ca, h, &r, c->make->now, err);
+}
+
+static tt_rc directory_make(struct creation *c, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    TT_AUTO(mem_free_auto) char *profiles = NULL;
+    TT_TRY(chain_pem(&pem, c, err));
+    TT_TRY(profiles_text(&profiles, c->make, err));
+    if (c->parent != NULL)
+        TT_TRY(ca_write(c->parent, parent_record, c, err));
+    const struct dir_content content = {
+        .cert_pem = pem,
+        .key_pem = c->make->key_pem,
+        .profiles = profiles,
+        .store = c->make->place.store,
+        .fill = fill,
+        .arg = c,
+    };
+    return dir_create(c->make->place.dir, &content, err);
+}
+
+tt_rc ca_make(const struct ca_make *make, const struct tt_pki_signer *signer, struct ca *parent,
+              struct tt_error *err)
+{
+    struct creation c = {.make = make, .signer = signer, .parent = parent};
+    if (make->key_pem == NULL && make->key == NULL)
+        return error_set(err, TT_ERR_USAGE, "the CA needs a key");
+    TT_TRY(dir_check_free(make->place.dir, err));
+    tt_rc rc = certificate_build(&c, err);
+    if (rc == TT_OK)
+        rc = directory_make(&c, err);
+    buf_free(&c.der);
+    X509_NAME_free(c.subject);
+    return rc;
+}

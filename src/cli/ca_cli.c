@@ -1,0 +1,117 @@
+/* cli/ca_cli.c: see ca_cli.h. Layer: cli. */
+#include "cli/ca_cli.h"
+
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/rc.h"
+#include "cli/key_signer.h"
+#include "net/files.h"
+
+/* Who can put a key or a certificate there issues, or decides who does. */
+tt_rc ca_cli_open(struct ca **ret, const struct ca_options *o, struct tt_error *err)
+{
+    static const struct {
+        const char *name;
+        enum file_kind kind;
+    } files[] = {{CA_KEY_FILE, FILE_SECRET},       {CA_CERT_FILE, FILE_TRUSTED},
+                 {CA_STORE_FILE, FILE_TRUSTED},    {CA_PLACE_FILE, FILE_TRUSTED},
+                 {CA_PROFILES_FILE, FILE_TRUSTED}, {"ocsp.key", FILE_SECRET}};
+    char path[PATH_MAX];
+    TT_TRY(file_check_path(o->dir, FILE_TRUSTED, err));
+    for (size_t i = 0; i < TT_COUNT(files); i++) {
+        int n = snprintf(path, sizeof path, "%s/%s", o->dir, files[i].name);
+        if (n > 0 && (size_t)n < sizeof path)
+            TT_TRY(file_check_path(path, files[i].kind, err));
+    }
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error with a sentence */
+    const struct ca_place place = {o->dir, o->store};
+    return ca_open(ret, &place, err);
+}
+
+tt_rc ca_cli_key(struct cli_key *ret, const struct cli *cli, struct ca *ca, struct tt_error *err)
+{
+    struct cli_key key = {0};
+    TT_TRY(cli_open_key(&key, cli, ca_key_name(ca), err));
+    struct tt_pki_signer signer = key_signer(key.key);
+    tt_rc rc = ca_set_signer(ca, &signer, err);
+    if (rc != TT_OK)
+        cli_close_key(&key);
+    else
+        *ret = key;
+    return rc;
+}
+
+const char *ca_cli_person(void)
+{
+    const struct passwd *who = getpwuid(geteuid());
+    return who == NULL || who->pw_name == NULL ? "unknown" : who->pw_name;
+}
+
+void ca_cli_time(char ret[24], int64_t seconds)
+{
+    struct tm t;
+    time_t when = (time_t)seconds;
+    if (gmtime_r(&when, &t) == NULL || strftime(ret, 24, "%Y-%m-%dT%H:%M:%SZ", &t) == 0)
+        (void)snprintf(ret, 24, "?");
+}
+
+tt_rc ca_cli_until(int64_t *ret, const char *text, int64_t now, struct tt_error *err)
+{
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char *end = NULL;
+    struct tm day = {0};
+    long n = strtol(text, &end, 10);
+    for (size_t i = 0; i < TT_COUNT(units); i++)
+        if (n > 0 && n <= 36500 * 24 && end[0] == units[i].unit && end[1] == '\0') {
+            *ret = now + n * units[i].seconds;
+            return TT_OK;
+        }
+    const char *rest = strptime(text, "%Y-%m-%d", &day);
+    if (rest != NULL && *rest == '\0') {
+        *ret = (int64_t)timegm(&day);
+        return TT_OK;
+    }
+    (void)error_set(err, TT_ERR_USAGE, "'%.40s' is no time", text);
+    error_hint(err, "write 90m, 12h or 30d from now on, or a day such as 2026-12-31");
+    return TT_ERR_USAGE;
+}
+
+/* ---- output ---- */
+
+int ca_cli_json(json_t *root)
+{
+    int rc = root == NULL ? -1 : json_dumpf(root, stdout, JSON_INDENT(2));
+    (void)putchar('\n');
+    json_decref(root);
+    return rc == 0 ? CLI_OK : CLI_FAILURE;
+}
+
+json_t *ca_cli_info_json(const struct tt_cert_info *i)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "serial", i->serial, "subject", i->subject,
+                     "issuer", i->issuer, "notBefore", i->not_before_text, "notAfter", i->not_after_text,
+                     "sha256", i->sha256, "key", i->key, "subjectAltName", i->sans);
+}
+
+enum file_over ca_cli_over(const struct ca_options *o)
+{
+    return o->force ? FILE_FORCE : FILE_REPLACE;
+}
+
+tt_rc ca_cli_pem(const struct ca_options *o, const struct tt_cert_list *list, size_t n, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    TT_TRY(tt_cert_list_to_pem(&pem, list, n, err));
+    return cli_write_file(o->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
+                          (struct file_want){0644, ca_cli_over(o)}, err);
+}
