@@ -13,6 +13,7 @@ build libtss2-dev tpm2-tss: speaks to the TPM
 build libevent-dev the event loop
 build libjansson-dev reads and writes JSON
 build libsqlite3-dev the store of the CA
+build libpq-dev PostgreSQL, for a CA whose store is there
 build libinih-dev reads the files of tpmtls proxy
 build libseccomp-dev the system calls that tpmtls proxy may make
 build libp11-kit-dev the header of PKCS#11, for the module

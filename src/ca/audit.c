@@ -52,8 +52,10 @@ tt_rc ca_ask(struct ca *ca, const struct statement *what, int64_t *ret_rows, str
     if (rc != TT_OK && store_lost(ca->store) && !store_in_transaction(ca->store))
         return store_run(ca->store, what, ret_rows, err);
     if (rc != TT_OK) {
+        if (first.text[0] == '\0') /* it was fn that stopped */
+            return rc;
         error_hint(err, "%s", first.hint);
-        return error_set(err, rc, "%s", first.text[0] != '\0' ? first.text : "stopped");
+        return error_set(err, rc, "%s", first.text);
     }
     return TT_OK;
 }

@@ -52,7 +52,9 @@ struct tt_bytes row_blob(const struct store_row *row, int column)
 
 tt_rc store_run(struct store *s, const struct statement *what, int64_t *ret_rows, struct tt_error *err)
 {
-    return s->kind->run(s, what, ret_rows, err);
+    tt_rc rc = s->kind->run(s, what, ret_rows, err);
+    /* Who takes rows says no sentence for this. */
+    return rc == TT_ERR_MEMORY ? error_set(err, rc, "out of memory") : rc;
 }
 
 tt_rc store_begin(struct store *s, struct tt_error *err)
