@@ -61,6 +61,22 @@ static void on_failed(void *arg, const struct tt_error *error)
     (void)cli_fail(error);
 }
 
+/* Once for all connections that fail of it: session_closed does not list them. */
+static void on_outage(void *arg, const struct outage_news *news)
+{
+    const struct serve *serve = arg;
+    struct tt_error text;
+    outage_text(&text, news);
+    if (serve->cli->json)
+        cli_event(json_pack("{s:s, s:s, s:i, s:I, s:o, s:o}", "event", "tpm_outage", "state",
+                            outage_state_name(news->state), "seconds", (int)news->seconds, "failed",
+                            (json_int_t)news->failed, "reason",
+                            cli_json_text(news->why.rc != TT_OK ? news->why.text : NULL), "hint",
+                            cli_json_text(text.hint[0] != '\0' ? text.hint : NULL)));
+    else
+        (void)cli_fail(&text);
+}
+
 /* ---- set up ---- */
 
 static tt_rc watch_signals(struct serve *serve, struct tt_error *err)
@@ -116,7 +132,9 @@ static tt_rc set_up(struct serve *serve, struct tt_error *err)
 {
     TT_TRY(loop_new(&serve->base, false, err));
     struct sign_queue_options opt = {.base = serve->base,
-                                     .deadline_ms = (unsigned)serve->options->tls.sign_deadline};
+                                     .deadline_ms = (unsigned)serve->options->tls.sign_deadline,
+                                     .outage = on_outage,
+                                     .outage_arg = serve};
     TT_TRY(generation_first(serve, &opt.tpm, err));
     TT_TRY(keylog_open(&serve->keylog, serve->options->tls.keylog, err));
     if (serve->options->tls.trace_pcap != NULL)

@@ -34,6 +34,14 @@ void session_release(struct session *x)
     server_release(server);
 }
 
+/* It is one of those that an outage of the TPM fails, which is told as a whole. */
+static bool is_counted(const struct session *x, const struct tt_error *error)
+{
+    struct sign_queue_state signer;
+    sign_queue_look(x->serve->signer, &signer);
+    return signer.is_out && outage_is_of(error);
+}
+
 static void closed_event(const struct session *x, const struct tt_error *error)
 {
     if (x->serve->cli->json)
@@ -41,9 +49,9 @@ static void closed_event(const struct session *x, const struct tt_error *error)
                             (json_int_t)x->number, "peer", x->peer, "error",
                             cli_json_text(error != NULL ? error->text : NULL), "class",
                             error != NULL ? tt_rc_name(error->rc) : NULL));
-    else if (error != NULL)
+    else if (error != NULL && (x->serve->cli->verbose > 0 || !is_counted(x, error)))
         (void)cli_fail(error);
-    else if (x->serve->cli->verbose > 0)
+    else if (error == NULL && x->serve->cli->verbose > 0)
         cli_note("%s: closed", x->peer);
 }
 

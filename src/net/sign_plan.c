@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define MS               1000000U
+#define HANGS_MEDIANS    8
+#define HANGS_LEAST      (1000U * MS)
 #define ADMISSION_MARGIN 16 /* of the expected time */
 
 /* ---- lists ---- */
@@ -156,6 +158,17 @@ static uint64_t cost(const struct sign_plan *p, const struct sign_job *job)
     return job->work.run != NULL ? 0 : plan_median(p);
 }
 
+/* How long the running signature has taken, when that is far more than it should; 0: it does not hang. Other
+ * work may take as long as it likes. */
+static uint64_t hangs_for(const struct sign_plan *p, uint64_t now)
+{
+    const struct sign_job *r = p->running;
+    uint64_t elapsed = r != NULL && now > r->started_at ? now - r->started_at : 0;
+    uint64_t most = plan_median(p) * HANGS_MEDIANS;
+    bool hangs = r != NULL && r->work.run == NULL && elapsed > (most > HANGS_LEAST ? most : HANGS_LEAST);
+    return hangs ? elapsed : 0;
+}
+
 static unsigned long long ms(uint64_t ns)
 {
     return (ns + MS - 1) / MS;
@@ -172,7 +185,24 @@ static void advise(struct tt_error *err)
                     "faster key (p256)");
 }
 
-static tt_rc too_late(const struct sign_job *job, size_t ahead, uint64_t takes, struct tt_error *err)
+static void ask_the_doctor(struct tt_error *err)
+{
+    error_hint(err, "is the TPM well? `tpmtls doctor` tells how long its commands take");
+}
+
+static tt_rc stuck_behind(struct sign_job *job, uint64_t hangs, struct tt_error *err)
+{
+    job->is_stuck = true;
+    (void)error_set(
+        err, TT_ERR_DEADLINE,
+        "the key was asked for another signature %llu ms ago and has not answered: this one waits no "
+        "longer than its deadline of %llu ms",
+        ms(hangs), allowed_ms(job));
+    ask_the_doctor(err);
+    return TT_ERR_DEADLINE;
+}
+
+static tt_rc too_late(struct sign_job *job, size_t ahead, uint64_t takes, struct tt_error *err)
 {
     (void)error_set(
         err, TT_ERR_DEADLINE,
@@ -183,17 +213,23 @@ static tt_rc too_late(const struct sign_job *job, size_t ahead, uint64_t takes, 
     return TT_ERR_DEADLINE;
 }
 
-void job_overdue(struct sign_job *job)
+void job_overdue(struct sign_job *job, const struct sign_plan *p, uint64_t now)
 {
-    (void)error_set(&job->error, TT_ERR_DEADLINE,
-                    job->where == JOB_RUNNING
-                        ? "the key was asked and gave no signature within the deadline of %llu ms"
-                        : "the deadline of %llu ms passed before it was this signature's turn",
-                    allowed_ms(job));
-    if (job->where == JOB_RUNNING)
-        error_hint(&job->error, "is the TPM well? `tpmtls doctor` tells how long its commands take");
-    else
+    uint64_t hangs = hangs_for(p, now);
+    if (job->where == JOB_RUNNING) {
+        job->is_stuck = job->work.run == NULL;
+        (void)error_set(&job->error, TT_ERR_DEADLINE,
+                        "the key was asked and gave no signature within the deadline of %llu ms",
+                        allowed_ms(job));
+        ask_the_doctor(&job->error);
+    } else if (hangs > 0) {
+        (void)stuck_behind(job, hangs, &job->error);
+    } else {
+        (void)error_set(&job->error, TT_ERR_DEADLINE,
+                        "the deadline of %llu ms passed before it was this signature's turn",
+                        allowed_ms(job));
         advise(&job->error);
+    }
 }
 
 tt_rc plan_admit(struct sign_plan *p, struct sign_job *job, uint64_t now, struct tt_error *err)
@@ -208,8 +244,10 @@ tt_rc plan_admit(struct sign_plan *p, struct sign_job *job, uint64_t now, struct
     }
     takes += cost(p, job);
     /* With a margin: who is let in should not be sent away later because the key got 2% slower. */
-    if (!job->on_trial && now + takes + takes / ADMISSION_MARGIN > job->deadline_at)
-        return too_late(job, ahead, takes, err);
+    if (!job->on_trial && now + takes + takes / ADMISSION_MARGIN > job->deadline_at) {
+        uint64_t hangs = hangs_for(p, now);
+        return hangs > 0 ? stuck_behind(job, hangs, err) : too_late(job, ahead, takes, err);
+    }
     insert(p, job);
     return TT_OK;
 }
@@ -229,8 +267,11 @@ void plan_refuse_late(struct sign_plan *p, struct job_list *ret, uint64_t now)
             at = &job->next;
             continue;
         }
+        uint64_t hangs = hangs_for(p, now);
         if (over)
-            job_overdue(job);
+            job_overdue(job, p, now);
+        else if (hangs > 0)
+            (void)stuck_behind(job, hangs, &job->error);
         else
             (void)too_late(job, ahead, takes + own, &job->error);
         *at = job->next;

@@ -20,6 +20,7 @@ struct sign_job {
     } where;
     bool cancelled; /* while running: nobody waits for it any more */
     bool on_trial;  /* found the key idle: only a try tells whether it is still as slow as it was */
+    bool is_stuck;  /* failed because the key does not answer, not because others were before it */
     uint64_t round; /* its flow's turn */
     uint64_t submitted_at, started_at, finished_at, deadline_at;
     struct tt_error error;
@@ -62,7 +63,7 @@ struct sign_job *plan_next(struct sign_plan *p);
 /* plan_next_deadline: of all of this queue that wait or run; 0 when there are none. */
 uint64_t plan_next_deadline(const struct sign_plan *p, const struct sign_queue *of);
 
-/* job_overdue: the sentence for one whose time is over. */
-void job_overdue(struct sign_job *job);
+/* job_overdue: the sentence for one whose time is over, by what the key is at. */
+void job_overdue(struct sign_job *job, const struct sign_plan *p, uint64_t now);
 
 #endif

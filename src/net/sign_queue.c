@@ -54,8 +54,26 @@ static void forget_one(struct sign_queue *q)
 
 /* ---- delivering ---- */
 
+/* A failure of the TPM's own, or an answer of it: what was refused for want of time or room says nothing. */
+static void watch_outage(struct sign_queue *q, const struct sign_job *job, const struct tt_error *error)
+{
+    struct sign_worker *w = q->worker;
+    struct outage_news news = {.state = OUTAGE_QUIET};
+    if (w->tpm == NULL || w->outage_told == NULL)
+        return;
+    pthread_mutex_lock(&w->lock);
+    if (error->rc == TT_ERR_TPM || error->rc == TT_ERR_AUTH || job->is_stuck)
+        news = outage_failed(&w->outage, error, clock_monotonic_ns());
+    else if (error->rc == TT_OK && job->commands_len > 0)
+        news = outage_worked(&w->outage, clock_monotonic_ns());
+    pthread_mutex_unlock(&w->lock);
+    if (news.state != OUTAGE_QUIET)
+        w->outage_told(w->outage_arg, &news);
+}
+
 static void job_deliver(struct sign_job *job)
 {
+    watch_outage(job->queue, job, &job->error);
     uint64_t ended_waiting = job->started_at != 0 ? job->started_at : clock_monotonic_ns();
     work_release(job);
     struct sign_answer answer = {
@@ -102,12 +120,14 @@ static bool give_up_running(struct sign_queue *q, struct sign_job *ret, uint64_t
         return false;
     job->cancelled = true;
     *ret = (struct sign_job){.where = JOB_RUNNING,
+                             .queue = q,
+                             .work.run = job->work.run,
                              .request = job->request,
                              .submitted_at = job->submitted_at,
                              .started_at = job->started_at,
                              .finished_at = now,
                              .deadline_at = job->deadline_at};
-    job_overdue(ret);
+    job_overdue(ret, &q->worker->plan, now);
     return true;
 }
 
@@ -221,7 +241,8 @@ void sign_queue_look(const struct sign_queue *q, struct sign_queue_state *ret)
     pthread_mutex_lock(&w->lock);
     *ret = (struct sign_queue_state){.waiting = w->plan.waiting.len + (w->plan.running != NULL),
                                      .median_ns = plan_median(&w->plan),
-                                     .reopenings = w->reopenings};
+                                     .reopenings = w->reopenings,
+                                     .is_out = w->outage.out};
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -271,13 +292,17 @@ tt_rc sign_queue_submit(struct sign_queue *q, struct sign_job **ret, const struc
         job_free(job);
         return error_set(err, TT_ERR_INTERNAL, "cannot watch the signature queue");
     }
+    struct tt_error why = {0};
     pthread_mutex_lock(&q->worker->lock);
-    tt_rc rc = admit(q->worker, job, err);
+    tt_rc rc = admit(q->worker, job, &why);
     worker_refuse_late(q->worker); /* what it goes before may have become hopeless */
     set_timer(q);
     pthread_cond_signal(&q->worker->work);
     pthread_mutex_unlock(&q->worker->lock);
     if (rc != TT_OK) {
+        watch_outage(q, job, &why);
+        if (err != NULL && err->rc == TT_OK)
+            *err = why;
         job->work = (struct sign_work){0}; /* still the caller's */
         job_free(job);
         q->expected++;

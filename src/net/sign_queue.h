@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "base/mem.h"
+#include "net/outage.h"
 #include "tpmtls/key.h"
 
 #define SIGN_QUEUE_DEFAULT_CAPACITY    256
@@ -44,6 +45,9 @@ struct sign_answer {
 };
 typedef void (*sign_done_fn)(void *arg, const struct sign_answer *answer);
 
+/* What there is to say of an outage of the TPM; on the thread of the queue that met it. */
+typedef void (*sign_outage_fn)(void *arg, const struct outage_news *news);
+
 struct sign_queue_options {
     struct event_base *base;
     struct sign_queue *beside; /* share its worker; everything below is then as it was given there. Or NULL */
@@ -51,9 +55,11 @@ struct sign_queue_options {
     size_t capacity;    /* jobs that may wait; 0 = SIGN_QUEUE_DEFAULT_CAPACITY */
     unsigned deadline_ms; /* of a request that names none; 0 = SIGN_QUEUE_DEFAULT_DEADLINE_MS */
     unsigned
-        patience_ms;  /* what a TPM is given for one command of a signature, see tt_tpm_set_deadline;
-                         0 = SIGN_QUEUE_DEFAULT_PATIENCE_MS; for other work its deadline, if that is more */
-    unsigned rest_ms; /* after so long without work tt_tpm_rest; 0 = SIGN_QUEUE_DEFAULT_REST_MS */
+        patience_ms;       /* what a TPM is given for one command of a signature, see tt_tpm_set_deadline;
+                              0 = SIGN_QUEUE_DEFAULT_PATIENCE_MS; for other work its deadline, if that is more */
+    unsigned rest_ms;      /* after so long without work tt_tpm_rest; 0 = SIGN_QUEUE_DEFAULT_REST_MS */
+    sign_outage_fn outage; /* or NULL: each failure is told by whoever asked */
+    void *outage_arg;
 };
 TT_MUST_USE tt_rc sign_queue_new(struct sign_queue **ret, const struct sign_queue_options *opt,
                                  struct tt_error *err);
@@ -98,6 +104,7 @@ struct sign_queue_state {
     size_t waiting;      /* jobs, the one that runs among them */
     uint64_t median_ns;  /* of the last signatures; 0: none yet */
     unsigned reopenings; /* of the TPM */
+    bool is_out;         /* an outage of the TPM was told, and not yet its end */
 };
 void sign_queue_look(const struct sign_queue *q, struct sign_queue_state *ret);
 

@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "net/outage.h"
 #include "net/sign_plan.h"
 
 struct sign_worker {
@@ -19,6 +20,8 @@ struct sign_worker {
     size_t capacity;
     unsigned deadline_ms, patience_ms, rest_ms;
     unsigned queues; /* that share it; the last one ends it */
+    sign_outage_fn outage_told;
+    void *outage_arg;
     pthread_t thread;
     bool runs;
     struct sign_job *current; /* its thread only: where the TPM's trace goes */
@@ -29,6 +32,7 @@ struct sign_worker {
     bool stop;
     unsigned reopenings; /* of the TPM */
     struct sign_plan plan;
+    struct outage outage;
 };
 
 struct sign_queue {

@@ -144,6 +144,8 @@ struct sign_worker *worker_new(const struct sign_queue_options *opt)
     if (w == NULL)
         return NULL;
     w->tpm = opt->tpm;
+    w->outage_told = opt->outage;
+    w->outage_arg = opt->outage_arg;
     w->capacity = opt->capacity > 0 ? opt->capacity : SIGN_QUEUE_DEFAULT_CAPACITY;
     w->deadline_ms = opt->deadline_ms > 0 ? opt->deadline_ms : SIGN_QUEUE_DEFAULT_DEADLINE_MS;
     w->patience_ms = opt->patience_ms > 0 ? opt->patience_ms : SIGN_QUEUE_DEFAULT_PATIENCE_MS;

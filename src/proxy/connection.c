@@ -185,7 +185,10 @@ static json_t *facts(const struct connection *c)
 static void refuse(struct connection *c, enum refusal cause, const struct tt_error *why)
 {
     atomic_fetch_add_explicit(&c->t->counters.refused[cause], 1, memory_order_relaxed);
-    report_error(REPORT_WARNING, c->t->opt.name, "refused", why,
+    struct sign_queue_state signer; /* what fails in an outage is told as a whole */
+    sign_queue_look(c->w->queue, &signer);
+    bool counted = signer.is_out && (cause == REFUSED_TPM || cause == REFUSED_TIMEOUT);
+    report_error(counted ? REPORT_INFO : REPORT_WARNING, c->t->opt.name, "refused", why,
                  json_pack("{s:s, s:s, s:s}", "id", c->id, "peer", c->peer, "cause", refusal_name(cause)));
 }
 

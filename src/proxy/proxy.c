@@ -12,6 +12,20 @@
 
 /* ---- delegated credentials ---- */
 
+/* On the thread of whichever loop met it. Without a field "error": it is not one of the lines that are
+ * counted. */
+static void on_outage(void *arg, const struct outage_news *news)
+{
+    (void)arg;
+    json_t *fields = json_pack("{s:s, s:i, s:I}", "state", outage_state_name(news->state), "seconds",
+                               (int)news->seconds, "failed", (json_int_t)news->failed);
+    if (news->why.rc != TT_OK)
+        (void)json_object_set_new(fields, "reason", report_text(news->why.text));
+    if (news->why.hint[0] != '\0')
+        (void)json_object_set_new(fields, "hint", report_text(news->why.hint));
+    report(REPORT_WARNING, NULL, "tpm_outage", fields);
+}
+
 static void on_delegated(void *arg, const struct delegate_report *what)
 {
     const struct tunnel *t = arg;
@@ -208,7 +222,8 @@ static tt_rc start(struct proxy *p, struct tt_error *err)
     TT_TRY(make_tunnels(p, err));
     const struct sign_queue_options queue = {.base = p->base,
                                              .tpm = p->opt.tpm != NULL ? *p->opt.tpm : NULL,
-                                             .deadline_ms = p->opt.sign_deadline_ms};
+                                             .deadline_ms = p->opt.sign_deadline_ms,
+                                             .outage = on_outage};
     TT_TRY(sign_queue_new(&p->queue, &queue, err));
     TT_TRY(watch_signals(p, err));
     TT_TRY(resolver_new(&p->resolver, err));

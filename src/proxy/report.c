@@ -188,11 +188,9 @@ void report_error(enum report_level level, const char *tunnel, const char *event
                   json_t *fields)
 {
     json_t *all = fields != NULL ? fields : json_object();
-    (void)json_object_set_new(all, "error",
-                              report_bytes((struct tt_bytes){(const uint8_t *)err->text, strlen(err->text)}));
+    (void)json_object_set_new(all, "error", report_text(err->text));
     if (err->hint[0] != '\0')
-        (void)json_object_set_new(
-            all, "hint", report_bytes((struct tt_bytes){(const uint8_t *)err->hint, strlen(err->hint)}));
+        (void)json_object_set_new(all, "hint", report_text(err->hint));
     report(level, tunnel, event, all);
 }
 
@@ -212,6 +210,11 @@ json_t *report_bytes(struct tt_bytes b)
         add(&text, shown);
     }
     return json_stringn((const char *)buf_front(&text), buf_size(&text));
+}
+
+json_t *report_text(const char *text)
+{
+    return report_bytes((struct tt_bytes){(const uint8_t *)text, strlen(text)});
 }
 
 void report_flush(void)

@@ -21,6 +21,8 @@ void report_error(enum report_level level, const char *tunnel, const char *event
                   json_t *fields);
 /* report_bytes: what a peer said, as a string: bytes that are no UTF-8 or not printable are \xNN. */
 json_t *report_bytes(struct tt_bytes b);
+/* report_text: the same of a string. */
+json_t *report_text(const char *text);
 /* report_flush: what was counted and not said yet. */
 void report_flush(void);
 

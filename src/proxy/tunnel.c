@@ -101,9 +101,7 @@ json_t *tunnel_status(struct tunnel *t)
     (void)json_object_set_new(all, "certificate_not_after", json_integer(t->setup->not_after));
     (void)json_object_set_new(all, "loaded_at", json_integer(t->reloaded_at));
     if (t->reload_error[0] != '\0')
-        (void)json_object_set_new(
-            all, "reload_error",
-            report_bytes((struct tt_bytes){(const uint8_t *)t->reload_error, strlen(t->reload_error)}));
+        (void)json_object_set_new(all, "reload_error", report_text(t->reload_error));
     lock_give(&t->lock);
     if (t->burst != NULL)
         (void)json_object_set_new(all, "sessions",

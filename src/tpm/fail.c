@@ -114,7 +114,7 @@ static tt_rc fail_transport(const struct tpm_op *op, struct tt_error *err)
     }
     tt_rc rc = error_set(err, TT_ERR_TPM, "cannot %s: the connection to the TPM at %s failed (%s, 0x%x)",
                          op->what, op->tpm->where, Tss2_RC_Decode(op->rc), op->rc);
-    error_hint(err, "is the TPM, its emulator or its resource manager still there? open it again");
+    error_hint(err, "is the TPM, its emulator or its resource manager still there?");
     return rc;
 }
 

@@ -101,9 +101,12 @@ static tt_rc open_tcti_string(struct tt_tpm **ret, const char *spec, const char 
     if (rc != TSS2_RC_SUCCESS) {
         (void)error_set(err, TT_ERR_TPM, "cannot open the TPM at %s: %s (0x%x)", where, Tss2_RC_Decode(rc),
                         rc);
-        error_hint(err, "the choices are \"device\", \"/dev/tpmrm0\", \"embedded[:DIR]\" and the TCTI "
-                        "strings of tpm2-tss, such as "
-                        "\"swtpm:path=/run/swtpm.sock\"");
+        if (rc == TSS2_TCTI_RC_IO_ERROR) /* the way is known, and nobody is at its end */
+            error_hint(err, "is the TPM's emulator or resource manager running there?");
+        else
+            error_hint(err, "the choices are \"device\", \"/dev/tpmrm0\", \"embedded[:DIR]\" and the TCTI "
+                            "strings of tpm2-tss, such as "
+                            "\"swtpm:path=/run/swtpm.sock\"");
         return TT_ERR_TPM;
     }
     close_on_exec(tcti);

@@ -1,7 +1,9 @@
 """tests/net/test_service.py: a running server and its TPM: over a unix socket, over TCP and through tpm2-abrmd; each
 goes away and comes back; kill -9 leaves nothing loaded; what is too late is refused with a reason."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -98,7 +100,7 @@ class Service(unittest.TestCase):
             self.assertEqual(chip.connect(server).out, b"hello\n")
             (lose or chip.stop)()
             self.assertEqual(chip.connect(server).code, 5)
-            server.wait_for("cannot sign: the connection to the TPM|was lost and cannot be opened")
+            server.wait_for("outage of the TPM begins: (cannot sign: the connection to the TPM|.*was lost and cannot be opened)")
             (find or chip.start)()
             for _ in range(2):
                 self.assertEqual(chip.connect(server).out, b"hello\n")
@@ -215,6 +217,79 @@ class Service(unittest.TestCase):
             for client in many:
                 client.stop()
             self.assertEqual(chip.connect(server).out, b"hello\n")
+
+    def outage(self, chip, server, fails, comes_back=3):
+        """Ten connections fail of one outage: one line when it begins, one when it is over."""
+        chip.stop()
+        for _ in range(10):
+            self.assertNotEqual(fails().out, b"hello\n")
+        chip.start()
+        time.sleep(comes_back)  # what works right after a failure is no end of it yet
+        self.assertEqual(fails().out, b"hello\n")
+        return server.wait_for(r"the TPM works again|state=ended|\"state\":\"ended\"")
+
+    def test_an_outage_is_told_once(self):
+        chip = self.with_chip()
+        with chip.serve("--tickets", "0") as server:
+            self.outage(chip, server, lambda: chip.connect(server))
+            text = server.text.decode()
+        self.assertEqual(text.count("an outage of the TPM begins: "), 1, text)
+        self.assertRegex(text, r"the TPM works again after \d+ s, in which 10 requests to it failed")
+        self.assertEqual(text.count("failed"), 2, text)  # no line for each of the ten
+        self.assertIn("still there?", text)
+        for wrong in ("faster key", "the choices are"):
+            self.assertNotIn(wrong, text)
+
+    def test_an_outage_as_events(self):
+        chip = self.with_chip()
+        with chip.serve("--tickets", "0", options=("--json",)) as server:
+            self.outage(chip, server, lambda: chip.connect(server))
+            lines = [json.loads(line) for line in server.text.decode().splitlines()]
+        self.assertEqual([(e["state"], e["failed"]) for e in lines if e["event"] == "tpm_outage"],
+                         [("began", 1), ("ended", 10)])
+        self.assertEqual(len([e for e in lines if e["event"] == "closed" and e["error"]]), 10)  # each still has its own
+
+    def test_an_outage_in_the_proxy(self):
+        chip = self.with_chip()
+        chip.must("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "soft.key")
+        chip.openssl_request("soft")
+        chip.must(harness.PROGRAM, "ca", "sign", "--dir", "ca", "soft.csr", "--profile", "client", "-o", "soft.pem")
+        echo = harness.Programs(lambda peer: peer.sendall(peer.recv(100)))
+        proxy = chip.background(harness.PROGRAM, "proxy", "server", "--listen", "127.0.0.1:0", "--connect", echo.at,
+                                "--key", "server-p256.key", "--cert", "server-p256.pem", "--client-ca", "ca/ca.pem",
+                                "--allow-all")
+        with proxy:
+            proxy.port = proxy.wait_for(r"event=listening tunnel=server address=127.0.0.1:(\d+)").group(1)
+            def connect():
+                return chip.tpmtls("connect", "localhost:" + proxy.port, "--ca", "ca/ca.pem", "--key", "soft.key", "--cert",
+                                   "soft.pem", stdin=b"hello\n")
+            self.assertEqual(connect().out, b"hello\n")
+            self.outage(chip, proxy, connect)
+            text = proxy.text.decode()
+        self.assertEqual(len(re.findall("event=tpm_outage state=began", text)), 1, text)
+        self.assertEqual(len(re.findall("event=tpm_outage state=ended", text)), 1, text)
+        self.assertNotIn("event=refused", text)
+
+    def test_an_outage_by_silence(self):
+        """A TPM that stands still: who comes then is not told to use a faster key."""
+        chip = self.with_chip()
+        with chip.serve("--tickets", "0", "--sign-deadline", "2000") as server:
+            self.assertEqual(chip.connect(server).out, b"hello\n")
+            chip.chip.send_signal(signal.SIGSTOP)
+            command = [harness.PROGRAM, "connect", "localhost:" + server.port, "--ca", "ca/ca.pem"]
+            clients = []
+            for _ in range(8):
+                clients.append(chip.background(*command))
+                time.sleep(0.4)
+            server.wait_for("an outage of the TPM begins: the key was asked ")
+            chip.chip.send_signal(signal.SIGCONT)
+            for client in clients:
+                client.stop()
+            time.sleep(3)
+            self.assertEqual(chip.connect(server).out, b"hello\n")
+            server.wait_for("the TPM works again")
+            self.assertNotIn(b"faster", server.text)
+            self.assertIn(b"is the TPM well?", server.text)
 
     def test_deadline_is_checked(self):
         chip = self.with_chip()

@@ -136,6 +136,36 @@ static void a_silent_chip_refuses_soon(void **state)
     assert_int_equal(admit(job(SIGN_HANDSHAKE, 0, 2000 * MS, 1000)), TT_ERR_DEADLINE);
 }
 
+/* What the key does not answer is its fault, not that of the many: other advice. */
+static void behind_one_that_hangs(void **state)
+{
+    (void)state;
+    chip_takes(20);
+    struct sign_job *first = job(SIGN_HANDSHAKE, 0, 0, 5000);
+    assert_int_equal(admit(first), TT_OK);
+    assert_non_null(start(0));
+    struct sign_job *waits = job(SIGN_HANDSHAKE, 0, 10 * MS, 5000),
+                    *late = job(SIGN_HANDSHAKE, 0, 3000 * MS, 2000);
+    assert_int_equal(admit(waits), TT_OK);
+    assert_int_equal(admit(late), TT_ERR_DEADLINE);
+    assert_true(late->is_stuck);
+    assert_string_equal(late->error.text,
+                        "the key was asked for another signature 3000 ms ago and has not answered: this one "
+                        "waits no longer than its deadline of 2000 ms");
+    assert_non_null(strstr(late->error.hint, "tpmtls doctor"));
+    struct job_list gone = {0};
+    plan_refuse_late(&plan, &gone, 4000 * MS);
+    assert_ptr_equal(gone.head, waits);
+    assert_true(waits->is_stuck);
+    job_overdue(first, &plan, 5000 * MS);
+    assert_true(first->is_stuck);
+    first->work.run =
+        (tt_rc(*)(void *, struct tt_tpm *, struct tt_error *))a_silent_chip_refuses_soon; /* not called */
+    struct sign_job *after_work = job(SIGN_HANDSHAKE, 0, 3000 * MS, 2000); /* a new key takes its time */
+    assert_int_equal(admit(after_work), TT_ERR_DEADLINE);
+    assert_false(after_work->is_stuck);
+}
+
 static void a_start_in_the_meantime_is_no_delay(void **state)
 {
     (void)state;
@@ -201,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup(flows_take_turns, set_up),
         cmocka_unit_test_setup(what_cannot_be_in_time_is_refused, set_up),
         cmocka_unit_test_setup(a_silent_chip_refuses_soon, set_up),
+        cmocka_unit_test_setup(behind_one_that_hangs, set_up),
         cmocka_unit_test_setup(a_start_in_the_meantime_is_no_delay, set_up),
         cmocka_unit_test_setup(an_idle_chip_is_always_tried, set_up),
         cmocka_unit_test_setup(late_ones_leave, set_up),
