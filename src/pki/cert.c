@@ -190,6 +190,21 @@ static tt_rc info_key_pin(char ret[65], X509 *x)
     return TT_OK;
 }
 
+tt_rc cert_spki(uint8_t **ret, size_t *ret_len, struct tt_bytes der, struct tt_error *err)
+{
+    TT_AUTO(X509_free_auto) X509 *x = cert_read(der);
+    TT_AUTO(ossl_free_auto) uint8_t *spki = NULL;
+    if (x == NULL)
+        return error_set(err, TT_ERR_DECODE, "these %zu bytes are no X.509 certificate", der.len);
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
+    uint8_t *copy = len > 0 ? mem_dup(spki, (size_t)len) : NULL;
+    if (copy == NULL)
+        return pki_no_memory(err);
+    *ret = copy;
+    *ret_len = (size_t)len;
+    return TT_OK;
+}
+
 /* RFC 7633: the TLS extension status_request, number 5, among its features. */
 static bool demands_staple(const X509 *x)
 {

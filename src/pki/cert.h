@@ -12,4 +12,7 @@ TT_MUST_USE tt_rc cert_list_add(struct tt_cert_list *list, uint8_t *der, size_t 
 /* cert_time: seconds since 1970. */
 TT_MUST_USE tt_rc cert_time(int64_t *ret, const ASN1_TIME *t);
 
+/* cert_spki: its SubjectPublicKeyInfo, DER; mem_free. */
+TT_MUST_USE tt_rc cert_spki(uint8_t **ret, size_t *ret_len, struct tt_bytes der, struct tt_error *err);
+
 #endif

@@ -18,4 +18,12 @@ struct csr {
 TT_MUST_USE tt_rc csr_read(struct csr *ret, struct tt_bytes text, struct tt_error *err);
 void csr_free(struct csr *csr);
 
+/* csr_create_like: tt_csr_create with the subject and the alternative names of a certificate that is to be
+ * renewed, byte for byte (RFC 7030 section 4.2.2); of params the attributes count. */
+TT_MUST_USE tt_rc csr_create_like(char **ret_pem, struct tt_bytes cert, const struct tt_csr_params *params,
+                                  const struct tt_pki_signer *signer, struct tt_error *err);
+
+/* csr_asks_the_same: is this PEM a request with nothing but these names, for this key? */
+bool csr_asks_the_same(const char *pem, const struct tt_csr_params *params, struct tt_bytes spki);
+
 #endif

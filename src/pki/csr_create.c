@@ -102,13 +102,10 @@ static tt_rc subject_parse(X509_NAME **ret, const struct tt_csr_params *params, 
     return *ret != NULL ? TT_OK : pki_no_memory(err);
 }
 
-tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params, const struct tt_pki_signer *signer,
-                    struct tt_error *err)
+static tt_rc request_build(char **ret_pem, const X509_NAME *subject, const GENERAL_NAMES *sans,
+                           const struct tt_csr_params *params, const struct tt_pki_signer *signer,
+                           struct tt_error *err)
 {
-    TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
-    TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *sans = NULL;
-    TT_TRY(subject_parse(&subject, params, err));
-    TT_TRY(san_parse(&sans, params->sans, params->sans_len, err));
     TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = spki_read(signer->spki);
     TT_TRY(key_accept(key, "the", NULL, err));
     TT_AUTO(buf_free) struct buf info = {0};
@@ -121,4 +118,51 @@ tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params, const st
     if (pem_write(&pem, "CERTIFICATE REQUEST", buf_bytes(&der)) != TT_OK || text_take(ret_pem, &pem) != TT_OK)
         return pki_no_memory(err);
     return TT_OK;
+}
+
+tt_rc tt_csr_create(char **ret_pem, const struct tt_csr_params *params, const struct tt_pki_signer *signer,
+                    struct tt_error *err)
+{
+    TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
+    TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *sans = NULL;
+    TT_TRY(subject_parse(&subject, params, err));
+    TT_TRY(san_parse(&sans, params->sans, params->sans_len, err));
+    return request_build(ret_pem, subject, sans, params, signer, err);
+}
+
+tt_rc csr_create_like(char **ret_pem, struct tt_bytes cert, const struct tt_csr_params *params,
+                      const struct tt_pki_signer *signer, struct tt_error *err)
+{
+    TT_AUTO(X509_free_auto) X509 *x = cert_read(cert);
+    if (x == NULL)
+        return error_set(err, TT_ERR_DECODE, "the certificate that is to be renewed is none");
+    TT_AUTO(GENERAL_NAMES_free_auto)
+    GENERAL_NAMES *sans = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    tt_rc rc = request_build(ret_pem, X509_get_subject_name(x), sans, params, signer, err);
+    ERR_clear_error();
+    return rc;
+}
+
+static bool begins_with(struct tt_bytes der, struct tt_bytes info)
+{
+    struct reader r = reader_of(der), whole = der_enter(&r, DER_SEQUENCE);
+    return !whole.failed && rd_left(&whole) > info.len && memcmp(whole.at, info.data, info.len) == 0;
+}
+
+bool csr_asks_the_same(const char *pem, const struct tt_csr_params *params, struct tt_bytes spki)
+{
+    TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
+    TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *sans = NULL;
+    TT_AUTO(buf_free) struct buf info = {0};
+    TT_AUTO(pem_block_free) struct pem_block block = {0};
+    const struct tt_bytes text = {(const uint8_t *)pem, strlen(pem)};
+    if (pem_find(&block, text, "CERTIFICATE REQUEST") != TT_OK ||
+        subject_parse(&subject, params, NULL) != TT_OK ||
+        san_parse(&sans, params->sans, params->sans_len, NULL) != TT_OK)
+        return false;
+    bool is = info_build(&info, subject, sans, params, spki) == TT_OK &&
+              begins_with((struct tt_bytes){block.der, block.len}, buf_bytes(&info)) &&
+              result_check((struct tt_bytes){block.der, block.len}, NULL) == TT_OK;
+    ERR_clear_error();
+    return is;
 }
