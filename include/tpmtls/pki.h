@@ -84,6 +84,11 @@ TT_API TT_MUST_USE tt_rc tt_cert_leads_to_through(struct tt_bytes der, const str
 /* tt_spki_sha256: the SHA-256 of a SubjectPublicKeyInfo in lower-case hexadecimal: what a pin names. */
 TT_API void tt_spki_sha256(char ret[65], struct tt_bytes spki);
 
+/* tt_spki_of: the SubjectPublicKeyInfo (DER, tt_free) of a certificate, a request or a PUBLIC KEY, PEM or
+ * DER; nothing is verified. TT_ERR_DECODE: it is none of them. */
+TT_API TT_MUST_USE tt_rc tt_spki_of(uint8_t **ret, size_t *ret_len, struct tt_bytes text,
+                                    struct tt_error *err);
+
 /* tt_cert_matches_key: is this SubjectPublicKeyInfo the key the certificate was issued for. False also when
  * one of them cannot be read. */
 TT_API bool tt_cert_matches_key(struct tt_bytes cert_der, struct tt_bytes spki);

@@ -29,6 +29,10 @@ struct tt_key {
     size_t name_len;
 };
 
+/* signer_tpm_key: the TPM's key behind it, which it owns; NULL for another kind. */
+struct tpm_key;
+struct tpm_key *signer_tpm_key(struct tt_key *key);
+
 /* password_check: of a new object, not empty: a TPM takes it as it is. */
 TT_MUST_USE tt_rc password_check(const struct tt_bytes *password, struct tt_error *err);
 

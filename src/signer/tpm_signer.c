@@ -322,6 +322,11 @@ static tt_rc refused(tt_rc rc, struct tt_error *err)
     return rc;
 }
 
+struct tpm_key *signer_tpm_key(struct tt_key *key)
+{
+    return key != NULL && key->ops->sign == tpm_signer_sign ? signer_of(key)->tpm : NULL;
+}
+
 tt_rc tt_key_open_pem_with(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
                            const struct tt_bytes *password, struct tt_error *err)
 {

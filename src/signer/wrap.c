@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "crypto/kdf.h"
 #include "crypto/kx.h"
 #include "signer/policy.h"
 #include "signer/signer.h"
@@ -46,51 +47,6 @@ static void wrapper_free(struct wrapper *w)
     mem_wipe(w->seed, sizeof w->seed);
 }
 
-/* ---- key derivation ---- */
-
-static void put_u32(uint8_t *to, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        to[i] = (uint8_t)(v >> (24 - 8 * i));
-}
-
-/* KDFa of one block at most: no more than the hash's bits are wanted here. */
-static tt_rc kdfa(uint8_t *ret, const struct wrapper *w, const char *label, struct tt_bytes context,
-                  size_t bytes)
-{
-    uint8_t counter[4], bits[4], block[HASH_MAX_SIZE];
-    size_t h = hash_size(w->parent.hash);
-    if (bytes > h)
-        return TT_ERR_UNSUPPORTED;
-    put_u32(counter, 1);
-    put_u32(bits, (uint32_t)bytes * 8);
-    const struct tt_bytes data[] = {
-        {counter, 4}, {(const uint8_t *)label, strlen(label) + 1}, context, {bits, 4}};
-    TT_TRY(hmac(w->lib, w->parent.hash, (struct tt_bytes){w->seed, h}, data, TT_COUNT(data), block));
-    memcpy(ret, block, bytes);
-    mem_wipe(block, sizeof block);
-    return TT_OK;
-}
-
-/* KDFe, which is a hash; one block is the seed's size. */
-static tt_rc kdfe(uint8_t *ret, const struct wrapper *w, const struct tt_bytes *z, struct tt_bytes ours_x,
-                  struct tt_bytes theirs_x)
-{
-    static const char label[] = "DUPLICATE";
-    struct buf all = {0};
-    struct writer to = writer_to(&all);
-    wr_u32(&to, 1);
-    wr_bytes(&to, *z);
-    wr_bytes(&to, (struct tt_bytes){(const uint8_t *)label, sizeof label});
-    wr_bytes(&to, ours_x);
-    wr_bytes(&to, theirs_x);
-    tt_rc rc = wr_status(&to);
-    if (rc == TT_OK)
-        rc = hash_digest(w->lib, w->parent.hash, buf_bytes(&all), ret);
-    buf_free(&all);
-    return rc;
-}
-
 /* ---- the seed ---- */
 
 /* One-pass Diffie-Hellman with an ephemeral key: TPMS_ECC_POINT travels. */
@@ -103,11 +59,14 @@ static tt_rc seed_ecc(struct wrapper *w)
         return TT_ERR_UNSUPPORTED;
     TT_TRY(kx_respond(&ours, w->lib, field == 32 ? TT_GROUP_SECP256R1 : TT_GROUP_SECP384R1,
                       (struct kx_random){crypto_random, NULL}, point));
-    struct tt_bytes z = {ours.secret.data, ours.secret.len};
     struct tt_bytes x = {ours.share + 1, field}, y = {ours.share + 1 + field, field};
-    tt_rc rc = ours.share_len == 1 + 2 * field
-                   ? kdfe(w->seed, w, &z, x, (struct tt_bytes){point.data + 1, field})
-                   : TT_ERR_INTERNAL;
+    const struct kdf seed = {.lib = w->lib,
+                             .hash = w->parent.hash,
+                             .key = {ours.secret.data, ours.secret.len},
+                             .label = "DUPLICATE",
+                             .u = x,
+                             .v = {point.data + 1, field}};
+    tt_rc rc = ours.share_len == 1 + 2 * field ? kdf_e(w->seed, &seed) : TT_ERR_INTERNAL;
     mem_wipe(&ours.secret, sizeof ours.secret);
     TT_TRY(rc);
     struct writer to = writer_to(&w->secret);
@@ -144,8 +103,12 @@ static tt_rc outer_wrapper(struct wrapper *w)
     uint8_t key[32], mac_key[HASH_MAX_SIZE], mac[HASH_MAX_SIZE];
     size_t h = hash_size(w->parent.hash), key_len = w->parent.sym_bits / 8;
     struct tt_bytes name = {w->name, w->name_len};
-    TT_TRY(kdfa(key, w, "STORAGE", name, key_len));
-    TT_TRY(kdfa(mac_key, w, "INTEGRITY", (struct tt_bytes){NULL, 0}, h));
+    struct kdf k = {
+        .lib = w->lib, .hash = w->parent.hash, .key = {w->seed, h}, .label = "STORAGE", .u = name};
+    TT_TRY(kdf_a(key, key_len, &k));
+    k.label = "INTEGRITY";
+    k.u = (struct tt_bytes){NULL, 0};
+    TT_TRY(kdf_a(mac_key, h, &k));
     tt_rc rc = wrap_cfb(buf_front(&w->sensitive), buf_size(&w->sensitive), (struct tt_bytes){key, key_len});
     const struct tt_bytes data[] = {buf_bytes(&w->sensitive), name};
     if (rc == TT_OK)

@@ -55,7 +55,7 @@ tt_rc guard_object(struct tpm_object *o, struct tt_error *err)
 {
     if (o->refused)
         return refused_before(err);
-    if (o->has_password || o->file.has_policy)
+    if (o->has_password || (o->file.has_policy && !o->as_admin))
         return TT_OK; /* a policy's statements are looked at when it is run: one branch may need no password
                        */
     if (!o->file.empty_auth) {
@@ -65,7 +65,7 @@ tt_rc guard_object(struct tpm_object *o, struct tt_error *err)
     }
     if (o->persistent && guard_counts(o))
         return nobody_says_empty(err);
-    if ((o->pub.publicArea.objectAttributes & TPMA_OBJECT_USERWITHAUTH) == 0) {
+    if ((o->pub.publicArea.objectAttributes & TPMA_OBJECT_USERWITHAUTH) == 0 && !o->as_admin) {
         (void)error_set(err, TT_ERR_AUTH, "the key can only be used under a policy, and %s",
                         o->persistent ? "a persistent handle does not tell which"
                                       : "its file does not say which");

@@ -3,45 +3,49 @@
 #include "tpm/nv.h"
 
 #include <string.h>
+#include <tss2/tss2_mu.h>
 
 #include "tpm/guard.h"
 #include "tpm/key.h"
 #include "tpm/owner.h"
 #include "tpm/reopen.h"
 
-#define CHUNK 512U /* TPM_PT_NV_BUFFER_MAX is at least that */
+/* TPM_PT_NV_BUFFER_MAX is at least 512; most chips give more at once, which is tried first. */
+#define CHUNK_LARGE 1024U
+#define CHUNK_SMALL 512U
 
 /* struct nv: an index that is open. */
 struct nv {
     struct tt_tpm *tpm;
     uint32_t handle;
     ESYS_TR index;
-    size_t size;
+    size_t size, chunk;
     TPMA_NV attributes;
 };
 
+/* ESAPI reads the index's public area when it opens it, for the name, and does not hand it out: the meter
+ * listens in, as for persistent keys (tpm/persistent.c). Response: header, TPM2B_NV_PUBLIC, name. */
 static tt_rc nv_open(struct nv *ret, struct tt_tpm *tpm, uint32_t handle, struct tt_error *err)
 {
-    struct nv nv = {.tpm = tpm, .handle = handle, .index = ESYS_TR_NONE};
+    uint8_t response[sizeof(TPM2B_NV_PUBLIC) + 256];
+    struct nv nv = {.tpm = tpm, .handle = handle, .index = ESYS_TR_NONE, .chunk = CHUNK_LARGE};
+    tpm->meter.listen = (struct meter_listener){.to = response, .cap = sizeof response};
     struct tpm_op op = tpm_op_start(tpm, "open the NV index");
     do
         op.rc = Esys_TR_FromTPMPublic(tpm->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &nv.index);
     while (tpm_op_again(&op));
+    size_t len = tpm->meter.listen.len, at = METER_HEADER_SIZE;
+    tpm->meter.listen = (struct meter_listener){0};
     if (tpm_rc_is(op.rc, TPM2_RC_HANDLE))
         return error_set(err, TT_ERR_NOT_FOUND, "there is no NV index 0x%08x in this TPM", handle);
     TT_TRY(tpm_op_end(&op, err));
-    TPM2B_NV_PUBLIC *pub = NULL;
-    op = tpm_op_start(tpm, "look at the NV index");
-    do
-        op.rc = Esys_NV_ReadPublic(tpm->esys, nv.index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &pub, NULL);
-    while (tpm_op_again(&op));
-    if (op.rc != TSS2_RC_SUCCESS) {
+    TPM2B_NV_PUBLIC pub = {0};
+    if (Tss2_MU_TPM2B_NV_PUBLIC_Unmarshal(response, len, &at, &pub) != TSS2_RC_SUCCESS) {
         (void)Esys_TR_Close(tpm->esys, &nv.index);
-        return tpm_op_end(&op, err);
+        return error_set(err, TT_ERR_TPM, "the TPM returned a malformed NV index");
     }
-    nv.size = pub->nvPublic.dataSize;
-    nv.attributes = pub->nvPublic.attributes;
-    Esys_Free(pub);
+    nv.size = pub.nvPublic.dataSize;
+    nv.attributes = pub.nvPublic.attributes;
     *ret = nv;
     return TT_OK;
 }
@@ -61,7 +65,7 @@ static tt_rc nv_check(const struct nv *nv, size_t max, struct tt_error *err)
 
 static TSS2_RC read_some(uint8_t *to, const struct nv *nv, ESYS_TR reader, ESYS_TR session, size_t at)
 {
-    size_t n = nv->size - at < CHUNK ? nv->size - at : CHUNK;
+    size_t n = nv->size - at < nv->chunk ? nv->size - at : nv->chunk;
     TPM2B_MAX_NV_BUFFER *data = NULL;
     struct tpm_op op = tpm_op_start(nv->tpm, "read the NV index");
     do
@@ -77,31 +81,47 @@ static TSS2_RC read_some(uint8_t *to, const struct nv *nv, ESYS_TR reader, ESYS_
     return right ? TSS2_RC_SUCCESS : TSS2_ESYS_RC_MALFORMED_RESPONSE;
 }
 
-static TSS2_RC read_all(uint8_t *to, const struct nv *nv, ESYS_TR reader, ESYS_TR session)
+/* "TPM_RC_VALUE: size or offset are out of range" (part 3, section 31.13): more than this chip gives at once.
+ */
+static bool chunk_smaller(struct nv *nv, TSS2_RC rc)
 {
-    for (size_t at = 0; at < nv->size; at += CHUNK) {
+    if (!tpm_rc_is(rc, TPM2_RC_VALUE) || nv->chunk == CHUNK_SMALL)
+        return false;
+    nv->chunk = CHUNK_SMALL;
+    return true;
+}
+
+static TSS2_RC read_all(uint8_t *to, struct nv *nv, ESYS_TR reader, ESYS_TR session)
+{
+    for (size_t at = 0; at < nv->size;) {
         TSS2_RC rc = read_some(to, nv, reader, session, at);
-        if (rc != TSS2_RC_SUCCESS)
+        if (rc == TSS2_RC_SUCCESS)
+            at += nv->chunk;
+        else if (!chunk_smaller(nv, rc))
             return rc;
     }
     return TSS2_RC_SUCCESS;
 }
 
-static tt_rc read_as_owner(uint8_t *to, const struct nv *nv, struct tt_error *err)
+static tt_rc read_as_owner(uint8_t *to, struct nv *nv, struct tt_error *err)
 {
     struct tpm_op op = tpm_op_start(nv->tpm, "read the NV index as the owner");
     ESYS_TR session = ESYS_TR_PASSWORD;
-    for (size_t at = 0; at < nv->size && op.rc == TSS2_RC_SUCCESS; at += CHUNK) {
+    for (size_t at = 0; at < nv->size && op.rc == TSS2_RC_SUCCESS;) {
         TT_TRY(owner_authorize(&session, nv->tpm, err)); /* for one command */
         op.rc = read_some(to, nv, ESYS_TR_RH_OWNER, session, at);
         owner_authorize_end(nv->tpm);
+        if (op.rc == TSS2_RC_SUCCESS)
+            at += nv->chunk;
+        else if (chunk_smaller(nv, op.rc))
+            op.rc = TSS2_RC_SUCCESS;
     }
     return owner_refused(&op) ? owner_explain(&op, "", err) : tpm_op_end(&op, err);
 }
 
 /* The index's own empty password first, where trying it costs nothing: most certificates lie so. Then the
  * owner's. */
-static tt_rc read_authorized(uint8_t *to, const struct nv *nv, struct tt_error *err)
+static tt_rc read_authorized(uint8_t *to, struct nv *nv, struct tt_error *err)
 {
     if ((nv->attributes & TPMA_NV_AUTHREAD) != 0 && guard_nv(nv->attributes)) {
         struct tpm_op op = tpm_op_start(nv->tpm, "read the NV index");

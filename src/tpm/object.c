@@ -126,7 +126,7 @@ tt_rc object_take_name(struct tpm_object *o, const TPM2B_PUBLIC *pub, struct tt_
 
 static bool wants_policy(const struct tpm_object *o)
 {
-    return o->file.has_policy;
+    return o->file.has_policy && !o->as_admin;
 }
 
 static bool wants_hmac(const struct tpm_object *o)

@@ -48,6 +48,7 @@ struct tpm_object {
     bool admitted;  /* the guard has asked the TPM: the empty password may be tried */
     bool confident; /* what it gives is secret: only in an encrypted session */
     bool fleeting;  /* its context is not saved */
+    bool as_admin;  /* it is certified, for which its policy is not asked (tpm/attest.c) */
     struct object_ticket ticket;
 };
 

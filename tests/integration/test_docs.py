@@ -204,6 +204,13 @@ class Postgres(unittest.TestCase):
 # BACKGROUND: it goes on while the others run.
 BEFORE = {
     "key create": "openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out soft.key",
+    "attest ek": "openssl rand -hex 32 >token.key",
+    "attest make": "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout vendor.key -subj /CN=Vendor -out vendor.pem 2>/dev/null\n"
+                   "openssl req -new -key vendor.key -subj / -out ek.csr\n"
+                   "printf 'extendedKeyUsage=2.23.133.8.1\\n' >ek.ext\n"
+                   "openssl x509 -req -in ek.csr -force_pubkey ek.pub -CA vendor.pem -CAkey vendor.key -extfile ek.ext -out ek.pem\n"
+                   "printf 'ek-roots = vendor.pem\\n' >policy.ini\ntpmtls key create -o attested.key",
+    "attest show": "", "attest verify": "", "attest challenge": "", "attest nonce": "",
     "csr": "", "ca init": "", "ca sign": "",
     "key wrap": "tpmtls key srk -o srk.pub", "key srk": "rm srk.pub",
     "policy sign": "openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out policy.key\n"

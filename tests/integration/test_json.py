@@ -78,6 +78,17 @@ class Json(unittest.TestCase):
         output("doctor", "doctor", env={"TPMTLS_TPM": "swtpm:path=" + lab.path("absent")}, code=4)
         output("bench", "bench", "all", "--seconds", "0.01")
 
+    def test_4_attestation(self):
+        lab.must(PROGRAM, "attest", "ek", "-o", "ek.pub")
+        lab.write("ek.ext", "extendedKeyUsage=2.23.133.8.1\n")
+        lab.must("openssl", "x509", "-req", "-in", "soft.csr", "-force_pubkey", "ek.pub", "-CA", "own.pem", "-CAkey", "soft.key",
+                 "-extfile", "ek.ext", "-out", "ek.pem")
+        lab.must(PROGRAM, "attest", "make", "--key", "plain.key", "--ek-cert", "ek.pem", "--nonce", "00" * 32, "--pcr", "sha256:0",
+                 "-o", "evidence")
+        output("attest show", "attest", "show", "evidence")
+        lab.write("policy.ini", "ek-roots = own.pem\n")
+        self.assertTrue(output("attest verify", "attest", "verify", "evidence", "--policy", "policy.ini")["good"])
+
     def test_5_help_and_psk(self):
         output("help", "help")
         lab.must(PROGRAM, "psk", "import", "--identity", "sensor", "--role", "client", "-o", "sensor.psk", stdin=bytes(range(7, 39)).hex().encode())
