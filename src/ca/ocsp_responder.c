@@ -74,7 +74,7 @@ static tt_rc load(struct ocsp_responder *r, const struct ca *ca, struct tt_error
     TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *list = NULL;
     size_t len = 0;
     struct tt_error none = {0};
-    tt_rc rc = key_read(&r->key, ca, &none);
+    tt_rc rc = r->key != NULL ? TT_OK : key_read(&r->key, ca, &none);
     if (rc == TT_ERR_NOT_FOUND)
         return TT_OK;
     if (rc != TT_OK)

@@ -160,13 +160,13 @@ COMMAND(command_list, "list", "show what it issued",
 COMMAND(command_export, "export", "write certificates it issued as PEM",
         "  tpmtls ca export --dir ca --state valid", export_parts, run_ca_export);
 COMMAND(command_revoke, "revoke", "take a certificate back",
-        "  tpmtls ca revoke --dir ca --reason keyCompromise \"$(tpmtls ca list --dir ca --json | jq -r "
-        "'.[0].serial')\"",
+        "  tpmtls ca revoke --dir ca --reason certificateHold \"$(openssl x509 -noout -serial -in device.pem "
+        "| cut -d= "
+        "-f2)\"",
         revoke_parts, run_ca_revoke);
-COMMAND(
-    command_unrevoke, "unrevoke", "release a certificate that was on hold",
-    "  tpmtls ca unrevoke --dir ca \"$(tpmtls ca list --dir ca --state held --json | jq -r '.[0].serial')\"",
-    unrevoke_parts, run_ca_unrevoke);
+COMMAND(command_unrevoke, "unrevoke", "release a certificate that was on hold",
+        "  tpmtls ca unrevoke --dir ca \"$(openssl x509 -noout -serial -in device.pem | cut -d= -f2)\"",
+        unrevoke_parts, run_ca_unrevoke);
 COMMAND(command_crl, "crl",
         "write the list of revoked certificates, a new one if the old one is not true any more",
         "  tpmtls ca crl --dir ca -o ca.crl", crl_parts, run_ca_crl);

@@ -220,6 +220,9 @@ BEFORE = {
              "tpmtls csr --key server.key --subject /CN=localhost --san DNS:localhost -o server.csr\n"
              "tpmtls ca sign --dir ca server.csr --profile server -o server.pem",
     "connect": "",
+    "ca revoke": "", "ca unrevoke": "", "ca token create": "",
+    "ca approve": "python3 -c \"import sqlite3; d = sqlite3.connect('ca/ca.db'); "
+                  "d.execute('update request set state = char(112,101,110,100,105,110,103) where number < 3'); d.commit()\"",
     "proxy client": "", "proxy server": "",
     "proxy run": "printf '[client out]\\nlisten = 127.0.0.1:8445\\nconnect = localhost:4433\\nca = ca/ca.pem\\n' >proxy.conf",
     "proxy check": "",

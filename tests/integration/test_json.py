@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import unittest
 
 import harness
@@ -65,6 +66,24 @@ class Json(unittest.TestCase):
         self.assertEqual(len(output("ca list", "ca", "list", "--dir", "new")), 2)
         serial = output("ca list", "ca", "list", "--dir", "new")[0]["serial"]
         output("ca show", "ca", "show", "--dir", "new", serial)
+        output("ca show", "ca", "show", "--dir", "new")
+        output("ca revoke", "ca", "revoke", "--dir", "new", serial, "--reason", "certificateHold")
+        self.assertEqual(output("ca show", "ca", "show", "--dir", "new", serial)["reason"], "certificateHold")
+        output("ca unrevoke", "ca", "unrevoke", "--dir", "new", serial)
+        output("ca crl", "ca", "crl", "--dir", "new", "-o", "new.crl")
+        self.assertEqual(output("ca stats", "ca", "stats", "--dir", "new")["valid"], 3)  # with the OCSP responder's
+        token = output("ca token create", "ca", "token", "create", "--dir", "new", "--subject", "device-1")
+        self.assertEqual(len(output("ca token list", "ca", "token", "list", "--dir", "new")), 1)
+        output("ca token revoke", "ca", "token", "revoke", "--dir", "new", token["id"])
+        output("ca audit verify", "ca", "audit", "verify", "--dir", "new")
+        store = sqlite3.connect(lab.path("new/ca.db"))
+        store.execute("UPDATE request SET state = 'pending' WHERE number < 3")  # as a profile with approval makes them
+        store.commit()
+        store.close()
+        self.assertEqual(len(output("ca pending", "ca", "pending", "--dir", "new")), 2)
+        output("ca approve", "ca", "approve", "--dir", "new", "1")
+        output("ca reject", "ca", "reject", "--dir", "new", "2")
+        self.assertEqual(len(output("ca pending", "ca", "pending", "--dir", "new", "--state", "all")), 2)
 
     def test_3_identities(self):
         lab.must(PROGRAM, "identity", "add", "vpn", "--key", "client-p256.key", "--cert", "client-p256.pem")
