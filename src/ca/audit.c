@@ -28,7 +28,7 @@ tt_rc head_read(struct ca *ca, struct head *ret, struct tt_error *err)
 {
     int64_t rows = 0;
     const struct statement ask = {
-        .sql = "SELECT certificates, requests, tokens, crls, acts, revision, hash FROM head WHERE only = 1",
+        .sql = "SELECT certificates, requests, tokens, crls, acts, revision, hash FROM head WHERE one = 1",
         .fn = head_take,
         .arg = ret};
     TT_TRY(store_run(ca->store, &ask, &rows, err));
@@ -39,7 +39,7 @@ tt_rc head_write(struct ca *ca, const struct head *h, struct tt_error *err)
 {
     const struct statement put = {
         .sql = "UPDATE head SET certificates = $1, requests = $2, tokens = $3, crls = $4, "
-               "acts = $5, revision = $6, hash = $7 WHERE only = 1",
+               "acts = $5, revision = $6, hash = $7 WHERE one = 1",
         STORE_ARGS(store_int(h->certificates), store_int(h->requests), store_int(h->tokens),
                    store_int(h->crls), store_int(h->acts), store_int(h->revision), store_text(h->hash))};
     return store_run(ca->store, &put, NULL, err);

@@ -4,7 +4,7 @@
 -- One row: the last numbers given out, how often something was revoked, and the hash of the last act. Whoever writes
 -- holds this table.
 CREATE TABLE head (
-  only BIGINT PRIMARY KEY CHECK (only = 1),
+  one BIGINT PRIMARY KEY CHECK (one = 1),
   certificates BIGINT NOT NULL,
   requests BIGINT NOT NULL,
   tokens BIGINT NOT NULL,
