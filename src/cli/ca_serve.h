@@ -19,6 +19,7 @@ struct ca_serve_options {
     unsigned long connections, rate, retry_after, shutdown_timeout;
 };
 extern const struct option_part ca_serve_parts[];
+extern const struct command command_ca_serve;
 
 /* ca_serve_check: what rows cannot say. */
 TT_MUST_USE tt_rc ca_serve_check(const struct ca_serve_options *o, struct tt_error *err);

@@ -12,7 +12,7 @@
 
 #define ROOT         "/.well-known/est"
 #define LIMITED_S    "60"
-#define TEXT_MAX     400
+#define TEXT_MAX     820
 #define OPERATION    20
 #define ATTRIBUTES   16
 #define AUTHENTICATE "Basic realm=\"est\", charset=\"UTF-8\""

@@ -6,7 +6,7 @@
 #include "ca/ca.h"
 
 #define BOARD_ROWS  20
-#define BOARD_WEEKS 26 /* of the histogram of expiries, two weeks a bar */
+#define BOARD_WEEKS 27 /* of the histogram of expiries, two weeks a bar: a year and a little */
 #define BOARD_HOURS 48
 #define BOARD_CELL  160
 

@@ -86,24 +86,24 @@ static const char head[] =
     "color:var(--ink);font:16px/1.45 system-ui,sans-serif}\n"
     "h1{font-size:1.35rem;margin:.2rem 0;overflow-wrap:anywhere}h2{font-size:1rem;margin:0 0 .6rem}"
     "p{margin:.2rem 0;color:var(--dim)}\n"
-    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.2rem,1fr));gap:.7rem;margin:1rem 0}\n"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(7.4rem,1fr));gap:.7rem;margin:1rem 0}\n"
     ".card,section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.8rem "
     "1rem}\n"
     ".card b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.card span{color:var(--dim)}\n"
     ".good b{color:var(--good)}.hold b{color:var(--hold)}.bad b{color:var(--bad)}.old b{color:var(--old)}\n"
     ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr));gap:.7rem}\n"
     "section{margin:0 0 .7rem;overflow-x:auto;min-width:0}svg{display:block;width:100%;height:auto}\n"
-    "svg text{fill:var(--dim);font:11px system-ui,sans-serif}svg .bar{fill:var(--bar)}svg "
+    "svg text{fill:var(--dim);font:12px system-ui,sans-serif}svg .bar{fill:var(--bar)}svg "
     ".axis{stroke:var(--line)}\n"
     "svg .good{fill:var(--good)}svg .hold{fill:var(--hold)}svg .bad{fill:var(--bad)}svg "
     ".old{fill:var(--old)}\n"
     "table{border-collapse:collapse;width:100%;font-size:.9rem}th{text-align:left;font-weight:600;"
     "color:var(--dim)}\n"
     "th,td{padding:.3rem .7rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;"
-    "overflow-wrap:anywhere}\n"
+    "overflow-wrap:break-word}th,.no{white-space:nowrap}\n"
     "tr:last-child td{border-bottom:0}code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}\n"
-    "td time,td .no{white-space:nowrap}\n"
-    "@media(max-width:40rem){table,tbody,tr,td{display:block}thead{display:none}"
+    "td time{white-space:nowrap}\n"
+    "@media(max-width:40rem){svg text{font-size:20px}table,tbody,tr,td{display:block}thead{display:none}"
     "tr{padding:.4rem 0;border-bottom:1px solid var(--line)}td{border:0;padding:.1rem 0}"
     "td[data-of]::before{content:attr(data-of) \": \";color:var(--dim)}}\n"
     "</style>\n";
@@ -118,14 +118,14 @@ static void cards(struct page *p, const struct board *b)
     const struct ca_counts *c = &b->counts;
     out(p, "<div class=\"cards\">\n");
     card(p, "good", c->valid, "valid");
-    card(p, c->pending > 0 ? "hold" : "", c->pending, "waiting for you");
+    card(p, c->pending > 0 ? "hold" : "", c->pending, "waiting");
     card(p, c->held > 0 ? "hold" : "", c->held, "on hold");
     card(p, c->revoked > 0 ? "bad" : "", c->revoked, "revoked");
     card(p, "old", c->expired, "expired");
-    card(p, "", c->attested, "attested, of the valid");
-    card(p, "", c->issued_hour, "issued in an hour");
-    card(p, "", c->issued_day, "issued in a day");
-    card(p, "", c->tokens, "tokens in use");
+    card(p, "", c->attested, "attested");
+    card(p, "", c->issued_hour, "issued this hour");
+    card(p, "", c->issued_day, "issued this day");
+    card(p, "", c->tokens, "tokens open");
     out(p, "</div>\n");
 }
 
@@ -269,6 +269,15 @@ static void entries(struct page *p, const char *title, const struct board_entry 
     end_table(p);
 }
 
+static bool is_dull(const char *key)
+{
+    static const char *const dull[] = {"act", "time", "previous", "number", "sha256", "request"};
+    for (size_t i = 0; i < TT_COUNT(dull); i++)
+        if (strcmp(dull[i], key) == 0)
+            return true;
+    return false;
+}
+
 /* An act is a JSON object: what is not its time or kind is said as key value. */
 static void act(struct page *p, const struct board_act *a)
 {
@@ -277,14 +286,13 @@ static void act(struct page *p, const struct board_act *a)
                      *time = json_string_value(json_object_get(line, "time"));
     out(p, "<tr><td class=\"no\">");
     say(p, time != NULL ? time : "");
-    out(p, "</td><td><b>");
+    out(p, "</td><td class=\"no\"><b>");
     say(p, kind != NULL ? kind : "");
     out(p, "</b></td><td>");
     json_object_foreach(line, key, value)
     {
         const char *text = json_string_value(value);
-        if (strcmp(key, "act") == 0 || strcmp(key, "time") == 0 || strcmp(key, "before") == 0 ||
-            strcmp(key, "number") == 0 || (text != NULL && text[0] == '\0'))
+        if (is_dull(key) || (text != NULL && text[0] == '\0'))
             continue;
         out(p, "<small>");
         say(p, key);

@@ -101,7 +101,12 @@ static bool by_certificate(struct ca *ca, struct enrolment *e, int64_t now)
                "the certificate of the connection was not issued by this CA", "");
         return false;
     }
-    bool is_operator = !e->renews && f.is_valid && strcmp(f.profile, OPERATOR_PROFILE) == 0;
+    if (!f.is_valid) { /* asked again, a request would have its former answer */
+        decide(e, EST_UNKNOWN, ca_refusal_word(CA_REFUSED_CERTIFICATE),
+               "the certificate of the connection is revoked, on hold or expired", "");
+        return false;
+    }
+    bool is_operator = !e->renews && strcmp(f.profile, OPERATOR_PROFILE) == 0;
     (void)snprintf(e->profile, sizeof e->profile, "%s", f.profile);
     e->order.by.who = is_operator ? CA_BY_OPERATOR : CA_BY_CERTIFICATE;
     e->order.by.id = e->id;

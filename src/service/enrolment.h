@@ -19,7 +19,7 @@ struct enrolment {
     char id[CA_SERIAL_HEX], profile[64];
     struct ca_answer answer;
     struct worker_verdict verdict;
-    char text[400];
+    char text[800];
     struct tt_error failure; /* of the whole batch; told by its first one */
 };
 

@@ -21,7 +21,7 @@
 struct publish;
 
 TT_MUST_USE tt_rc publish_new(struct publish **ret, struct worker *w, struct tt_error *err);
-void publish_free(struct publish *p); /* after worker_stop; NULL is fine */
+void publish_free(struct publish *p); /* after worker_end; NULL is fine */
 /* publish_set: what the CA's certificates are now, the CA's own first; copied. */
 TT_MUST_USE tt_rc publish_set(struct publish *p, const struct tt_cert_list *chain, struct tt_error *err);
 /* publish_take: a request of the HTTP server in the clear; answers it in any case. */

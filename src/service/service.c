@@ -16,7 +16,7 @@
 
 /* ---- what is known of the CA ---- */
 
-static tt_rc add_certificates(struct known *k, const struct tt_cert_list *list, size_t *offsets, size_t *n)
+static tt_rc add_certificates(struct shown *k, const struct tt_cert_list *list, size_t *offsets, size_t *n)
 {
     for (size_t i = 0; i < list->len; i++) {
         offsets[(*n)++] = buf_size(&k->bytes);
@@ -25,7 +25,7 @@ static tt_rc add_certificates(struct known *k, const struct tt_cert_list *list, 
     return TT_OK;
 }
 
-static tt_rc known_fill(struct known *k, const struct ca *ca)
+static tt_rc shown_fill(struct shown *k, const struct ca *ca)
 {
     const struct tt_cert_list *chain = ca_chain(ca), *more = ca_rollover(ca);
     size_t all = chain->len + (more != NULL ? more->len : 0), n = 0;
@@ -45,12 +45,12 @@ static tt_rc known_fill(struct known *k, const struct ca *ca)
     return rc;
 }
 
-tt_rc known_read(struct known *ret, const struct ca *ca, struct tt_error *err)
+tt_rc shown_read(struct shown *ret, const struct ca *ca, struct tt_error *err)
 {
-    struct known k = {0};
+    struct shown k = {0};
     const char *const *profiles = ca_profile_names(ca);
-    if (known_fill(&k, ca) != TT_OK) {
-        known_free(&k);
+    if (shown_fill(&k, ca) != TT_OK) {
+        shown_free(&k);
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     }
     for (size_t i = 0; profiles != NULL && profiles[i] != NULL && k.profiles_len < PROFILES_MAX; i++) {
@@ -61,14 +61,14 @@ tt_rc known_read(struct known *ret, const struct ca *ca, struct tt_error *err)
     return TT_OK;
 }
 
-void known_free(struct known *k)
+void shown_free(struct shown *k)
 {
     buf_free(&k->bytes);
     mem_free(k->certificates.certs);
-    *k = (struct known){0};
+    *k = (struct shown){0};
 }
 
-static struct tt_cert_list chain_of(const struct known *k)
+static struct tt_cert_list chain_of(const struct shown *k)
 {
     return (struct tt_cert_list){.certs = k->certificates.certs, .len = k->chain_len};
 }
@@ -78,7 +78,7 @@ static struct tt_cert_list chain_of(const struct known *k)
 struct reload {
     struct worker_task task;
     struct service *service;
-    struct known known;
+    struct shown known;
     struct service_setup setup;
     struct sign_job *job;
     atomic_uint holders; /* the loop's and the queue's */
@@ -91,7 +91,7 @@ static void reload_drop(void *arg)
     struct reload *r = arg;
     if (atomic_fetch_sub_explicit(&r->holders, 1, memory_order_acq_rel) > 1)
         return;
-    known_free(&r->known);
+    shown_free(&r->known);
     tt_config_free(r->setup.config);
     mem_free(r);
 }
@@ -99,7 +99,7 @@ static void reload_drop(void *arg)
 static void reload_end(struct service *s, const struct tt_error *why)
 {
     struct reload *r = TT_TAKE(s->reload);
-    (void)snprintf(s->reload_error, sizeof s->reload_error, "%s", why != NULL ? why->text : "");
+    (void)snprintf(s->reload_error, sizeof s->reload_error, "%.250s", why != NULL ? why->text : "");
     if (why != NULL)
         report_error(REPORT_WARNING, NULL, "reload_failed", why,
                      json_pack("{s:s}", "in_force", "what was there before"));
@@ -116,7 +116,7 @@ static void reload_end(struct service *s, const struct tt_error *why)
 static void install(struct service *s, struct reload *r)
 {
     struct tt_error err = {0};
-    struct known former = s->known;
+    struct shown former = s->known;
     struct tt_config *former_config = s->setup.config;
     s->known = r->known;
     r->known = former;
@@ -151,7 +151,7 @@ static tt_rc read_run(struct worker_task *t, struct ca *ca, int64_t now, struct 
     struct reload *r = (struct reload *)t;
     (void)now;
     TT_TRY(worker_read_again(r->service->worker, &ca, err));
-    return known_read(&r->known, ca, err);
+    return shown_read(&r->known, ca, err);
 }
 
 static void read_done(struct worker_task *t, tt_rc rc, const struct tt_error *err)
@@ -300,7 +300,7 @@ static tt_rc start_servers(struct service *s, struct tt_error *err)
 
 static tt_rc start(struct service *s, struct ca **ca, struct tt_error *err)
 {
-    TT_TRY(known_read(&s->known, *ca, err));
+    TT_TRY(shown_read(&s->known, *ca, err));
     const struct tt_cert_list chain = chain_of(&s->known);
     TT_TRY(watch_new(&s->watch, s->base, s->opt.watched, s->opt.watched_len, on_files_changed, s, err));
     TT_TRY(s->opt.make(s->opt.arg, &s->setup, &chain, err));
@@ -314,7 +314,7 @@ static tt_rc start(struct service *s, struct ca **ca, struct tt_error *err)
                                           .signer = s->opt.signer,
                                           .tend_failed = on_tend_failed,
                                           .arg = s};
-    TT_TRY(worker_start(&s->worker, &worker, err));
+    TT_TRY(worker_begin(&s->worker, &worker, err));
     *ca = NULL; /* the worker's */
     TT_TRY(watch_signals(s, err));
     TT_TRY(start_servers(s, err));
@@ -338,7 +338,7 @@ static void end(struct service *s)
 {
     status_free(s->status);
     watch_free(s->watch);
-    worker_stop(s->worker);
+    worker_end(s->worker);
     http_server_free(s->tls);
     http_server_free(s->clear);
     if (s->reload != NULL) {
@@ -353,7 +353,7 @@ static void end(struct service *s)
             event_free(s->signals[i]);
     notify_free(s->notify);
     tt_config_free(s->setup.config);
-    known_free(&s->known);
+    shown_free(&s->known);
     report_flush();
 }
 

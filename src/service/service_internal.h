@@ -15,8 +15,9 @@
 
 #define PROFILES_MAX 64
 
-/* struct profile_names: what may stand as a label in EST's paths; of the CA as it was last read. */
-struct known {
+/* struct shown: what is shown of the CA to everybody, and what may stand as a label in EST's paths; of the CA
+ * as it was last read. */
+struct shown {
     struct tt_cert_list certificates; /* the chain, then the rollover's */
     size_t chain_len;
     struct buf bytes; /* what certificates point to */
@@ -24,8 +25,8 @@ struct known {
     bool attested[PROFILES_MAX];
     size_t profiles_len;
 };
-TT_MUST_USE tt_rc known_read(struct known *ret, const struct ca *ca, struct tt_error *err);
-void known_free(struct known *k);
+TT_MUST_USE tt_rc shown_read(struct shown *ret, const struct ca *ca, struct tt_error *err);
+void shown_free(struct shown *k);
 
 struct service_counts {
     uint64_t issued, waiting, refused, unauthorized, failed, others;
@@ -43,7 +44,7 @@ struct service {
     struct notify *notify;
     struct watch *watch;
     struct event *signals[3];
-    struct known known;
+    struct shown known;
     struct service_setup setup;
     struct service_counts counts;
     size_t stopping; /* servers that still have connections */

@@ -310,7 +310,7 @@ static void destroy(struct worker *w)
     mem_free(w);
 }
 
-tt_rc worker_start(struct worker **ret, const struct worker_options *opt, struct tt_error *err)
+tt_rc worker_begin(struct worker **ret, const struct worker_options *opt, struct tt_error *err)
 {
     struct worker *w = mem_alloc(sizeof *w);
     if (w == NULL)
@@ -332,7 +332,7 @@ tt_rc worker_start(struct worker **ret, const struct worker_options *opt, struct
     return TT_OK;
 }
 
-void worker_stop(struct worker *w)
+void worker_end(struct worker *w)
 {
     if (w == NULL)
         return;

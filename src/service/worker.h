@@ -2,7 +2,7 @@
  * service.
  *
  * Invariants
- *  - After worker_start nobody else calls the CA (ca/ca.h: one thread at a time).
+ *  - After worker_begin nobody else calls the CA (ca/ca.h: one thread at a time).
  *  - Enrolments that wait are issued together, in one transaction, and none is answered before it is durable.
  *  - All callbacks come from the loop, in the order of the questions of a kind.
  *  - What waits is bounded: beyond that it is refused at once (TT_ERR_BUSY). */
@@ -21,17 +21,17 @@ struct worker;
 
 struct worker_options {
     struct event_base *base;
-    struct ca *ca; /* open, with its signer; the worker's from worker_start on */
+    struct ca *ca; /* open, with its signer; the worker's from worker_begin on */
     struct ca_place place;
     const struct tt_pki_signer *signer; /* for when the CA is opened again; must outlive the worker */
     /* From the loop: the CRL and the like could not be made in time. May be NULL. */
     void (*tend_failed)(void *arg, const struct tt_error *err);
     void *arg;
 };
-TT_MUST_USE tt_rc worker_start(struct worker **ret, const struct worker_options *opt, struct tt_error *err);
-/* worker_stop: what waits is done first, and answered if the loop still runs; no callback follows. Closes the
+TT_MUST_USE tt_rc worker_begin(struct worker **ret, const struct worker_options *opt, struct tt_error *err);
+/* worker_end: what waits is done first, and answered if the loop still runs; no callback follows. Closes the
  * CA. */
-void worker_stop(struct worker *w);
+void worker_end(struct worker *w);
 
 /* ---- enrolments ---- */
 
