@@ -1,5 +1,6 @@
 /* cli/cmd_ca.c: `tpmtls ca`: its commands, their options and their help. Layer: cli. */
 #include "cli/ca_cli.h"
+#include "cli/ca_serve.h"
 
 #define TO(member) CA_TO(member)
 
@@ -39,7 +40,7 @@ static const struct option_row sign_rows[] = {
      "what the certificate may be used for, which the request does not decide: a section of "
      "DIR/profiles.ini; default: "
      "client",
-     TO(profile), .words = "client server both sub-ca"},
+     TO(profile), .words = "client server both operator sub-ca"},
     {"days", "N",
      "how long it is valid, never longer than the CA itself; default: what the profile says, 365", TO(days),
      .min = 1, .max = 36500},
@@ -210,9 +211,10 @@ static const struct command command_audit = {
     .subcommands = audit_commands,
 };
 static const struct command *const subcommands[] = {
-    &command_init,    &command_sign,   &command_show,     &command_list,  &command_export,
-    &command_stats,   &command_revoke, &command_unrevoke, &command_crl,   &command_pending,
-    &command_approve, &command_reject, &command_token,    &command_audit, NULL};
+    &command_init,   &command_sign,    &command_show,     &command_list,
+    &command_export, &command_stats,   &command_revoke,   &command_unrevoke,
+    &command_crl,    &command_pending, &command_approve,  &command_reject,
+    &command_token,  &command_audit,   &command_ca_serve, NULL};
 
 const struct command command_ca = {
     .name = "ca",

@@ -91,7 +91,7 @@ static void add_headers(struct evkeyvalq *headers, const struct http_answer *a, 
 }
 
 static void send_answer(struct evhttp_request *req, struct http_server *s, struct http_connection *c,
-                 const struct http_answer *a)
+                        const struct http_answer *a)
 {
     bool is_head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
     struct evbuffer *body = is_head || a->body.len == 0 ? NULL : evbuffer_new();
@@ -128,7 +128,7 @@ void http_answer(struct http_request *r, const struct http_answer *answer)
 {
     if (r->evhttp != NULL)
         send_answer(r->evhttp, r->server, r->connection,
-             answer); /* a connection that is gone is evhttp's business */
+                    answer); /* a connection that is gone is evhttp's business */
     forget(r);
 }
 

@@ -333,7 +333,6 @@ static tt_rc no_memory(struct tt_error *err)
 
 tt_rc publish_set(struct publish *p, const struct tt_cert_list *chain, struct tt_error *err)
 {
-    TT_AUTO(buf_free) struct buf der = {0};
     TT_AUTO(mem_free_auto) char *pem = NULL;
     struct tt_cert_info *info = NULL;
     TT_TRY(tt_cert_list_to_pem(&pem, chain, chain->len, err));

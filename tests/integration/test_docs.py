@@ -226,10 +226,11 @@ BEFORE = {
     "proxy client": "", "proxy server": "",
     "proxy run": "printf '[client out]\\nlisten = 127.0.0.1:8445\\nconnect = localhost:4433\\nca = ca/ca.pem\\n' >proxy.conf",
     "proxy check": "",
+    "ca serve": "printf '[ca]\\ndir = ca\\nlisten = 127.0.0.1:8446\\nkey = server.key\\ncert = server.pem\\n' >ca.conf",
     "session clear": "tpmtls connect localhost:4433 --ca ca/ca.pem --key device.key --cert device.pem --resume sealed </dev/null",
 }
 BACKGROUND = {"serve": "", "proxy client": " # listens on 8443", "proxy server": " # listens on 8444",
-              "proxy run": " # listens on 8445"}
+              "proxy run": " # listens on 8445", "ca serve": " # listens on 8446"}
 ALTERNATIVES = {"ech-key": "rm -f server.ech"}  # between the lines of an example that are not to follow each other
 
 

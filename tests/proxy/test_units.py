@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tests/proxy/test_units.py: the units of the proxy, as systemd reads them: nothing unknown in them, and how much they
+"""tests/proxy/test_units.py: the units of the proxy and of the CA, as systemd reads them: nothing unknown in them, and how much they
 leave to whoever takes the service over."""
 import os
 import re
@@ -18,9 +18,9 @@ EXPOSURE_MAX = 2.0  # "OK" begins at 5, "SAFE" below 1
 def setUpModule():
     global LAB
     LAB = harness.Lab()
-    with open(os.path.join(UNITS, "tpmtls-proxy@.service.in"), encoding="utf-8") as f:
-        text = f.read().replace("@sysconfdir@", "/etc").replace("@bindir@/tpmtls", harness.PROGRAM)
-    LAB.write("tpmtls-proxy@test.service", text)
+    for unit, name in (("tpmtls-proxy@.service.in", "tpmtls-proxy@test.service"), ("tpmtls-ca.service.in", "tpmtls-ca.service")):
+        with open(os.path.join(UNITS, unit), encoding="utf-8") as f:
+            LAB.write(name, f.read().replace("@sysconfdir@", "/etc").replace("@bindir@/tpmtls", harness.PROGRAM))
     shutil.copy(os.path.join(UNITS, "tpmtls-proxy@.socket"), LAB.path("tpmtls-proxy@test.socket"))
 
 
@@ -34,7 +34,7 @@ class Units(unittest.TestCase):
         return LAB.run("systemd-analyze", "verify", "--man=no", LAB.path(name))
 
     def test_read_without_complaint(self):
-        for name in ("tpmtls-proxy@test.service", "tpmtls-proxy@test.socket"):
+        for name in ("tpmtls-proxy@test.service", "tpmtls-proxy@test.socket", "tpmtls-ca.service"):
             done = self.verify(name)
             self.assertEqual((done.code, done.err), (0, ""), name)
 
@@ -43,11 +43,11 @@ class Units(unittest.TestCase):
         self.assertIn("PrivatTmp", self.verify("tpmtls-proxy@bad.service").err)
 
     def test_exposure(self):
-        done = LAB.run("systemd-analyze", "security", "--offline=true", LAB.path("tpmtls-proxy@test.service"),
-                       env={"SYSTEMD_COLORS": "0"})
-        level = re.search(r"Overall exposure level for .*: ([0-9.]+)", done.out.decode())
-        self.assertIsNotNone(level, done.err)
-        self.assertLessEqual(float(level.group(1)), EXPOSURE_MAX, done.out.decode())
+        for name in ("tpmtls-proxy@test.service", "tpmtls-ca.service"):
+            done = LAB.run("systemd-analyze", "security", "--offline=true", LAB.path(name), env={"SYSTEMD_COLORS": "0"})
+            level = re.search(r"Overall exposure level for .*: ([0-9.]+)", done.out.decode())
+            self.assertIsNotNone(level, done.err)
+            self.assertLessEqual(float(level.group(1)), EXPOSURE_MAX, done.out.decode())
 
 
 @unittest.skipUnless(shutil.which("systemd-sysusers"), "systemd-sysusers is not installed")
