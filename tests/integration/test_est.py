@@ -146,8 +146,14 @@ class Service:
 class Case(unittest.TestCase):
     def service(self, *lines, **kw):
         s = Service(*lines, **kw)
-        self.addCleanup(s.program.__exit__)
+        self.addCleanup(self.ends_well, s)
         return s
+
+    def ends_well(self, s):
+        """A sanitizer's complaint would be another code."""
+        if not s.program.process.stdout.closed:
+            done = s.program.stop()
+            self.assertEqual(done.code, 0, s.program.text.decode("utf-8", "replace"))
 
     def refused(self, answer, status, word):
         self.assertEqual(answer.status, status, answer.body)
