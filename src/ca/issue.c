@@ -17,8 +17,7 @@
 enum outcome {
     OUT_REFUSED,
     OUT_WAITS, /* for a person */
-    OUT_SIGNED,
-    OUT_AGAIN /* the certificate that was made before */
+    OUT_SIGNED
 };
 
 /* struct before: what the store says of the same request by the same requester. */
@@ -405,7 +404,6 @@ static tt_rc again_find(struct work *w, struct ca *ca, int64_t now, struct tt_er
     w->found.verdict = CA_ISSUED;
     id_text(w->found.id, w->before.number);
     copy_text(w->found.serial, sizeof w->found.serial, w->before.serial);
-    w->outcome = OUT_AGAIN;
     return TT_OK;
 }
 
@@ -452,23 +450,21 @@ static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t n
 
 static tt_rc one_write(struct work *w, struct ca *ca, struct head *h, int64_t now, struct tt_error *err)
 {
-    enum outcome prepared = w->outcome;
+    const enum outcome prepared = w->outcome;
     TT_TRY(before_read(&w->before, ca, w->again, err));
-    if (strcmp(w->before.state, "issued") == 0)
-        TT_TRY(again_find(w, ca, now, err));
-    if (w->outcome == OUT_AGAIN) {
-        w->outcome = prepared;
-        return TT_OK;
-    }
-    if (strcmp(w->before.state, "rejected") == 0)
-        refuse(&w->found, CA_REFUSED_REJECTED, TT_ERR_AUTH, NULL, "a person rejected this request");
-    else if (w->outcome != OUT_REFUSED)
+    if (prepared != OUT_REFUSED)
         TT_TRY(certificate_again(w, ca, err));
-    if (w->found.why == CA_REFUSED_NOT && w->outcome != OUT_REFUSED)
-        TT_TRY(token_spend(w, ca, now, err));
-    if (strcmp(w->before.state, "rejected") == 0)
+    if (w->found.why == CA_REFUSED_NOT && strcmp(w->before.state, "issued") == 0)
+        TT_TRY(again_find(w, ca, now, err));
+    if (w->found.verdict == CA_ISSUED && w->found.certificate.data != NULL)
+        return TT_OK;
+    if (w->found.why == CA_REFUSED_NOT && strcmp(w->before.state, "rejected") == 0) {
+        (void)refuse(&w->found, CA_REFUSED_REJECTED, TT_ERR_AUTH, NULL, "a person rejected this request");
         return TT_OK; /* that is in the store */
-    if (w->found.why != CA_REFUSED_NOT || w->outcome == OUT_REFUSED) {
+    }
+    if (w->found.why == CA_REFUSED_NOT)
+        TT_TRY(token_spend(w, ca, now, err));
+    if (w->found.why != CA_REFUSED_NOT) {
         w->outcome = OUT_REFUSED;
         tt_rc rc = refused_put(w, ca, h, now, err);
         w->outcome = prepared;
@@ -484,7 +480,7 @@ static tt_rc all_write(void *arg, struct ca *ca, struct head *h, struct tt_error
     for (size_t i = 0; i < b->n; i++) {
         struct work *w = &b->work[i];
         ca_answer_free(&w->found);
-        w->found.verdict = w->answer->verdict; /* what was refused before stays so */
+        w->found.verdict = w->answer->verdict; /* what was refused in the first step stays so */
         w->found.why = w->answer->why;
         w->found.reason = w->answer->reason;
         TT_TRY(one_write(w, ca, h, b->now, err));
