@@ -55,7 +55,7 @@ static tt_rc handle_text(char **ret, const struct cli *cli, const char *spec, st
         return error_set(err, TT_ERR_USAGE, "'%s' is not a persistent handle", spec);
     bool has_password = cli->auth.kind != CLI_AUTH_NONE && cli->auth.kind != CLI_AUTH_EMPTY;
     TT_TRY(cli_open_tpm(&tpm, cli, err));
-    tt_rc rc = tt_identity_handle_text(ret, tpm, handle, has_password, err);
+    tt_rc rc = cli_tpm_says(tt_identity_handle_text(ret, tpm, handle, has_password, err), err);
     tt_tpm_close(tpm);
     return rc;
 }

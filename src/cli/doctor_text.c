@@ -54,11 +54,13 @@ static void print_salt(const struct tt_doctor *d)
 static void print_state(const struct tt_doctor *d)
 {
     if (d->locked)
-        printf("%-16s%sLOCKED%s for %llu s more (%u wrong passwords of %u)\n", "lockout:", term_on(TERM_BAD),
+        printf("%-16s%sLOCKED%s for %llu s more (%u of %u counted)\n", "lockout:", term_on(TERM_BAD),
                term_off(), (unsigned long long)d->seconds_to_unlock, d->failures, d->max_failures);
     else
-        printf("%-16sno (%u wrong passwords of %u, one forgiven each %u s)\n", "lockout:", d->failures,
-               d->max_failures, d->seconds_per_failure);
+        printf("%-16sno (%u of %u counted, one forgiven each %u s); what counts: wrong passwords, and power "
+               "cuts "
+               "after a key was used that is not noDA\n",
+               "lockout:", d->failures, d->max_failures, d->seconds_per_failure);
     printf("%-16sowner %s, endorsement %s, lockout %s\n", "passwords:", d->owner_auth ? "set" : "none",
            d->endorsement_auth ? "set" : "none", d->lockout_auth ? "set" : "none");
     line("SRK:", d->srk_right ? "0x81000001, the standard one"

@@ -44,11 +44,38 @@ bool trust_is_given(const struct trust_options *o)
 
 /* ---- files ---- */
 
+/* Forms in which others hand out certificates, and how to get ours of them. */
+static const struct foreign {
+    const char *mark, *is, *convert;
+} foreign[] = {
+    {"-----BEGIN PKCS7-----", "certificates in PKCS#7 form", "openssl pkcs7 -print_certs -in"},
+    {"-----BEGIN TRUSTED CERTIFICATE-----", "a certificate in OpenSSL's own form, with uses",
+     "openssl x509 -in"},
+};
+
+static const struct foreign *find_foreign(struct tt_bytes bytes)
+{
+    for (size_t i = 0; i < TT_COUNT(foreign); i++)
+        if (memmem(bytes.data, bytes.len, foreign[i].mark, strlen(foreign[i].mark)) != NULL)
+            return &foreign[i];
+    return NULL;
+}
+
 /* Put the file's name in front of what is wrong with its content, and say what it is instead. */
 static tt_rc wrong_file(const char *path, struct tt_bytes bytes, const struct tt_error *why,
                         struct tt_error *err)
 {
     const char *is = cli_pem_content(bytes);
+    const struct foreign *other = find_foreign(bytes);
+    if (other != NULL && why->rc == TT_ERR_DECODE) {
+        error_hint(err, "`%s %s -out FILE.pem` makes it CERTIFICATE in PEM form", other->convert, path);
+        return error_set(err, why->rc, "%s: %s: it is %s", path, why->text, other->is);
+    }
+    if (why->rc == TT_ERR_DECODE && bytes.len > 1 && bytes.data[0] == 0x30)
+        error_hint(
+            err,
+            "what is in PKCS#7 form (.p7b): `openssl pkcs7 -inform DER -print_certs -in %s -out FILE.pem`",
+            path);
     if (is != NULL && why->rc == TT_ERR_DECODE && strstr(why->text, "there is no") != NULL)
         return error_set(err, why->rc, "%s: %s: it is %s", path, why->text, is);
     if (why->hint[0] != '\0')

@@ -212,9 +212,15 @@ static void hint_state(struct tt_doctor *d)
 {
     if (d->locked)
         tt_doctor_hint(d,
-                       "dictionary attack lockout: keys with a password are refused for %llu s more; `tpm2_"
-                       "dictionarylockout --clear-lockout` ends it. Keys without a password still work",
+                       "dictionary attack lockout: keys that count are refused for %llu s more; `tpm2_"
+                       "dictionarylockout --clear-lockout` ends it. Keys that are noDA still work",
                        (unsigned long long)d->seconds_to_unlock);
+    if (d->failures > 0)
+        tt_doctor_hint(
+            d, "what the TPM counted may be no attack: a loss of its power without TPM2_Shutdown, after a "
+               "key that counts was used, adds one with right passwords, too (TPM 2.0: daUsed). Keys of "
+               "`tpmtls key create` with a password of 16 bytes or more from a file, or with "
+               "--no-lockout, are noDA and never count");
     if (d->owner_auth && !d->srk_known && !d->srk_usable)
         tt_doctor_hint(d,
                        "the owner hierarchy has a password, so the storage root key cannot be derived: give "

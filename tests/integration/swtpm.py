@@ -2,17 +2,19 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 
 
 class Swtpm:
-    """swtpm on sockets in a folder. With on = False it has not had TPM2_Startup."""
+    """swtpm on sockets in a folder, or at a TCP port of this machine and the next one. With on = False it has not had
+    TPM2_Startup. The one place of the tests that starts swtpm and waits for its end, never for ever."""
 
-    def __init__(self, folder, on=True):
-        self.folder, self.on, self.process = folder, on, None
+    def __init__(self, folder, on=True, port=None):
+        self.folder, self.on, self.port, self.process = folder, on, port, None
         os.makedirs(os.path.join(folder, "state"), exist_ok=True)
-        self.tcti = "swtpm:path=" + os.path.join(folder, "socket")
+        self.tcti = "swtpm:port=%d" % port if port else "swtpm:path=" + os.path.join(folder, "socket")
         self.start()
 
     def start(self):
@@ -21,20 +23,40 @@ class Swtpm:
         for path in sockets:
             if os.path.exists(path):
                 os.unlink(path)
+        at = ["type=tcp,bindaddr=127.0.0.1,port=%d" % p for p in (self.port, self.port + 1)] if self.port else \
+             ["type=unixio,path=" + path for path in sockets]
         self.process = subprocess.Popen(
             ["swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + os.path.join(self.folder, "state"), "--flags", flags,
-             "--server", "type=unixio,path=" + sockets[0], "--ctrl", "type=unixio,path=" + sockets[1]],
+             "--server", at[0], "--ctrl", at[1]],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(250):
-            if all(os.path.exists(path) for path in sockets):
+        for _ in range(1000):
+            if self.listens(sockets[1]):
                 return
             time.sleep(0.02)
         raise AssertionError("swtpm does not start")
 
+    def listens(self, path):
+        try:
+            if self.port:
+                socket.create_connection(("127.0.0.1", self.port + 1), 1).close()
+            else:
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(path)
+            return True
+        except OSError:
+            return False
+
+    def lose(self):
+        """Without TPM2_Shutdown: it is gone, its sockets, too."""
+        self.process.kill()
+        self.process.wait(20)
+        for name in ("socket", "socket.ctrl"):
+            if os.path.exists(os.path.join(self.folder, name)):
+                os.remove(os.path.join(self.folder, name))
+
     def cut_power(self):
         """Without TPM2_Shutdown; and on again."""
-        self.process.kill()
-        self.process.wait()
+        self.lose()
         self.start()
 
     def stop(self):
@@ -43,7 +65,7 @@ class Swtpm:
             self.process.wait(2)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(20)
 
     def tools(self, *command):
         """A command of tpm2-tools: its output."""

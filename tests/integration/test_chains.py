@@ -120,6 +120,19 @@ class Names(Case):
 
 
 class Ways(Case):
+    def test_forms_of_others(self):
+        """As Windows, EST and Fedora hand certificates out: what it is, and the command that makes ours of it, which does."""
+        server = self.serve()
+        LAB.must("openssl", "crl2pkcs7", "-nocrl", "-certfile", "ca.pem", "-out", "ca.p7b")
+        LAB.must("openssl", "crl2pkcs7", "-nocrl", "-certfile", "ca.pem", "-outform", "DER", "-out", "der.p7b")
+        LAB.must("openssl", "x509", "-in", "ca.pem", "-trustout", "-out", "ca.trust.pem")
+        for name in ("ca.p7b", "der.p7b", "ca.trust.pem"):
+            refused = self.connect(server, ca=("--ca", name))
+            self.assertEqual(refused.code, 1, refused.err)
+            command = refused.err.split("`openssl ")[1].split("`")[0].replace("FILE.pem", "made.pem")
+            LAB.must("openssl", *command.split())
+            self.assert_ok(self.connect(server, ca=("--ca", "made.pem")))
+
     def test_two_cas_of_one_name_in_one_file(self):
         root("twin", "/CN=CA")
         issue("of-twin", "twin", SERVER % "DNS:localhost")

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import socket
 import time
 import unittest
 
@@ -147,6 +148,13 @@ class Guard(Case):
         LAB.must("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "s.key",
                  "-subj", "/CN=x", "-out", "s.pem")
         self.once("serve", "127.0.0.1:0", "--key", "s.key", "--cert", "s.pem", "--ticket-key", "lying.root")
+        self.ends(0, "psk", "import", "--identity", "me", "--role", "client", "--context", "c", "-o", "lying.psk",
+                  stdin=os.urandom(32).hex().encode())
+        head = LAB.read("lying.psk").split(b"-----BEGIN TSS2")[0]
+        self.lying("half", 3, *hmac)
+        LAB.write("lying.psk", head + 2 * LAB.read("half"))
+        with socket.create_server(("127.0.0.1", 0)) as server:  # it listens, and answers nothing
+            self.once("connect", "127.0.0.1:%d" % server.getsockname()[1], "--psk", "lying.psk", "--handshake-timeout", "2")
         LAB.write("secret", b"hunter2")
         CHIP.tools("tpm2_dictionarylockout", "-c")
         self.assertEqual(self.ends(0, "key", "unseal", "lying.sealed", "--auth-file", "secret").out, b"top secret")

@@ -107,6 +107,10 @@ class States(Case):
 
     def test_locked_out(self):
         self.lab.write("secret", "x")
+        page = self.doctor("--quick")
+        self.assertFalse([hint for hint in page["hints"] if "daUsed" in hint])
+        text = self.lab.tpmtls("--tpm", self.tpm, "doctor", "--quick").out.decode()
+        self.assertRegex(text, r"(?m)^lockout: +no \(0 of \d+ counted, .*what counts: wrong passwords, and power cuts")
         self.tool("tpm2_createprimary", "-C", "o", "-G", "ecc", "-c", "p.ctx")
         self.tool("tpm2_create", "-C", "p.ctx", "-i", "secret", "-p", "right", "-u", "k.pub", "-r", "k.priv", "-a",
                   "fixedtpm|fixedparent|userwithauth")
@@ -122,6 +126,7 @@ class States(Case):
         self.assertGreaterEqual(lockout["failures"], lockout["max_failures"])
         self.assertGreater(lockout["seconds_to_unlock"], 0)
         self.hint(page, "tpm2_dictionarylockout --clear-lockout")
+        self.hint(page, "may be no attack: a loss of its power without TPM2_Shutdown")
         text = self.lab.tpmtls("--tpm", self.tpm, "doctor", "--quick").out.decode()
         self.assertRegex(text, r"(?m)^lockout: +LOCKED for \d+ s more")
 

@@ -2,13 +2,12 @@
 
 import os
 import re
-import subprocess
 import sys
-import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 import harness  # noqa: E402
+from swtpm import Swtpm  # noqa: E402
 
 LIBDIR = os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM))
 LAB = None
@@ -19,25 +18,17 @@ class ToolLab(harness.Lab):
 
     def __init__(self):
         super().__init__()
-        os.mkdir(self.path("state"))
         self.env["LD_LIBRARY_PATH"] = LIBDIR
-        self.chip = subprocess.Popen(
-            ["swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + self.path("state"), "--flags",
-             "not-need-init,startup-clear", "--server", "type=unixio,path=" + self.path("s"), "--ctrl",
-             "type=unixio,path=" + self.path("s.ctrl"), "--log", "file=" + self.path("log")])
-        limit = time.monotonic() + 20
-        while not os.path.exists(self.path("s.ctrl")) and time.monotonic() < limit:
-            time.sleep(0.01)
+        self.chip = Swtpm(self.dir)
 
     def tcti(self, options, name="tpmtls-lab"):
-        return "%s:%s:swtpm:path=%s" % (name, options, self.path("s"))
+        return "%s:%s:%s" % (name, options, self.chip.tcti)
 
     def tool(self, options, *command, **kw):
         return self.run(command[0], "-T", self.tcti(options), *command[1:], **kw)
 
     def close(self):
-        self.chip.terminate()
-        self.chip.wait(20)
+        self.chip.stop()
         super().close()
 
 

@@ -7,13 +7,13 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 import harness  # noqa: E402
+from swtpm import Swtpm  # noqa: E402
 
 
 def wait_for(condition, seconds=20):
@@ -42,42 +42,19 @@ class Chip(harness.Lab):
 
     def __init__(self, port=None):
         super().__init__()
-        for name in ("state", "run"):
-            os.mkdir(self.path(name), 0o700)
+        os.mkdir(self.path("run"), 0o700)
         self.env["XDG_RUNTIME_DIR"] = self.path("run")
         self.env["TPMTLS_LIBDIR"] = os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM))
-        self.port, self.chip = port, None
-        self.start()
-        self.swtpm = "swtpm:port=%d" % port if port else "swtpm:path=" + self.path("s")
-        self.env["TPMTLS_TPM"] = self.swtpm
+        self.chip = Swtpm(self.dir, port=port)
+        self.swtpm = self.env["TPMTLS_TPM"] = self.chip.tcti
         self.must(harness.PROGRAM, "ca", "init", "--dir", "ca", "--subject", "/CN=CA")
         self.tpm_identity("server-p256", "p256", "/CN=localhost", "server", "DNS:localhost")
 
     def start(self):
-        at = ["type=tcp,bindaddr=127.0.0.1,port=%d" % p for p in (self.port, self.port + 1)] if self.port else \
-             ["type=unixio,path=" + self.path(p) for p in ("s", "s.ctrl")]
-        self.chip = subprocess.Popen(
-            ["swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + self.path("state"), "--flags",
-             "not-need-init,startup-clear", "--server", at[0], "--ctrl", at[1], "--log", "file=" + self.path("log")])
-        wait_for(self.answers)
-
-    def answers(self):
-        try:
-            if self.port:
-                socket.create_connection(("127.0.0.1", self.port + 1), 1).close()
-            else:
-                with socket.socket(socket.AF_UNIX) as s:
-                    s.connect(self.path("s.ctrl"))
-            return True
-        except OSError:
-            return False
+        self.chip.start()
 
     def stop(self):
-        self.chip.kill()
-        self.chip.wait(20)
-        for name in ("s", "s.ctrl"):
-            if os.path.exists(self.path(name)):
-                os.remove(self.path(name))
+        self.chip.lose()
 
     def connect(self, server):
         return self.tpmtls("connect", "localhost:" + server.port, "--ca", "ca/ca.pem", stdin=b"hello\n")
@@ -86,8 +63,7 @@ class Chip(harness.Lab):
         return self.must("tpm2_getcap", "-T", self.swtpm, "handles-transient").out
 
     def lockout_counter(self):
-        text = self.must("tpm2_getcap", "-T", self.swtpm, "properties-variable").out.decode()
-        return int(text.split("TPM2_PT_LOCKOUT_COUNTER:")[1].split()[0], 0)
+        return self.chip.wrong_passwords()
 
     def close(self):
         self.stop()
@@ -275,14 +251,14 @@ class Service(unittest.TestCase):
         chip = self.with_chip()
         with chip.serve("--tickets", "0", "--sign-deadline", "2000") as server:
             self.assertEqual(chip.connect(server).out, b"hello\n")
-            chip.chip.send_signal(signal.SIGSTOP)
+            chip.chip.process.send_signal(signal.SIGSTOP)
             command = [harness.PROGRAM, "connect", "localhost:" + server.port, "--ca", "ca/ca.pem"]
             clients = []
             for _ in range(8):
                 clients.append(chip.background(*command))
                 time.sleep(0.4)
             server.wait_for("an outage of the TPM begins: the key was asked ")
-            chip.chip.send_signal(signal.SIGCONT)
+            chip.chip.process.send_signal(signal.SIGCONT)
             for client in clients:
                 client.stop()
             time.sleep(3)
