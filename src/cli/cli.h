@@ -18,7 +18,9 @@ enum cli_exit {
     CLI_USAGE = 2,
     CLI_NOT_TRUSTED = 3, /* the peer is not trusted */
     CLI_TPM = 4,
-    CLI_REFUSED = 5 /* refused by the peer */
+    CLI_REFUSED = 5,     /* refused by the peer */
+    CLI_AGAIN = 6,       /* not now: the same may work later (enroll, renew) */
+    CLI_AGAIN_URGENT = 7 /* the same, and a certificate is near its end */
 };
 
 /* struct cli_auth: where the password of a TPM key comes from: the options --auth-*, which every command

@@ -45,8 +45,8 @@ void command_help(const struct command *const *path, size_t depth);
 int command_tree_json(void);
 
 extern const struct command command_attest, command_bench, command_ca, command_completion, command_connect,
-    command_csr, command_doctor, command_help_command, command_identity, command_key, command_policy,
-    command_proxy, command_psk, command_serve, command_session, command_ticket_key, command_ech_key,
-    command_version;
+    command_csr, command_doctor, command_enroll, command_renew, command_help_command, command_identity,
+    command_key, command_policy, command_proxy, command_psk, command_serve, command_session,
+    command_ticket_key, command_ech_key, command_version;
 
 #endif

@@ -91,25 +91,14 @@ const struct command command_version = {
     .run = run_version,
 };
 
-static const struct command *const commands[] = {&command_key,
-                                                 &command_attest,
-                                                 &command_doctor,
-                                                 &command_bench,
-                                                 &command_policy,
-                                                 &command_psk,
-                                                 &command_csr,
-                                                 &command_identity,
-                                                 &command_ca,
-                                                 &command_connect,
-                                                 &command_session,
-                                                 &command_serve,
-                                                 &command_proxy,
-                                                 &command_ticket_key,
-                                                 &command_ech_key,
-                                                 &command_help_command,
-                                                 &command_completion,
-                                                 &command_version,
-                                                 NULL};
+static const struct command *const commands[] = {
+    &command_key,        &command_attest,   &command_doctor,
+    &command_bench,      &command_policy,   &command_psk,
+    &command_csr,        &command_identity, &command_enroll,
+    &command_renew,      &command_ca,       &command_connect,
+    &command_session,    &command_serve,    &command_proxy,
+    &command_ticket_key, &command_ech_key,  &command_help_command,
+    &command_completion, &command_version,  NULL};
 
 const struct command cli_program = {
     .name = "tpmtls",

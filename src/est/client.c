@@ -13,6 +13,7 @@
 #include "net/clock.h"
 #include "net/loop.h"
 #include "net/sign_queue.h"
+#include "wire/base64.h"
 
 #define REDIRECTS_MAX 5
 #define AGAIN_MAX     3 /* connections that a server closes under a question */
@@ -85,6 +86,22 @@ tt_rc est_at_parse(struct est_at *ret, const char *text, struct tt_error *err)
     return TT_OK;
 }
 
+/* ---- who asks ---- */
+
+/* A password alone needs a name all the same; servers of tokens pass over it. */
+tt_rc est_basic_make(char **ret, const char *token, struct tt_error *err)
+{
+    static const char basic[] = "Basic ", user[] = "token:";
+    TT_AUTO(buf_free) struct buf text = {0}, header = {0};
+    bool alone = strchr(token, ':') == NULL;
+    if ((alone && buf_append(&text, user, strlen(user)) != TT_OK) ||
+        buf_append(&text, token, strlen(token)) != TT_OK ||
+        buf_append(&header, basic, strlen(basic)) != TT_OK || base64_put(&header, buf_bytes(&text)) != TT_OK)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    *ret = mem_dup(buf_front(&header), buf_size(&header));
+    return *ret != NULL ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
+}
+
 /* ---- a client ---- */
 
 tt_rc est_client_new(struct est_client **ret, const struct est_client_options *opt, struct tt_error *err)
@@ -93,6 +110,7 @@ tt_rc est_client_new(struct est_client **ret, const struct est_client_options *o
     if (c == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     c->opt = *opt;
+    c->opt.config = tt_config_ref(opt->config);
     c->authorization = opt->authorization != NULL ? mem_strdup(opt->authorization) : NULL;
     tt_rc rc = opt->authorization != NULL && c->authorization == NULL
                    ? error_set(err, TT_ERR_MEMORY, "out of memory")
@@ -114,6 +132,7 @@ void est_client_free(struct est_client *c)
     sign_queue_free(c->queue);
     if (c->base != NULL)
         event_base_free(c->base);
+    tt_config_free(c->opt.config);
     mem_free(c->authorization);
     buf_free(&c->body);
     mem_free(c);

@@ -24,6 +24,10 @@ struct est_at {
 /* est_at_parse: TT_ERR_USAGE with a hint. */
 TT_MUST_USE tt_rc est_at_parse(struct est_at *ret, const char *text, struct tt_error *err);
 
+/* est_basic_make: the header Authorization (RFC 7617) for "USER:PASSWORD", or for a password alone; mem_free,
+ * which wipes. */
+TT_MUST_USE tt_rc est_basic_make(char **ret, const char *token, struct tt_error *err);
+
 struct est_client;
 struct est_client_options {
     struct est_at at;

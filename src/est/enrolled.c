@@ -415,7 +415,7 @@ static const char *const endings[] = {
     [ENROLLED_TRUST] = ".trust.pem", [ENROLLED_INSTALLED] = ".installed.pem"};
 
 tt_rc enrolled_certs_read(struct tt_cert_list **ret, const struct enrolled *e, const char *dir,
-                           enum enrolled_certs which, struct tt_error *err)
+                          enum enrolled_certs which, struct tt_error *err)
 {
     char path[PATH_MAX];
     TT_AUTO(mem_free_auto) char *pem = NULL;
@@ -429,7 +429,7 @@ tt_rc enrolled_certs_read(struct tt_cert_list **ret, const struct enrolled *e, c
 }
 
 tt_rc enrolled_certs_write(const struct enrolled *e, const char *dir, enum enrolled_certs which,
-                            const struct tt_cert_list *certs, struct tt_error *err)
+                           const struct tt_cert_list *certs, struct tt_error *err)
 {
     char path[PATH_MAX];
     TT_AUTO(mem_free_auto) char *pem = NULL;
@@ -438,4 +438,34 @@ tt_rc enrolled_certs_write(const struct enrolled *e, const char *dir, enum enrol
     TT_TRY(tt_cert_list_to_pem(&pem, certs, certs->len, err));
     return file_write(NULL, path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
                       (struct file_want){0644, FILE_OURS}, err);
+}
+
+/* ---- a request ---- */
+
+#define REQUEST_END ".request.pem"
+
+char *enrolled_request_read(const struct enrolled *e, const char *dir)
+{
+    char path[PATH_MAX], *text = NULL;
+    size_t len = 0;
+    return path_of(path, dir, e->name, REQUEST_END, NULL) == TT_OK &&
+                   file_read_owned_text(&text, &len, FILE_TRUSTED, path, NULL) == TT_OK
+               ? text
+               : NULL;
+}
+
+tt_rc enrolled_request_write(const struct enrolled *e, const char *dir, const char *pem, struct tt_error *err)
+{
+    char path[PATH_MAX];
+    TT_TRY(make_dirs(dir, err));
+    TT_TRY(path_of(path, dir, e->name, REQUEST_END, err));
+    return file_write(NULL, path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
+                      (struct file_want){0600, FILE_OURS}, err);
+}
+
+void enrolled_request_remove(const struct enrolled *e, const char *dir)
+{
+    char path[PATH_MAX];
+    if (path_of(path, dir, e->name, REQUEST_END, NULL) == TT_OK)
+        (void)unlink(path);
 }

@@ -54,7 +54,7 @@ TT_MUST_USE tt_rc enrolled_path(char **ret, const char *path, struct tt_error *e
 TT_MUST_USE tt_rc enrolled_lock(struct enrolled *e, const char *dir, struct tt_error *err);
 /* enrolled_read: ret is empty but for its lock. TT_ERR_NOT_FOUND, TT_ERR_DECODE. */
 TT_MUST_USE tt_rc enrolled_read(struct enrolled *ret, const char *dir, const char *name,
-                                 struct tt_error *err);
+                                struct tt_error *err);
 /* enrolled_write: makes the directory (mode 0700). */
 TT_MUST_USE tt_rc enrolled_write(const struct enrolled *e, const char *dir, struct tt_error *err);
 /* enrolled_find: the name of the one whose certificate is at this path, or which is called so; mem_free.
@@ -70,9 +70,14 @@ enum enrolled_certs {
     ENROLLED_INSTALLED /* NAME.installed.pem */
 };
 TT_MUST_USE tt_rc enrolled_certs_read(struct tt_cert_list **ret, const struct enrolled *e, const char *dir,
-                                       enum enrolled_certs which, struct tt_error *err);
-TT_MUST_USE tt_rc enrolled_certs_write(const struct enrolled *e, const char *dir,
-                                        enum enrolled_certs which, const struct tt_cert_list *certs,
-                                        struct tt_error *err);
+                                      enum enrolled_certs which, struct tt_error *err);
+TT_MUST_USE tt_rc enrolled_certs_write(const struct enrolled *e, const char *dir, enum enrolled_certs which,
+                                       const struct tt_cert_list *certs, struct tt_error *err);
+
+/* A request that was sent and not answered: NAME.request.pem. read: NULL: none; mem_free. */
+char *enrolled_request_read(const struct enrolled *e, const char *dir);
+TT_MUST_USE tt_rc enrolled_request_write(const struct enrolled *e, const char *dir, const char *pem,
+                                         struct tt_error *err);
+void enrolled_request_remove(const struct enrolled *e, const char *dir);
 
 #endif

@@ -97,8 +97,8 @@ static tt_rc put_certs(const char *path, const struct tt_cert_list *list, bool f
                       (struct file_want){0644, force ? FILE_FORCE : FILE_REPLACE}, err);
 }
 
-/* Of leaf to root, what goes into the certificate's file: all but the root, which whoever believes it has. */
-static struct tt_cert_list shown(const struct tt_cert_list *path)
+/* All but the root, which whoever believes it has. */
+struct tt_cert_list renewal_shown(const struct tt_cert_list *path)
 {
     size_t n = path->len;
     if (n > 1 && chain_is_root(path->certs[n - 1]))
@@ -109,14 +109,14 @@ static struct tt_cert_list shown(const struct tt_cert_list *path)
 static tt_rc install(const struct enrolled *e, const struct tt_cert_list *path, bool force,
                      struct tt_error *err)
 {
-    const struct tt_cert_list cert = shown(path), above = {path->certs + 1, path->len - 1};
+    const struct tt_cert_list cert = renewal_shown(path), above = {path->certs + 1, path->len - 1};
     if (e->chain != NULL)
         TT_TRY(put_certs(e->chain, &above, force, err));
     return put_certs(e->cert, &cert, force, err);
 }
 
-tt_rc renewal_accept(const struct enrolled *e, const struct est_issued *answer,
-                     const struct renewal_judge *j, bool *ret_changed_roots, struct tt_error *err)
+tt_rc renewal_accept(const struct enrolled *e, const struct est_issued *answer, const struct renewal_judge *j,
+                     bool *ret_changed_roots, struct tt_error *err)
 {
     TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *path = NULL, *roots = NULL;
     TT_TRY(judge_all(&path, &roots, answer, j, err));
@@ -124,6 +124,50 @@ tt_rc renewal_accept(const struct enrolled *e, const struct est_issued *answer,
     TT_TRY(enrolled_certs_write(e, j->dir, ENROLLED_TRUST, roots, err));
     TT_TRY(enrolled_certs_write(e, j->dir, ENROLLED_INSTALLED, path, err));
     return install(e, path, j->force, err);
+}
+
+/* ---- whom to believe ---- */
+
+static tt_rc by_fingerprint(struct tt_cert_list **ret, const struct tt_cert_list *cacerts, const char *sha256,
+                            struct tt_error *err)
+{
+    char root[65] = "";
+    for (size_t i = 0; i < cacerts->len; i++) {
+        TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *info = NULL;
+        TT_TRY(tt_cert_describe(&info, cacerts->certs[i], err));
+        if (strcmp(info->sha256, sha256) == 0)
+            return chain_list_add(ret, cacerts->certs[i], err);
+        if (root[0] == '\0' && chain_is_root(cacerts->certs[i]))
+            memcpy(root, info->sha256, sizeof root);
+    }
+    (void)error_set(err, TT_ERR_VERIFY,
+                    "none of the server's %zu CA certificates has the fingerprint that was given",
+                    cacerts->len);
+    error_hint(err, "its root has sha256:%s: ask the CA's operator, by another way, whether that is right",
+               root);
+    return TT_ERR_VERIFY;
+}
+
+tt_rc renewal_first_roots(struct tt_cert_list **ret, bool *ret_told, const struct tt_cert_list *cacerts,
+                          const struct tt_cert_list *ca, const char *sha256, int64_t now,
+                          struct tt_error *err)
+{
+    TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *roots = NULL;
+    *ret_told = false;
+    if (sha256 != NULL)
+        return by_fingerprint(ret, cacerts, sha256, err);
+    for (size_t i = 0; i < cacerts->len; i++) {
+        TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *path = NULL;
+        const struct chain_source from = {.sent = cacerts, .roots = ca, .now = now};
+        if (chain_build(&path, cacerts->certs[i], &from, NULL) == TT_OK)
+            TT_TRY(chain_list_add(&roots, path->certs[path->len - 1], err));
+    }
+    if (roots != NULL) {
+        *ret = TT_TAKE(roots);
+        return TT_OK;
+    }
+    *ret_told = true;
+    return chain_roots_of(ret, cacerts, err);
 }
 
 /* ---- looking ---- */
@@ -162,7 +206,8 @@ static tt_rc choose(struct renewal_state *s, struct tt_cert_list **installed, st
                     const struct enrolled *e, struct tt_error *err)
 {
     TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *a = NULL, *b = NULL;
-    const struct tt_cert_list part = *installed != NULL ? shown(*installed) : (struct tt_cert_list){0};
+    const struct tt_cert_list part =
+        *installed != NULL ? renewal_shown(*installed) : (struct tt_cert_list){0};
     if (*installed != NULL && *file != NULL && !starts_with(*file, &part)) {
         TT_TRY(tt_cert_describe(&a, (*installed)->certs[0], err));
         TT_TRY(tt_cert_describe(&b, (*file)->certs[0], err));
@@ -289,8 +334,7 @@ static enum renewal_result try_now(struct enrolled *e, const struct renewal_worl
     return renew(e, w, s, &retry_at, err) == TT_OK ? note_success(e, w) : note_failure(e, w, retry_at, err);
 }
 
-static enum renewal_result mend(const struct enrolled *e, const struct renewal_state *s,
-                                struct tt_error *err)
+static enum renewal_result mend(const struct enrolled *e, const struct renewal_state *s, struct tt_error *err)
 {
     return install(e, s->current, true, err) == TT_OK ? RENEWAL_MENDED : RENEWAL_FAILED;
 }

@@ -39,6 +39,17 @@ TT_MUST_USE tt_rc renewal_accept(const struct enrolled *e, const struct est_issu
                                  const struct renewal_judge *judge, bool *ret_changed_roots,
                                  struct tt_error *err);
 
+/* renewal_shown: of leaf to root, what is shown to peers; a view. */
+struct tt_cert_list renewal_shown(const struct tt_cert_list *path);
+
+/* renewal_first_roots: whom to believe from the first enrolment on. ca: whom the server was believed for:
+ * those of them that its cacerts lead to; where none does (the server's own certificate is of another CA),
+ * the roots that it tells, and *ret_told is true. sha256: a fingerprint, hexadecimal, in place of ca: the one
+ * that has it, TT_ERR_VERIFY when there is none. */
+TT_MUST_USE tt_rc renewal_first_roots(struct tt_cert_list **ret, bool *ret_told,
+                                      const struct tt_cert_list *cacerts, const struct tt_cert_list *ca,
+                                      const char *sha256, int64_t now, struct tt_error *err);
+
 /* struct renewal_world: what a renewal needs from outside. */
 struct renewal_world {
     const char *dir;

@@ -48,6 +48,13 @@ static tt_rc list_copy(struct tt_cert_list *to, struct tt_bytes der, struct tt_e
     return pki_no_memory(err);
 }
 
+tt_rc chain_list_add(struct tt_cert_list **list, struct tt_bytes der, struct tt_error *err)
+{
+    if (*list == NULL)
+        TT_TRY(list_new(list, err));
+    return list_copy(*list, der, err);
+}
+
 bool chain_lists_equal(const struct tt_cert_list *a, const struct tt_cert_list *b)
 {
     for (size_t i = 0; i < a->len; i++)

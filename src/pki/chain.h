@@ -45,6 +45,8 @@ TT_MUST_USE tt_rc chain_roots_of(struct tt_cert_list **ret, const struct tt_cert
 /* chain_is_root: is it self-signed? */
 bool chain_is_root(struct tt_bytes der);
 
+/* chain_list_add: a copy of der, if it is not in the list, which is made where it is NULL. */
+TT_MUST_USE tt_rc chain_list_add(struct tt_cert_list **list, struct tt_bytes der, struct tt_error *err);
 /* chain_lists_equal: the same certificates in any order. */
 bool chain_lists_equal(const struct tt_cert_list *a, const struct tt_cert_list *b);
 

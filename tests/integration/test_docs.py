@@ -227,6 +227,8 @@ BEFORE = {
     "proxy run": "printf '[client out]\\nlisten = 127.0.0.1:8445\\nconnect = localhost:4433\\nca = ca/ca.pem\\n' >proxy.conf",
     "proxy check": "",
     "ca serve": "printf '[ca]\\ndir = ca\\nlisten = 127.0.0.1:8446\\nkey = server.key\\ncert = server.pem\\n' >ca.conf",
+    "enroll": "tpmtls --json ca token create --dir ca --expires 1h | python3 -c 'import json, sys; print(json.load(sys.stdin)[\"token\"])' >token\nchmod 600 token",
+    "renew": "",
     "session clear": "tpmtls connect localhost:4433 --ca ca/ca.pem --key device.key --cert device.pem --resume sealed </dev/null",
 }
 BACKGROUND = {"serve": "", "proxy client": " # listens on 8443", "proxy server": " # listens on 8444",

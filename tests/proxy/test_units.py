@@ -18,10 +18,12 @@ EXPOSURE_MAX = 2.0  # "OK" begins at 5, "SAFE" below 1
 def setUpModule():
     global LAB
     LAB = harness.Lab()
-    for unit, name in (("tpmtls-proxy@.service.in", "tpmtls-proxy@test.service"), ("tpmtls-ca.service.in", "tpmtls-ca.service")):
+    for unit, name in (("tpmtls-proxy@.service.in", "tpmtls-proxy@test.service"), ("tpmtls-ca.service.in", "tpmtls-ca.service"),
+                       ("tpmtls-renew@.service.in", "tpmtls-renew@test.service")):
         with open(os.path.join(UNITS, unit), encoding="utf-8") as f:
             LAB.write(name, f.read().replace("@sysconfdir@", "/etc").replace("@bindir@/tpmtls", harness.PROGRAM))
     shutil.copy(os.path.join(UNITS, "tpmtls-proxy@.socket"), LAB.path("tpmtls-proxy@test.socket"))
+    shutil.copy(os.path.join(UNITS, "tpmtls-renew@.timer"), LAB.path("tpmtls-renew@test.timer"))
 
 
 def tearDownModule():
@@ -34,7 +36,7 @@ class Units(unittest.TestCase):
         return LAB.run("systemd-analyze", "verify", "--man=no", LAB.path(name))
 
     def test_read_without_complaint(self):
-        for name in ("tpmtls-proxy@test.service", "tpmtls-proxy@test.socket", "tpmtls-ca.service"):
+        for name in ("tpmtls-proxy@test.service", "tpmtls-proxy@test.socket", "tpmtls-ca.service", "tpmtls-renew@test.service", "tpmtls-renew@test.timer"):
             done = self.verify(name)
             self.assertEqual((done.code, done.err), (0, ""), name)
 
@@ -43,7 +45,7 @@ class Units(unittest.TestCase):
         self.assertIn("PrivatTmp", self.verify("tpmtls-proxy@bad.service").err)
 
     def test_exposure(self):
-        for name in ("tpmtls-proxy@test.service", "tpmtls-ca.service"):
+        for name in ("tpmtls-proxy@test.service", "tpmtls-ca.service", "tpmtls-renew@test.service"):
             done = LAB.run("systemd-analyze", "security", "--offline=true", LAB.path(name), env={"SYSTEMD_COLORS": "0"})
             level = re.search(r"Overall exposure level for .*: ([0-9.]+)", done.out.decode())
             self.assertIsNotNone(level, done.err)
