@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "est/body.h"
+#include "est/request.h"
 #include "pki/certs_only.h"
 
 static bool has(const struct tt_cert_list *list, struct tt_bytes der)
@@ -37,6 +38,9 @@ static void attributes(struct tt_bytes body)
     if (est_csrattrs_read(&a, body, NULL) != TT_OK)
         return;
     struct buf out = {0};
+    struct est_wants wants;
+    est_wants_read(&wants, &a);
+    FUZZ_CHECK(!wants.has_type || wants.type < TT_KEY_OTHER);
     FUZZ_CHECK(est_csrattrs_write(&out, a.list, a.len) == TT_OK);
     FUZZ_CHECK(est_csrattrs_read(&again, buf_bytes(&out), NULL) == TT_OK && again.len == a.len);
     for (size_t i = 0; i < a.len; i++)
