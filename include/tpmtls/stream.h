@@ -36,6 +36,18 @@ TT_API TT_MUST_USE tt_rc tt_key_open_file(struct tt_key **ret, struct tt_tpm *tp
                                           struct tt_error *err);
 TT_API TT_MUST_USE tt_rc tt_trust_add_file(struct tt_trust *trust, const char *path, struct tt_error *err);
 
+/* ---- sessions of many streams ----
+ *
+ * A client that makes many connections to one server gives each the same struct tt_sessions: tickets go into
+ * it by themselves, each new connection resumes with one, and costs no signature. While a handshake with the
+ * server is under way, others wait for its tickets, and each that resumes brings the next ones: a hundred
+ * threads that connect at once cost one signature. A server that gives no tickets, or refuses them, is found
+ * out once; then each signs for itself. In memory only. */
+struct tt_sessions;
+TT_API TT_MUST_USE tt_rc tt_sessions_new(struct tt_sessions **ret, struct tt_error *err);
+/* tt_sessions_free: behind the last stream that has it. NULL is fine. */
+TT_API void tt_sessions_free(struct tt_sessions *s);
+
 /* ---- streams ---- */
 
 /* struct tt_stream_options: zero-initialise, then set what is needed. */
@@ -48,6 +60,10 @@ struct tt_stream_options {
     size_t sessions_len;
     struct tt_bytes ech_config_list; /* client: as in tt_conn_options */
     bool ech_grease;
+    /* Client: in place of `sessions`, and any thread's; must outlive the stream. tt_stream_new then waits, no
+     * longer than handshake_timeout_ms, while others that are under way to the same peer may bring tickets.
+     * Sessions are for one `peer` (or server_name) and one configuration. */
+    struct tt_sessions *shared_sessions;
 };
 
 /* tt_stream_new: one end of a connection over fd, a connected stream socket. cfg is frozen (a reference is

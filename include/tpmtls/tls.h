@@ -560,6 +560,41 @@ TT_API bool tt_conn_certificate_requested(const struct tt_conn *c);
  * the ciphers' contexts, which the next record makes anew. Call it when a connection falls idle. */
 TT_API void tt_conn_trim(struct tt_conn *c);
 
+/* ---- records elsewhere (kernel TLS) ----
+ *
+ * Once connected, and between two records, somebody else may take over what protects and opens them. The
+ * engine goes on to judge what is no data: tt_conn_offload_feed takes the contents of such records, and
+ * tt_conn_offload_output has those to send, tt_conn_close's and tt_conn_abort's among them. */
+
+/* struct tt_record_keys: the traffic key of one direction (RFC 9846 section 7.3). A secret: wipe it. */
+struct tt_record_keys {
+    uint16_t suite;
+    uint8_t key[32];
+    size_t key_len;
+    uint8_t iv[12];
+    uint64_t sequence;     /* of the next record */
+    uint64_t record_limit; /* so many records, then tt_conn_key_update (section 5.5) */
+};
+/* tt_conn_can_offload: nothing is unread, unsent or half received, and the configuration asks for nothing
+ * that only the engine's records have (padding, small records). tt_conn_offload: from now on. */
+TT_API bool tt_conn_can_offload(const struct tt_conn *c);
+TT_API TT_MUST_USE tt_rc tt_conn_offload(struct tt_conn *c);
+TT_API TT_MUST_USE tt_rc tt_conn_record_keys(const struct tt_conn *c, bool sending,
+                                             struct tt_record_keys *ret);
+/* tt_conn_is_between_records; tt_conn_missing: where it is not, how many bytes to feed until it may be: of
+ * the record's header, then of the record. */
+TT_API bool tt_conn_is_between_records(const struct tt_conn *c);
+TT_API size_t tt_conn_missing(const struct tt_conn *c);
+/* tt_conn_offload_feed: type: 21 an alert, 22 handshake messages. after_data: application data came since the
+ * last one. After a KeyUpdate (handshake type 24) of the peer's what follows is under the keys that
+ * tt_conn_record_keys has then. */
+TT_API TT_MUST_USE tt_rc tt_conn_offload_feed(struct tt_conn *c, unsigned type, struct tt_bytes content,
+                                              bool after_data);
+/* tt_conn_offload_output: the content of the next record to send, in order; false: there is none. After a
+ * KeyUpdate among them what follows is sent under the keys that tt_conn_record_keys has then. */
+TT_API bool tt_conn_offload_output(const struct tt_conn *c, unsigned *ret_type, struct tt_bytes *ret);
+TT_API void tt_conn_offload_output_done(struct tt_conn *c);
+
 /* ---- signing by pull ---- */
 
 struct tt_sign_request {

@@ -44,12 +44,16 @@ struct proxy_tunnel {
 
 /* struct proxy_common: what all tunnels of a process share. */
 struct proxy_common {
-    const char *status, *user;
+    const char *status, *user, *takeover;
     enum proxy_sandbox {
         SANDBOX_ON,
         SANDBOX_OFF
     } sandbox;
     unsigned long threads, shutdown_timeout;
+    enum proxy_ktls {
+        KTLS_AUTO,
+        KTLS_OFF
+    } ktls;
 };
 
 /* What `proxy client` and `proxy server` fill; a section of a file fills a struct proxy_tunnel. */

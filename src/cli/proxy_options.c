@@ -14,8 +14,16 @@ static const struct option_row common_rows[] = {
     {"status", "unix:PATH|127.0.0.1:PORT",
      "answer there over HTTP: /_status (JSON), /_metrics (Prometheus), /_live, /_ready",
      OPTION_TO(struct proxy_common, status)},
+    {"takeover", "unix:PATH",
+     "take the listening sockets over from the process that was started with the same path, which then ends "
+     "what "
+     "it has and itself; and hand them to the next one",
+     OPTION_TO(struct proxy_common, takeover)},
     {"threads", "N", "that carry connections; default: one for each core",
      OPTION_TO(struct proxy_common, threads), .min = 1, .max = 64},
+    {"ktls", NULL,
+     "where the kernel has TLS and can change its keys, it gets the records of connections that carry much",
+     OPTION_TO(struct proxy_common, ktls), .choices = "auto off"},
     {"sandbox", NULL,
      "give up what a proxy does not need: other files (Landlock), other system calls (seccomp), new "
      "privileges, core "

@@ -117,6 +117,7 @@ tt_rc proxy_sandbox(const struct proxy_plan *plan, struct tt_error *err)
     need_file(&n, plan->file);
     need_file(&n, getenv("CREDENTIALS_DIRECTORY"));
     need_socket(&n, plan->common->status);
+    need_socket(&n, plan->common->takeover);
     need_state(&n, state, "/tpmtls");
     if (state == NULL)
         need_state(&n, home, "/.local/state/tpmtls");

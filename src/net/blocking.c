@@ -12,8 +12,10 @@
 #include "net/blocking.h"
 #include "net/clock.h"
 #include "net/diagnose.h"
+#include "net/sessions.h"
 
 #define HANDSHAKE_TIMEOUT_MS 30000
+#define TICKETS_MS           500                 /* how long one that others wait for waits for its tickets */
 #define RECEIVE_SIZE         ((size_t)17 * 1024) /* a record, and what stands beside it */
 
 struct tt_stream {
@@ -24,9 +26,14 @@ struct tt_stream {
     unsigned handshake_timeout_ms, timeout_ms;
     bool is_connected, is_ended; /* ended: the transport will bring nothing more */
     struct tt_error error;       /* the first one */
-    char peer[280];
+    char peer[280], server_name[256];
     uint8_t first[DIAGNOSE_FIRST_BYTES];
     size_t first_len;
+    struct session_key key;          /* of shared sessions */
+    struct sessions_entry *sessions; /* where tickets go; NULL once they are expected no more */
+    struct session_taken taken;
+    struct burst_outcome outcome;
+    bool is_gone;         /* others do not wait for its tickets any more */
     size_t in_at, in_len; /* of `in`: what the engine has not taken yet */
     uint8_t in[RECEIVE_SIZE];
 };
@@ -178,11 +185,23 @@ static bool can_feed(const struct tt_stream *s)
     return (tt_conn_wants(s->conn) & (TT_WANT_INPUT | TT_WANT_PLAINTEXT | TT_WANT_CLOSED)) == TT_WANT_INPUT;
 }
 
+static void take_tickets(struct tt_stream *s)
+{
+    if (s->sessions == NULL)
+        return;
+    for (struct tt_session *x; (x = tt_conn_take_session(s->conn)) != NULL;) {
+        s->outcome.tickets++;
+        sessions_keep(s->sessions, &s->key, x);
+        tt_session_free(x);
+    }
+}
+
 static tt_rc feed(struct tt_stream *s)
 {
     size_t n = 0;
     TT_TRY(tt_conn_feed(s->conn, s->in + s->in_at, s->in_len - s->in_at, &n));
     s->in_at += n;
+    take_tickets(s);
     return TT_OK;
 }
 
@@ -231,6 +250,64 @@ static tt_rc late(struct tt_stream *s, unsigned ms)
     return error_set(&s->error, TT_ERR_DEADLINE, "%s did not answer within %u ms", s->peer, ms);
 }
 
+/* ---- shared sessions ---- */
+
+static const char *name_of(const struct tt_stream_options *opt)
+{
+    return opt->peer != NULL ? opt->peer : opt->server_name;
+}
+
+/* The texts of the key are those of the stream's peer and the options; what is kept copies them. */
+static void seek_session(struct tt_stream *s, struct tt_config *cfg, const struct tt_stream_options *opt)
+{
+    const char *name = name_of(opt);
+    if (name == NULL || tt_config_fingerprint(cfg, s->key.config) != TT_OK)
+        return; /* an unfrozen one is refused next */
+    (void)snprintf(s->server_name, sizeof s->server_name, "%s",
+                   opt->server_name != NULL ? opt->server_name : "");
+    (void)snprintf(s->peer, sizeof s->peer, "%s", name);
+    s->key.peer = s->peer;
+    s->key.server_name = s->server_name;
+    sessions_seek(opt->shared_sessions, &s->key, deadline_after(s->handshake_timeout_ms), &s->taken,
+                  &s->sessions);
+    s->outcome.offered = s->taken.session != NULL;
+}
+
+static void brings_no_more(struct tt_stream *s)
+{
+    if (s->sessions != NULL && !s->is_gone)
+        sessions_gone(s->sessions, &s->outcome);
+    s->is_gone = true;
+}
+
+static void forget_sessions(struct tt_stream *s)
+{
+    brings_no_more(s);
+    if (s->sessions != NULL)
+        sessions_leave(s->sessions);
+    s->sessions = NULL;
+    session_taken_free(&s->taken);
+    s->taken = (struct session_taken){0};
+}
+
+static bool has_tickets(const struct tt_stream *s)
+{
+    return s->outcome.tickets > 0 || (tt_conn_wants(s->conn) & (TT_WANT_PLAINTEXT | TT_WANT_CLOSED)) != 0;
+}
+
+/* Tickets come right behind a handshake. Nobody reads yet: while others wait for them, they are waited for
+ * here. */
+static void bring_tickets(struct tt_stream *s)
+{
+    struct tt_conn_info info;
+    tt_conn_info(s->conn, &info);
+    s->outcome.connected = true;
+    s->outcome.resumed = info.resumed;
+    if (s->outcome.tickets == 0 && sessions_are_awaited(s->sessions))
+        s->outcome.waited = run_until(s, has_tickets, deadline_after(TICKETS_MS)) == TT_ERR_DEADLINE;
+    brings_no_more(s); /* but what comes is still kept */
+}
+
 /* ---- the face ---- */
 
 tt_rc tt_stream_new(struct tt_stream **ret, int fd, struct tt_config *cfg,
@@ -241,17 +318,22 @@ tt_rc tt_stream_new(struct tt_stream **ret, int fd, struct tt_config *cfg,
     struct tt_stream *s = mem_alloc(sizeof *s);
     if (s == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory for a connection");
+    s->handshake_timeout_ms =
+        opt->handshake_timeout_ms != 0 ? opt->handshake_timeout_ms : HANDSHAKE_TIMEOUT_MS;
+    if (opt->shared_sessions != NULL)
+        seek_session(s, cfg, opt);
     const struct tt_conn_options conn = {
         .server_name = opt->server_name,
         .now_ms = clock_wall_ms(),
         .monotonic_ms = clock_boot_ms(),
-        .sessions = opt->sessions,
-        .sessions_len = opt->sessions_len,
+        .sessions = s->taken.session != NULL ? &s->taken.session : opt->sessions,
+        .sessions_len = s->taken.session != NULL ? 1 : opt->sessions_len,
         .ech_config_list = opt->ech_config_list,
         .ech_grease = opt->ech_grease,
     };
     tt_rc rc = tt_conn_new(&s->conn, cfg, &conn, err);
     if (rc != TT_OK) {
+        forget_sessions(s);
         mem_free(s);
         return rc;
     }
@@ -261,8 +343,6 @@ tt_rc tt_stream_new(struct tt_stream **ret, int fd, struct tt_config *cfg,
     s->fd = fd;
     s->owned.fd = -1;
     s->timeout_ms = opt->timeout_ms;
-    s->handshake_timeout_ms =
-        opt->handshake_timeout_ms != 0 ? opt->handshake_timeout_ms : HANDSHAKE_TIMEOUT_MS;
     *ret = s;
     return TT_OK;
 }
@@ -271,6 +351,7 @@ void tt_stream_free(struct tt_stream *s)
 {
     if (s == NULL)
         return;
+    forget_sessions(s);
     tt_conn_free(s->conn);
     tt_config_free(s->config);
     stream_owned_free(&s->owned);
@@ -299,6 +380,10 @@ static tt_rc handshake(struct tt_stream *s)
         return s->error.rc;
     tt_rc rc = run_until(s, is_connected, deadline_after(s->handshake_timeout_ms));
     s->is_connected = rc == TT_OK;
+    if (s->sessions != NULL && rc == TT_OK)
+        bring_tickets(s);
+    else
+        brings_no_more(s);
     return rc == TT_ERR_DEADLINE ? late(s, s->handshake_timeout_ms) : rc;
 }
 

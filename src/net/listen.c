@@ -129,8 +129,48 @@ static tt_rc explain(struct tt_error *err, const struct address *at, int why)
     return rc;
 }
 
+/* ---- what another process had ---- */
+
+static bool is_address(int fd, const struct sockaddr *at, socklen_t len)
+{
+    struct sockaddr_storage is = {0};
+    socklen_t is_len = sizeof is;
+    return getsockname(fd, (struct sockaddr *)&is, &is_len) == 0 && is.ss_family == at->sa_family &&
+           (at->sa_family == AF_UNIX ? strcmp(((const struct sockaddr_un *)&is)->sun_path,
+                                              ((const struct sockaddr_un *)(const void *)at)->sun_path) == 0
+                                     : is_len == len && memcmp(&is, at, len) == 0);
+}
+
+/* -1: it is not among them. */
+static int take_handed(struct listen_handed *h, const struct sockaddr *at, socklen_t len)
+{
+    for (size_t i = 0; h != NULL && i < h->n; i++) {
+        int fd = h->fd[i];
+        if (!is_address(fd, at, len))
+            continue;
+        h->fd[i] = h->fd[--h->n];
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        return fd;
+    }
+    return -1;
+}
+
+void listen_handed_close(struct listen_handed *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        (void)close(h->fd[i]);
+    h->n = 0;
+}
+
+void listen_disown(struct listeners *l)
+{
+    l->owns_path = false;
+}
+
 /* One round over the addresses. *ret_why is the first failure that counts. */
-static tt_rc open_all(struct listeners *ret, struct addrinfo *found, int *ret_why, struct tt_error *err)
+static tt_rc open_all(struct listeners *ret, struct addrinfo *found, struct listen_handed *handed,
+                      int *ret_why, struct tt_error *err)
 {
     uint16_t port = 0;
     int absent = 0;
@@ -140,7 +180,8 @@ static tt_rc open_all(struct listeners *ret, struct addrinfo *found, int *ret_wh
             continue;
         if (port != 0)
             *port_of(a->ai_addr) = port;
-        why = open_inet(&fd, a, found->ai_next != NULL);
+        fd = take_handed(handed, a->ai_addr, a->ai_addrlen);
+        why = fd >= 0 ? 0 : open_inet(&fd, a, found->ai_next != NULL);
         if (why == EADDRNOTAVAIL || why == EAFNOSUPPORT) {
             absent = why;
             continue;
@@ -164,7 +205,8 @@ static tt_rc look_up(struct addrinfo **ret, const struct address *at, struct tt_
                : error_set(err, TT_ERR_NOT_FOUND, "cannot listen on '%s': %s", at->host, gai_strerror(rc));
 }
 
-tt_rc listen_address(struct listeners *ret, const struct address *at, struct tt_error *err)
+static tt_rc adopt_address(struct listeners *ret, const struct address *at, struct listen_handed *handed,
+                           struct tt_error *err)
 {
     tt_rc rc = TT_ERR_IO;
     int why = EADDRINUSE;
@@ -174,7 +216,7 @@ tt_rc listen_address(struct listeners *ret, const struct address *at, struct tt_
         struct listeners l = {0};
         struct addrinfo *found = NULL;
         TT_TRY(look_up(&found, at, err));
-        rc = open_all(&l, found, &why, err);
+        rc = open_all(&l, found, handed, &why, err);
         freeaddrinfo(found);
         if (rc == TT_OK)
             *ret = l;
@@ -182,6 +224,11 @@ tt_rc listen_address(struct listeners *ret, const struct address *at, struct tt_
             listen_close(&l);
     }
     return rc == TT_ERR_IO ? explain(err, at, why) : rc;
+}
+
+tt_rc listen_address(struct listeners *ret, const struct address *at, struct tt_error *err)
+{
+    return adopt_address(ret, at, NULL, err);
 }
 
 /* ---- paths ---- */
@@ -255,23 +302,34 @@ static int lock_directory(const char *path)
     return fd;
 }
 
-static tt_rc open_path(struct listeners *ret, const char *path, struct tt_error *err)
+static tt_rc open_new_path(int *ret, const struct sockaddr_un *at, struct tt_error *err)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return error_set(err, TT_ERR_IO, "cannot make a socket: %s", strerror(errno));
+    int lock = lock_directory(at->sun_path);
+    tt_rc rc = bind_path(fd, at, err);
+    if (lock >= 0)
+        (void)close(lock);
+    if (rc == TT_OK)
+        *ret = fd;
+    else
+        (void)close(fd);
+    return rc;
+}
+
+/* A path that was removed is not that socket's any more. */
+static tt_rc open_path(struct listeners *ret, const char *path, struct listen_handed *handed,
+                       struct tt_error *err)
 {
     struct listeners l = {0};
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct stat st;
     memcpy(at.sun_path, path, strlen(path)); /* listen_check saw that it fits */
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool is_there = stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+    int fd = is_there ? take_handed(handed, (const struct sockaddr *)&at, sizeof at) : -1;
     if (fd < 0)
-        return error_set(err, TT_ERR_IO, "cannot make a socket: %s", strerror(errno));
-    int lock = lock_directory(path);
-    tt_rc rc = bind_path(fd, &at, err);
-    if (lock >= 0)
-        (void)close(lock);
-    if (rc != TT_OK) {
-        (void)close(fd);
-        return rc;
-    }
+        TT_TRY(open_new_path(&fd, &at, err));
     TT_TRY(add(&l, fd, err));
     if (stat(path, &st) == 0) {
         l.owns_path = true;
@@ -312,6 +370,33 @@ static int option_of(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
 }
 
+/* The nth descriptor from systemd was put into its store by an earlier process of this service. */
+static bool is_stored(size_t n)
+{
+    const char *names = getenv("LISTEN_FDNAMES");
+    for (; names != NULL && n > 0; n--) {
+        names = strchr(names, ':');
+        names = names == NULL ? NULL : names + 1;
+    }
+    return names != NULL && has_prefix(names, LISTEN_STORED_NAME);
+}
+
+static long count_passed(void)
+{
+    long count = number_of("LISTEN_FDS");
+    return number_of("LISTEN_PID") != (long)getpid() || count < 0 || count > INT16_MAX ? 0 : count;
+}
+
+void listen_stored(struct listen_handed *ret)
+{
+    for (int i = 0; i < (int)count_passed(); i++)
+        if (is_stored((size_t)i) && ret->n < LISTEN_HANDED_MAX &&
+            option_of(SYSTEMD_FIRST_FD + i, SO_ACCEPTCONN) == 1) {
+            (void)fcntl(SYSTEMD_FIRST_FD + i, F_SETFD, FD_CLOEXEC);
+            ret->fd[ret->n++] = SYSTEMD_FIRST_FD + i;
+        }
+}
+
 static tt_rc take_passed(struct listeners *l, int passed, struct tt_error *err)
 {
     (void)fcntl(passed, F_SETFD, FD_CLOEXEC);
@@ -334,12 +419,10 @@ static tt_rc take_passed(struct listeners *l, int passed, struct tt_error *err)
 static tt_rc open_systemd(struct listeners *ret, const char *name, struct tt_error *err)
 {
     struct listeners l = {0};
-    long count = number_of("LISTEN_FDS");
-    if (number_of("LISTEN_PID") != (long)getpid() || count < 0 || count > INT16_MAX)
-        count = 0;
+    long count = count_passed();
     for (int i = 0; i < (int)count; i++) {
-        tt_rc rc =
-            name == NULL || is_named((size_t)i, name) ? take_passed(&l, SYSTEMD_FIRST_FD + i, err) : TT_OK;
+        bool is_wanted = name == NULL ? !is_stored((size_t)i) : is_named((size_t)i, name);
+        tt_rc rc = is_wanted ? take_passed(&l, SYSTEMD_FIRST_FD + i, err) : TT_OK;
         if (rc != TT_OK) {
             listen_close(&l);
             return rc;
@@ -385,15 +468,21 @@ tt_rc listen_check(const char *where, struct tt_error *err)
     return parse(&unused, where, err);
 }
 
-tt_rc listen_open(struct listeners *ret, const char *where, struct tt_error *err)
+tt_rc listen_adopt(struct listeners *ret, const char *where, struct listen_handed *handed,
+                   struct tt_error *err)
 {
     struct address at = {0};
     TT_TRY(parse(&at, where, err));
     if (unix_path(where) != NULL)
-        return open_path(ret, unix_path(where), err);
+        return open_path(ret, unix_path(where), handed, err);
     if (is_systemd(where))
         return open_systemd(ret, where[7] == ':' ? where + 8 : NULL, err);
-    return listen_address(ret, &at, err);
+    return adopt_address(ret, &at, handed, err);
+}
+
+tt_rc listen_open(struct listeners *ret, const char *where, struct tt_error *err)
+{
+    return listen_adopt(ret, where, NULL, err);
 }
 
 /* ---- who can reach it ---- */

@@ -29,6 +29,23 @@ struct listeners {
  * All or none. TT_ERR_USAGE: where has no such form; TT_ERR_BUSY: somebody else has it (the hint finds out
  * who). */
 TT_MUST_USE tt_rc listen_open(struct listeners *ret, const char *where, struct tt_error *err);
+/* struct listen_handed: listening sockets that another process gave this one, owned. Zero is none. */
+#define LISTEN_HANDED_MAX  128
+#define LISTEN_STORED_NAME "tpmtls-" /* what notify_store called them begins so */
+struct listen_handed {
+    size_t n;
+    int fd[LISTEN_HANDED_MAX];
+};
+/* listen_adopt: as listen_open, but what is there among the handed is not opened anew, and is then the
+ * listeners'. */
+TT_MUST_USE tt_rc listen_adopt(struct listeners *ret, const char *where, struct listen_handed *handed,
+                               struct tt_error *err);
+/* listen_stored: those that systemd's file descriptor store kept for this service. */
+void listen_stored(struct listen_handed *ret);
+/* listen_handed_close: those that nobody wanted. */
+void listen_handed_close(struct listen_handed *h);
+/* listen_disown: the paths stay when they are closed: another process has the same sockets. */
+void listen_disown(struct listeners *l);
 /* listen_check: has `where` one of these forms. Opens and looks up nothing. */
 TT_MUST_USE tt_rc listen_check(const char *where, struct tt_error *err);
 /* listen_address: the first form of listen_open, parsed already. */

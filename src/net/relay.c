@@ -20,7 +20,7 @@ struct relay {
     struct relay_options opt;
     struct event *in_ready, *out_ready;
     size_t out_chunk;
-    bool has_failed;
+    bool has_failed, is_held_back;
     struct buf held; /* read from in_fd, not taken by the stream yet */
     struct relay_counts counts;
 };
@@ -119,8 +119,22 @@ static void on_in_ready(evutil_socket_t fd, short what, void *arg)
 
 void relay_writable(struct relay *r)
 {
-    if (r->in_ready != NULL && send_held(r))
+    if (r->in_ready != NULL && send_held(r) && !r->is_held_back)
         (void)event_add(r->in_ready, NULL);
+}
+
+void relay_hold(struct relay *r, bool on)
+{
+    r->is_held_back = on;
+    if (r->in_ready != NULL && on)
+        (void)event_del(r->in_ready);
+    else if (r->in_ready != NULL && relay_is_empty(r))
+        (void)event_add(r->in_ready, NULL);
+}
+
+bool relay_is_empty(const struct relay *r)
+{
+    return buf_size(&r->held) == 0 && r->opt.first.len == 0;
 }
 
 /* ---- from the peer to out_fd ---- */

@@ -35,6 +35,10 @@ void relay_plaintext(struct relay *r);
 void relay_writable(struct relay *r);
 /* relay_ended: the peer closed its side: out_fd gets its end-of-file. */
 void relay_ended(struct relay *r);
+/* relay_hold: read no more from in_fd, until it is let go. relay_is_empty: all that was read is with the
+ * stream. */
+void relay_hold(struct relay *r, bool on);
+bool relay_is_empty(const struct relay *r);
 /* relay_counts: bytes that were passed on. */
 struct relay_counts {
     uint64_t to_peer, from_peer;

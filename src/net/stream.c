@@ -147,7 +147,8 @@ static void look_for_reset(struct stream *s)
 static void receive(struct stream *s)
 {
     uint8_t data[READ_SIZE];
-    ssize_t n = recv(s->fd, data, sizeof data, MSG_DONTWAIT);
+    size_t room = s->is_aligning ? tt_conn_missing(s->conn) : sizeof data;
+    ssize_t n = recv(s->fd, data, room < sizeof data ? room : sizeof data, MSG_DONTWAIT);
     if (n > 0)
         pcap_flow_data(&s->flow, PCAP_PEER, (struct tt_bytes){data, (size_t)n});
     if (n == 0)
@@ -212,10 +213,16 @@ static bool is_held_up(const struct stream *s)
            (has_unread(s) || tt_conn_output(s->conn).len > UNSENT_MAX);
 }
 
+static bool is_aligned(const struct stream *s)
+{
+    return s->is_aligning && s->phase == STREAM_OPEN && s->stats.connected && !s->got_eof && !has_unread(s) &&
+           tt_conn_is_between_records(s->conn);
+}
+
 static void watch_socket(struct stream *s)
 {
     bool held_up = is_held_up(s);
-    event_want(s->readable, !s->got_eof && !held_up);
+    event_want(s->readable, !s->got_eof && !held_up && !is_aligned(s));
     event_want(s->writable, has_unsent(s));
     struct timeval unused;
     bool timed = s->phase == STREAM_LINGER || !s->stats.connected;
@@ -266,16 +273,18 @@ static void stream_destroy(struct stream *s)
 
 static void step(struct stream *s)
 {
-    bool moved;
+    bool moved, was_read;
     do {
         moved = s->phase == STREAM_OPEN && stream_feed_kept(s);
         stream_ask_signer(s);
         stream_ask_holder(s);
         flush(s);
+        bool unread = stream_plaintext(s).len > 0;
         if (!stream_tell(s))
             return;
         flush(s); /* what the callbacks wrote */
-    } while (moved);
+        was_read = unread && stream_plaintext(s).len == 0 && buf_size(&s->in) > 0;
+    } while (moved || was_read);
     settle(s);
 }
 
@@ -284,6 +293,8 @@ static void stream_run(struct stream *s)
     s->is_running = true;
     if (s->phase != STREAM_DONE)
         step(s);
+    if (is_aligned(s) && !s->is_freed && s->opt.handlers.aligned != NULL)
+        s->opt.handlers.aligned(s->opt.arg, s);
     s->is_running = false;
     if (s->is_freed)
         stream_destroy(s);
@@ -547,6 +558,29 @@ void stream_abort(struct stream *s, unsigned alert, const char *why)
     tt_rc rc = tt_conn_abort(s->conn, alert, why);
     (void)rc; /* the connection's error from now on */
     stream_schedule(s);
+}
+
+void stream_align(struct stream *s, bool on)
+{
+    s->is_aligning = on;
+    stream_schedule(s);
+}
+
+int stream_socket(const struct stream *s)
+{
+    return s->fd;
+}
+
+void stream_hand_over(struct stream *s, int *ret_fd, struct tt_conn **ret)
+{
+    (void)event_del(s->readable);
+    (void)event_del(s->writable);
+    (void)event_del(s->timer);
+    stream_stop_asking(s);
+    *ret_fd = s->fd;
+    *ret = TT_TAKE(s->conn);
+    s->fd = -1;
+    s->phase = STREAM_DONE;
 }
 
 bool stream_addresses(const struct stream *s, struct sockaddr_storage *ret_peer,

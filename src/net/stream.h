@@ -45,6 +45,10 @@ struct stream_handlers {
     void (*gone)(void *arg, struct stream *s);
     /* The socket is closed. error is NULL when both sides ended as they should. */
     void (*closed)(void *arg, struct stream *s, const struct tt_error *error);
+    /* After stream_align: all that was received is read, and what comes next begins with a record; nothing
+     * more is received until stream_hand_over or stream_align(false). Told again as often as something was
+     * sent. */
+    void (*aligned)(void *arg, struct stream *s);
     void (*trace)(void *arg, const struct stream_trace *event); /* only looks; also from inside stream_new */
 };
 
@@ -115,6 +119,11 @@ void stream_finish(struct stream *s);
 /* stream_abort: the application ends it with a fatal alert (tt_conn_abort): what was sent so far is no whole.
  * `closed` follows. */
 void stream_abort(struct stream *s, unsigned alert, const char *why);
+/* stream_align: stop receiving at the end of a record, see `aligned`. stream_hand_over: the socket and the
+ * connection become the caller's, of which tt_conn_can_offload was true; all that is left is stream_free. */
+void stream_align(struct stream *s, bool on);
+int stream_socket(const struct stream *s); /* -1: there is none any more */
+void stream_hand_over(struct stream *s, int *ret_fd, struct tt_conn **ret);
 /* stream_addresses: of the socket: false where it has none (any more). */
 bool stream_addresses(const struct stream *s, struct sockaddr_storage *ret_peer,
                       struct sockaddr_storage *ret_own);

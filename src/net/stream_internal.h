@@ -41,6 +41,7 @@ struct stream {
     struct sign_job *job;
     struct held_job *held_job;
 
+    bool is_aligning;    /* stream_align */
     bool is_closing;     /* stream_close was called */
     bool wants_writable; /* stream_write took too little */
     bool is_plaintext_told, is_end_told, is_gone_told;

@@ -126,7 +126,7 @@ tt_rc acceptor_open(struct acceptor **ret, const struct acceptor_options *opt, s
     *ret = a; /* whatever happens: acceptor_free */
     a->opt = *opt;
     a->reserve = take_reserve();
-    TT_TRY(listen_open(&a->listeners, opt->tunnel->opt.listen, err));
+    TT_TRY(listen_adopt(&a->listeners, opt->tunnel->opt.listen, opt->handed, err));
     a->retry = evtimer_new(opt->base, on_retry, a);
     for (size_t i = 0; i < a->listeners.n; i++) {
         a->acceptable[i] = event_new(opt->base, a->listeners.fd[i], EV_READ | EV_PERSIST, on_acceptable, a);
@@ -143,6 +143,11 @@ tt_rc acceptor_open(struct acceptor **ret, const struct acceptor_options *opt, s
 void acceptor_serve(struct acceptor *a, struct tunnel *t)
 {
     a->opt.tunnel = t;
+}
+
+struct listeners *acceptor_listeners(struct acceptor *a)
+{
+    return &a->listeners;
 }
 
 void acceptor_stop(struct acceptor *a)

@@ -44,6 +44,7 @@ static void on_draining(struct post *p)
 tt_rc carrier_open(struct carrier *w, const struct carrier_options *opt, struct tt_error *err)
 {
     w->resolver = opt->resolver;
+    w->ktls = opt->ktls;
     w->retire = opt->retire;
     w->arg = opt->arg;
     w->shutdown_timeout_s = opt->shutdown_timeout_s;
@@ -98,6 +99,7 @@ void carrier_close(struct carrier *w)
     carrier_join(w);
     while (w->connections != NULL)
         connection_cut(w->connections, &why);
+    known_names_free(&w->known);
     if (w->tick != NULL)
         event_free(w->tick);
     sign_queue_free(w->queue);

@@ -6,6 +6,7 @@
 
 #include "net/resolver.h"
 #include "net/stream.h"
+#include "proxy/admit.h"
 #include "proxy/inbox.h"
 #include "proxy/tunnel.h"
 
@@ -26,6 +27,8 @@ struct carrier {
     struct sign_queue *queue;
     struct resolver *resolver; /* of all carriers */
     struct stream_gate gate;
+    struct known_names known;
+    bool ktls; /* the kernel may have records */
     struct event *tick;
     pthread_t thread;
     bool runs;
@@ -43,6 +46,7 @@ struct carrier {
 struct carrier_options {
     struct sign_queue *beside;
     struct resolver *resolver;
+    bool ktls;
     unsigned shutdown_timeout_s;
     void (*retire)(void *arg, struct tunnel_setup *setup);
     void *arg;

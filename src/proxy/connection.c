@@ -4,7 +4,7 @@
  * A server's: TLS -> the rules -> the target is reached -> the header, if one is wanted -> data.
  * Until data may pass nothing is read from the plaintext's side. Whatever fails ends both sides, and each
  * sees that it was no end: an alert, or a reset. */
-#include "proxy/connection.h"
+#include "proxy/connection_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,51 +20,10 @@
 
 #define TICKET_PATIENCE_MS 500 /* tickets come right behind the handshake, or they do not */
 #define KEEP_DEADLINE_MS   60000
-#define MS                 UINT64_C(1000000)
-#define S                  UINT64_C(1000000000)
-
-enum phase {
-    WAITING,  /* client: for a ticket */
-    LOADING,  /* client: the TPM loads a held session */
-    REACHING, /* the target */
-    SHAKING,  /* TLS */
-    OPEN
-};
-
-struct connection {
-    struct connection *next, **at;
-    struct carrier *w;
-    struct tunnel *t;
-    struct tunnel_setup *setup;
-    struct post post; /* it begins, or is woken */
-    struct burst_waiter waiter;
-    enum phase phase;
-    int fd; /* of the plaintext's side, until the relay has it; server: what was accepted, until the stream
-               has it */
-    int target_fd; /* server: the plaintext's side */
-    struct reach *reach;
-    struct stream *stream;
-    struct relay *relay;
-    struct session_taken taken;
-    struct ech_offer *again; /* of Encrypted Client Hello, once the server has rejected the setup's */
-    struct sign_job *loading;
-    bool peer_ended; /* it may have nothing to say, before the target is reached */
-    bool brings;     /* burst_gone is due */
-    struct burst_outcome outcome;
-    uint64_t began_ns, connected_ns, moved_ns, half_closed_ns;
-    uint64_t moved; /* bytes, when it was looked at last */
-    char peer[ADDRESS_TEXT_MAX];
-    char id[17]; /* hexadecimal; in the log, and for the program behind */
-};
 
 struct connection *connection_next(const struct connection *c)
 {
     return c->next;
-}
-
-static bool is_client(const struct connection *c)
-{
-    return c->t->opt.role == TT_CLIENT;
 }
 
 static struct session_key key_of(const struct connection *c)
@@ -120,16 +79,26 @@ static void bring_no_more(struct connection *c)
     c->brings = false;
 }
 
+struct relay_counts connection_passed(const struct connection *c)
+{
+    struct relay_counts n = {0};
+    if (c->relay != NULL)
+        n = relay_counts(c->relay);
+    else if (c->splicer != NULL)
+        n = splicer_counts(c->splicer);
+    n.to_peer += c->relayed.to_peer;
+    n.from_peer += c->relayed.from_peer;
+    return n;
+}
+
 static void count_bytes(struct connection *c)
 {
-    if (c->relay == NULL)
-        return;
-    struct relay_counts n = relay_counts(c->relay);
+    struct relay_counts n = connection_passed(c);
     atomic_fetch_add_explicit(&c->t->counters.to_peer, n.to_peer, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->t->counters.from_peer, n.from_peer, memory_order_relaxed);
 }
 
-static void connection_free(struct connection *c)
+void connection_free(struct connection *c)
 {
     inbox_take_back(&c->w->inbox, &c->post);
     if (c->t->burst != NULL)
@@ -140,6 +109,7 @@ static void connection_free(struct connection *c)
     sign_job_cancel(c->loading);
     reach_free(c->reach);
     relay_free(c->relay);
+    splicer_free(c->splicer);
     stream_free(c->stream);
     free_taken(c);
     if (c->again != NULL)
@@ -161,8 +131,7 @@ static void connection_free(struct connection *c)
     mem_free(c);
 }
 
-/* A reset: what was cut must not look whole to the program behind it. */
-static void reset_plaintext(const struct connection *c)
+void connection_reset_plaintext(const struct connection *c)
 {
     const struct linger now = {.l_onoff = 1};
     int fd = is_client(c) ? c->fd : c->target_fd;
@@ -170,12 +139,12 @@ static void reset_plaintext(const struct connection *c)
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-static json_t *facts(const struct connection *c)
+json_t *connection_facts(const struct connection *c)
 {
     json_t *all = json_pack("{s:s, s:s, s:I}", "id", c->id, "peer", c->peer, "ms",
                             (json_int_t)((clock_monotonic_ns() - c->began_ns) / MS));
-    if (c->relay != NULL) {
-        struct relay_counts n = relay_counts(c->relay);
+    if (c->phase == OPEN) {
+        struct relay_counts n = connection_passed(c);
         (void)json_object_set_new(all, "to_peer", json_integer((json_int_t)n.to_peer));
         (void)json_object_set_new(all, "from_peer", json_integer((json_int_t)n.from_peer));
     }
@@ -195,7 +164,7 @@ static void refuse(struct connection *c, enum refusal cause, const struct tt_err
 /* The alert goes out before the socket is closed: `closed` follows. */
 static void abort_tls(struct connection *c, unsigned alert, const struct tt_error *why)
 {
-    reset_plaintext(c);
+    connection_reset_plaintext(c);
     if (c->stream != NULL)
         stream_abort(c->stream, alert, why->text);
     else
@@ -207,8 +176,8 @@ void connection_cut(struct connection *c, const struct tt_error *why)
     if (c->phase != OPEN)
         refuse(c, REFUSED_TIMEOUT, why);
     else
-        report_error(REPORT_NOTICE, c->t->opt.name, "cut", why, facts(c));
-    reset_plaintext(c);
+        report_error(REPORT_NOTICE, c->t->opt.name, "cut", why, connection_facts(c));
+    connection_reset_plaintext(c);
     connection_free(c);
 }
 
@@ -217,7 +186,7 @@ void connection_cut(struct connection *c, const struct tt_error *why)
 static void on_relay_failed(void *arg, const struct tt_error *error)
 {
     struct connection *c = arg;
-    report_error(REPORT_INFO, c->t->opt.name, "cut", error, facts(c));
+    report_error(REPORT_INFO, c->t->opt.name, "cut", error, connection_facts(c));
     abort_tls(c, TT_ALERT_INTERNAL_ERROR, error);
 }
 
@@ -245,6 +214,7 @@ static void open_relay(struct connection *c, int *fd)
     }
     c->phase = OPEN;
     c->moved_ns = clock_monotonic_ns();
+    c->may_move = c->w->ktls;
     atomic_fetch_sub(&c->w->beginning, 1);
     relay_plaintext(c->relay);
     if (c->peer_ended)
@@ -284,7 +254,7 @@ static void on_connected(void *arg, struct stream *s)
     count_handshake(c);
     if (is_client(c))
         open_relay(c, &c->fd);
-    else if (admit_peer(&c->setup->rules, stream_conn(s), &why))
+    else if (admit_peer(&c->w->known, &c->setup->rules, stream_conn(s), &why))
         reach_target(c);
     else {
         refuse(c, REFUSED_RULE, &why);
@@ -357,13 +327,13 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
         return;
     bool is_refused = tt_conn_error(stream_conn(s))->alert_sent == TT_ALERT_ACCESS_DENIED; /* told already */
     if (error == NULL) {
-        report(REPORT_INFO, c->t->opt.name, "closed", facts(c));
+        report(REPORT_INFO, c->t->opt.name, "closed", connection_facts(c));
     } else {
-        reset_plaintext(c);
+        connection_reset_plaintext(c);
         if (!c->outcome.connected)
             refuse(c, cause_of(error), error);
         else if (!is_refused && c->phase == OPEN)
-            report_error(REPORT_INFO, c->t->opt.name, "cut", error, facts(c));
+            report_error(REPORT_INFO, c->t->opt.name, "cut", error, connection_facts(c));
     }
     connection_free(c);
 }
@@ -418,9 +388,8 @@ static void keep_on_queue(struct connection *c, struct keeping *k)
     keep_release(k);
 }
 
-static void on_session(void *arg, struct stream *s, struct tt_session *session)
+void connection_ticket(struct connection *c, struct tt_session *session)
 {
-    struct connection *c = arg;
     struct tt_error err = {0};
     struct keeping *k = mem_alloc(sizeof *k);
     if (k == NULL) {
@@ -430,13 +399,25 @@ static void on_session(void *arg, struct stream *s, struct tt_session *session)
     c->outcome.tickets++;
     *k = (struct keeping){.tunnel = c->t, .key = key_of(c), .session = session};
     if (c->t->opt.session_mode == SESSIONS_HELD) {
-        stream_refuse_tickets(s); /* what more tickets would come from must not stay in memory either */
         keep_on_queue(c, k);
         return;
     }
     if (keep(k, &err) != TT_OK)
         report_error(REPORT_WARNING, c->t->opt.name, "session_lost", &err, NULL);
     keep_release(k);
+}
+
+bool connection_wants_tickets(const struct connection *c)
+{
+    return c->t->opt.session_mode != SESSIONS_OFF && c->t->burst != NULL;
+}
+
+static void on_session(void *arg, struct stream *s, struct tt_session *session)
+{
+    struct connection *c = arg;
+    if (c->t->opt.session_mode == SESSIONS_HELD)
+        stream_refuse_tickets(s); /* what more tickets would come from must not stay in memory either */
+    connection_ticket(c, session);
 }
 
 /* ---- streams ---- */
@@ -449,6 +430,7 @@ static tt_rc open_stream(struct connection *c, int fd, struct tt_error *err)
                                                     .writable = on_writable,
                                                     .ended = on_ended,
                                                     .gone = on_gone,
+                                                    .aligned = kernel_aligned,
                                                     .closed = on_closed};
     struct stream_options opt = {.base = c->w->base,
                                  .gate = &c->w->gate,
@@ -463,7 +445,7 @@ static tt_rc open_stream(struct connection *c, int fd, struct tt_error *err)
                                  .handshake_timeout_s = c->t->opt.handshake_timeout_s,
                                  .handlers = handlers,
                                  .arg = c};
-    if (c->t->opt.session_mode == SESSIONS_OFF || c->t->burst == NULL)
+    if (!connection_wants_tickets(c))
         opt.handlers.session = NULL;
     if (is_client(c))
         ech_offer_put(c->again != NULL ? c->again : &c->setup->ech, &opt);
@@ -474,7 +456,7 @@ static tt_rc open_stream(struct connection *c, int fd, struct tt_error *err)
 static void stream_failed(struct connection *c, const struct tt_error *err)
 {
     refuse(c, REFUSED_LIMIT, err);
-    reset_plaintext(c);
+    connection_reset_plaintext(c);
     connection_free(c);
 }
 
@@ -499,7 +481,7 @@ static void on_reached(void *arg, int fd, const struct tt_error *error)
     }
     c->target_fd = fd;
     if (c->t->opt.proxy_protocol &&
-        admit_header(fd, c->stream, c->id, &c->setup->algorithms, &err) != TT_OK) {
+        admit_header(&c->w->known, fd, c->stream, c->id, &c->setup->algorithms, &err) != TT_OK) {
         refuse(c, REFUSED_PLAINTEXT_TARGET, &err);
         abort_tls(c, TT_ALERT_INTERNAL_ERROR, &err);
         return;
@@ -558,7 +540,7 @@ static void load_session(struct connection *c)
     if (sign_queue_submit(c->w->queue, &c->loading, &request, &err) == TT_OK)
         return;
     refuse(c, REFUSED_TPM, &err);
-    reset_plaintext(c);
+    connection_reset_plaintext(c);
     connection_free(c);
 }
 
@@ -675,7 +657,8 @@ void connection_check(struct connection *c, uint64_t now_ns)
             time_out(c, "the time to connect", o->connect_timeout_s);
         return;
     }
-    struct relay_counts n = relay_counts(c->relay);
+    struct relay_counts n = connection_passed(c);
+    kernel_consider(c, now_ns, n.to_peer + n.from_peer);
     if (n.to_peer + n.from_peer != c->moved) {
         c->moved = n.to_peer + n.from_peer;
         c->moved_ns = now_ns;

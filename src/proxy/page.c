@@ -15,9 +15,9 @@ json_t *page_status(const struct page_source *from)
     sign_queue_look(from->queue, &queue);
     for (struct tunnel *t = from->tunnels; t != NULL; t = t->next)
         (void)json_array_append_new(tunnels, tunnel_status(t));
-    json_t *all = json_pack("{s:o, s:{s:I, s:f}, s:{s:I}}", "tunnels", tunnels, "signatures", "waiting",
+    json_t *all = json_pack("{s:o, s:{s:I, s:f}, s:{s:I}, s:s}", "tunnels", tunnels, "signatures", "waiting",
                             (json_int_t)queue.waiting, "median_ms", (double)queue.median_ns / 1e6, "tpm",
-                            "rebuilds", (json_int_t)queue.reopenings);
+                            "rebuilds", (json_int_t)queue.reopenings, "ktls", from->ktls);
     if (from->file_error[0] != '\0')
         (void)json_object_set_new(
             all, "reload_error",
@@ -177,6 +177,8 @@ char *page_metrics(const struct page_source *from)
     number(&p, from, "received_bytes_total", "counter",
            "Plaintext passed from the peer, of connections that ended.",
            offsetof(struct counters, from_peer));
+    number(&p, from, "kernel_tls_total", "counter", "Connections whose records the kernel took over.",
+           offsetof(struct counters, kernel));
     number(&p, from, "sessions_kept_total", "counter", "Tickets that were kept to resume with.",
            offsetof(struct counters, sessions_kept));
     number(&p, from, "sessions_lost_total", "counter", "Tickets that could not be kept.",

@@ -8,6 +8,7 @@
 struct page_source {
     struct tunnel *tunnels; /* a list */
     const struct sign_queue *queue;
+    const char *ktls;       /* what is done with the kernel's TLS */
     const char *file_error; /* why the file of tunnels was not taken; or "" */
 };
 /* page_status: NULL: no memory. */

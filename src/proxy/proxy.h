@@ -63,6 +63,8 @@ struct proxy_options {
     unsigned sign_deadline_ms;
     unsigned threads; /* 0: one a core */
     unsigned shutdown_timeout_s;
+    bool no_ktls;               /* the kernel gets no records */
+    const char *takeover;       /* a path: see takeover.h; or NULL */
     const char *status;         /* unix:PATH or 127.0.0.1:PORT; or NULL */
     const char *const *watched; /* files that lead to a reload when they change */
     size_t watched_len;

@@ -6,9 +6,11 @@
 #ifndef PROXY_PROXY_INTERNAL_H
 #define PROXY_PROXY_INTERNAL_H
 
+#include "net/ktls.h"
 #include "proxy/acceptor.h"
 #include "proxy/notify.h"
 #include "proxy/status.h"
+#include "proxy/takeover.h"
 #include "proxy/watch.h"
 
 #define THREADS_MAX 64
@@ -35,8 +37,12 @@ struct proxy {
     struct watch *watch;
     struct status *status;
     struct notify *notify;
+    struct takeover *takeover;
+    int former;                  /* the process whose sockets are taken; -1 */
+    struct listen_handed handed; /* of it, or of systemd's store */
     struct event *signals[3];
     bool is_draining;
+    enum ktls_support ktls; /* KTLS_UNKNOWN: not wanted */
 
     /* a reload: one tunnel after the other, on the TPM's thread */
     bool reload_again;

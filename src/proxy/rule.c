@@ -283,12 +283,13 @@ static bool fits_raw_key(const struct rule *rule, struct tt_bytes spki)
 
 bool rules_allow(const struct rules *rules, const struct rule_peer *peer, const char **ret_which)
 {
-    TT_AUTO(peer_names_free_auto) struct peer_names *names = NULL;
+    TT_AUTO(peer_names_free_auto) struct peer_names *read = NULL;
     if (ret_which != NULL)
         *ret_which = NULL;
-    if (peer->certificate.len == 0 ||
-        (!peer->is_raw_key && peer_names_read(&names, peer->certificate, NULL) != TT_OK))
+    if (peer->certificate.len == 0 || (!peer->is_raw_key && peer->names == NULL &&
+                                       peer_names_read(&read, peer->certificate, NULL) != TT_OK))
         return false;
+    const struct peer_names *names = peer->names != NULL ? peer->names : read;
     for (size_t i = 0; i < rules->len; i++) {
         const struct rule *rule = &rules->at[i];
         if (peer->is_raw_key ? !fits_raw_key(rule, peer->certificate) : !fits(rule, names))

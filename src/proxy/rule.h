@@ -44,6 +44,7 @@ void rules_free(struct rules *rules);
 struct rule_peer {
     struct tt_bytes certificate;
     bool is_raw_key;
+    const struct peer_names *names; /* of the certificate, where they were read already; or NULL */
 };
 
 #define RULE_SUBJECT_MAX 256

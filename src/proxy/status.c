@@ -284,7 +284,7 @@ static tt_rc set_up(struct status *s, const char *where, struct tt_error *err)
     evhttp_set_timeout(s->http, STATUS_TIMEOUT_S);
     evhttp_set_bevcb(s->http, connection_made, s);
     evhttp_set_gencb(s->http, on_request, s);
-    TT_TRY(listen_open(&s->listeners, where, err));
+    TT_TRY(listen_adopt(&s->listeners, where, s->source.handed, err));
     s->is_unix = strncmp(s->listeners.name[0], "unix:", 5) == 0;
     if (!listeners_are_local(&s->listeners))
         return error_set(err, TT_ERR_USAGE, "--status %s: a socket of it can be reached from elsewhere",
@@ -309,6 +309,11 @@ tt_rc status_open(struct status **ret, struct event_base *base, const char *wher
     }
     *ret = s;
     return TT_OK;
+}
+
+struct listeners *status_listeners(struct status *s)
+{
+    return &s->listeners;
 }
 
 const char *status_address(const struct status *s)

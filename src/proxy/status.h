@@ -7,6 +7,8 @@
 #include <event2/event.h>
 #include <jansson.h>
 
+#include "net/listen.h"
+
 #include "base/rc.h"
 
 #define STATUS_CONNECTIONS 32 /* at once; more wait in the kernel */
@@ -21,12 +23,15 @@ struct status_source {
     char *(*metrics)(void *arg);  /* of mem_alloc, or NULL */
     bool (*is_ready)(void *arg);
     void *arg;
+    struct listen_handed *handed; /* sockets that are there already; or NULL */
 };
 
 /* status_open: where is 127.0.0.1:PORT, unix:PATH or systemd:NAME (net/listen.h). TT_ERR_USAGE: others than
  * those of this machine could reach it. */
 TT_MUST_USE tt_rc status_open(struct status **ret, struct event_base *base, const char *where,
                               const struct status_source *source, struct tt_error *err);
+/* status_listeners: to be looked at. */
+struct listeners *status_listeners(struct status *s);
 /* status_address: the first one, with its port. */
 const char *status_address(const struct status *s);
 void status_free(struct status *s);

@@ -97,6 +97,7 @@ json_t *tunnel_status(struct tunnel *t)
                             (json_int_t)atomic_load(&c->open), "refused", refusals(c), "handshakes", "full",
                             load(&c->full), "resumed", load(&c->resumed), "delegated", load(&c->delegated),
                             "bytes", "to_peer", load(&c->to_peer), "from_peer", load(&c->from_peer));
+    (void)json_object_set_new(all, "kernel_tls", json_integer(load(&c->kernel)));
     lock_take(&t->lock);
     (void)json_object_set_new(all, "certificate_not_after", json_integer(t->setup->not_after));
     (void)json_object_set_new(all, "loaded_at", json_integer(t->reloaded_at));

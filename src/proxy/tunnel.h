@@ -6,7 +6,7 @@
 
 #include "base/lock.h"
 #include "net/delegate.h"
-#include "proxy/burst.h"
+#include "net/burst.h"
 #include "proxy/proxy.h"
 
 /* enum refusal: why a connection did not come to be; the words are those of the metrics. */
@@ -35,6 +35,7 @@ struct counters {
     atomic_ullong accepted, refused[REFUSALS];
     atomic_ullong full, resumed, delegated; /* handshakes */
     atomic_ullong to_peer, from_peer;       /* bytes of plaintext, of connections that ended */
+    atomic_ullong kernel;                   /* connections whose records the kernel has */
     atomic_ullong sessions_kept, sessions_lost, waited_for_tickets;
     atomic_llong open;
     struct histogram handshake, sign_wait, sign;

@@ -68,6 +68,7 @@ struct tt_conn {
     bool key_update_owed;   /* the peer asked for one */
     bool key_update_asked;  /* we asked, and the peer has not yet answered */
     bool read_closed, write_closed;
+    bool offloaded; /* somebody else has the records: offload.c */
 
     /* pre-shared keys and 0-RTT */
     bool resumed; /* a PSK was used (without certificates) */
@@ -169,6 +170,10 @@ TT_MUST_USE tt_rc conn_check_boundary(struct tt_conn *c);
 /* conn_set_read_secret: "Handshake messages MUST NOT span key changes" (section 5.1): refuses with
  * unexpected_message when handshake bytes are left over. */
 TT_MUST_USE tt_rc conn_set_read_secret(struct tt_conn *c, const struct ks_secret *secret);
+/* conn_content_recv: one record's content, in the clear; application data stands in c->plain already. */
+TT_MUST_USE tt_rc conn_content_recv(struct tt_conn *c, uint8_t type, struct tt_bytes content);
+/* offload_put: in place of a record to send, once the records are somebody else's. */
+TT_MUST_USE tt_rc offload_put(struct tt_conn *c, enum content_type type, struct tt_bytes content);
 /* conn_process_messages: hand the complete messages in c->msg on, until one makes us wait. */
 TT_MUST_USE tt_rc conn_process_messages(struct tt_conn *c);
 

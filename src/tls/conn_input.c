@@ -5,6 +5,8 @@
 /* Records and messages that cost us work and bring the application nothing: more of them in a row than this
  * is an attack (empty records, KeyUpdates, tickets, ChangeCipherSpecs, user_canceled). */
 #define MAX_QUIET_RECORDS    32
+#define PLAIN_TAKES_MORE     (48 * 1024)
+#define BULK_RECORD          4096
 #define USER_CANCELED_WEIGHT 8 /* nobody has a reason to say it again and again */
 
 static tt_rc input_quiet(struct tt_conn *c, size_t *count, size_t weight)
@@ -16,9 +18,21 @@ static tt_rc input_quiet(struct tt_conn *c, size_t *count, size_t weight)
     return TT_OK;
 }
 
-static bool conn_blocked(const struct tt_conn *c)
+/* Behind unread data only more of the same is taken: records that are whole, and longer than any alert,
+ * ticket or KeyUpdate that a peer has reason to send. So an end, be it good or bad, is seen when what came
+ * before it was read, and whoever reads in bulk gets several records at once. */
+static bool is_more_data(const struct tt_conn *c, const uint8_t *data, size_t len)
 {
-    return buf_size(&c->plain) > 0 || hs_awaits_answer(c);
+    if (c->plain_is_early || conn_in_handshake(c) || buf_size(&c->plain) > PLAIN_TAKES_MORE ||
+        buf_size(&c->in) > 0 || len < REC_HEADER_SIZE || data[0] != CT_APPLICATION_DATA)
+        return false;
+    size_t record = (size_t)data[3] << 8 | data[4];
+    return record >= BULK_RECORD && len - REC_HEADER_SIZE >= record;
+}
+
+static bool conn_blocked(const struct tt_conn *c, const uint8_t *data, size_t len)
+{
+    return hs_awaits_answer(c) || (buf_size(&c->plain) > 0 && !is_more_data(c, data, len));
 }
 
 tt_rc conn_check_boundary(struct tt_conn *c)
@@ -133,7 +147,7 @@ static tt_rc input_application_data(struct tt_conn *c, size_t len)
 }
 
 /* One record's content, in the clear; for application data it already stands in c->plain. */
-static tt_rc input_content(struct tt_conn *c, uint8_t type, struct tt_bytes content)
+tt_rc conn_content_recv(struct tt_conn *c, uint8_t type, struct tt_bytes content)
 {
     /* "Handshake messages MUST NOT be interleaved with other record types" (section 5.1) */
     if (type != CT_HANDSHAKE && buf_size(&c->msg) > 0)
@@ -219,7 +233,7 @@ static tt_rc input_protected(struct tt_conn *c, struct tt_bytes record)
     /* "Once a record is deprotected successfully, it is treated as the start of the client's second flight":
      * from here on, also under later keys, a record that fails is an error (section 4.3.10). */
     c->skip_left = 0;
-    return input_content(c, opened.type, (struct tt_bytes){to, opened.len});
+    return conn_content_recv(c, opened.type, (struct tt_bytes){to, opened.len});
 }
 
 static tt_rc input_record(struct tt_conn *c, struct tt_bytes record)
@@ -233,7 +247,7 @@ static tt_rc input_record(struct tt_conn *c, struct tt_bytes record)
         return input_skip(c, record);
     if (record.data[0] == CT_APPLICATION_DATA)
         return conn_refuse(c, TT_ALERT_UNEXPECTED_MESSAGE, "application data came in the clear");
-    return input_content(c, record.data[0], content);
+    return conn_content_recv(c, record.data[0], content);
 }
 
 /* The header of the record, as soon as its five bytes are there. legacy_record_version "MUST be ignored for
@@ -299,7 +313,9 @@ tt_rc tt_conn_feed(struct tt_conn *c, const uint8_t *data, size_t len, size_t *r
     size_t used = 0;
     if (c->status.error.rc != TT_OK)
         return c->status.error.rc;
-    while (used < len && !conn_blocked(c)) {
+    if (c->offloaded)
+        return TT_ERR_USAGE;
+    while (used < len && !conn_blocked(c, data + used, len - used)) {
         /* "Any data received after a closure alert has been received MUST be ignored." (section 6.1) */
         if (c->read_closed) {
             used = len;

@@ -35,6 +35,8 @@ static size_t record_padding(const struct tt_conn *c, size_t len)
 
 static tt_rc output_record(struct tt_conn *c, enum content_type type, struct tt_bytes data)
 {
+    if (c->offloaded)
+        return offload_put(c, type, data);
     const struct rec_content content = {.type = type,
                                         .data = data,
                                         .padding = record_padding(c, data.len),
@@ -106,7 +108,8 @@ tt_rc conn_send_key_update(struct tt_conn *c, bool request_peer)
 
 tt_rc tt_conn_key_update(struct tt_conn *c, bool request_peer)
 {
-    if (!tt_conn_can_write(c) || conn_in_handshake(c) || c->write_epoch == MAX_EPOCH)
+    if ((!tt_conn_can_write(c) && !(c->offloaded && !c->write_closed)) || conn_in_handshake(c) ||
+        c->write_epoch == MAX_EPOCH)
         return TT_ERR_USAGE;
     /* "Until receiving a subsequent KeyUpdate from the peer, the sender MUST NOT send another KeyUpdate with
      * request_update set to "update_requested"." (section 4.7.3) */
@@ -126,7 +129,8 @@ static bool half_rtt(const struct tt_conn *c)
  * here on there are keys. (Sections 2 and 5.1.) */
 bool tt_conn_can_write(const struct tt_conn *c)
 {
-    return (!conn_in_handshake(c) || half_rtt(c)) && c->status.error.rc == TT_OK && !c->write_closed;
+    return (!conn_in_handshake(c) || half_rtt(c)) && c->status.error.rc == TT_OK && !c->write_closed &&
+           !c->offloaded;
 }
 
 /* Section 5.5: change keys before the AEAD's limit; section 4.7.3: answer before the next data. No KeyUpdate

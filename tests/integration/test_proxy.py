@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import ssl
+import subprocess
 import threading
 import unittest
 
@@ -409,6 +410,106 @@ class Start(Case):
                           "--cert", "server-p256.pem", "--client-ca", "ca/ca.pem", "--allow-all")
         self.assertEqual(done.code, 2, done.err)
         self.assertIn("does not belong to the key", done.err)
+
+
+class Handover(Case):
+    """The sockets outlive the process."""
+
+    def free_port(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            return s.getsockname()[1]
+
+    def start(self, port, *args, key="server-p256"):
+        return self.proxy("server", "--listen", "127.0.0.1:%d" % port, "--connect", self.at, "--key", key + ".key", "--cert",
+                          "server-p256.pem", "--client-ca", "ca/ca.pem", "--allow-all", "--status", "unix:hand.sock", *args)
+
+    def test_takeover(self):
+        self.at = harness.Programs(echo).at
+        port = self.free_port()
+        first = self.start(port, "--takeover", "unix:take.sock")
+        first.wait_for("event=listening")
+        client = self.client(str(port))
+        held = socket.create_connection(("127.0.0.1", int(client.port)), timeout=harness.TIMEOUT)
+        self.addCleanup(held.close)
+        held.sendall(b"hello")
+        self.assertEqual(held.recv(5), b"hello")
+        stop, failed, done = threading.Event(), [], []
+
+        def load():
+            while not stop.is_set():
+                try:
+                    done.append(round_trip(client.port, b"x"))
+                except OSError as e:
+                    failed.append(e)
+        worker = threading.Thread(target=load)
+        worker.start()
+        try:
+            second = self.start(port, "--takeover", "unix:take.sock")
+            first.wait_for('event=takeover state="a new process listens"')
+            second.wait_for("event=status")
+            before = len(done)
+            held.sendall(b"again")  # still the first one's
+            self.assertEqual(held.recv(5), b"again")
+            limit = threading.Event()
+            for _ in range(400):
+                if len(done) > before + 5:
+                    break
+                limit.wait(0.05)
+        finally:
+            stop.set()
+            worker.join()
+        self.assertEqual(failed, [])
+        self.assertGreater(len(done), before + 5)
+        held.close()
+        self.assertEqual(first.finish().code, 0)
+        # One that cannot start changes nothing.
+        third = self.start(port, "--takeover", "unix:take.sock", key="client-p256")
+        self.assertNotEqual(third.finish().code, 0)
+        second.wait_for('event=takeover state="the new process did not start"')
+        self.assertEqual(round_trip(client.port), b"hello")
+        self.assertEqual(self.status("hand.sock", "/_ready")[0], 200)
+        self.assertEqual(second.stop().code, 0)
+        self.assertFalse(os.path.exists(LAB.path("take.sock")))
+
+    def test_systemd_keeps_the_sockets(self):
+        """As systemd's file descriptor store does: what the first process gave is passed to the second."""
+        self.at = harness.Programs(echo).at
+        port = self.free_port()
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.settimeout(20)
+        manager.bind(LAB.path("notify.sock"))
+        LAB.env.update({"NOTIFY_SOCKET": LAB.path("notify.sock"), "FDSTORE": "16"})
+        self.addCleanup(lambda: [LAB.env.pop(name, None) for name in ("NOTIFY_SOCKET", "FDSTORE", "LISTEN_FDS", "LISTEN_FDNAMES")])
+        first = self.start(port)
+        stored, ready = None, False
+        while stored is None or not ready:
+            text, fds, _, _ = socket.recv_fds(manager, 4096, 4)
+            if b"FDSTORE=1" in text:
+                stored = fds[0], re.search(rb"FDNAME=(\S+)", text).group(1).decode()
+            ready = ready or b"READY=1" in text
+        client = self.client(str(port))
+        self.assertEqual(round_trip(client.port), b"hello")
+        self.assertEqual(first.stop().code, 0)
+        waiting = socket.create_connection(("127.0.0.1", port), timeout=5)  # nobody is there, and nobody is refused
+        waiting.close()
+        os.dup2(stored[0], 3, inheritable=True) if stored[0] != 3 else os.set_inheritable(3, True)
+        LAB.env.update({"LISTEN_FDS": "1", "LISTEN_FDNAMES": stored[1]})
+        again = subprocess.Popen(["sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', PROGRAM, "proxy", "server", "--listen",
+                                  "127.0.0.1:%d" % port, "--connect", self.at, "--key", "server-p256.key", "--cert", "server-p256.pem",
+                                  "--client-ca", "ca/ca.pem", "--allow-all"], env=LAB.env, cwd=LAB.dir, pass_fds=[3],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            for line in again.stderr:
+                if b"event=listening" in line:
+                    break
+            self.assertEqual(round_trip(client.port), b"hello")
+        finally:
+            again.terminate()
+            again.stderr.close()
+            again.wait(20)
+            os.close(stored[0])
 
 
 class Sandbox(Case):

@@ -62,8 +62,9 @@ static struct party party_new(const char *cn, const char *eku)
     return p;
 }
 
-static struct tt_config *config_new(enum tt_role role, const struct party *who,
-                                    const struct test_key *trusted)
+/* Not frozen yet. */
+static struct tt_config *config_open(enum tt_role role, const struct party *who,
+                                     const struct test_key *trusted)
 {
     struct tt_error err = {0};
     struct tt_config *cfg;
@@ -76,6 +77,14 @@ static struct tt_config *config_new(enum tt_role role, const struct party *who,
     must(tt_config_add_key(cfg, who->key, text(who->pair->cert_pem), &err), &err);
     if (role == TT_SERVER)
         must(tt_config_set_client_auth(cfg, TT_CLIENT_AUTH_REQUIRE), &err);
+    return cfg;
+}
+
+static struct tt_config *config_new(enum tt_role role, const struct party *who,
+                                    const struct test_key *trusted)
+{
+    struct tt_error err = {0};
+    struct tt_config *cfg = config_open(role, who, trusted);
     must(tt_config_freeze(cfg, &err), &err);
     return cfg;
 }
@@ -165,6 +174,132 @@ static void talk_end(struct talk *t)
     tt_stream_free(t->stream);
     close(t->fd);
     assert_int_equal(pthread_join(t->thread, NULL), 0);
+}
+
+/* ---- sessions of many threads ---- */
+
+#define CROWD 20
+
+struct crowd {
+    struct tt_config *server;
+    struct tt_sessions *sessions;
+    unsigned slow_ms; /* before a server begins, so that all clients are there */
+};
+struct member {
+    struct crowd *crowd;
+    int server_fd;
+    pthread_t thread;
+    bool resumed;
+    unsigned long long took_ms;
+};
+
+static unsigned long long now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (unsigned long long)t.tv_sec * 1000 + (unsigned long long)t.tv_nsec / 1000000;
+}
+
+static void *crowd_server(void *arg)
+{
+    struct member *m = arg;
+    struct tt_error err = {0};
+    struct tt_stream *s = NULL;
+    uint8_t data[64];
+    size_t n = 0;
+    const struct tt_stream_options opt = {
+        .peer = "the-client", .handshake_timeout_ms = 20000, .timeout_ms = 20000};
+    (void)usleep(m->crowd->slow_ms * 1000);
+    must(tt_stream_new(&s, m->server_fd, m->crowd->server, &opt, &err), &err);
+    must(tt_stream_read(s, data, sizeof data, &n, &err), &err);
+    must(tt_stream_write(s, data, n, &err), &err);
+    must(tt_stream_read(s, data, sizeof data, &n, &err), &err);
+    tt_stream_free(s);
+    close(m->server_fd);
+    return NULL;
+}
+
+static void *crowd_client(void *arg)
+{
+    struct member *m = arg;
+    struct tt_error err = {0};
+    struct tt_stream *s = NULL;
+    pthread_t server_thread;
+    uint8_t data[64];
+    size_t n = 0;
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    m->server_fd = fd[1];
+    assert_int_equal(pthread_create(&server_thread, NULL, crowd_server, m), 0);
+    const struct tt_stream_options opt = {.server_name = "localhost",
+                                          .handshake_timeout_ms = 20000,
+                                          .timeout_ms = 20000,
+                                          .shared_sessions = m->crowd->sessions};
+    unsigned long long began = now_ms();
+    must(tt_stream_new(&s, fd[0], client_config, &opt, &err), &err);
+    must(tt_stream_write(s, (const uint8_t *)"hello", 5, &err), &err);
+    must(tt_stream_read(s, data, sizeof data, &n, &err), &err);
+    assert_int_equal(n, 5);
+    m->took_ms = now_ms() - began;
+    struct tt_conn_info info;
+    tt_conn_info(tt_stream_conn(s), &info);
+    m->resumed = info.resumed;
+    must(tt_stream_close(s, &err), &err);
+    tt_stream_free(s);
+    close(fd[0]);
+    pthread_join(server_thread, NULL);
+    return NULL;
+}
+
+static size_t gather(struct crowd *c, struct member m[CROWD])
+{
+    size_t resumed = 0;
+    for (size_t i = 0; i < CROWD; i++) {
+        m[i] = (struct member){.crowd = c};
+        assert_int_equal(pthread_create(&m[i].thread, NULL, crowd_client, &m[i]), 0);
+    }
+    for (size_t i = 0; i < CROWD; i++) {
+        pthread_join(m[i].thread, NULL);
+        resumed += m[i].resumed;
+    }
+    return resumed;
+}
+
+static void test_a_crowd_costs_one_signature(void **state)
+{
+    (void)state;
+    static const struct tt_ticket_key ticket_key = {.name = {1}, .key = {2}};
+    struct tt_error err = {0};
+    struct tt_tickets *tickets = NULL;
+    struct member m[CROWD];
+    must(tt_tickets_new(&tickets, 0, &err), &err);
+    must(tt_tickets_set_keys(tickets, &ticket_key, 1), &err);
+    struct crowd c = {.server = config_open(TT_SERVER, &server, ca), .slow_ms = 200};
+    must(tt_config_set_tickets(c.server, tickets, 2, 7200, (struct tt_bytes){NULL, 0}), &err);
+    must(tt_config_freeze(c.server, &err), &err);
+    must(tt_sessions_new(&c.sessions, &err), &err);
+    assert_int_equal(gather(&c, m), CROWD - 1);
+    c.slow_ms = 0;
+    assert_true(gather(&c, m) >= CROWD - 1); /* there are tickets left, or one signs */
+    tt_sessions_free(c.sessions);
+    tt_config_free(c.server);
+    tt_tickets_free(tickets);
+}
+
+/* Found out once: then nobody waits for anybody. */
+static void test_a_server_without_tickets(void **state)
+{
+    (void)state;
+    struct tt_error err = {0};
+    struct member m[CROWD];
+    struct crowd c = {.server = server_config, .slow_ms = 100};
+    must(tt_sessions_new(&c.sessions, &err), &err);
+    assert_int_equal(gather(&c, m), 0);
+    unsigned long long began = now_ms();
+    assert_int_equal(gather(&c, m), 0);
+    assert_true(now_ms() - began < CROWD * 100); /* side by side: it is remembered */
+    tt_sessions_free(c.sessions);
+    tt_sessions_free(NULL);
 }
 
 /* ---- what should work ---- */
@@ -371,6 +506,8 @@ int main(void)
         cmocka_unit_test(test_echo_and_half_close),
         cmocka_unit_test(test_much_data),
         cmocka_unit_test(test_two_at_once),
+        cmocka_unit_test(test_a_crowd_costs_one_signature),
+        cmocka_unit_test(test_a_server_without_tickets),
         cmocka_unit_test(test_untrusted),
         cmocka_unit_test(test_silent_peer),
         cmocka_unit_test(test_peer_that_answers_http),

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "proxy/burst.h"
+#include "net/burst.h"
 #include "tls/pair.h"
 
 #define NOW NOW_MS

@@ -1,5 +1,5 @@
-/* proxy/burst.c: see burst.h. Layer: proxy. */
-#include "proxy/burst.h"
+/* net/burst.c: see burst.h. Layer: net. */
+#include "net/burst.h"
 
 #include "base/lock.h"
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-/* proxy/burst.h: many connections to one peer at once cost one signature. Layer: proxy.
+/* net/burst.h: many connections to one peer at once cost one signature. Layer: net.
  *
  * While a handshake that will bring tickets is under way, further connections wait for them and resume; each
  * resumed one brings the tickets for the next: 1, 2, 4, 8 ... A peer that gives no tickets, or refuses them,
@@ -6,8 +6,8 @@
  *
  * Any thread may call. `wake` comes on the thread that brought the news, under the burst's lock, so that
  * nobody goes away in between: it only posts. */
-#ifndef PROXY_BURST_H
-#define PROXY_BURST_H
+#ifndef NET_BURST_H
+#define NET_BURST_H
 
 #include "net/session_store.h"
 
