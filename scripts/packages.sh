@@ -72,6 +72,10 @@ bench libtpm2-pkcs11-tools makes its tokens
 bench tpm2-tools it runs them
 bench libengine-pkcs11-openssl curl through the module
 bench curl the same
+bench stunnel4 to compare the proxy with
+bench haproxy the same
+bench nginx-core the same
+bench libnginx-mod-stream its TLS in front of plain TCP
 bench apache2-utils ab asks for OCSP answers
 bench13 librust-rustls-dev rustls, to compare with (the API of Debian 13; scripts/debian asks for this group)
 bench13 cargo builds it, with rustc

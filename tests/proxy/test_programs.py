@@ -2,11 +2,13 @@
 """tests/proxy/test_programs.py: programs that know nothing of a TPM, through `tpmtls proxy`: curl and nginx, psql and
 PostgreSQL, mosquitto, redis, haproxy, Go, Java; peers that misbehave; a TPM that goes and comes back. What is not installed
 is skipped."""
+import base64
 import glob
 import hashlib
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -21,7 +23,10 @@ import swtpm  # noqa: E402
 
 LAB = None
 PROGRAM = harness.PROGRAM
-BULK = 32 << 20
+# What a run of hours takes more of: TPMTLS_PROXY_BULK=4096 TPMTLS_PROXY_SHORT=10000 TPMTLS_PROXY_RELOADS=200
+BULK = int(os.environ.get("TPMTLS_PROXY_BULK", "32")) << 20  # bytes each way
+SHORT = int(os.environ.get("TPMTLS_PROXY_SHORT", "400"))  # connections
+RELOADS = int(os.environ.get("TPMTLS_PROXY_RELOADS", "20"))
 
 
 def setUpModule():
@@ -447,12 +452,164 @@ class Peers(Case):
                     s.shutdown(socket.SHUT_WR)
                     if s.recv(100) != b"%d" % i:
                         failed.append(i)
-        threads = [threading.Thread(target=one, args=(50,)) for _ in range(8)]
+        threads = [threading.Thread(target=one, args=(SHORT // 8,)) for _ in range(8)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
         self.assertEqual(failed, [])
+
+
+class Browser(Case):
+    """A page with a WebSocket (RFC 6455), which asks for what it got: all of it through both tunnels."""
+
+    PAGE = (b"<script>const w = new WebSocket('ws://' + location.host + '/ws');"
+            b"w.onopen = () => w.send('from the page'); w.onmessage = e => fetch('/got?' + e.data.length + e.data);</script>")
+
+    def talk(self, peer):
+        peer.settimeout(harness.TIMEOUT)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = peer.recv(4096)
+            if not part:
+                return
+            data += part
+        path = data.split(b" ")[1].decode()
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", data)
+        if key:
+            accept = base64.b64encode(hashlib.sha1(key.group(1) + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+            frame = peer.recv(4096)
+            size, mask = frame[1] & 127, frame[2:6]
+            text = bytes(b ^ mask[i % 4] for i, b in enumerate(frame[6:6 + size]))
+            answer = text.upper() * 200
+            peer.sendall(b"\x81\x7e" + struct.pack("!H", len(answer)) + answer)
+            peer.recv(100)
+            return
+        if path.startswith("/got?"):
+            self.got.append(path[5:])
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(self.PAGE)
+                     + self.PAGE)
+
+    @needs("chromium")
+    def test_page_and_websocket(self):
+        self.got = []
+        program = harness.Programs(self.talk)
+        self.addCleanup(program.listener.close)
+        outside = self.client(self.server(program.at).port)
+        self.start("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                   "--remote-debugging-port=0", "--user-data-dir=" + LAB.path("browser"), "http://%s/" % outside.at)
+        limit = time.monotonic() + harness.TIMEOUT
+        while not self.got and time.monotonic() < limit:
+            time.sleep(0.05)
+        self.assertEqual([re.sub("%20", " ", g) for g in self.got[:1]], ["2600" + "FROM THE PAGE" * 200])
+
+
+class Load:
+    """Connections one after the other on some threads; each is echoed, or is a failure with its time."""
+
+    def __init__(self, port, threads=4):
+        self.port, self.done, self.failed, self.stopped = port, [], [], threading.Event()
+        self.threads = [threading.Thread(target=self._run) for _ in range(threads)]
+
+    def _run(self):
+        while not self.stopped.is_set():
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=harness.TIMEOUT) as s:
+                    s.sendall(b"hello")
+                    s.shutdown(socket.SHUT_WR)
+                    data = b""
+                    while True:
+                        part = s.recv(100)
+                        if not part:
+                            break
+                        data += part
+                if data != b"hello":
+                    raise OSError("cut: %r" % data)
+                self.done.append(time.monotonic())
+            except OSError as e:
+                self.failed.append((time.monotonic(), e))
+                time.sleep(0.05)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *unused):
+        self.stopped.set()
+        for t in self.threads:
+            t.join()
+
+    def wait(self, more):
+        """Until so many more were echoed."""
+        want, limit = len(self.done) + more, time.monotonic() + harness.TIMEOUT
+        while len(self.done) < want and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert len(self.done) >= want, self.failed[-3:]
+
+
+class UnderLoad(Case):
+    """What changes while connections come and go costs none of them."""
+
+    def held(self, port):
+        s = socket.create_connection(("127.0.0.1", port), timeout=harness.TIMEOUT)
+        self.addCleanup(s.close)
+        return s
+
+    def echoed(self, s):
+        s.sendall(b"hello")
+        return s.recv(5)
+
+    def test_renewals_and_reloads(self):
+        program = harness.Programs(lambda peer: pump(peer, peer))
+        self.addCleanup(program.listener.close)
+        LAB.must("cp", "server-p256.pem", "loaded.pem")
+        LAB.must("cp", "server-p256.key", "loaded.key")
+        inside = self.server(program.at, key="loaded")
+        outside = self.client(inside.port, "--resume", "off")  # each connection sees the certificate of the moment
+        first = self.held(outside.port)
+        self.assertEqual(self.echoed(first), b"hello")
+        with Load(outside.port) as load:
+            load.wait(5)
+            for i in range(RELOADS):
+                if i % 5 == 0:  # another certificate
+                    LAB.must(PROGRAM, "ca", "sign", "--dir", "ca", "server-p256.csr", "--profile", "server", "-o", "loaded.new")
+                    os.rename(LAB.path("loaded.new"), LAB.path("loaded.pem"))
+                os.kill(inside.process.pid, signal.SIGHUP)
+                load.wait(2)
+        self.assertEqual(load.failed, [])
+        self.assertGreaterEqual(len(re.findall(b"event=reloaded", inside.text)), 2)
+        self.assertEqual(self.echoed(first), b"hello")
+
+    def test_a_tpm_that_is_killed(self):
+        chip = swtpm.Swtpm(LAB.path("loaded-chip"))
+        self.addCleanup(chip.stop)
+        env = {"TPMTLS_TPM": chip.tcti}
+        LAB.must(PROGRAM, "key", "create", "--type", "p256", "-o", "killed.key", env=env)
+        LAB.must(PROGRAM, "csr", "--key", "killed.key", "--subject", "/CN=localhost", "--san", "DNS:localhost", "-o", "killed.csr", env=env)
+        LAB.must(PROGRAM, "ca", "sign", "--dir", "ca", "killed.csr", "--profile", "server", "-o", "killed.pem")
+        program = harness.Programs(lambda peer: pump(peer, peer))
+        self.addCleanup(program.listener.close)
+        inside = self.server(program.at, "--status", "unix:killed.sock", key="killed", tpm=chip.tcti)
+        outside = self.client(inside.port, "--resume", "off")
+        first = self.held(outside.port)
+        self.assertEqual(self.echoed(first), b"hello")
+        with Load(outside.port) as load:
+            load.wait(5)
+            chip.process.kill()
+            chip.process.wait()
+            for _ in range(10):  # who is there needs no chip
+                self.assertEqual(self.echoed(first), b"hello")
+                time.sleep(0.05)
+            chip.start()
+            back = time.monotonic()
+            load.wait(10)
+        self.assertEqual(self.echoed(first), b"hello")
+        self.assertIsNone(inside.process.poll())
+        late = [e for at, e in load.failed if at > back + 15]
+        self.assertEqual(late, [])
 
 
 class Away(Case):
