@@ -48,6 +48,7 @@ struct world {
     } lie;
     unsigned asked, installed, root_changes;
     struct enrolled e;
+    struct est_issued ready; /* made before, so that nothing of the test's own is allocated meanwhile */
     char cert[200], chain[200];
     char seen[16384]; /* what is_valid has looked at */
     size_t seen_len;
@@ -125,7 +126,12 @@ static tt_rc exchange(void *arg, const struct enrolled *e, const struct tt_cert_
         return error_set(err, TT_ERR_VERIFY, "the server's certificate has ended");
     if (w->lie == NOTHING)
         return error_set(err, TT_ERR_PROTOCOL, "500");
-    give(w, ret);
+    if (w->ready.issued == NULL)
+        give(w, ret);
+    else {
+        *ret = w->ready;
+        w->ready = (struct est_issued){0};
+    }
     return TT_OK;
 }
 
@@ -167,11 +173,11 @@ static void begin(struct world *w, int64_t life)
     (void)snprintf(w->cert, sizeof w->cert, "%s/device.pem", w->dir);
     (void)snprintf(w->chain, sizeof w->chain, "%s/chain.pem", w->dir);
     w->e = (struct enrolled){.name = "device",
-                              .server = "ca.example/x",
-                              .key = "/k",
-                              .cert = w->cert,
-                              .chain = w->chain,
-                              .jitter = 0x12345678};
+                             .server = "ca.example/x",
+                             .key = "/k",
+                             .cert = w->cert,
+                             .chain = w->chain,
+                             .jitter = 0x12345678};
     TT_AUTO(est_issued_free) struct est_issued first = {0};
     struct tt_cert_list *roots = NULL;
     list_put(&roots, w->root_cert[0]);
@@ -490,6 +496,53 @@ static void a_clock_before_the_certificate(void **state)
     end(&w);
 }
 
+#ifdef TT_FAULT_INJECTION
+/* A renewal in which the nth allocation fails (0: none does). */
+static enum renewal_result run_failing(struct world *w, size_t nth, size_t *ret_allocations)
+{
+    TT_AUTO(enrolled_free) struct enrolled e = {0};
+    struct tt_error err = {0};
+    const struct renewal_world rw = {.dir = w->dir,
+                                     .now = w->truth + 60,
+                                     .force = true,
+                                     .exchange = exchange,
+                                     .installed = installed,
+                                     .arg = w};
+    w->truth += 60; /* each ends a minute later */
+    clock_of_device = w->truth;
+    est_issued_free(&w->ready);
+    give(w, &w->ready);
+    assert_int_equal(enrolled_read(&e, w->dir, "device", NULL), TT_OK);
+    mem_test_reset();
+    mem_test_fail_nth(nth);
+    enum renewal_result r = renewal_run(&e, &rw, &err);
+    mem_test_fail_nth(0);
+    *ret_allocations = mem_test_stats().allocations;
+    return r;
+}
+
+/* For want of memory, wherever: the certificate that is there is whole, and the next try succeeds. */
+static void each_allocation_fails_once(void **state)
+{
+    (void)state;
+    struct world w;
+    size_t total = 0, unused = 0, failed = 0;
+    begin(&w, 30 * DAY);
+    assert_int_equal(run_failing(&w, 0, &total), RENEWAL_DONE);
+    assert_true(total > 60 && total < 2000);
+    for (size_t nth = 1; nth <= total; nth++) {
+        enum renewal_result r = run_failing(&w, nth, &unused);
+        assert_true(r == RENEWAL_DONE || r == RENEWAL_FAILED);
+        assert_true(is_valid(&w));
+        failed += r == RENEWAL_FAILED;
+    }
+    assert_true(failed > total / 2);
+    assert_int_equal(run_failing(&w, 0, &unused), RENEWAL_DONE);
+    est_issued_free(&w.ready);
+    end(&w);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,6 +551,9 @@ int main(void)
         cmocka_unit_test(roots_only_by_the_old_one),
         cmocka_unit_test(a_clock_before_the_certificate),
         cmocka_unit_test(somebody_elses_certificate_stays),
+#ifdef TT_FAULT_INJECTION
+        cmocka_unit_test(each_allocation_fails_once),
+#endif
         cmocka_unit_test(a_thousand_days_of_a_week),
         cmocka_unit_test(a_thousand_days_of_a_quarter),
     };

@@ -391,6 +391,22 @@ class Renewal(Case):
         self.renew(says="is put right")
         self.assertEqual(LAB.read("work/device.pem"), good)
 
+    def test_killed(self):
+        """At any moment: what is there is whole, the old one or the new one, and the next run goes on."""
+        import random
+        import subprocess
+        chance = random.Random(1)
+        self.begin("--chain", "work/chain.pem")
+        for i in range(int(os.environ.get("TPMTLS_KILL_ROUNDS", "12"))):
+            self.form(age=25 * 86400, life=30 * 86400 + 60 * (i + 1))
+            with subprocess.Popen([harness.PROGRAM, "renew", "--force", "device"], env=LAB.env, cwd=LAB.dir, stderr=subprocess.DEVNULL) as p:
+                time.sleep(chance.random() * 0.4)
+                p.kill()
+            self.verified()
+        self.form(life=60 * 86400)
+        self.renew("--force", "device", says="renewed")
+        self.assertEqual([n for n in os.listdir(LAB.path("work")) if ".tpmtls-" in n], [])
+
     def test_clock(self):
         self.form(age=-2, life=3600)
         self.enroll(code=6, says="is the clock right")
