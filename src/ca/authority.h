@@ -72,13 +72,23 @@ void ocsp_state_free(struct ocsp_state *s);
 /* ocsp_tend: the responder's certificate, before it ends. */
 TT_MUST_USE tt_rc ocsp_tend(struct ca *ca, int64_t now, struct tt_error *err);
 
-/* ca_sign_plan: the certificate of a plan, by the CA's key: TT_ERR_USAGE without a signer. */
-TT_MUST_USE tt_rc ca_sign_plan(const struct ca *ca, struct buf *ret, struct cert_plan *plan,
-                               struct tt_error *err);
-/* ca_period: not before and not after for days (0: the profile's) from now, within the CA's own;
+/* struct ca_subject: whom a certificate is for, and what it says. */
+struct ca_subject {
+    const X509_NAME *name;
+    struct tt_bytes spki;
+    struct tt_bytes names; /* DER of GeneralNames, or empty */
+    const struct profile *profile;
+    int64_t not_before, not_after;
+    bool delegation; /* beside what the profile says */
+};
+/* ca_certify: the certificate (DER, appended), by the CA's key, and its serial number: TT_ERR_USAGE without a
+ * signer. Records nothing. */
+TT_MUST_USE tt_rc ca_certify(struct buf *ret, char ret_serial[CA_SERIAL_HEX], const struct ca *ca,
+                             const struct ca_subject *s, struct tt_error *err);
+/* ca_period: not before and not after for days (0: those of ret's profile) from now, within the CA's own;
  * TT_ERR_UNSUPPORTED, TT_ERR_USAGE. */
-TT_MUST_USE tt_rc ca_period(const struct ca *ca, struct cert_plan *ret, const struct profile *p,
-                            unsigned days, int64_t now, struct tt_error *err);
+TT_MUST_USE tt_rc ca_period(struct ca_subject *ret, const struct ca *ca, unsigned days, int64_t now,
+                            struct tt_error *err);
 /* ca_alive: is the CA's own certificate valid now? */
 TT_MUST_USE tt_rc ca_alive(const struct ca *ca, int64_t now, struct tt_error *err);
 

@@ -225,12 +225,46 @@ tt_rc ca_set_signer(struct ca *ca, const struct tt_pki_signer *signer, struct tt
     return TT_OK;
 }
 
-tt_rc ca_sign_plan(const struct ca *ca, struct buf *ret, struct cert_plan *plan, struct tt_error *err)
+static tt_rc extensions_put(struct buf *ret, const struct ca *ca, const struct ca_subject *s,
+                            struct tt_error *err)
 {
+    struct writer out = writer_to(ret);
+    uint8_t id[EXTENSION_KEY_ID_SIZE];
+    bool empty = X509_NAME_entry_count(s->name) == 0;
+    if (!extension_key_id(id, s->spki))
+        return error_set(err, TT_ERR_DECODE, "the key is no SubjectPublicKeyInfo");
+    wr_bytes(&out, buf_bytes(&s->profile->fixed));
+    extension_subject_key_id(&out, (struct tt_bytes){id, sizeof id});
+    if (ca->key_id_len > 0)
+        extension_authority_key_id(&out, (struct tt_bytes){ca->key_id, ca->key_id_len});
+    if (s->names.len > 0)
+        extension_names(&out, s->names, empty);
+    if (s->profile->delegation || s->delegation)
+        extension_delegation_usage(&out);
+    return wr_status(&out) == TT_OK ? TT_OK : ca_no_memory(err);
+}
+
+tt_rc ca_certify(struct buf *ret, char ret_serial[CA_SERIAL_HEX], const struct ca *ca,
+                 const struct ca_subject *s, struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf exts = {0};
+    uint8_t serial[SERIAL_SIZE];
     if (!ca->has_signer)
         return error_set(err, TT_ERR_USAGE, "the CA's key is not open");
-    plan->issuer = X509_get_subject_name(ca->cert);
-    return cert_build(ret, plan, &ca->signer, err);
+    TT_TRY(extensions_put(&exts, ca, s, err));
+    TT_TRY(cert_serial(serial, err));
+    const struct cert_plan plan = {
+        .serial = serial,
+        .issuer = X509_get_subject_name(ca->cert),
+        .subject = s->name,
+        .not_before = s->not_before,
+        .not_after = s->not_after,
+        .spki = s->spki,
+        .extensions = buf_bytes(&exts),
+    };
+    TT_TRY(cert_build(ret, &plan, &ca->signer, err));
+    text_hex(ret_serial, (struct tt_bytes){serial, sizeof serial});
+    return TT_OK;
 }
 
 tt_rc ca_alive(const struct ca *ca, int64_t now, struct tt_error *err)
@@ -245,9 +279,9 @@ tt_rc ca_alive(const struct ca *ca, int64_t now, struct tt_error *err)
     return TT_OK;
 }
 
-tt_rc ca_period(const struct ca *ca, struct cert_plan *ret, const struct profile *p, unsigned days,
-                int64_t now, struct tt_error *err)
+tt_rc ca_period(struct ca_subject *ret, const struct ca *ca, unsigned days, int64_t now, struct tt_error *err)
 {
+    const struct profile *p = ret->profile;
     char until[24];
     text_time(until, ca->not_after);
     if (days > CA_DAYS_MAX)

@@ -36,7 +36,7 @@ struct work {
     enum outcome outcome;
     char again[CA_SHA256_HEX]; /* "": never asked again */
     char serial[CA_SERIAL_HEX];
-    struct cert_plan plan;
+    struct ca_subject subject;
     struct buf der;
     /* of a transaction; made anew when it is tried again */
     struct ca_answer found;
@@ -180,47 +180,23 @@ static bool waits(const struct work *w)
 
 /* ---- judge and sign ---- */
 
-static tt_rc extensions_put(struct buf *ret, const struct ca *ca, const struct work *w, struct tt_error *err)
-{
-    const struct judged *j = &w->judged;
-    struct writer out = writer_to(ret);
-    uint8_t id[EXTENSION_KEY_ID_SIZE];
-    bool empty = X509_NAME_entry_count(X509_REQ_get_subject_name(j->csr.req)) == 0;
-    if (!extension_key_id(id, (struct tt_bytes){j->spki, j->spki_len}))
-        return error_set(err, TT_ERR_INTERNAL, "the request's key has no encoding");
-    wr_bytes(&out, buf_bytes(&j->profile->fixed));
-    extension_subject_key_id(&out, (struct tt_bytes){id, sizeof id});
-    if (ca->key_id_len > 0)
-        extension_authority_key_id(&out, (struct tt_bytes){ca->key_id, ca->key_id_len});
-    if (j->names_len > 0)
-        extension_names(&out, (struct tt_bytes){j->names, j->names_len}, empty);
-    if (j->profile->delegation || w->order->delegation)
-        extension_delegation_usage(&out);
-    return wr_status(&out) == TT_OK ? TT_OK : ca_no_memory(err);
-}
-
-static tt_rc sign(struct work *w, struct ca *ca, struct tt_error *err)
-{
-    TT_AUTO(buf_free) struct buf exts = {0};
-    uint8_t serial[SERIAL_SIZE];
-    TT_TRY(extensions_put(&exts, ca, w, err));
-    TT_TRY(cert_serial(serial, err));
-    text_hex(w->serial, (struct tt_bytes){serial, sizeof serial});
-    w->plan.serial = serial;
-    w->plan.subject = X509_REQ_get_subject_name(w->judged.csr.req);
-    w->plan.spki = (struct tt_bytes){w->judged.spki, w->judged.spki_len};
-    w->plan.extensions = buf_bytes(&exts);
-    w->outcome = OUT_SIGNED;
-    return ca_sign_plan(ca, &w->der, &w->plan, err);
-}
-
-static tt_rc period(struct work *w, const struct ca *ca, int64_t now)
+static bool period(struct work *w, const struct ca *ca, int64_t now)
 {
     struct tt_error why = {0};
-    tt_rc rc = ca_period(ca, &w->plan, w->judged.profile, w->order->days, now, &why);
-    if (rc != TT_OK)
-        refuse(w->answer, CA_REFUSED_DAYS, rc, why.hint[0] != '\0' ? why.hint : NULL, "%s", why.text);
-    return TT_OK;
+    w->subject.profile = w->judged.profile;
+    tt_rc rc = ca_period(&w->subject, ca, w->order->days, now, &why);
+    return rc == TT_OK ||
+           refuse(w->answer, CA_REFUSED_DAYS, rc, why.hint[0] != '\0' ? why.hint : NULL, "%s", why.text);
+}
+
+static tt_rc sign(struct work *w, const struct ca *ca, struct tt_error *err)
+{
+    w->subject.name = X509_REQ_get_subject_name(w->judged.csr.req);
+    w->subject.spki = (struct tt_bytes){w->judged.spki, w->judged.spki_len};
+    w->subject.names = (struct tt_bytes){w->judged.names, w->judged.names_len};
+    w->subject.delegation = w->order->delegation;
+    w->outcome = OUT_SIGNED;
+    return ca_certify(&w->der, w->serial, ca, &w->subject, err);
 }
 
 static tt_rc prepare(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
@@ -236,7 +212,7 @@ static tt_rc prepare(struct work *w, struct ca *ca, int64_t now, struct tt_error
         w->outcome = OUT_WAITS; /* or a refusal: the transaction says */
     TT_TRY(judge(&w->judged, a, ca, w->order, &w->known, err));
     if (a->why == CA_REFUSED_NOT)
-        TT_TRY(period(w, ca, now));
+        (void)period(w, ca, now);
     if (a->why != CA_REFUSED_NOT || w->outcome == OUT_WAITS) {
         w->outcome = a->why != CA_REFUSED_NOT ? OUT_REFUSED : OUT_WAITS;
         return TT_OK;
@@ -434,8 +410,8 @@ static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t n
         .subject = w->judged.subject,
         .names = w->judged.sans,
         .profile = w->judged.profile->name,
-        .not_before = w->plan.not_before,
-        .not_after = w->plan.not_after,
+        .not_before = w->subject.not_before,
+        .not_after = w->subject.not_after,
         .request = id_number(w->found.id),
         .by = w->order->by,
         .attested = w->order->attested,

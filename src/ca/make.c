@@ -18,7 +18,8 @@ struct creation {
     const struct tt_pki_signer *signer;
     struct ca *parent;
     X509_NAME *subject;
-    uint8_t serial[SERIAL_SIZE];
+    uint8_t serial[SERIAL_SIZE];     /* of a root */
+    char serial_text[CA_SERIAL_HEX]; /* of one below another */
     struct cert_plan plan;
     struct buf der;
 };
@@ -31,8 +32,6 @@ static tt_rc key_ids(struct writer *w, const struct creation *c, struct tt_error
     if (!extension_key_id(id, c->signer->spki))
         return error_set(err, TT_ERR_DECODE, "the CA's key is no SubjectPublicKeyInfo");
     extension_subject_key_id(w, (struct tt_bytes){id, sizeof id});
-    if (c->parent != NULL && c->parent->key_id_len > 0)
-        extension_authority_key_id(w, (struct tt_bytes){c->parent->key_id, c->parent->key_id_len});
     return wr_status(w) == TT_OK ? TT_OK : ca_no_memory(err);
 }
 
@@ -71,22 +70,20 @@ static tt_rc parent_allows(const struct creation *c, struct tt_error *err)
 
 static tt_rc below_build(struct creation *c, struct tt_error *err)
 {
-    TT_AUTO(buf_free) struct buf exts = {0};
-    const struct profile *p = profiles_find(c->parent->profiles, SUB_CA);
-    struct writer w = writer_to(&exts);
-    if (p == NULL || !p->ca)
+    struct ca_subject whom = {
+        .name = c->subject, .spki = c->signer->spki, .profile = profiles_find(c->parent->profiles, SUB_CA)};
+    if (whom.profile == NULL || !whom.profile->ca)
         return error_set(err, TT_ERR_USAGE, "the CA above has no profile " SUB_CA);
     TT_TRY(parent_allows(c, err));
-    if (p->path_len != c->make->path_len)
+    if (whom.profile->path_len != c->make->path_len)
         return error_set(err, TT_ERR_USAGE,
-                         "the profile " SUB_CA " of the CA above has path-length = %u, not %u", p->path_len,
-                         c->make->path_len);
+                         "the profile " SUB_CA " of the CA above has path-length = %u, not %u",
+                         whom.profile->path_len, c->make->path_len);
     TT_TRY(ca_alive(c->parent, c->make->now, err));
-    TT_TRY(ca_period(c->parent, &c->plan, p, c->make->days, c->make->now, err));
-    wr_bytes(&w, buf_bytes(&p->fixed));
-    TT_TRY(key_ids(&w, c, err));
-    c->plan.extensions = buf_bytes(&exts);
-    return ca_sign_plan(c->parent, &c->der, &c->plan, err);
+    TT_TRY(ca_period(&whom, c->parent, c->make->days, c->make->now, err));
+    c->plan.not_before = whom.not_before;
+    c->plan.not_after = whom.not_after;
+    return ca_certify(&c->der, c->serial_text, c->parent, &whom, err);
 }
 
 static tt_rc certificate_build(struct creation *c, struct tt_error *err)
@@ -186,12 +183,10 @@ static tt_rc parent_record(void *arg, struct ca *ca, struct head *h, struct tt_e
 {
     const struct creation *c = arg;
     TT_AUTO(mem_free_auto) char *subject = NULL;
-    char serial[CA_SERIAL_HEX];
-    text_hex(serial, (struct tt_bytes){c->serial, sizeof c->serial});
     if (text_name(&subject, c->subject) != TT_OK)
         return ca_no_memory(err);
     const struct ca_record r = {.der = buf_bytes(&c->der),
-                                .serial = serial,
+                                .serial = c->serial_text,
                                 .subject = subject,
                                 .names = "",
                                 .profile = SUB_CA,

@@ -113,48 +113,27 @@ static tt_rc record(void *arg, struct ca *ca, struct head *h, struct tt_error *e
     return ca_record_add(ca, h, &c->record, c->now, err);
 }
 
-static tt_rc certify(struct buf *ret, struct cert_plan *plan, char serial_hex[CA_SERIAL_HEX], struct ca *ca,
-                     const struct profile *p, EVP_PKEY *key, struct tt_error *err)
-{
-    TT_AUTO(buf_free) struct buf exts = {0};
-    TT_AUTO(ossl_free_auto) uint8_t *spki = NULL;
-    uint8_t serial[SERIAL_SIZE], id[EXTENSION_KEY_ID_SIZE];
-    int len = i2d_PUBKEY(key, &spki);
-    if (len <= 0 || !extension_key_id(id, (struct tt_bytes){spki, (size_t)len}))
-        return ca_no_memory(err);
-    struct writer w = writer_to(&exts);
-    wr_bytes(&w, buf_bytes(&p->fixed));
-    extension_subject_key_id(&w, (struct tt_bytes){id, sizeof id});
-    if (ca->key_id_len > 0)
-        extension_authority_key_id(&w, (struct tt_bytes){ca->key_id, ca->key_id_len});
-    if (wr_status(&w) != TT_OK)
-        return ca_no_memory(err);
-    TT_TRY(cert_serial(serial, err));
-    text_hex(serial_hex, (struct tt_bytes){serial, sizeof serial});
-    plan->serial = serial;
-    plan->spki = (struct tt_bytes){spki, (size_t)len};
-    plan->extensions = buf_bytes(&exts);
-    return ca_sign_plan(ca, ret, plan, err);
-}
-
 static tt_rc renew(struct ocsp_responder *r, struct ca *ca, int64_t now, struct tt_error *err)
 {
     TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
     TT_AUTO(mem_free_auto) char *subject_text = NULL;
     TT_AUTO(buf_free) struct buf der = {0};
     char serial[CA_SERIAL_HEX];
-    struct cert_plan plan = {0};
+    TT_AUTO(ossl_free_auto) uint8_t *spki = NULL;
     const struct profile *p = profiles_find(ca->profiles, PROFILE);
     if (p == NULL || p->ca)
         return error_set(err, TT_ERR_USAGE,
                          "the profiles file has no profile " PROFILE ", which the OCSP responder needs");
     TT_TRY(ca_alive(ca, now, err));
-    TT_TRY(ca_period(ca, &plan, p, 0, now, err));
     if (r->key == NULL)
         TT_TRY(key_make(&r->key, ca, err));
     TT_TRY(dn_parse(&subject, "/CN=OCSP responder", err));
-    plan.subject = subject;
-    TT_TRY(certify(&der, &plan, serial, ca, p, r->key, err));
+    int len = i2d_PUBKEY(r->key, &spki);
+    if (len <= 0)
+        return ca_no_memory(err);
+    struct ca_subject whom = {.name = subject, .spki = {spki, (size_t)len}, .profile = p};
+    TT_TRY(ca_period(&whom, ca, 0, now, err));
+    TT_TRY(ca_certify(&der, serial, ca, &whom, err));
     if (text_name(&subject_text, subject) != TT_OK)
         return ca_no_memory(err);
     struct certifying c = {.record = {.der = buf_bytes(&der),
@@ -162,8 +141,8 @@ static tt_rc renew(struct ocsp_responder *r, struct ca *ca, int64_t now, struct 
                                       .subject = subject_text,
                                       .names = "",
                                       .profile = p->name,
-                                      .not_before = plan.not_before,
-                                      .not_after = plan.not_after,
+                                      .not_before = whom.not_before,
+                                      .not_after = whom.not_after,
                                       .by = {.who = CA_BY_OPERATOR, .id = "ocsp"}},
                            .now = now};
     TT_TRY(ca_write(ca, record, &c, err));
