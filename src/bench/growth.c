@@ -68,7 +68,7 @@ void bench_growth(struct report *r, const struct identities *ids)
                                           .text = "  that / with 1 open",
                                           .unit = "x",
                                           .value = median(ratio, ROUNDS),
-                                          .at_least = 0.95});
+                                          .at_least = 0.97});
     }
     ends_free(&e);
     mem_free(open);

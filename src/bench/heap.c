@@ -66,7 +66,7 @@ static void handshake_ours(struct report *r, const struct ends *e, enum ends_kin
     double own = (double)(counts[0].by_us + counts[1].by_us);
     (void)snprintf(key, sizeof key, "%s_allocations", name);
     (void)snprintf(text, sizeof text, "allocations in a %s handshake, both ends", name);
-    report_figure(r, &(struct figure){key, text, "", all, 0, 0});
+    report_figure(r, &(struct figure){key, text, "", all, kind == ENDS_FULL ? 500 : 0, 0});
     (void)snprintf(key, sizeof key, "%s_allocations_own", name);
     report_figure(r, &(struct figure){key, "  of these our own, not libcrypto's", "", own, 0, 0});
     pair_free(&p);
