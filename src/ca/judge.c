@@ -326,8 +326,10 @@ static bool profile_judge(struct judged *j, struct ca_answer *a, const struct ca
                       "this CA has no profile '%.60s'", name);
     bool bound =
         o->by.who == CA_BY_TOKEN && k->profile[0] != '\0' && strcmp(k->profile, j->profile->name) != 0;
+    /* That a TPM is genuine says not whose it is: a profile has to be meant for that. */
+    bool uninvited = o->by.who == CA_BY_ATTESTATION && !j->profile->attestation;
     bool grows = o->by.who != CA_BY_OPERATOR && (j->profile->ca || j->profile->ocsp_nocheck);
-    if (bound || grows)
+    if (bound || grows || uninvited)
         return refuse(a, CA_REFUSED_PROFILE, TT_ERR_UNSUPPORTED, NULL,
                       "the profile %s is not for this requester", j->profile->name);
     return true;

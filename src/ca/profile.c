@@ -46,6 +46,7 @@ static const struct key profile_keys[] = {
     {"must-staple", VALUE_BOOL, IN(profile, must_staple), 0},
     {"delegation", VALUE_BOOL, IN(profile, delegation), 0},
     {"attestation", VALUE_BOOL, IN(profile, attestation), 0},
+    {"one-identity", VALUE_BOOL, IN(profile, one_identity), 0},
     {"ocsp-nocheck", VALUE_BOOL, IN(profile, ocsp_nocheck), 0},
     {"approval", VALUE_APPROVAL, IN(profile, approval), 0},
     {"crl-url", VALUE_WORDS, IN(profile, crl_url), 0},

@@ -40,7 +40,7 @@ struct profile {
     bool wildcards;
     bool need_host; /* a DNS or IP name */
     bool need_subject;
-    bool must_staple, delegation, attestation, ocsp_nocheck;
+    bool must_staple, delegation, attestation, one_identity, ocsp_nocheck;
     enum profile_approval approval;
     struct buf fixed; /* the extensions that all its certificates have alike, as DER */
 };

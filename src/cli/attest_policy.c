@@ -4,6 +4,7 @@
 #include <ini.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/rc.h"
@@ -153,6 +154,13 @@ tt_rc attest_policy_read(struct tt_attest_policy **ret, const char *path, struct
         mem_free(r->texts[i]);
     mem_free(r);
     return rc;
+}
+
+tt_rc attest_key_draw(uint8_t ret[TT_ATTEST_KEY_SIZE], struct tt_error *err)
+{
+    return getentropy(ret, TT_ATTEST_KEY_SIZE) == 0
+               ? TT_OK
+               : error_set(err, TT_ERR_IO, "the system gives no randomness");
 }
 
 tt_rc attest_key_read(uint8_t ret[TT_ATTEST_KEY_SIZE], const char *path, struct tt_error *err)

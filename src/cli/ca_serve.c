@@ -1,6 +1,7 @@
 /* cli/ca_serve.c: `tpmtls ca serve FILE`: from its keys to a service that runs; and the same file read again
  * while it does. Layer: cli. After the start, make is called on the thread of the TPM. */
 #include "cli/ca_serve.h"
+#include "cli/attest_policy.h"
 
 #include <limits.h>
 #include <string.h>
@@ -35,6 +36,8 @@ struct stage {
     struct tt_tpm *tpm; /* of the server's key, if it has one */
     struct ca *ca;
     struct cli_key ca_key;
+    struct tt_attest_policy *attest;
+    uint8_t attest_key[TT_ATTEST_KEY_SIZE];
     struct tt_pki_signer signer;
     const char *watched[WATCHED_MAX];
     char watched_text[2][PATH_MAX];
@@ -80,11 +83,13 @@ static tt_rc check_change(const struct ca_serve_options *a, const struct ca_serv
 {
     if (is_same(a->dir, b->dir) && is_same(a->store, b->store) && is_same(a->listen, b->listen) &&
         is_same(a->publish, b->publish) && is_same(a->status, b->status) && is_same(a->user, b->user) &&
-        a->connections == b->connections && a->sandbox == b->sandbox)
+        a->connections == b->connections && a->sandbox == b->sandbox &&
+        is_same(a->attest_policy, b->attest_policy) && is_same(a->attest_key, b->attest_key))
         return TT_OK;
-    (void)error_set(err, TT_ERR_USAGE,
-                    "dir, store, listen, publish, status, user, max-connections and sandbox do not change "
-                    "while it runs");
+    (void)error_set(
+        err, TT_ERR_USAGE,
+        "dir, store, listen, publish, status, user, attest-policy, attest-key, max-connections and sandbox "
+        "do not change while it runs");
     error_hint(err, "restart it");
     return TT_ERR_USAGE;
 }
@@ -218,6 +223,17 @@ static tt_rc open_ca(struct stage *s, const struct ca_serve_options *o, struct t
     return ca_set_signer(s->ca, &s->signer, err);
 }
 
+/* Without a key of its own what was given out before is refused after a restart: whoever came with it asks
+ * again. */
+static tt_rc open_attest(struct stage *s, const struct ca_serve_options *o, struct tt_error *err)
+{
+    if (o->attest_policy == NULL)
+        return TT_OK;
+    TT_TRY(attest_policy_read(&s->attest, o->attest_policy, err));
+    return o->attest_key != NULL ? attest_key_read(s->attest_key, o->attest_key, err)
+                                 : attest_key_draw(s->attest_key, err);
+}
+
 static tt_rc run(struct stage *s, struct tt_error *err)
 {
     struct reading *first = NULL; /* make reads it again: what is said here holds until the end */
@@ -240,10 +256,13 @@ static tt_rc run(struct stage *s, struct tt_error *err)
     if (rc == TT_OK)
         rc = open_ca(s, o, err);
     if (rc == TT_OK)
+        rc = open_attest(s, o, err);
+    if (rc == TT_OK)
         rc = loop_new(&s->base, false, err);
     if (rc == TT_OK) {
         watch_files(s, o);
         opt.base = s->base;
+        opt.attest = (struct attest_desk){s->attest, s->attest_key};
         opt.ca = TT_TAKE(s->ca);
         opt.watched_len = s->watched_len;
         rc = service_run(&opt, err);
@@ -254,6 +273,8 @@ static tt_rc run(struct stage *s, struct tt_error *err)
 
 static void tear_down(struct stage *s)
 {
+    tt_attest_policy_free(s->attest);
+    mem_wipe(s->attest_key, sizeof s->attest_key);
     ca_close(s->ca);
     free_retired(s, true);
     reading_free(s->now);

@@ -9,7 +9,7 @@
 
 /* struct ca_serve_options: the section [ca]. */
 struct ca_serve_options {
-    const char *dir, *store, *listen, *publish, *status, *user;
+    const char *dir, *store, *listen, *publish, *status, *user, *attest_policy, *attest_key;
     struct tls_options tls;
     enum est_binding binding;
     enum ca_serve_sandbox {

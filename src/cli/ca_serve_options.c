@@ -29,6 +29,16 @@ static const struct option_row serve_rows[] = {
      "tie a request to the connection that it comes by: its challengePassword is the base64 of tls-exporter "
      "(RFC 9266)",
      TO(binding), .choices = "offered required off"},
+    {"attest-policy", "FILE",
+     "ask for evidence that the key is in a TPM, and judge it by this policy (docs/attestation.md); then who "
+     "brings good "
+     "evidence needs no token, where the profile says attestation = yes",
+     TO(attest_policy)},
+    {"attest-key", "FILE",
+     "the secret that nonces and challenges are sealed under, 64 hexadecimal digits, for all servers of this "
+     "CA alike; "
+     "default: another one at each start",
+     TO(attest_key), .needs = "attest-policy"},
     {"rate", "N", "enrolments a minute of one requester: a certificate, else an address; 0: any number",
      TO(rate), .max = 1000000, .initial = 60},
     {"retry-after", "S", "when who waits for a person is to ask again", TO(retry_after), .min = 1,
@@ -163,6 +173,8 @@ tt_rc ca_serve_sandbox(const struct cli *cli, const struct ca_serve_options *o, 
         need_file(&n, o->tls.certs.at[i]);
         need_file(&n, o->tls.staples[i]);
     }
+    need_file(&n, o->attest_policy);
+    need_file(&n, o->attest_key);
     need_file(&n, file);
     need_file(&n, cli->key_password_file);
     if (cli->auth.kind == CLI_AUTH_FILE)

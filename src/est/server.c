@@ -9,6 +9,7 @@
 #include "est/basic.h"
 #include "est/challenge.h"
 #include "est/limit.h"
+#include "tpmtls/attest.h"
 
 #define ROOT         "/.well-known/est"
 #define LIMITED_S    "60"
@@ -228,6 +229,15 @@ struct enrolment {
     struct buf csr;
 };
 
+static bool has_evidence(const struct buf *csr)
+{
+    uint8_t *evidence = NULL;
+    size_t len = 0;
+    bool there = tt_csr_evidence(&evidence, &len, buf_bytes(csr), NULL) == TT_OK;
+    tt_free(evidence);
+    return there;
+}
+
 /* What is wrong before anybody looks into the request itself: status 0: nothing. */
 static struct say look(struct est_server *s, struct http_request *r, struct enrolment *e)
 {
@@ -242,7 +252,8 @@ static struct say look(struct est_server *s, struct http_request *r, struct enro
         return (struct say){403, "a renewal is asked for with the certificate that is to be renewed", {NULL}};
     if (!e->renews && authorization != NULL && est_basic_read(&e->basic, authorization))
         e->order.password = e->basic.password;
-    if (e->order.certificate.len == 0 && e->order.password == NULL)
+    bool is_nobody = e->order.certificate.len == 0 && e->order.password == NULL;
+    if (is_nobody && !s->opt.takes_evidence)
         return (struct say){401,
                             "show a certificate of this CA in the handshake, or the password of a token",
                             {"WWW-Authenticate", AUTHENTICATE}};
@@ -250,6 +261,11 @@ static struct say look(struct est_server *s, struct http_request *r, struct enro
         return (struct say){415, "the Content-Type of a request is " EST_TYPE_PKCS10, {NULL}};
     if (est_body_read(&e->csr, http_request_body(r), &err) != TT_OK)
         return (struct say){400, "damaged: the body is no base64 of a request (RFC 8951)", {NULL}};
+    if (is_nobody && !has_evidence(&e->csr))
+        return (struct say){401,
+                            "show a certificate of this CA in the handshake, the password of a token, or "
+                            "evidence that the key is in a TPM",
+                            {"WWW-Authenticate", AUTHENTICATE}};
     const char *fault = binding_fault(s, r, buf_bytes(&e->csr));
     return fault != NULL ? (struct say){400, fault, {NULL}} : (struct say){0};
 }

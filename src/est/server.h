@@ -26,7 +26,7 @@ struct est_order {
     struct tt_bytes csr;         /* DER */
     const char *label;           /* or NULL */
     bool renews;                 /* simplereenroll */
-    const char *password;        /* of a token, or NULL */
+    const char *password;        /* of a token, or NULL; neither that nor a certificate: evidence is there */
     struct tt_bytes certificate; /* the client's, DER, proven in the handshake; or empty */
     const char *from;            /* "192.0.2.1:4711" */
 };
@@ -70,7 +70,8 @@ enum est_binding {
 struct est_server_options {
     struct est_authority authority;
     enum est_binding binding;
-    unsigned a_minute; /* enrolments of one requester (certificate, else address); 0: any number */
+    bool takes_evidence; /* who has neither certificate nor token may come with evidence in the request */
+    unsigned a_minute;   /* enrolments of one requester (certificate, else address); 0: any number */
     /* For the log and the counters: the operation, what became of it, what was said; may be NULL. */
     void (*told)(void *arg, const struct http_request *r, const char *operation, int status,
                  const char *text);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/clock.h"
 #include "proxy/report.h"
 #include "service/enrolment.h"
 #include "service/service_internal.h"
@@ -90,10 +91,44 @@ static bool has_label(void *arg, const char *label)
     return false;
 }
 
+/* A nonce of its own for everybody who asks: nothing is kept of it. */
+static size_t attributes(void *arg, const char *label, struct est_attr *ret, size_t cap)
+{
+    struct service *s = arg;
+    (void)label;
+    buf_consume(&s->wish, buf_size(&s->wish));
+    if (s->opt.attest.policy == NULL || cap == 0 ||
+        attest_desk_wish(&s->wish, &s->opt.attest, clock_wall_s()) != TT_OK)
+        return 0;
+    ret[0] = (struct est_attr){.oid = EST_OID_ATTEST_NONCE, .attribute = true, .values = buf_bytes(&s->wish)};
+    return 1;
+}
+
+static bool other(void *arg, struct http_request *r, const char *label, const char *operation)
+{
+    struct service *s = arg;
+    char from[ADDRESS_TEXT_MAX], text[300];
+    int status;
+    (void)label;
+    if (s->opt.attest.policy == NULL || strcmp(operation, EST_ATTEST_OPERATION) != 0)
+        return false;
+    (void)snprintf(from, sizeof from, "%s", http_request_from(r));
+    attest_desk_take(&s->opt.attest, r, clock_wall_s(), &status, text);
+    s->counts.others++;
+    report(REPORT_INFO, NULL, "asked",
+           json_pack("{s:s, s:s, s:i, s:o}", "from", from, "operation", EST_ATTEST_OPERATION, "status",
+                     status, "said", report_bytes((struct tt_bytes){(const uint8_t *)text, strlen(text)})));
+    return true;
+}
+
 struct est_authority service_authority(struct service *s)
 {
-    return (struct est_authority){
-        .enroll = enroll, .certificates = certificates, .has_label = has_label, .arg = s};
+    return (struct est_authority){.enroll = enroll,
+                                  .certificates = certificates,
+                                  .has_label = has_label,
+                                  .attributes = attributes,
+                                  .other = other,
+                                  .arg = s};
 }
 
 /* What the CA was not even asked for: the rest is said by say_enrolled. */

@@ -34,6 +34,7 @@ void enrolment_free(struct enrolment *e)
     buf_free(&e->csr);
     buf_free(&e->certificate);
     ca_answer_free(&e->answer);
+    mem_free(e->attested.evidence);
     mem_free(e); /* which wipes the password */
 }
 
@@ -149,10 +150,51 @@ static bool label_fits(struct enrolment *e)
     return false;
 }
 
-static bool prepare(struct ca *ca, struct enrolment *e, int64_t now)
+/* Evidence that is not good is refused, whoever brings it. With neither token nor certificate it says who
+ * asks: the TPM, which is its endorsement key. */
+static bool by_evidence(struct enrolment *e, const struct issuing *what)
 {
+    struct tt_error err = {0};
+    tt_rc rc = attest_desk_judge(&e->attested, what->attest, buf_bytes(&e->csr), what->now, &err);
+    const struct tt_attest_verdict *v = &e->attested.verdict;
+    if (rc == TT_OK) {
+        e->order.attested = true;
+        e->order.evidence = (struct tt_bytes){e->attested.evidence, e->attested.len};
+    }
+    if (rc == TT_OK || rc == TT_ERR_NOT_FOUND)
+        return true;
+    char word[48];
+    (void)snprintf(word, sizeof word, "attestation-%s", tt_attest_reason_name(v->reason));
+    if (rc == TT_ERR_VERIFY)
+        decide(e, EST_REFUSED, word, v->text, "");
+    else
+        decide(e, EST_FAILED, "", "the evidence cannot be judged at the moment", "");
+    e->verdict.word = ca_refusal_word(CA_REFUSED_NOT_ATTESTED);
+    return false;
+}
+
+static bool by_tpm(struct enrolment *e)
+{
+    if (!e->order.attested) {
+        decide(e, EST_UNKNOWN, ca_refusal_word(CA_REFUSED_NOT_ATTESTED), "nothing says who asks", "");
+        return false;
+    }
+    (void)snprintf(e->id, sizeof e->id, "%s", e->attested.verdict.ek_sha256);
+    (void)snprintf(e->profile, sizeof e->profile, "%.63s", e->label);
+    e->order.by.who = CA_BY_ATTESTATION;
+    e->order.by.id = e->id;
+    return true;
+}
+
+static bool prepare(struct ca *ca, struct enrolment *e, const struct issuing *what)
+{
+    int64_t now = what->now;
     e->order = (struct ca_order){.csr = buf_bytes(&e->csr), .by = {.address = e->from}};
-    bool is_known = e->has_password ? by_token(ca, e, now) : by_certificate(ca, e, now);
+    if (!by_evidence(e, what))
+        return false;
+    bool is_known = e->has_password                 ? by_token(ca, e, now)
+                    : buf_size(&e->certificate) > 0 ? by_certificate(ca, e, now)
+                                                    : by_tpm(e);
     if (!is_known || !label_fits(e))
         return false;
     if (e->has_label)
@@ -180,15 +222,18 @@ static void conclude(struct enrolment *e)
     }
 }
 
-void enrolments_issue(struct ca *ca, struct enrolment **list, size_t n, int64_t now)
+void enrolments_issue(struct ca *ca, const struct issuing *what)
 {
+    struct enrolment **list = what->list;
+    size_t n = what->n;
+    int64_t now = what->now;
     struct ca_order orders[CA_BATCH_MAX];
     struct ca_answer answers[CA_BATCH_MAX];
     struct enrolment *of[CA_BATCH_MAX];
     struct tt_error err = {0};
     size_t asked = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!prepare(ca, list[i], now))
+        if (!prepare(ca, list[i], what))
             continue;
         of[asked] = list[i];
         answers[asked] = (struct ca_answer){0};

@@ -16,7 +16,8 @@ struct enrolment {
 
     /* the CA's thread: */
     struct ca_order order;
-    char id[CA_SERIAL_HEX], profile[64];
+    struct attested attested;
+    char id[65], profile[64];
     struct ca_answer answer;
     struct worker_verdict verdict;
     char text[800];
@@ -27,7 +28,13 @@ struct enrolment *enrolment_new(const struct est_order *order); /* NULL: no memo
 void enrolment_free(struct enrolment *e);
 
 /* enrolments_issue: on the CA's thread: find out who asks, issue together, write the verdicts. */
-void enrolments_issue(struct ca *ca, struct enrolment **list, size_t n, int64_t now);
+struct issuing {
+    struct enrolment **list;
+    size_t n;
+    const struct attest_desk *attest; /* or NULL */
+    int64_t now;
+};
+void enrolments_issue(struct ca *ca, const struct issuing *what);
 
 /* holder_is: is this certificate, byte by byte, one of the CA's that is valid, and of that profile (NULL:
  * any)? A sub-CA could have made another with the same serial number. */

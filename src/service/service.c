@@ -282,6 +282,7 @@ static tt_rc start_servers(struct service *s, struct tt_error *err)
                                       .arg = s};
     const struct est_server_options est = {.authority = service_authority(s),
                                            .binding = s->setup.binding,
+                                           .takes_evidence = s->opt.attest.policy != NULL,
                                            .a_minute = s->setup.a_minute,
                                            .told = service_told};
     TT_TRY(est_server_new(&s->est, &est, err));
@@ -312,6 +313,7 @@ static tt_rc start(struct service *s, struct ca **ca, struct tt_error *err)
                                           .ca = *ca,
                                           .place = s->opt.place,
                                           .signer = s->opt.signer,
+                                          .attest = &s->opt.attest,
                                           .tend_failed = on_tend_failed,
                                           .arg = s};
     TT_TRY(worker_begin(&s->worker, &worker, err));
@@ -354,6 +356,7 @@ static void end(struct service *s)
     notify_free(s->notify);
     tt_config_free(s->setup.config);
     shown_free(&s->known);
+    buf_free(&s->wish);
     report_flush();
 }
 

@@ -6,6 +6,7 @@
 #include "ca/ca.h"
 #include "est/server.h"
 #include "net/sign_queue.h"
+#include "service/attest.h"
 #include "tpmtls/tls.h"
 
 #define SERVICE_BODY_MAX 65536 /* a request with evidence */
@@ -22,6 +23,7 @@ struct service_options {
     struct ca *ca; /* open, with its signer; the service's from service_run on, in any case */
     struct ca_place place;
     const struct tt_pki_signer *signer;    /* the CA's */
+    struct attest_desk attest;             /* its policy NULL: no evidence is asked for */
     const char *listen, *publish, *status; /* publish, status: NULL for none */
     size_t connections;
     unsigned shutdown_timeout_s;

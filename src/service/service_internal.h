@@ -47,6 +47,7 @@ struct service {
     struct shown known;
     struct service_setup setup;
     struct service_counts counts;
+    struct buf wish; /* what csrattrs says of evidence, until it is sent */
     size_t stopping; /* servers that still have connections */
     bool is_stopping;
 

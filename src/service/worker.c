@@ -81,7 +81,7 @@ static size_t take_batch(struct worker *w, struct enrolment *batch[CA_BATCH_MAX]
 
 static void do_batch(struct worker *w, struct enrolment **batch, size_t n)
 {
-    enrolments_issue(w->opt.ca, batch, n, clock_wall_s());
+    enrolments_issue(w->opt.ca, &(struct issuing){batch, n, w->opt.attest, clock_wall_s()});
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < n; i++) {
         batch[i]->next = NULL;

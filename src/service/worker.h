@@ -13,6 +13,7 @@
 
 #include "ca/ca.h"
 #include "est/server.h"
+#include "service/attest.h"
 
 #define WORKER_WAITING_MAX 1024
 #define WORKER_TEND_S      30
@@ -23,6 +24,7 @@ struct worker_options {
     struct event_base *base;
     struct ca *ca; /* open, with its signer; the worker's from worker_begin on */
     struct ca_place place;
+    const struct attest_desk *attest;   /* of evidence; must outlive the worker; NULL: none */
     const struct tt_pki_signer *signer; /* for when the CA is opened again; must outlive the worker */
     /* From the loop: the CRL and the like could not be made in time. May be NULL. */
     void (*tend_failed)(void *arg, const struct tt_error *err);
