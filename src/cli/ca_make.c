@@ -79,6 +79,8 @@ static tt_rc parent_open(struct ca **ret, struct cli_key *ret_key, const struct 
         TT_TRY(cli_open_key_beside(&key, cli, ca_key_name(ca), beside->tpm, err));
     else
         TT_TRY(cli_open_key(&key, cli, ca_key_name(ca), err));
+    if (beside->tpm != NULL && key.tpm == beside->tpm)
+        key.tpm = NULL; /* it is the other's to close */
     struct tt_pki_signer signer = key_signer(key.key);
     tt_rc rc = ca_set_signer(ca, &signer, err);
     if (rc != TT_OK) {
