@@ -92,6 +92,9 @@ enum tt_key_type {
     TT_KEY_RSA2048,
     TT_KEY_RSA3072,
     TT_KEY_RSA4096,
+    TT_KEY_MLDSA44, /* in a TPM of version 1.85; libcrypto from 3.5 on; without password or policy */
+    TT_KEY_MLDSA65,
+    TT_KEY_MLDSA87,
     TT_KEY_OTHER
 };
 TT_API const char *tt_key_type_name(enum tt_key_type type);                          /* "p256", ... */

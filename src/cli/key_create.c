@@ -169,10 +169,15 @@ static int run_seal(const struct cli *cli, void *options)
 static const struct option_row create_rows[] = {
     {"out", "FILE", "the key's file (TSS2 PRIVATE KEY, mode 0600), which is never overwritten", TO(path),
      .letter = 'o', .elsewhere = "output"},
-    {"type", NULL, "default: p256, the fastest on most chips", TO(params.type), .letter = 't',
+    {"type", "TYPE",
+     "p256 (the default: the fastest on most chips), p384, p521, rsa2048, rsa3072, rsa4096; in a TPM of "
+     "version 1.85 "
+     "mldsa44, mldsa65, mldsa87",
+     TO(params.type), .letter = 't',
      .choices =
          "p256=P-256=prime256v1=secp256r1=ecc256 p384=P-384=secp384r1=ecc384 p521=P-521=secp521r1=ecc521 "
-         "rsa2048=rsa=rsa-2048 rsa3072=rsa-3072 rsa4096=rsa-4096",
+         "rsa2048=rsa=rsa-2048 rsa3072=rsa-3072 rsa4096=rsa-4096 mldsa44=ml-dsa-44 mldsa65=ml-dsa-65=mldsa "
+         "mldsa87=ml-dsa-87",
      .elsewhere = "algorithm alg"},
     {"persist", "0x81...",
      "keep it in the TPM at this handle (0x81000000 to 0x817fffff), where nothing may be yet; FILE may then "

@@ -35,6 +35,8 @@ static const struct lab_kind kinds[] = {
     {TPM2_CC_HashSequenceStart, "HashSequenceStart", 0, LAB_SHORT, true},
     {TPM2_CC_SequenceUpdate, "SequenceUpdate", 1, LAB_SHORT, false},
     {TPM2_CC_SequenceComplete, "SequenceComplete", 1, LAB_HMAC, false},
+    {0x000001a4, "SignSequenceComplete", 2, LAB_SIGN, false}, /* version 1.85 */
+    {0x000001aa, "SignSequenceStart", 1, LAB_SHORT, true},
     {TPM2_CC_Unseal, "Unseal", 1, LAB_HMAC, false},
     {TPM2_CC_ObjectChangeAuth, "ObjectChangeAuth", 2, LAB_HMAC, false},
     {TPM2_CC_Import, "Import", 1, LAB_ECDH, false},

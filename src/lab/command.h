@@ -7,7 +7,8 @@
 #include "wire/reader.h"
 
 #define LAB_HEADER      10
-#define LAB_MAX_MESSAGE 4096
+#define LAB_MAX_MESSAGE 8192
+#define LAB_TSS_MESSAGE 4096 /* all that tpm2-tss has room for */
 #define LAB_MAX_HANDLES 3
 
 /* enum lab_work: what a command keeps a chip busy with; the columns of a profile. */

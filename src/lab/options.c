@@ -8,6 +8,8 @@
 #include <strings.h>
 #include <tss2/tss2_tpm2_types.h>
 
+#include "lab/mldsa.h"
+
 static tt_rc number_parse(uint32_t *ret, const char *text, struct tt_error *err)
 {
     char *end;
@@ -210,6 +212,16 @@ static tt_rc salt_parse(struct lab_options *o, char *text, struct tt_error *err)
                : error_set(err, TT_ERR_USAGE, "lab: salt= is max or digest, not '%s'", text);
 }
 
+static tt_rc mldsa_parse(struct lab_options *o, char *text, struct tt_error *err)
+{
+    o->mldsa = strcmp(text, "on") == 0;
+    if (!o->mldsa && strcmp(text, "off") != 0)
+        return error_set(err, TT_ERR_USAGE, "lab: mldsa= is on or off, not '%s'", text);
+    return !o->mldsa || lab_mldsa_possible()
+               ? TT_OK
+               : error_set(err, TT_ERR_USAGE, "lab: mldsa=on needs a libcrypto with ML-DSA (OpenSSL 3.5)");
+}
+
 static tt_rc fips_parse(struct lab_options *o, char *text, struct tt_error *err)
 {
     o->fips = strcmp(text, "on") == 0;
@@ -231,10 +243,9 @@ static tt_rc option_parse(struct lab_options *o, char *text, struct tt_error *er
         const char *name;
         tt_rc (*parse)(struct lab_options *o, char *value, struct tt_error *err);
     } options[] = {
-        {"profile", profile_parse}, {"fault", fault_parse},   {"lacks", lacks_parse},
-        {"slots", slots_parse},     {"salt", salt_parse},     {"fips", fips_parse},
-        {"seed", seed_parse},       {"jitter", jitter_parse}, {"clock", clock_parse},
-        {"report", report_parse},
+        {"profile", profile_parse}, {"fault", fault_parse}, {"lacks", lacks_parse},   {"slots", slots_parse},
+        {"salt", salt_parse},       {"fips", fips_parse},   {"mldsa", mldsa_parse},   {"seed", seed_parse},
+        {"jitter", jitter_parse},   {"clock", clock_parse}, {"report", report_parse},
     };
     char *value = strchr(text, '=');
     if (value != NULL)
@@ -242,10 +253,11 @@ static tt_rc option_parse(struct lab_options *o, char *text, struct tt_error *er
     for (size_t i = 0; i < TT_COUNT(options); i++)
         if (value != NULL && strcmp(options[i].name, text) == 0)
             return options[i].parse(o, value, err);
-    return error_set(err, TT_ERR_USAGE,
-                     "lab: there is no option '%s%s'; profile=, fault=, lacks=, slots=, salt=, fips=, seed=, "
-                     "jitter=, clock=, report=",
-                     text, value == NULL ? "" : "=");
+    return error_set(
+        err, TT_ERR_USAGE,
+        "lab: there is no option '%s%s'; profile=, fault=, lacks=, slots=, salt=, fips=, mldsa=, seed=, "
+        "jitter=, clock=, report=",
+        text, value == NULL ? "" : "=");
 }
 
 tt_rc lab_options_parse(struct lab_options *ret, const char *text, struct tt_error *err)

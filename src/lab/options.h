@@ -48,7 +48,8 @@ struct lab_options {
     unsigned lacks;
     unsigned slots; /* of transient objects; 0: as many as the chip has */
     bool max_salt;
-    bool fips; /* TPMA_MODES says FIPS 140-2 */
+    bool mldsa; /* ML-DSA of version 1.85, by libcrypto */
+    bool fips;  /* TPMA_MODES says FIPS 140-2 */
     struct lab_fault faults[LAB_MAX_FAULTS];
     size_t faults_len;
     char inner[512]; /* a TCTI string; "" is tpm2-tss' default */

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "lab/limits.h"
+#include "lab/mldsa.h"
 #include "lab/salt.h"
 
 #define LAB_MAGIC 0x74706d746c736c62ULL
@@ -21,6 +22,7 @@ struct lab {
     TSS2_TCTI_CONTEXT_COMMON_V1 v1; /* must be first */
     struct lab_options options;
     struct lab_chip chip;
+    struct lab_mldsa mldsa;
     int report; /* or -1 */
     uint64_t commands;
     bool in_flight, answered; /* answered: response is there, the inner TCTI has nothing to tell */
@@ -92,6 +94,10 @@ static TSS2_RC pass_on(struct lab *l)
         answer_code(l, refused);
         return TSS2_RC_SUCCESS;
     }
+    if (l->options.mldsa && lab_mldsa_answer(&l->mldsa, &l->parsed, l->response, &l->response_len)) {
+        l->answered = true;
+        return TSS2_RC_SUCCESS;
+    }
     if (l->options.max_salt && lab_salt_sign(&l->chip, &l->parsed, lab_random(~l->options.seed, l->commands),
                                              l->response, &l->response_len)) {
         l->answered = true;
@@ -115,8 +121,10 @@ static TSS2_RC lab_transmit(TSS2_TCTI_CONTEXT *tcti, size_t size, const uint8_t 
     l->sent = now_us();
     if (acts(l, LAB_ENOMEM))
         return TSS2_TCTI_RC_IO_ERROR; /* what the device TCTI makes of a write that ends with ENOMEM */
-    if (acts(l, LAB_RESTART))
+    if (acts(l, LAB_RESTART)) {
         lab_chip_forget(&l->chip);
+        lab_mldsa_forget(&l->mldsa);
+    }
     TSS2_RC rc = TSS2_RC_SUCCESS;
     if (acts(l, LAB_CODE))
         answer_code(l, l->fault->value);
@@ -245,7 +253,7 @@ static TSS2_RC lab_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *respo
     if (!l->in_flight)
         return TSS2_TCTI_RC_BAD_SEQUENCE;
     if (response == NULL) { /* how large can it be */
-        *size = sizeof l->response;
+        *size = LAB_TSS_MESSAGE;
         return TSS2_RC_SUCCESS;
     }
     TSS2_RC rc = fetch(l, timeout);
@@ -264,6 +272,7 @@ static TSS2_RC lab_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *respo
 static void lab_finalize(TSS2_TCTI_CONTEXT *tcti)
 {
     struct lab *l = lab_of(tcti);
+    lab_mldsa_forget(&l->mldsa);
     Tss2_TctiLdr_Finalize(&l->chip.inner);
     if (l->report >= 0)
         (void)close(l->report);

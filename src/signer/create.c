@@ -5,6 +5,7 @@
 #include "crypto/wrap.h"
 #include "signer/policy.h"
 #include "signer/signer.h"
+#include "tpm/mldsa.h"
 
 #define POLICY_REF_SIZE 32 /* "a high entropy nonce", against swapping signed policies between keys */
 
@@ -129,11 +130,26 @@ static tt_rc create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_para
     return rc == TT_OK ? TT_OK : error_set(err, rc, "cannot make the key's policy");
 }
 
+static tt_rc create_mldsa(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
+                          struct tt_error *err)
+{
+    struct tt_bytes description = {NULL, 0};
+    if (has_password(params) || params->pcrs != NULL || params->secret_of != NULL || params->signer.len > 0)
+        return error_set(err, TT_ERR_UNSUPPORTED,
+                         "an ML-DSA key in the TPM cannot have a password or a policy here");
+    if (params->description != NULL)
+        description = (struct tt_bytes){(const uint8_t *)params->description, strlen(params->description)};
+    return tpm_mldsa_create(ret_pem, tpm, (enum tpm_mldsa_set)(params->type - TT_KEY_MLDSA44 + TPM_MLDSA_44),
+                            description, err);
+}
+
 tt_rc tt_key_create_with(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
                          struct tt_error *err)
 {
     if ((size_t)params->type >= TT_KEY_OTHER)
         return error_set(err, TT_ERR_USAGE, "no such key type");
+    if (params->type >= TT_KEY_MLDSA44)
+        return create_mldsa(ret_pem, tpm, params, err);
     struct tpm_new what = {.type = params->type};
     return create(ret_pem, tpm, params, &what, err);
 }

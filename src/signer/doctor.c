@@ -152,7 +152,7 @@ static void try_type(struct tt_doctor *d, struct watch *w, struct tt_tpm *tpm, e
 
 static void try_keys(struct tt_doctor *d, struct watch *w, struct tt_tpm *tpm, bool quick)
 {
-    for (enum tt_key_type type = TT_KEY_P256; type < TT_KEY_OTHER; type++) {
+    for (enum tt_key_type type = TT_KEY_P256; type <= TT_KEY_RSA4096; type++) {
         try_type(d, w, tpm, type, quick);
         d->possible = d->possible || d->keys[d->keys_len - 1].works;
     }

@@ -6,6 +6,7 @@
 static const char *const type_names[] = {
     [TT_KEY_P256] = "p256",       [TT_KEY_P384] = "p384",       [TT_KEY_P521] = "p521",
     [TT_KEY_RSA2048] = "rsa2048", [TT_KEY_RSA3072] = "rsa3072", [TT_KEY_RSA4096] = "rsa4096",
+    [TT_KEY_MLDSA44] = "mldsa44", [TT_KEY_MLDSA65] = "mldsa65", [TT_KEY_MLDSA87] = "mldsa87",
     [TT_KEY_OTHER] = "other"};
 
 const char *tt_key_type_name(enum tt_key_type type)

@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "crypto/sig.h"
+#include "signer/mldsa_signer.h"
 #include "signer/pss.h"
 #include "signer/signer.h"
 #include "tpm/key.h"
+#include "tpm/mldsa.h"
 #include "tpm/reopen.h"
 
 struct tpm_signer {
@@ -331,6 +333,8 @@ tt_rc tt_key_open_pem_with(struct tt_key **ret, struct tt_tpm *tpm, struct tt_by
                            const struct tt_bytes *password, struct tt_error *err)
 {
     struct tpm_key *k = NULL;
+    if (tpm_mldsa_is(pem))
+        return mldsa_signer_open(ret, tpm, pem, password, err);
     tt_rc rc = tpm_key_load(&k, tpm, pem, password, err);
     return rc == TT_OK ? signer_new(ret, k, err) : refused(rc, err);
 }

@@ -115,7 +115,7 @@ static void caps_list(char *to, size_t cap, struct tt_tpm *tpm)
 {
     size_t n = 0;
     to[0] = '\0';
-    for (enum tt_key_type type = TT_KEY_P256; type < TT_KEY_OTHER; type++) {
+    for (enum tt_key_type type = TT_KEY_P256; type <= TT_KEY_RSA4096; type++) {
         bool has = false;
         if (caps_has(&has, tpm, type, NULL) == TT_OK && has && n < cap)
             n += (size_t)snprintf(to + n, cap - n, "%s%s", n == 0 ? "" : ", ", tt_key_type_name(type));

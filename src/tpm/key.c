@@ -7,6 +7,7 @@
 
 #include "tpm/guard.h"
 #include "tpm/key_internal.h"
+#include "tpm/mldsa.h"
 #include "tpm/persistent.h"
 #include "tpm/public.h"
 #include "tpm/reopen.h"
@@ -177,6 +178,9 @@ void tpm_probe_set(struct tpm_key *k, bool works)
 tt_rc tpm_file_load(struct tt_tpm *tpm, struct tt_bytes pem, struct tt_error *err)
 {
     TT_AUTO(object_free_auto) struct tpm_object *o = NULL;
+    TT_AUTO(tpm_mldsa_free_auto) struct tpm_mldsa *mldsa = NULL;
+    if (tpm_mldsa_is(pem))
+        return tpm_mldsa_load(&mldsa, tpm, pem, err);
     TT_TRY(object_from_file(&o, tpm, pem, NULL, err));
     return TPM_TWICE(tpm, err, object_load(o, err));
 }

@@ -177,7 +177,7 @@ static TSS2_RC way_receive(struct meter *m, size_t *size, uint8_t *response, int
     if (m->courier == NULL)
         return Tss2_Tcti_Receive(m->inner, size, response, timeout);
     if (response == NULL) {
-        *size = COURIER_MAX_RESPONSE;
+        *size = COURIER_ESAPI_MAX;
         return TSS2_RC_SUCCESS;
     }
     TSS2_RC rc = courier_wait(m->courier, response, size, wait_until(m));

@@ -18,7 +18,7 @@ bool session_own_ready(struct tt_tpm *tpm);
 /* session_own_give_back: ESAPI is about to use the session. False: it cannot, and must not try. */
 bool session_own_give_back(struct tt_tpm *tpm);
 
-#define SESSION_OWN_RESPONSE 4096
+#define SESSION_OWN_RESPONSE 8192 /* ML-DSA-87's signature has 4,627 bytes */
 /* session_own_exchange: a whole command and its whole answer, repeated as often as ESAPI would; what the TPM
  * says. */
 TSS2_RC session_own_exchange(uint8_t response[SESSION_OWN_RESPONSE], size_t *len, struct tt_tpm *tpm,

@@ -7,6 +7,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "tpm/ek.h"
+#include "tpm/mldsa.h"
 #include "tpm/public.h"
 #include "wire/der.h"
 
@@ -32,6 +33,8 @@ static uint16_t storage_bits(const TPMT_PUBLIC *a)
 tt_rc soft_public_read(struct soft_public *ret, struct tt_bytes tpm2b, struct tt_error *err)
 {
     TPM2B_PUBLIC pub = {0};
+    if (tpm_mldsa_public_read(ret, tpm2b))
+        return TT_OK;
     if (unmarshal(&pub, tpm2b) != TT_OK || pub.publicArea.authPolicy.size > sizeof ret->auth_policy)
         return public_refuse(tpm2b, err);
     const TPMT_PUBLIC *a = &pub.publicArea;

@@ -164,7 +164,7 @@ class Usage(Case):
             self.assertIn(kind, LAB.tpmtls("key", "show", name).out)
         for typed in ("ed25519", "rsa1024"):
             self.assert_fails(LAB.tpmtls("key", "create", "-o", "no.key", "--type", typed), 2,
-                              "'%s' is not p256, p384, p521, rsa2048, rsa3072 or rsa4096" % typed)
+                              "'%s' is not p256, p384, p521, rsa2048, rsa3072, rsa4096, mldsa44, mldsa65 or mldsa87" % typed)
 
     def test_bad_addresses(self):
         for text in ("localhost", "::1:443", "localhost:htttps", "localhost:65536", "http://localhost", "[::1:443"):

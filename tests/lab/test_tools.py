@@ -125,5 +125,33 @@ class Program(unittest.TestCase):
         self.assertEqual(result.code, 4)
 
 
+class MlDsa(unittest.TestCase):
+    """A TPM of version 1.85, which the lab plays where libcrypto has ML-DSA; elsewhere the words with which that is said."""
+
+    def tpm(self):
+        return ("--tpm", LAB.tcti("mldsa=on", "lab"))
+
+    def test_server(self):
+        """The key stays in the TPM and signs the request, the certificate's holder a CertificateVerify; OpenSSL and ours judge."""
+        made = LAB.tpmtls(*self.tpm(), "key", "create", "--type", "mldsa65", "-o", "ml.key")
+        if b"ML-DSA" not in LAB.must("openssl", "list", "-signature-algorithms").out:
+            self.assertEqual(made.code, 2)
+            self.assertIn("OpenSSL 3.5", made.err)
+            return
+        self.assertEqual(made.code, 0, made.err)
+        LAB.must(harness.PROGRAM, "ca", "init", "--dir", "ca", "--subject", "/CN=lab CA")
+        LAB.must(harness.PROGRAM, *self.tpm(), "csr", "--key", "ml.key", "--subject", "/CN=localhost", "--san", "DNS:localhost",
+                 "-o", "ml.csr")
+        LAB.must("openssl", "req", "-in", "ml.csr", "-verify", "-noout")
+        LAB.must(harness.PROGRAM, "ca", "sign", "--dir", "ca", "ml.csr", "--profile", "both", "-o", "ml.pem")
+        shown = LAB.must(harness.PROGRAM, "--json", *self.tpm(), "key", "show", "ml.key")
+        self.assertIn(b"mldsa65", shown.out)
+        with LAB.serve(key="ml", options=self.tpm()) as server:
+            theirs = LAB.must("openssl", "s_client", "-connect", "localhost:" + server.port, "-CAfile", "ca/ca.pem",
+                              "-verify_return_error", stdin=b"Q\n")
+            self.assertRegex(theirs.out, rb"(?i)peer signature type: mldsa65")
+            LAB.must(harness.PROGRAM, "connect", "localhost:" + server.port, "--ca", "ca/ca.pem", stdin=b"x\n")
+
+
 if __name__ == "__main__":
     harness.tap_main()
