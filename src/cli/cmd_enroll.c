@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/random.h>
@@ -9,6 +10,7 @@
 
 #include "base/mem.h"
 #include "cli/enroll.h"
+#include "cli/event.h"
 #include "net/pin.h"
 
 struct enroll_options {
@@ -16,7 +18,8 @@ struct enroll_options {
         *name, *identity;
     struct option_list sans;
     unsigned long wait;
-    bool tofu, force;
+    const char *ek_cert;
+    bool tofu, force, attest;
 };
 
 /* struct enroll: the options as they are remembered: paths absolute. */
@@ -24,15 +27,15 @@ struct enroll {
     const struct cli *cli;
     const struct enroll_options *o;
     char *dir, *name;
-    char *key, *cert, *chain, *ca, *token_file, *auth_value, *auth_from;
+    char *key, *cert, *chain, *ca, *token_file, *ek_cert, *auth_value, *auth_from;
     char sha256[65];
     struct enrolled e;
 };
 
 static void enroll_free(struct enroll *x)
 {
-    char *const all[] = {x->dir, x->name,       x->key,        x->cert,     x->chain,
-                         x->ca,  x->token_file, x->auth_value, x->auth_from};
+    char *const all[] = {x->dir, x->name,       x->key,     x->cert,       x->chain,
+                         x->ca,  x->token_file, x->ek_cert, x->auth_value, x->auth_from};
     enrolled_free(&x->e);
     for (size_t i = 0; i < TT_COUNT(all); i++)
         mem_free(all[i]);
@@ -103,6 +106,7 @@ static tt_rc find_paths(struct enroll *x, struct tt_error *err)
     TT_TRY(own_paths(x, err));
     TT_TRY(absolute(&x->chain, o->chain, err));
     TT_TRY(absolute(&x->token_file, o->token_file, err));
+    TT_TRY(absolute(&x->ek_cert, o->ek_cert, err));
     if (o->ca != NULL && strcmp(o->ca, "system") != 0)
         TT_TRY(enrolled_path(&x->ca, o->ca, err));
     if (x->cli->auth.kind == CLI_AUTH_FILE)
@@ -149,6 +153,8 @@ static void remember(struct enroll *x)
         e->sans[e->sans_len] = o->sans.at[e->sans_len];
     e->type = o->type;
     e->token_file = x->token_file;
+    e->attest = o->attest;
+    e->ek_cert = x->ek_cert;
     e->exec_after = o->exec_after;
     remember_auth(x);
     if (getrandom(&e->jitter, sizeof e->jitter, 0) != (ssize_t)sizeof e->jitter)
@@ -173,6 +179,15 @@ static void tell(const struct enroll *x, const struct enroll_first *f)
     TT_AUTO(renewal_state_free) struct renewal_state s = {0};
     if (renewal_look(&s, &x->e, x->dir, x->e.renewed_at, NULL) != TT_OK)
         return;
+    if (x->cli->json) {
+        json_t *o = json_pack("{s:s, s:o, s:o, s:s, s:s, s:I}", "name", x->name, "key", cli_json_text(x->key),
+                              "certificate", cli_json_text(x->cert), "subject", s.info->subject, "not_after",
+                              s.info->not_after_text, "tpm_commands", (json_int_t)f->tpm_commands);
+        (void)json_dumpf(o, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+        json_decref(o);
+        return;
+    }
     cli_note("wrote %s: %s, until %s; renewed by `tpmtls renew %s`", x->cert, s.info->subject,
              s.info->not_after_text, x->name);
     if (x->cli->verbose > 0)
@@ -204,7 +219,8 @@ static tt_rc run_all(struct enroll *x, struct enroll_first *f, struct tt_error *
 static int run(const struct cli *cli, void *options)
 {
     const struct enroll_options *o = options;
-    TT_AUTO(enroll_free) struct enroll x = {.cli = cli, .o = o};
+    const struct cli traced = enroll_trace(cli);
+    TT_AUTO(enroll_free) struct enroll x = {.cli = &traced, .o = o};
     struct enroll_first f = {0};
     struct tt_error err = {0};
     if (o->identity == NULL && (o->key == NULL || o->cert == NULL))
@@ -240,6 +256,14 @@ static const struct option_row server_rows[] = {
      TO(fingerprint), .needs = "trust-on-first-use"},
     {"token-file", "FILE", "a token, or USER:PASSWORD, in its first line; only you may read it",
      TO(token_file)},
+    {"attest", NULL,
+     "show the server, which has to ask for it, that the key is in this TPM (docs/attestation.md): with a "
+     "token, or in "
+     "place of one",
+     TO(attest)},
+    {"ek-cert", "FILE",
+     "the certificate of the TPM's endorsement key, and more of its chain, where the TPM has none",
+     TO(ek_cert), .needs = "attest"},
     {"wait", "S", "how long the server may take to decide", TO(wait), .max = 604800, .initial = 300},
     {0},
 };

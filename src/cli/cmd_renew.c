@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "cli/enroll.h"
 #include "cli/event.h"
+#include "est/attested.h"
 #include "net/clock.h"
 
 struct renew_options {
@@ -71,7 +72,7 @@ static bool auth_of(struct cli *cli, const struct enrolled *e)
 /* The TPM and the password as they were at the enrolment, unless said otherwise. */
 static struct cli cli_for(const struct renew *x, const struct enrolled *e)
 {
-    struct cli cli = *x->cli;
+    struct cli cli = enroll_trace(x->cli);
     const char *from_environment = getenv("TPMTLS_TPM");
     if (cli.tpm == NULL && (from_environment == NULL || from_environment[0] == '\0'))
         cli.tpm = e->tpm;
@@ -107,25 +108,37 @@ static tt_rc open_key(struct cli_key *ret, struct renew *x, const struct cli *cl
         error_hint(err,
                    "the identity is lost with its key; `tpmtls renew --bootstrap %s` makes a new key and "
                    "enrolls it by "
-                   "the token's file",
+                   "before",
                    e->name);
     }
     return rc;
 }
 
-static tt_rc ask_server(struct renew *x, struct est_client *client, struct tt_key *key,
-                        const struct tt_cert_list *current, struct est_issued *ret, unsigned *ret_retry_s,
-                        struct tt_error *err)
+/* Who was enrolled by evidence shows it again, as far as the server asks. */
+static tt_rc find_wants(struct est_wants *ret, struct buf *ret_evidence, struct est_client *client,
+                        const struct cli_key *key, const struct enrolled *e, struct tt_error *err)
 {
-    struct est_csrattrs attrs = {0};
+    TT_AUTO(est_csrattrs_free) struct est_csrattrs attrs = {0};
+    struct est_attest_wish wish;
+    TT_TRY(est_client_csrattrs(&attrs, client, err));
+    est_wants_read(ret, &attrs);
+    return e->attest && est_attest_wish_get(&wish, &attrs)
+               ? enroll_evidence(ret_evidence, client, &attrs, key, e, err)
+               : TT_OK;
+}
+
+static tt_rc ask_server(struct renew *x, struct est_client *client, const struct cli_key *key,
+                        const struct enrolled *e, const struct tt_cert_list *current, struct est_issued *ret,
+                        unsigned *ret_retry_s, struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf evidence = {0};
     struct est_wants wants;
     TT_TRY(est_client_cacerts(&ret->cacerts, client, err));
-    TT_TRY(est_client_csrattrs(&attrs, client, err));
-    est_wants_read(&wants, &attrs);
-    est_csrattrs_free(&attrs);
+    TT_TRY(find_wants(&wants, &evidence, client, key, e, err));
     const struct est_request request = {.client = client,
-                                        .key = key,
+                                        .key = key->key,
                                         .wants = &wants,
+                                        .attribute = buf_bytes(&evidence),
                                         .like = current->certs[0],
                                         .wait_s = (unsigned)x->o->wait,
                                         .waits = enroll_waits};
@@ -153,7 +166,7 @@ static tt_rc exchange(void *arg, const struct enrolled *e, const struct tt_cert_
             .server = e->server, .roots = roots, .more_roots = ca, .key = &key, .chain = &chain},
         err);
     if (rc == TT_OK)
-        rc = ask_server(x, client, key.key, current, ret, &retry_s, err);
+        rc = ask_server(x, client, &key, e, current, ret, &retry_s, err);
     est_client_free(client);
     x->is_refused = rc == TT_ERR_PEER_ALERT;
     *ret_retry_at = retry_s > 0 ? clock_wall_s() + retry_s : 0;
@@ -196,10 +209,11 @@ static tt_rc start_anew(struct renew *x, struct enrolled *e, struct tt_error *er
 {
     const struct cli cli = cli_for(x, e);
     TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *roots = NULL;
-    if (e->token_file == NULL) {
-        (void)error_set(err, TT_ERR_USAGE, "%s was enrolled without a token, so nothing can start it anew",
-                        e->name);
-        error_hint(err, "`tpmtls enroll` with a new --token-file");
+    if (e->token_file == NULL && !e->attest) {
+        (void)error_set(
+            err, TT_ERR_USAGE,
+            "%s was enrolled without a token and without attestation, so nothing can start it anew", e->name);
+        error_hint(err, "`tpmtls enroll` with a new --token-file, or with --attest");
         return TT_ERR_USAGE;
     }
     TT_TRY(enrolled_certs_read(&roots, e, x->dir, ENROLLED_TRUST, err));

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "cli/term.h"
 #include "cli/trust_options.h"
+#include "est/attested.h"
 #include "net/clock.h"
 #include "net/files.h"
 #include "net/identity.h"
@@ -117,14 +118,31 @@ void enroll_waits(void *arg, unsigned seconds, const char *text)
              text[0] != '\0' ? ": " : "", text);
 }
 
+static void say_command(void *arg, const struct tt_tpm_event *event)
+{
+    (void)arg;
+    cli_note("TPM: %s, %.2f ms%s", event->name, (double)event->nanoseconds / 1e6,
+             event->response == 0 ? "" : ", refused");
+}
+
+struct cli enroll_trace(const struct cli *cli)
+{
+    struct cli traced = *cli;
+    if (cli->verbose > 1)
+        traced.tpm_trace = say_command;
+    return traced;
+}
+
 /* ---- a first enrolment ---- */
 
 struct first {
     struct enroll_first *f;
     struct tt_cert_list *ca, *cacerts, *roots;
     struct est_client *client;
+    struct est_csrattrs attrs;
     struct est_wants wants;
     struct cli_key key;
+    struct buf evidence;
 };
 
 static void first_free(struct first *x)
@@ -134,6 +152,8 @@ static void first_free(struct first *x)
     tt_cert_list_free(x->ca);
     tt_cert_list_free(x->cacerts);
     tt_cert_list_free(x->roots);
+    est_csrattrs_free(&x->attrs);
+    buf_free(&x->evidence);
 }
 
 /* RFC 7030 section 4.1.1: provisionally, for cacerts alone, without a password; then all again. */
@@ -181,10 +201,8 @@ static tt_rc find_roots(struct first *x, struct tt_error *err)
 
 static tt_rc find_wants(struct first *x, struct tt_error *err)
 {
-    struct est_csrattrs attrs = {0};
-    TT_TRY(est_client_csrattrs(&attrs, x->client, err));
-    est_wants_read(&x->wants, &attrs);
-    est_csrattrs_free(&attrs);
+    TT_TRY(est_client_csrattrs(&x->attrs, x->client, err));
+    est_wants_read(&x->wants, &x->attrs);
     if (x->wants.sans && x->f->e->sans_len == 0)
         cli_note("the server wants alternative names in the request, and none was given (--san)");
     return TT_OK;
@@ -212,8 +230,7 @@ static tt_rc make_key(struct first *x, struct tt_error *err)
     TT_TRY(rc);
     const struct tt_bytes text = {(const uint8_t *)pem, strlen(pem)};
     TT_TRY(cli_write_file(e->key, text, (struct file_want){0600, FILE_NEW}, err));
-    cli_note("made a %s key in the TPM (%s), wrote %s", tt_key_type_name(params.type),
-             tt_tpm_describe(x->key.tpm), e->key);
+    cli_note("made a %s key in the TPM, wrote %s", tt_key_type_name(params.type), e->key);
     return tt_key_open_pem_with(&x->key.key, x->key.tpm, text, params.password, err);
 }
 
@@ -225,6 +242,25 @@ static tt_rc find_key(struct first *x, struct tt_error *err)
 }
 
 /* ---- the request ---- */
+
+tt_rc enroll_evidence(struct buf *ret, struct est_client *client, const struct est_csrattrs *attrs,
+                      const struct cli_key *key, const struct enrolled *e, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    size_t len = 0;
+    if (key->tpm == NULL) {
+        (void)error_set(err, TT_ERR_UNSUPPORTED, "%s is a software key: no TPM can attest it", e->key);
+        error_hint(
+            err, "leave --attest out, or name a file that is not there yet: the key is then made in the TPM");
+        return TT_ERR_UNSUPPORTED;
+    }
+    if (e->ek_cert != NULL)
+        TT_TRY(cli_read_file(&pem, &len, e->ek_cert, err));
+    const struct tt_attester_params params = {.ek_certificates = {(const uint8_t *)pem, len}};
+    const struct est_attested what = {
+        .client = client, .attrs = attrs, .tpm = key->tpm, .key = key->key, .params = &params};
+    return est_attest(ret, &what, err);
+}
 
 static void keep_request(void *arg, const char *pem)
 {
@@ -240,6 +276,7 @@ static tt_rc send_request(struct first *x, struct est_issued *issued, const stru
                                         .key = x->key.key,
                                         .wants = &x->wants,
                                         .asked = asked,
+                                        .attribute = buf_bytes(&x->evidence),
                                         .former = former,
                                         .keep = keep_request,
                                         .wait_s = x->f->wait_s,
@@ -257,6 +294,8 @@ static tt_rc first_run(struct first *x, struct tt_error *err)
     TT_TRY(find_roots(x, err));
     TT_TRY(find_wants(x, err));
     TT_TRY(find_key(x, err));
+    if (e->attest)
+        TT_TRY(enroll_evidence(&x->evidence, x->client, &x->attrs, &x->key, e, err));
     TT_TRY(send_request(x, &issued, &asked, err));
     issued.cacerts = TT_TAKE(x->cacerts);
     const struct renewal_judge judge = {.dir = x->f->dir,

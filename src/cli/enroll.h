@@ -39,8 +39,17 @@ struct enroll_first {
 };
 TT_MUST_USE tt_rc enroll_first(struct enroll_first *f, struct tt_error *err);
 
+/* enroll_evidence: the attribute that shows that the key is in a TPM, for a server that asks for it (attrs);
+ * where it does not: TT_ERR_UNSUPPORTED. */
+TT_MUST_USE tt_rc enroll_evidence(struct buf *ret, struct est_client *client,
+                                  const struct est_csrattrs *attrs, const struct cli_key *key,
+                                  const struct enrolled *e, struct tt_error *err);
+
 /* enroll_after: run e->exec_after, if there is one; false: it failed, which was said. */
 bool enroll_after(const struct enrolled *e);
+
+/* enroll_trace: with -vv each TPM command that is not for a connection is said. */
+struct cli enroll_trace(const struct cli *cli);
 
 /* enroll_waits: the note while a server thinks. */
 void enroll_waits(void *arg, unsigned seconds, const char *text);

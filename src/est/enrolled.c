@@ -216,6 +216,7 @@ static bool take(struct enrolled *e, json_t *o)
     e->subject = text(o, "subject");
     e->type = text(o, "type");
     e->token_file = text(o, "token_file");
+    e->ek_cert = text(o, "ek_cert");
     e->auth_kind = text(o, "auth");
     e->auth_value = text(o, "auth_value");
     e->attest = json_is_true(json_object_get(o, "attest"));
@@ -281,6 +282,7 @@ static json_t *doc_of(const struct enrolled *e)
     (void)json_object_set_new(o, "sans", sans);
     put_text(o, "type", e->type);
     put_text(o, "token_file", e->token_file);
+    put_text(o, "ek_cert", e->ek_cert);
     put_text(o, "auth", e->auth_kind);
     put_text(o, "auth_value", e->auth_value);
     put_text(o, "exec_after", e->exec_after);

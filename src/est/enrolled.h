@@ -25,6 +25,7 @@ struct enrolled {
     size_t sans_len;
     const char *type;                   /* of the key */
     const char *token_file;             /* for --bootstrap */
+    const char *ek_cert;                /* of the endorsement key, for attestation */
     const char *auth_kind, *auth_value; /* --auth-* of the key, where it is no secret itself */
     const char *exec_after;
     bool attest;

@@ -10,8 +10,10 @@ import time
 import unittest
 
 import harness
+from swtpm import manufactured
 
 LAB = SERVER = PORT = None
+VERBOSE = os.environ.get("TPMTLS_TEST_VERBOSE", "").split()
 
 
 def setUpModule():
@@ -529,6 +531,84 @@ class Service(Case):
         self.enroll_at(port, "--token-file", "work/token")
         print("# enrolled in %.2f s, key creation included" % (time.monotonic() - start))
         self.assertLess(time.monotonic() - start, 15)  # 1.5 s without sanitizers on a machine of its own (docs/enroll.md)
+
+
+class Attested(Service):
+    """A device with nothing but its endorsement key (docs/attestation.md)."""
+
+    PROFILE = "\n[device]\ndays = 30\nkey-usage = digitalSignature\npurposes = clientAuth\nattestation = yes\none-identity = yes\nneed = subject\n"
+
+    def setUp(self):
+        super().setUp()
+        self.chip = manufactured(LAB.path("work/chip"))
+        if self.chip is None:
+            self.skipTest("swtpm_setup is not installed (package swtpm-tools)")
+        self.addCleanup(self.chip.stop)
+        folder = LAB.path("work/chip/ca")
+        LAB.write("work/roots", b"".join(LAB.read(os.path.join(folder, name)) for name in sorted(os.listdir(folder))
+                                         if name.endswith("cert.pem") or name == "issuer.pem"))
+        LAB.write("work/policy.ini", "ek-roots = roots\npcrs = sha256:7\n")
+        self.env, LAB.env["TPMTLS_TPM"] = LAB.env["TPMTLS_TPM"], self.chip.tcti
+
+    def tearDown(self):
+        if hasattr(self, "env"):
+            LAB.env["TPMTLS_TPM"] = self.env
+
+    def begin(self, *lines):
+        return self.elsewhere(*lines, "attest-policy = work/policy.ini")
+
+    def elsewhere(self, *lines):
+        """The server's own key is in another TPM."""
+        LAB.env["TPMTLS_TPM"] = self.env
+        try:
+            return Service.begin(self, *lines)
+        finally:
+            LAB.env["TPMTLS_TPM"] = self.chip.tcti
+
+    def profile(self):
+        """Read again by the server when it is asked for."""
+        LAB.write("work/ca/profiles.ini", LAB.read("work/ca/profiles.ini").decode() + self.PROFILE)
+
+    def enroll_attested(self, port, *options, code=0, says=""):
+        return self.ends(code, "--json", *VERBOSE, "enroll", "--server", "localhost:%d/device" % port, "--ca", "work/ca/ca.pem", "--key", "work/device.key",
+                         "--subject", "/CN=device-1", "-o", "work/device.pem", "--attest", *options, says=says)
+
+    def test_enrol_renew_and_after_a_clear(self):
+        port = self.begin()
+        self.profile()
+        time.sleep(3)  # the profiles are read again
+        result = self.enroll_attested(port)
+        commands = json.loads(result.out)["tpm_commands"]
+        if VERBOSE:
+            print("\n".join("# " + line for line in result.err.splitlines()))
+        print("# attested enrolment: %d TPM commands" % commands)
+        self.assertLessEqual(commands, 22)
+        self.verified(root="work/ca/ca.pem")
+        self.assertIn('"attested":true', LAB.must(harness.PROGRAM, "--json", "ca", "list", "--dir", "work/ca").out.decode().replace(" ", ""))
+        time.sleep(1.1)
+        self.renew("--force", "device", says="renewed")
+        time.sleep(1.1)
+        self.chip.tools("tpm2_clear", "-c", "p")
+        self.renew("--force", "device", code=4, says="renew --bootstrap device")
+        self.renew("--force", "--bootstrap", "device", says="the key is lost; its file is now")
+        self.verified(root="work/ca/ca.pem")
+
+    def test_not_asked_for(self):
+        port = self.elsewhere()
+        self.profile()
+        time.sleep(3)
+        self.enroll_attested(port, code=1, says="does not ask for evidence")
+
+    def test_software_key(self):
+        port = self.begin()
+        self.profile()
+        time.sleep(3)
+        LAB.must("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "work/device.key")
+        self.enroll_attested(port, code=1, says="is a software key: no TPM can attest it")
+
+
+for _name in ("test_token_then_certificate", "test_binding", "test_first_use", "test_time_from_nothing"):
+    setattr(Attested, _name, None)
 
 
 if __name__ == "__main__":
