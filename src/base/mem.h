@@ -16,6 +16,10 @@ TT_MUST_USE void *mem_resize(void *p, size_t n);
 /* mem_free: wipe the whole block, then free it. p may be NULL. */
 void mem_free(void *p);
 
+/* mem_free_theirs: free what another library took from malloc for its caller to free; nothing secret, for it
+ * is not wiped. p may be NULL. */
+void mem_free_theirs(void *p);
+
 /* mem_free_auto: for TT_AUTO on any pointer variable. */
 static inline void mem_free_auto(void *pp)
 {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "ca/authority.h"
 #include "pki/text.h"
 
@@ -131,7 +132,7 @@ tt_rc act_add(struct ca *ca, struct head *h, const char *act, json_t *what, int6
         h->acts++;
         sha256_text(h->hash, (struct tt_bytes){(const uint8_t *)text, strlen(text)});
     }
-    free(text);
+    mem_free_theirs(text);
     return rc;
 }
 

@@ -14,8 +14,11 @@ static inline tt_rc key_signer_sign(void *arg, uint16_t scheme, struct tt_bytes 
 /* key_signer: valid as long as the key. */
 static inline struct tt_pki_signer key_signer(struct tt_key *key)
 {
-    return (struct tt_pki_signer){
-        .sign = key_signer_sign, .arg = key, .spki = tt_key_spki(key), .scheme = tt_key_x509_scheme(key), .checks_itself = true};
+    return (struct tt_pki_signer){.sign = key_signer_sign,
+                                  .arg = key,
+                                  .spki = tt_key_spki(key),
+                                  .scheme = tt_key_x509_scheme(key),
+                                  .checks_itself = true};
 }
 
 #endif

@@ -308,7 +308,7 @@ tt_rc enrolled_write(const struct enrolled *e, const char *dir, struct tt_error 
         return error_set(err, TT_ERR_USAGE, "%s cannot be written: a path or a name is not UTF-8", path);
     const struct tt_bytes bytes = {(const uint8_t *)out, strlen(out)};
     tt_rc rc = file_write(NULL, path, bytes, (struct file_want){0600, FILE_OURS}, err);
-    free(out);
+    mem_free_theirs(out);
     return rc;
 }
 

@@ -1,7 +1,6 @@
 /* pki/csr_evidence.c: the attestation that comes with a request. Layer: pki.
- * draft-ietf-lamps-csr-attestation, "CSR Attribute and Extension": "An Attributes structure carried within a
- * PKCS#10 CSR MUST contain no more than one Attribute of type id-aa-attestation", which holds "exactly one
- * copy of an AttestationBundle". A request is hostile. */
+ * draft-ietf-lamps-csr-attestation, section "CSR Attribute and Extension": one attribute id-aa-attestation at
+ * the most, with one AttestationBundle in it. A request is hostile. */
 #include <string.h>
 
 #include "pki/csr.h"

@@ -4,7 +4,6 @@
 #include <event2/http.h>
 #include <event2/util.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -272,7 +271,7 @@ static void ask_ocsp_by_path(struct publish *p, struct http_request *r, const ch
     char *text = evhttp_uridecode(rest, 0, &size);
     bool ok = text != NULL && base64_room(size) <= sizeof der &&
               base64_decode(der, &len, (struct tt_bytes){(const uint8_t *)text, size}) == TT_OK && len > 0;
-    free(text); /* libevent's */
+    mem_free_theirs(text);
     if (ok)
         ask_ocsp(p, r, (struct tt_bytes){der, len});
     else

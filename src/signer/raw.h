@@ -72,8 +72,8 @@ enum raw_result raw_decrypt(struct raw_key *k, enum apart_hash oaep, struct tt_b
  * curve. */
 enum raw_result raw_derive(struct raw_key *k, struct tt_bytes point, uint8_t *ret, size_t *ret_len,
                            struct tt_error *err);
-/* raw_prove: is the password right? By a signature that the TPM refuses for something else (tpm_key_prove), or
- * by what the key does, which nobody sees. */
+/* raw_prove: is the password right? By a signature that the TPM refuses for something else (tpm_key_prove),
+ * or by what the key does, which nobody sees. */
 enum raw_result raw_prove(struct raw_key *k, struct tt_error *err);
 
 /* raw_verify: a signature in the form of raw_sign. TT_ERR_VERIFY. */

@@ -66,7 +66,7 @@ struct tt_tpm {
     struct tpm_object *resident; /* the one key of ours that is loaded now, or NULL */
     struct tpm_session sessions[TPM_SESSIONS];
     bool sessions_by_esapi; /* session_start.h cannot: ESAPI writes sessions down in a way we do not know */
-    TSS2_RC last_failure; /* of the last command that failed */
+    TSS2_RC last_failure;   /* of the last command that failed */
     struct tpm_probe probes[TPM_PROBES];
     size_t probes_len;
     TPM2B_NAME storage; /* what the storage key must be called, or empty: see tt_tpm_expect_storage */
@@ -76,8 +76,8 @@ struct tt_tpm {
     struct crypto_lib *own_lib;
     TPMS_CONTEXT *srk;    /* the derived storage root key's saved context, or NULL; */
     TPM2B_PUBLIC srk_pub; /* and what it is */
-    uint32_t parent;   /* of what is made: a persistent handle, or 0: the storage root key */
-    bool has_owner;    /* the owner's password is known: */
+    uint32_t parent;      /* of what is made: a persistent handle, or 0: the storage root key */
+    bool has_owner;       /* the owner's password is known: */
     TPM2B_AUTH owner;
     unsigned srk_derivations;
     bool hashes_known; /* the one below is filled in */

@@ -185,9 +185,10 @@ TT_MUST_USE tt_rc tpm_key_sign_ecdsa(struct buf *ret_der, struct tpm_key *k, uin
  * bytes. */
 TT_MUST_USE tt_rc tpm_key_sign_rsa(uint8_t *ret, struct tpm_key *k, enum tpm_padding padding, uint16_t hash,
                                    struct tt_bytes digest, struct tt_error *err);
-/* tpm_key_prove: is the password right? By a signature of what cannot be signed: a digest of one byte. The TPM
- * checks authorizations before it looks at parameters (part 3, section 5), so that it says which of the two is
- * wrong, and the private operation is not done. *ret_proven false with TT_OK: this key or chip does not tell. */
+/* tpm_key_prove: is the password right? By a signature of what cannot be signed: a digest of one byte. The
+ * TPM checks authorizations before it looks at parameters (part 3, section 5), so that it says which of the
+ * two is wrong, and the private operation is not done. *ret_proven false with TT_OK: this key or chip does
+ * not tell. */
 TT_MUST_USE tt_rc tpm_key_prove(bool *ret_proven, struct tpm_key *k, struct tt_error *err);
 /* tpm_key_rsa_raw: the private operation on a padded number of bits/8 bytes (TPM2_RSA_Decrypt, TPM_ALG_NULL).
  */

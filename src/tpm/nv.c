@@ -81,8 +81,7 @@ static TSS2_RC read_some(uint8_t *to, const struct nv *nv, ESYS_TR reader, ESYS_
     return right ? TSS2_RC_SUCCESS : TSS2_ESYS_RC_MALFORMED_RESPONSE;
 }
 
-/* "TPM_RC_VALUE: size or offset are out of range" (part 3, section 31.13): more than this chip gives at once.
- */
+/* TPM_RC_VALUE of TPM2_NV_Read (part 3, section 31.13): more than this chip gives at once. */
 static bool chunk_smaller(struct nv *nv, TSS2_RC rc)
 {
     if (!tpm_rc_is(rc, TPM2_RC_VALUE) || nv->chunk == CHUNK_SMALL)

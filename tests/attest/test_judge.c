@@ -221,8 +221,8 @@ static void test_fields_of_the_rest(void **state)
         {&w->key_public, {7, "certify-name"}},
         {&w->key_public, {30, "key-other"}},
         {&w->ak_public, {1, "ak-malformed"}},
-        {&w->ak_public, {5, "ak-attributes"}},     /* restricted */
-        {&w->ak_public, {7, "proof-token"}}, /* another name than the one the challenge was for */
+        {&w->ak_public, {5, "ak-attributes"}}, /* restricted */
+        {&w->ak_public, {7, "proof-token"}},   /* another name than the one the challenge was for */
         {&w->ek_public, {1, "ek-key"}},
         {&w->ek_public, {12, "good"}}, /* its policy: no name of it is asked about */
         {&w->ek_public, {60, "ek-key"}},

@@ -507,7 +507,7 @@ static void test_headers_too_long(void **state)
     memset(request + n, 'x', 9000);
     (void)strcpy(request + n + 9000, "\r\n\r\n");
     int fd = raw_connect();
-    (void)write(fd, request, strlen(request));
+    assert_true(write(fd, request, strlen(request)) > 0);
     (void)raw_read(fd, got, sizeof got, 1000, &ended);
     assert_true(ended);
     assert_null(strstr(got, "hello\n"));
@@ -543,7 +543,7 @@ static void test_idle(void **state)
     (void)state;
     serve(false);
     int fd = raw_connect();
-    (void)write(fd, raw[0].request, strlen(raw[0].request));
+    assert_true(write(fd, raw[0].request, strlen(raw[0].request)) > 0);
     (void)raw_read(fd, got, sizeof got, 3000, &ended);
     assert_true(ended);
     assert_non_null(strstr(got, "hello\n"));
@@ -559,7 +559,7 @@ static void test_no_handshake(void **state)
     (void)state;
     serve(true);
     int fd = raw_connect();
-    (void)write(fd, raw[0].request, strlen(raw[0].request));
+    assert_true(write(fd, raw[0].request, strlen(raw[0].request)) > 0);
     (void)raw_read(fd, got, sizeof got, 4000, &ended);
     assert_true(ended);
     assert_true(run_until(&failures, 1, 3000));
