@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DAY      86400
-#define WEEK     (7 * DAY)
-#define ENDING_S (30 * DAY)
+#define DAY        86400
+#define WEEK       (7 * DAY)
+#define ENDING_S   (30 * DAY)
+#define ENDING_MAX 2000 /* that are looked at for the soonest */
 
 static tt_rc on_request(void *arg, const struct ca_request *r)
 {
@@ -45,11 +46,16 @@ static tt_rc on_revoked(void *arg, const struct ca_entry *e)
     return TT_OK;
 }
 
+/* The soonest, in their order. */
 static tt_rc on_ending(void *arg, const struct ca_entry *e)
 {
     struct board *b = arg;
-    if (b->ending_len < BOARD_ROWS)
-        take_entry(&b->ending[b->ending_len++], e);
+    size_t at = b->ending_len < BOARD_ROWS ? b->ending_len++ : BOARD_ROWS;
+    for (; at > 0 && b->ending[at - 1].not_after > e->not_after; at--)
+        if (at < BOARD_ROWS)
+            b->ending[at] = b->ending[at - 1];
+    if (at < BOARD_ROWS)
+        take_entry(&b->ending[at], e);
     return TT_OK;
 }
 
@@ -79,7 +85,7 @@ tt_rc board_gather(struct board *ret, struct ca *ca, int64_t now, struct tt_erro
     const struct ca_request_filter waiting = {.state = "pending", .limit = BOARD_ROWS};
     const struct ca_filter revoked = {.state = "revoked", .newest = true, .limit = BOARD_ROWS};
     const struct ca_filter ending = {
-        .state = "valid", .expires_after = now, .expires_before = now + ENDING_S, .limit = BOARD_ROWS};
+        .state = "valid", .expires_after = now, .expires_before = now + ENDING_S, .limit = ENDING_MAX};
     *ret = (struct board){.now = now};
     TT_TRY(gather_name(ret, ca, err));
     TT_TRY(ca_count(ca, &ret->counts, now, err));

@@ -86,12 +86,13 @@ static const char head[] =
     "color:var(--ink);font:16px/1.45 system-ui,sans-serif}\n"
     "h1{font-size:1.35rem;margin:.2rem 0;overflow-wrap:anywhere}h2{font-size:1rem;margin:0 0 .6rem}"
     "p{margin:.2rem 0;color:var(--dim)}\n"
-    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(7.4rem,1fr));gap:.7rem;margin:1rem 0}\n"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(6.4rem,1fr));gap:.7rem;margin:1rem 0}\n"
     ".card,section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.8rem "
     "1rem}\n"
     ".card b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.card span{color:var(--dim)}\n"
     ".good b{color:var(--good)}.hold b{color:var(--hold)}.bad b{color:var(--bad)}.old b{color:var(--old)}\n"
-    ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr));gap:.7rem}\n"
+    ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:0 "
+    ".7rem;align-items:start}\n"
     "section{margin:0 0 .7rem;overflow-x:auto;min-width:0}svg{display:block;width:100%;height:auto}\n"
     "svg text{fill:var(--dim);font:12px system-ui,sans-serif}svg .bar{fill:var(--bar)}svg "
     ".axis{stroke:var(--line)}\n"
@@ -340,8 +341,8 @@ tt_rc board_render(struct buf *to, const struct board *b)
     states(p, b);
     chart(p, &expiry);
     chart(p, &issued);
-    entries(p, "End within 30 days", b->ending, b->ending_len, false);
     out(p, "</div>\n");
+    entries(p, "End within 30 days", b->ending, b->ending_len, false);
     entries(p, "Revoked lately", b->revoked, b->revoked_len, true);
     acts(p, b);
     out(p, "</body>\n</html>\n");
