@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "support/script_tcti.h"
+#include "tpm/keyfile.h"
+#include "tpm/mldsa.h"
 #include "tpm/context.h"
 #include "wire/reader.h"
 
@@ -156,6 +158,34 @@ static tt_rc list(struct tt_tpm *tpm, struct tt_error *err)
     return rc;
 }
 
+/* An ML-DSA-44 key of no TPM: its commands go past tpm2-tss. Whether a signature is right its caller looks.
+ */
+static void sign_with_mldsa(struct tt_tpm *tpm)
+{
+    static const uint8_t head[] = {0x05, 0x2f, 0x00, 0xa1, 0x00, 0x0b, 0x00, 0x04, 0x04,
+                                   0x72, 0x00, 0x00, 0x00, 0x01, 0x00, 0x05, 0x20};
+    static const uint8_t priv[] = {0x00, 0x02, 0x01, 0x02}, message[1500];
+    uint8_t pub[2 + 0x52f] = {0}, sig[TPM_MLDSA_SIGNATURE_MAX];
+    size_t len = 0;
+    struct tt_error err = {0};
+    struct tpm_mldsa *key = NULL;
+    char *pem = NULL;
+    memcpy(pub, head, sizeof head);
+    const struct keyfile f = {.kind = KEYFILE_LOADABLE,
+                              .empty_auth = true,
+                              .parent = KEYFILE_PARENT_OWNER,
+                              .pubkey = {pub, sizeof pub},
+                              .privkey = {priv, sizeof priv}};
+    FUZZ_CHECK(keyfile_text(&pem, &f, &err) == TT_OK && tpm_mldsa_is(text(pem)));
+    tt_rc rc = tpm_mldsa_load(&key, tpm, text(pem), &err);
+    must_explain(rc, &err);
+    if (rc == TT_OK)
+        must_explain(tpm_mldsa_sign(sig, &len, key, (struct tt_bytes){message, sizeof message}, &err), &err);
+    FUZZ_CHECK(len == 0 || len == 2420);
+    tpm_mldsa_free(key);
+    tt_free(pem);
+}
+
 static void in_sessions_and_more(struct tt_tpm *tpm, unsigned what)
 {
     const struct tt_bytes password = text("secret");
@@ -164,7 +194,7 @@ static void in_sessions_and_more(struct tt_tpm *tpm, unsigned what)
     char *pem = NULL;
     uint8_t *pub = NULL;
     size_t len = 0;
-    switch (what % 7) {
+    switch (what % 8) {
     case 0:
         must_explain(tt_key_create_with(&pem, tpm, &guarded, &err), &err);
         break;
@@ -183,8 +213,11 @@ static void in_sessions_and_more(struct tt_tpm *tpm, unsigned what)
     case 5:
         must_explain(tt_key_evict(tpm, 0x81000010, &err), &err);
         break;
-    default:
+    case 6:
         sign_under_policy(tpm);
+        break;
+    default:
+        sign_with_mldsa(tpm);
     }
     tt_free(pem);
     tt_free(pub);
