@@ -373,20 +373,34 @@ static tt_rc ask(struct est_client *c, const struct question *q, struct tt_error
 
 /* ---- what an answer means ---- */
 
+/* RFC 9110 section 5.6.7: the form of today and the two of before, which a recipient has to take, too. */
+static bool date_read(int64_t *ret, const char *value)
+{
+    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                        "%a %b %e %H:%M:%S %Y"};
+    for (size_t i = 0; i < TT_COUNT(forms); i++) {
+        struct tm tm = {0};
+        const char *end = strptime(value, forms[i], &tm);
+        if (end == NULL || *end != '\0')
+            continue;
+        *ret = (int64_t)timegm(&tm);
+        return true;
+    }
+    return false;
+}
+
 unsigned est_retry_after(const char *value, int64_t now)
 {
-    struct tm tm = {0};
     char *end = NULL;
+    int64_t at = 0;
     while (*value == ' ')
         value++;
     unsigned long n = strtoul(value, &end, 10);
     if (end != value && *end == '\0' && *value != '-')
         return n > WEEK_S ? WEEK_S : (unsigned)n;
-    end = strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    if (end == NULL || *end != '\0')
+    if (!date_read(&at, value) || at <= now)
         return 0;
-    int64_t left = (int64_t)timegm(&tm) - now;
-    return left <= 0 ? 0 : left > WEEK_S ? WEEK_S : (unsigned)left;
+    return at - now > WEEK_S ? WEEK_S : (unsigned)(at - now);
 }
 
 /* The first line of what the server says to a person; nothing that moves a cursor, and no page of HTML. */

@@ -67,6 +67,8 @@ static void retry_after(void **state)
     assert_int_equal(est_retry_after("0", now), 0);
     assert_int_equal(est_retry_after("99999999999999999999999", now), 604800);
     assert_int_equal(est_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), 60);
+    assert_int_equal(est_retry_after("Sunday, 06-Nov-94 08:50:37 GMT", now), 60);
+    assert_int_equal(est_retry_after("Sun Nov  6 08:50:37 1994", now), 60);
     assert_int_equal(est_retry_after("Sun, 06 Nov 1994 08:49:00 GMT", now), 0);
     assert_int_equal(est_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", now), 604800);
     static const char *const none[] = {"", "soon", "-5", "5 s", "Sun, 06 Nov 1994 08:50:37 CET", "1e9"};

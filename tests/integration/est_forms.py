@@ -3,8 +3,8 @@ standards' examples have; for the tests of `tpmtls enroll` and `tpmtls renew`. I
 
     est_forms.py DIR          prints "port N"; DIR/form (JSON) says how it answers, anew for each request; DIR/log has what was asked
 
-Words of `form`: body (lines, crlf, one-line, spaced, der, pem, indefinite), certs (leaf, chain, root-first, twice), http10 (true: with a length, cut off behind it; to the end: without one), chunked,
-transfer_encoding (the header Content-Transfer-Encoding), status, text, retry_after, waits (how many 202), redirect, csrattrs (base64),
+Words of `form`: body (lines, crlf, crlf-76 as globalsign/est, one-line, spaced, der, pem, indefinite), certs (leaf, chain, root-first, twice), http10 (true: with a length, cut off behind it; to the end: without one), chunked,
+transfer_encoding (the header Content-Transfer-Encoding), status, text, retry_after, waits (how many 202), redirect, status_header, csrattrs (base64),
 token (demanded by HTTP Basic), refuse_certificate, issue (good, other-key, other-ca, other-name, ended, early), life and age (s), root
 (1, 2: rolled over, 3: rolled over with nobody vouching).
 """
@@ -127,8 +127,9 @@ def certs_only(certs, indefinite):
 
 def body_of(der, form):
     text = base64.b64encode(der).decode()
-    lines = [text[i:i + 64] for i in range(0, len(text), 64)]
-    return {"lines": "\n".join(lines) + "\n", "crlf": "\r\n".join(lines) + "\r\n", "one-line": text, "spaced": "\t" + " \r\n".join(lines) + "  \n\n",
+    width = 76 if form == "crlf-76" else 64
+    lines = [text[i:i + width] for i in range(0, len(text), width)]
+    return {"lines": "\n".join(lines) + "\n", "crlf": "\r\n".join(lines) + "\r\n", "crlf-76": "\r\n".join(lines) + "\r\n", "one-line": text, "spaced": "\t" + " \r\n".join(lines) + "  \n\n",
             "pem": "-----BEGIN PKCS7-----\n" + "\n".join(lines) + "\n-----END PKCS7-----\n"}.get(form, text).encode() if form != "der" else der
 
 
@@ -163,6 +164,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", content_type)
         if form.get("transfer_encoding"):
             self.send_header("Content-Transfer-Encoding", form["transfer_encoding"])
+        if form.get("status_header"):  # libest, and the examples of RFC 7030
+            self.send_header("Status", "%d OK" % status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         if form.get("chunked") and status != 204:

@@ -90,7 +90,7 @@ class Forms(Case):
         self.assertEqual(os.stat(LAB.path("work/device.key")).st_mode & 0o777, 0o600)
 
     def test_bodies(self):
-        for body in ("lines", "crlf", "one-line", "spaced", "der", "pem", "indefinite"):
+        for body in ("lines", "crlf", "crlf-76", "one-line", "spaced", "der", "pem", "indefinite"):
             with self.subTest(body=body):
                 self.setUp()
                 self.take(body=body)
@@ -101,6 +101,14 @@ class Forms(Case):
             with self.subTest(said=said):
                 self.setUp()
                 self.take(transfer_encoding=said)
+
+    def test_as_known_servers(self):
+        for name, form in (("libest", {"status_header": True, "transfer_encoding": "base64"}),
+                           ("globalsign/est", {"body": "crlf-76", "transfer_encoding": "base64", "sub": True, "certs": "leaf"}),
+                           ("EJBCA", {"body": "indefinite", "sub": True, "certs": "chain"})):
+            with self.subTest(server=name):
+                self.setUp()
+                self.take(**form)
 
     def test_order(self):
         for certs in ("leaf", "chain", "root-first", "twice"):
