@@ -2,12 +2,12 @@
  *
  * A connection that is lost is made again by the next statement that is not in a transaction. Who was in one
  * is told (store_lost), and, when the commit was under way, that nobody knows (store_unsure). */
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/buf.h"
+#include "ca/libpq.h"
 #include "ca/store_kind.h"
 
 #define STATEMENTS_MAX    96
@@ -21,6 +21,8 @@ struct postgres_store {
     const char *prepared[STATEMENTS_MAX]; /* sN is the one at N */
     size_t prepared_len;
 };
+
+static struct libpq pq; /* the same for all */
 
 static struct postgres_store *mine(struct store *s)
 {
@@ -53,12 +55,12 @@ static void said(char ret[200], const char *message)
 static tt_rc failed(struct postgres_store *s, const PGresult *result, const char *doing, struct tt_error *err)
 {
     char text[200];
-    const char *state = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *state = result == NULL ? NULL : pq.PQresultErrorField(result, PG_DIAG_SQLSTATE);
     tt_rc rc = TT_ERR_IO;
     bool going = state != NULL && (strncmp(state, "57P0", 4) == 0 || strncmp(state, "08", 2) == 0);
-    said(text, result != NULL && PQresultErrorMessage(result)[0] != '\0' ? PQresultErrorMessage(result)
-                                                                         : PQerrorMessage(s->db));
-    s->store.lost = going || PQstatus(s->db) == CONNECTION_BAD;
+    said(text, result != NULL && pq.PQresultErrorMessage(result)[0] != '\0' ? pq.PQresultErrorMessage(result)
+                                                                            : pq.PQerrorMessage(s->db));
+    s->store.lost = going || pq.PQstatus(s->db) == CONNECTION_BAD;
     if (s->store.lost)
         error_hint(err, "is PostgreSQL running, and can it be reached? what was issued stands in the store");
     for (size_t i = 0; state != NULL && i < TT_COUNT(reasons); i++)
@@ -81,12 +83,12 @@ static tt_rc session(struct postgres_store *s, struct tt_error *err)
 {
     /* remote_apply and remote_write are the administrator's to choose; off is not. */
     PGresult *r =
-        PQexec(s->db, "SET client_encoding = 'UTF8'; SET lock_timeout = '10s'; SET client_min_messages = "
-                      "'error'; SELECT set_config('synchronous_commit', 'on', false) WHERE "
-                      "current_setting('synchronous_commit') IN ('off', 'local')");
-    bool ok = PQresultStatus(r) == PGRES_TUPLES_OK || PQresultStatus(r) == PGRES_COMMAND_OK;
+        pq.PQexec(s->db, "SET client_encoding = 'UTF8'; SET lock_timeout = '10s'; SET client_min_messages = "
+                         "'error'; SELECT set_config('synchronous_commit', 'on', false) WHERE "
+                         "current_setting('synchronous_commit') IN ('off', 'local')");
+    bool ok = pq.PQresultStatus(r) == PGRES_TUPLES_OK || pq.PQresultStatus(r) == PGRES_COMMAND_OK;
     tt_rc rc = ok ? TT_OK : failed(s, r, "open", err);
-    PQclear(r);
+    pq.PQclear(r);
     return rc;
 }
 
@@ -100,9 +102,9 @@ static tt_rc reconnect(struct postgres_store *s, struct tt_error *err)
 {
     unsigned waited = 0, step = 50;
     for (;;) {
-        PQreset(s->db);
+        pq.PQreset(s->db);
         s->prepared_len = 0;
-        if (PQstatus(s->db) == CONNECTION_OK)
+        if (pq.PQstatus(s->db) == CONNECTION_OK)
             break;
         if (waited >= RECONNECT_SECONDS * 1000)
             return failed(s, NULL, "reach", err);
@@ -116,7 +118,7 @@ static tt_rc reconnect(struct postgres_store *s, struct tt_error *err)
 
 static tt_rc ready(struct postgres_store *s, struct tt_error *err)
 {
-    if (!s->store.lost && PQstatus(s->db) == CONNECTION_OK)
+    if (!s->store.lost && pq.PQstatus(s->db) == CONNECTION_OK)
         return TT_OK;
     s->store.lost = true;
     if (s->store.in_transaction)
@@ -136,9 +138,9 @@ static tt_rc prepare(char ret[16], struct postgres_store *s, const char *sql, st
         return TT_OK;
     if (i == STATEMENTS_MAX)
         return error_set(err, TT_ERR_INTERNAL, "more than %d statements", STATEMENTS_MAX);
-    PGresult *r = PQprepare(s->db, ret, sql, 0, NULL);
-    tt_rc rc = PQresultStatus(r) == PGRES_COMMAND_OK ? TT_OK : failed(s, r, "ask", err);
-    PQclear(r);
+    PGresult *r = pq.PQprepare(s->db, ret, sql, 0, NULL);
+    tt_rc rc = pq.PQresultStatus(r) == PGRES_COMMAND_OK ? TT_OK : failed(s, r, "ask", err);
+    pq.PQclear(r);
     if (rc == TT_OK)
         s->prepared[s->prepared_len++] = sql;
     return rc;
@@ -173,8 +175,8 @@ struct cursor {
 static int64_t column_number(void *of, int column)
 {
     const struct cursor *c = of;
-    const uint8_t *p = (const uint8_t *)PQgetvalue(c->result, c->row, column);
-    int n = PQgetlength(c->result, c->row, column);
+    const uint8_t *p = (const uint8_t *)pq.PQgetvalue(c->result, c->row, column);
+    int n = pq.PQgetlength(c->result, c->row, column);
     uint64_t v = n > 0 && (p[0] & 0x80) != 0 ? ~UINT64_C(0) : 0;
     for (int i = 0; i < n && i < 8; i++)
         v = v << 8 | p[i];
@@ -184,24 +186,24 @@ static int64_t column_number(void *of, int column)
 static struct tt_bytes column_bytes(void *of, int column)
 {
     const struct cursor *c = of;
-    if (PQgetisnull(c->result, c->row, column) != 0)
+    if (pq.PQgetisnull(c->result, c->row, column) != 0)
         return (struct tt_bytes){NULL, 0};
-    return (struct tt_bytes){(const uint8_t *)PQgetvalue(c->result, c->row, column),
-                             (size_t)PQgetlength(c->result, c->row, column)};
+    return (struct tt_bytes){(const uint8_t *)pq.PQgetvalue(c->result, c->row, column),
+                             (size_t)pq.PQgetlength(c->result, c->row, column)};
 }
 
 static tt_rc rows_take(const struct statement *what, PGresult *r)
 {
     struct cursor c = {.result = r};
     const struct store_row row = {.of = &c, .number = column_number, .bytes = column_bytes};
-    for (; what->fn != NULL && c.row < PQntuples(r); c.row++)
+    for (; what->fn != NULL && c.row < pq.PQntuples(r); c.row++)
         TT_TRY(what->fn(what->arg, &row));
     return TT_OK;
 }
 
 static int64_t rows_of(const PGresult *r)
 {
-    const char *changed = PQcmdTuples((PGresult *)(uintptr_t)r);
+    const char *changed = pq.PQcmdTuples((PGresult *)(uintptr_t)r);
     int64_t n = 0;
     for (; *changed >= '0' && *changed <= '9'; changed++)
         n = n * 10 + (*changed - '0');
@@ -215,13 +217,13 @@ static tt_rc collect(struct postgres_store *s, const struct statement *what, int
 {
     int64_t n = 0;
     tt_rc rc = TT_OK;
-    for (PGresult *r; (r = PQgetResult(s->db)) != NULL; PQclear(r)) {
-        ExecStatusType status = PQresultStatus(r);
+    for (PGresult *r; (r = pq.PQgetResult(s->db)) != NULL; pq.PQclear(r)) {
+        ExecStatusType status = pq.PQresultStatus(r);
         bool row = status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK;
         if (rc != TT_OK)
             continue;
         if (row) {
-            n += PQntuples(r);
+            n += pq.PQntuples(r);
             rc = rows_take(what, r);
         } else if (status == PGRES_COMMAND_OK) {
             n = rows_of(r);
@@ -245,19 +247,19 @@ static tt_rc postgres_run(struct store *store, const struct statement *what, int
     TT_TRY(ready(s, err));
     TT_TRY(prepare(name, s, what->sql, err));
     arguments_of(&a, what);
-    if (PQsendQueryPrepared(s->db, name, (int)what->n, a.values, a.lengths, a.formats, 1) != 1)
+    if (pq.PQsendQueryPrepared(s->db, name, (int)what->n, a.values, a.lengths, a.formats, 1) != 1)
         return failed(s, NULL, "use", err);
     if (what->fn != NULL)
-        (void)PQsetSingleRowMode(s->db);
+        (void)pq.PQsetSingleRowMode(s->db);
     return collect(s, what, ret_rows, err);
 }
 
 static tt_rc exec(struct postgres_store *s, const char *sql, const char *doing, struct tt_error *err)
 {
-    PGresult *r = PQexec(s->db, sql);
-    ExecStatusType status = PQresultStatus(r);
+    PGresult *r = pq.PQexec(s->db, sql);
+    ExecStatusType status = pq.PQresultStatus(r);
     tt_rc rc = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? TT_OK : failed(s, r, doing, err);
-    PQclear(r);
+    pq.PQclear(r);
     return rc;
 }
 
@@ -265,8 +267,8 @@ static tt_rc exec(struct postgres_store *s, const char *sql, const char *doing, 
 
 static void postgres_rollback(struct store *s)
 {
-    if (PQstatus(mine(s)->db) == CONNECTION_OK && PQtransactionStatus(mine(s)->db) != PQTRANS_IDLE)
-        PQclear(PQexec(mine(s)->db, "ROLLBACK"));
+    if (pq.PQstatus(mine(s)->db) == CONNECTION_OK && pq.PQtransactionStatus(mine(s)->db) != PQTRANS_IDLE)
+        pq.PQclear(pq.PQexec(mine(s)->db, "ROLLBACK"));
 }
 
 static tt_rc postgres_begin(struct store *store, enum store_lock lock, struct tt_error *err)
@@ -287,15 +289,15 @@ static tt_rc postgres_begin(struct store *store, enum store_lock lock, struct tt
 static tt_rc postgres_commit(struct store *store, struct tt_error *err)
 {
     struct postgres_store *s = mine(store);
-    PGresult *r = PQexec(s->db, "COMMIT");
+    PGresult *r = pq.PQexec(s->db, "COMMIT");
     tt_rc rc = TT_OK;
-    if (PQresultStatus(r) != PGRES_COMMAND_OK) {
+    if (pq.PQresultStatus(r) != PGRES_COMMAND_OK) {
         rc = failed(s, r, "write to", err);
         store->unsure = store->lost;
-    } else if (strcmp(PQcmdStatus(r), "COMMIT") != 0) { /* it says ROLLBACK where something had failed */
+    } else if (strcmp(pq.PQcmdStatus(r), "COMMIT") != 0) { /* it says ROLLBACK where something had failed */
         rc = error_set(err, TT_ERR_IO, "the CA's store in PostgreSQL ended the transaction by itself");
     }
-    PQclear(r);
+    pq.PQclear(r);
     if (rc != TT_OK)
         postgres_rollback(store);
     return rc;
@@ -344,7 +346,7 @@ static tt_rc postgres_script(struct store *s, const char *sql, struct tt_error *
 static void postgres_close(struct store *store)
 {
     struct postgres_store *s = mine(store);
-    PQfinish(s->db);
+    pq.PQfinish(s->db);
     mem_free(s);
 }
 
@@ -365,16 +367,17 @@ tt_rc store_postgres_open(struct store **ret, const char *url, struct tt_error *
     static const char *const names[] = {"dbname", "fallback_application_name", "connect_timeout", NULL};
     const char *const values[] = {url, "tpmtls", "10", NULL};
     TT_AUTO(store_close_auto) struct store *store = NULL;
+    TT_TRY(libpq_load(&pq, err));
     struct postgres_store *s = mem_alloc(sizeof *s);
     if (s == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     s->store.kind = &postgres_kind;
     store = &s->store;
-    s->db = PQconnectdbParams(names, values, 1);
+    s->db = pq.PQconnectdbParams(names, values, 1);
     if (s->db == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
-    PQsetNoticeProcessor(s->db, silence, NULL);
-    if (PQstatus(s->db) != CONNECTION_OK)
+    pq.PQsetNoticeProcessor(s->db, silence, NULL);
+    if (pq.PQstatus(s->db) != CONNECTION_OK)
         return failed(s, NULL, "reach", err);
     TT_TRY(session(s, err));
     *ret = TT_TAKE(store);
