@@ -83,7 +83,6 @@ static bool arrived(struct ca *ca, const struct head *wrote)
         return false;
     if (strcmp(now.hash, wrote->hash) == 0)
         return true;
-    TT_AUTO(mem_free_auto) char *line = NULL;
     char hash[CA_SHA256_HEX] = "";
     return now.acts > wrote->acts && act_hash(ca, wrote->acts, hash) == TT_OK &&
            strcmp(hash, wrote->hash) == 0;

@@ -330,6 +330,7 @@ static tt_rc request_put(struct work *w, struct ca *ca, struct head *h, const ch
         return store_run(ca->store, &change, NULL, err);
     }
     const struct judged *j = &w->judged;
+    const char *profile = j->profile == NULL ? "" : j->profile->name;
     const struct statement put = {
         .sql = "INSERT INTO request (number, state, why, profile, subject, names, key, who, requester, "
                "address, made, "
@@ -337,11 +338,11 @@ static tt_rc request_put(struct work *w, struct ca *ca, struct head *h, const ch
                "$10, $11, "
                "$12, $13, $14, $15, $16, $17)",
         STORE_ARGS(store_int(h->requests + 1), store_text(state), store_text(ca_refusal_word(w->found.why)),
-                   store_text(j->profile == NULL ? "" : j->profile->name),
-                   store_text(text_or_empty(j->subject)), store_text(text_or_empty(j->sans)),
-                   store_text(text_or_empty(j->key)), store_int(o->by.who),
-                   store_text(text_or_empty(o->by.id)), store_text(text_or_empty(o->by.address)),
-                   store_int(now), store_int(decided), store_int(o->attested ? 1 : 0), store_text(serial),
+                   store_text(profile), store_text(text_or_empty(j->subject)),
+                   store_text(text_or_empty(j->sans)), store_text(text_or_empty(j->key)),
+                   store_int(o->by.who), store_text(text_or_empty(o->by.id)),
+                   store_text(text_or_empty(o->by.address)), store_int(now), store_int(decided),
+                   store_int(o->attested ? 1 : 0), store_text(serial),
                    w->again[0] == '\0' ? store_null() : store_text(w->again),
                    store_blob(huge ? (struct tt_bytes){0} : o->csr),
                    store_blob(huge ? (struct tt_bytes){0} : o->evidence))};

@@ -57,7 +57,7 @@ static void like(char ret[2 * SUBJECT_MAX + 3], const char *part)
         return;
     }
     ret[n++] = '%';
-    for (size_t i = 0; part[i] != '\0' && i < SUBJECT_MAX; i++) {
+    for (size_t i = 0; i < SUBJECT_MAX && part[i] != '\0'; i++) {
         if (strchr("%_!", part[i]) != NULL)
             ret[n++] = '!';
         ret[n++] = part[i];

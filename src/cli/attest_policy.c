@@ -103,7 +103,9 @@ static tt_rc root_read(char **ret, size_t *ret_len, const char *policy, const ch
 static tt_rc roots_read(char **ret, const struct policy_file *f, const char *policy, struct tt_error *err)
 {
     char *all = mem_strdup("");
-    for (size_t i = 0; all != NULL && i < f->roots.len; i++) {
+    if (all == NULL)
+        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    for (size_t i = 0; i < f->roots.len; i++) {
         TT_AUTO(mem_free_auto) char *one = NULL;
         size_t len = 0, so_far = strlen(all);
         tt_rc rc = root_read(&one, &len, policy, f->roots.at[i], err);
@@ -119,7 +121,7 @@ static tt_rc roots_read(char **ret, const struct policy_file *f, const char *pol
         memcpy(all + so_far + len, "\n", 2);
     }
     *ret = all;
-    return all != NULL ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
+    return TT_OK;
 }
 
 static tt_rc policy_make(struct tt_attest_policy **ret, const struct policy_file *f, const char *path,

@@ -47,8 +47,9 @@ static const char *curve_name(const EVP_PKEY *key)
                                              : NULL;
 }
 
-/* The curves that are accepted have a prime order: a point that is on one and not at infinity is of that order, and
- * multiplying it to see that ("full validation" in SP 800-56A section 5.6.2.3.3) would show nothing more. */
+/* The curves that are accepted have a prime order: a point that is on one and not at infinity is of that
+ * order, and multiplying it to see that ("full validation" in SP 800-56A section 5.6.2.3.3) would show
+ * nothing more. */
 static bool is_sound(EVP_PKEY *key)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);

@@ -44,8 +44,9 @@ json_t *service_status(void *arg)
 {
     struct service *s = arg;
     figures_ask(s);
-    struct ca_counts c =
-        s->figures.is_asked && s->figures.at == 0 ? (struct ca_counts){0} : s->figures.counts;
+    struct ca_counts c = {0};
+    if (!s->figures.is_asked || s->figures.at != 0)
+        c = s->figures.counts;
     const struct service_counts *n = &s->counts;
     struct worker_counts w = worker_look(s->worker);
     json_t *root = json_pack(

@@ -14,8 +14,9 @@
 #include "base/rc.h"
 
 #define COURIER_MAX_RESPONSE 8192
-#define COURIER_ESAPI_MAX    4096 /* tpm2-tss has no room for more, and does not ask for answers that have it \
-                                   */
+#define COURIER_ESAPI_MAX                                                                                    \
+    4096 /* tpm2-tss has no room for more, and does not ask for answers that have it                         \
+          */
 
 /* struct courier_tcti: a TCTI, and how to close it. */
 struct courier_tcti {

@@ -53,7 +53,6 @@ static void test_basic(void **state)
 
 static void test_basic_lengths(void **state)
 {
-    TT_AUTO(buf_free) struct buf plain = {0};
     (void)state;
     for (size_t n = 1; n < 400; n++) {
         TT_AUTO(buf_free) struct buf header = {0};

@@ -1,5 +1,6 @@
-/* tests/fuzz/fuzz_csr.c: a request from anybody, read and judged by the built-in profiles. What is granted has names and
- * a subject that can be shown, and a key that has an encoding; what is refused has a word and a sentence. */
+/* tests/fuzz/fuzz_csr.c: a request from anybody, read and judged by the built-in profiles. What is granted
+ * has names and a subject that can be shown, and a key that has an encoding; what is refused has a word and a
+ * sentence. */
 #include "fuzz.h"
 
 #include <string.h>
@@ -12,7 +13,8 @@ static struct ca *authority(void)
     static struct ca ca;
     if (ca.cert == NULL) {
         ca.cert = X509_new();
-        FUZZ_CHECK(ca.cert != NULL && profiles_read(&ca.profiles, profiles_builtin, "built-in", NULL) == TT_OK);
+        FUZZ_CHECK(ca.cert != NULL &&
+                   profiles_read(&ca.profiles, profiles_builtin, "built-in", NULL) == TT_OK);
     }
     return &ca;
 }
