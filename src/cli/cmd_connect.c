@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/rc.h"
 #include "cli/command.h"
 #include "cli/delegate.h"
@@ -20,6 +21,7 @@
 #include "cli/trace.h"
 #include "cli/trace_svg.h"
 #include "cli/trust_options.h"
+#include "net/attest_gate.h"
 #include "net/clock.h"
 #include "net/dial.h"
 #include "net/loop.h"
@@ -31,7 +33,7 @@ struct connect_options {
     struct trust_options trust;
     struct resume_options resume;
     struct ech_options ech;
-    const char *server_name, *target, *trace_svg;
+    const char *server_name, *target, *trace_svg, *ek_cert;
     unsigned long connect_timeout; /* seconds */
     enum ocsp_option {
         OCSP_AUTO,
@@ -40,7 +42,7 @@ struct connect_options {
         OCSP_REQUIRE
     } ocsp;
     enum starttls_kind starttls;
-    bool post_handshake_auth, send_authorities, accept_truncation;
+    bool post_handshake_auth, send_authorities, accept_truncation, attest;
 };
 
 struct connect {
@@ -66,6 +68,10 @@ struct connect {
     struct stream *stream;
     const char *server_name; /* of the server that is meant, wherever the DNS says it is */
     struct relay *relay;
+    struct attest_gate *gate; /* while we show our TPM */
+    char *ek_certificates;
+    size_t ek_certificates_len;
+    bool has_ended;
     struct event *signals[2];
     int out_fd; /* stdout, or stdout opened again without blocking */
     struct tt_error error;
@@ -96,9 +102,9 @@ static void on_relay_failed(void *arg, const struct tt_error *error)
     stream_finish(x->stream);
 }
 
-static void on_connected(void *arg, struct stream *s)
+static void begin(struct connect *x)
 {
-    struct connect *x = arg;
+    struct stream *s = x->stream;
     struct tt_error err = {0};
     struct relay_options opt = {
         .base = x->base,
@@ -108,15 +114,64 @@ static void on_connected(void *arg, struct stream *s)
         .failed = on_relay_failed,
         .arg = x,
     };
-    trace_handshake(&x->trace, s, TT_CLIENT, x->options->target);
-    trace_svg_connected(&x->svg, s);
-    trace_connected(x->cli, s, 0, x->options->target);
     if (resume_early_left(&x->resume, s, &opt.first, &err) != TT_OK) {
         x->error = err;
         stream_finish(s);
     } else if (relay_new(&x->relay, &opt, &err) != TT_OK) {
         finish(x, &err);
     }
+}
+
+static void on_ended(void *arg, struct stream *s);
+
+static void on_attested(void *arg, const struct tt_error *error, const struct tt_attest_verdict *verdict)
+{
+    struct connect *x = arg;
+    (void)verdict;
+    if (error != NULL && x->error.rc == TT_OK)
+        x->error = *error;
+    attest_gate_free(TT_TAKE(x->gate)); /* and the error */
+    if (x->error.rc != TT_OK) {
+        stream_finish(x->stream);
+        return;
+    }
+    if (x->cli->verbose > 0)
+        cli_note("%s accepts that our key is in this TPM", x->options->target);
+    begin(x);
+    if (x->relay != NULL && stream_plaintext(x->stream).len > 0)
+        relay_plaintext(x->relay);
+    if (x->relay != NULL && x->has_ended)
+        on_ended(x, x->stream);
+}
+
+static void show_tpm(struct connect *x)
+{
+    struct tt_error err = {0};
+    const struct attest_gate_options opt = {
+        .base = x->base,
+        .stream = x->stream,
+        .role = TT_CLIENT,
+        .queue = x->signer,
+        .key = x->identities.keys[0]->key,
+        .ek_certificates = {(const uint8_t *)x->ek_certificates, x->ek_certificates_len},
+        .done = on_attested,
+        .arg = x};
+    if (attest_gate_new(&x->gate, &opt, &err) == TT_OK)
+        return;
+    x->error = err;
+    stream_finish(x->stream);
+}
+
+static void on_connected(void *arg, struct stream *s)
+{
+    struct connect *x = arg;
+    trace_handshake(&x->trace, s, TT_CLIENT, x->options->target);
+    trace_svg_connected(&x->svg, s);
+    trace_connected(x->cli, s, 0, x->options->target);
+    if (x->options->attest)
+        show_tpm(x);
+    else
+        begin(x);
 }
 
 static void on_session(void *arg, struct stream *s, struct tt_session *session)
@@ -128,7 +183,9 @@ static void on_plaintext(void *arg, struct stream *s)
 {
     struct connect *x = arg;
     (void)s;
-    if (x->relay != NULL)
+    if (x->gate != NULL)
+        attest_gate_plaintext(x->gate);
+    else if (x->relay != NULL)
         relay_plaintext(x->relay);
 }
 
@@ -144,6 +201,9 @@ static void on_ended(void *arg, struct stream *s)
 {
     (void)s;
     struct connect *x = arg;
+    x->has_ended = true;
+    if (x->gate != NULL)
+        attest_gate_ended(x->gate);
     if (x->relay == NULL)
         return;
     relay_ended(x->relay);
@@ -191,6 +251,8 @@ static void on_cut(struct connect *x, struct tt_error *error)
 static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
 {
     struct connect *x = arg;
+    if (x->gate != NULL && x->error.rc == TT_OK)
+        x->error = *attest_gate_closed(x->gate, NULL);
     if (x->error.rc == TT_OK && ech_offer_again(&x->ech, stream_conn(s), error)) {
         connect_again(x);
         return;
@@ -343,6 +405,8 @@ static tt_rc start_delegate(struct connect *x, struct tt_error *err)
 
 static tt_rc set_up(struct connect *x, struct tt_error *err)
 {
+    if (x->options->ek_cert != NULL)
+        TT_TRY(cli_read_file(&x->ek_certificates, &x->ek_certificates_len, x->options->ek_cert, err));
     if (x->svg.path != NULL)
         TT_TRY(cli_may_write(x->svg.path, HOLDS_PICTURE, FILE_REPLACE, err));
     TT_TRY(address_parse_url(&x->address, x->options->target, err));
@@ -376,6 +440,8 @@ static tt_rc set_up(struct connect *x, struct tt_error *err)
 static void tear_down(struct connect *x)
 {
     relay_free(x->relay);
+    attest_gate_free(x->gate);
+    mem_free(x->ek_certificates);
     stream_free(x->stream);
     dial_free(x->dial);
     delegate_free(x->delegate.delegator);
@@ -416,6 +482,8 @@ static int run_connect(const struct cli *cli, void *options)
     const char *conflict = tls_identities_conflict(&o->tls);
     if (conflict != NULL)
         return cli_usage(cli, "%s", conflict);
+    if (o->attest && o->tls.keys.len != 1)
+        return cli_usage(cli, "--attest goes with one --key: which of them is used, the server decides");
     bool psk_alone = o->tls.psks.len > 0 && !o->tls.psk_and_certificate;
     o->trust.ca_option = "--ca";
     if (!trust_is_given(&o->trust) && !psk_alone)
@@ -455,6 +523,14 @@ static const struct option_row connect_rows[] = {
      "what the ClientHello looks like: own; browser: with what browsers offer, as far as TLS 1.3 alone can, "
      "for networks that look at it; the options for single things go before it",
      TO(tls.hello_like), .choices = "own browser"},
+    {"attest", NULL,
+     "before any data show the server, which has to ask for it, that the TPM of our certificate is at this "
+     "end of the "
+     "connection: docs/attestation.md",
+     TO(attest), .needs = "key", .not_with = "early-data",
+     .why = "data that go before it would not be covered"},
+    {"ek-cert", "FILE", "the certificate of the TPM's endorsement key, where the TPM itself has none",
+     TO(ek_cert), .needs = "attest"},
     {"post-handshake-auth", NULL, "let the server ask for our certificate later", TO(post_handshake_auth)},
     {"send-authorities", NULL, "tell the server which CAs we trust", TO(send_authorities)},
     {"refuse-delegated", NULL, "do not accept delegated credentials of servers", TO(tls.refuse_delegated)},

@@ -2,6 +2,8 @@
  * connections, close_notify to those that are there, exit 0. A second one ends it at once. SIGHUP reads the
  * files again. */
 #include "cli/serve.h"
+#include "cli/attest_policy.h"
+#include "cli/attest_policy.h"
 
 #include <signal.h>
 #include <string.h>
@@ -131,6 +133,10 @@ static void announce(const struct serve *serve)
 static tt_rc set_up(struct serve *serve, struct tt_error *err)
 {
     TT_TRY(loop_new(&serve->base, false, err));
+    if (serve->options->attestation != NULL) {
+        TT_TRY(attest_policy_read(&serve->attest, serve->options->attestation, err));
+        TT_TRY(attest_key_draw(serve->attest_secret, err));
+    }
     struct sign_queue_options opt = {.base = serve->base,
                                      .deadline_ms = (unsigned)serve->options->tls.sign_deadline,
                                      .outage = on_outage,
@@ -161,6 +167,7 @@ static void tear_down(struct serve *serve)
         next = x->next;
         if (serve->mode->stop != NULL)
             serve->mode->stop(x);
+        attest_gate_free(TT_TAKE(x->gate));
         stream_free(TT_TAKE(x->stream));
         if (serve->mode->closed != NULL)
             (void)serve->mode->closed(x);
@@ -179,6 +186,8 @@ static void tear_down(struct serve *serve)
     tls_psks_close(&serve->psks); /* before the TPM */
     tt_tpm_close(serve->tpm);
     keylog_close(&serve->keylog);
+    tt_attest_policy_free(serve->attest);
+    mem_wipe(serve->attest_secret, sizeof serve->attest_secret);
     struct event *const all[] = {serve->signals[0], serve->signals[1], serve->signals[2], serve->child_exit};
     for (size_t i = 0; i < TT_COUNT(all); i++) {
         if (all[i] != NULL)
@@ -226,6 +235,7 @@ static int run_serve(const struct cli *cli, void *options)
     if (wrong != NULL)
         return cli_usage(cli, "%s", wrong);
     o->trust.ca_option = "--client-ca";
+    o->require_client_cert = o->require_client_cert || o->attestation != NULL;
     o->tls.refuse_delegated = !o->tls.accept_delegated;
     serve.mode = o->www ? &serve_www : o->command != NULL ? &serve_exec : &serve_echo;
     serve.had_terminal = cli_has_terminal();
@@ -242,6 +252,11 @@ static const struct option_row serve_rows[] = {
      TO(trust.ca), .max = TRUST_OPTION_VALUES, .elsewhere = "ca cacert CAfile"},
     {"require-client-cert", NULL, "turn away clients that have none", TO(require_client_cert),
      .needs = "client-ca pin", .why = "whom to believe?"},
+    {"require-attestation", "POLICY",
+     "before any data each client has to show, with --attest, that the TPM of its certificate is at its end "
+     "of the "
+     "connection, as this file wants it: docs/attestation.md",
+     TO(attestation), .needs = "client-ca pin", .why = "whose certificate?"},
     {"accept-delegated", NULL,
      "accept delegated credentials of clients; NSS (Firefox) refuses a server that offers it",
      TO(tls.accept_delegated)},

@@ -14,6 +14,7 @@
 #include "cli/trace.h"
 #include "cli/trust_options.h"
 #include "net/ech_files.h"
+#include "net/attest_gate.h"
 #include "net/server.h"
 
 struct session;
@@ -38,7 +39,7 @@ struct serve_options {
     struct trust_options trust;
     struct ticket_options tickets;
     struct option_list ech_keys;
-    const char *listen, *command;
+    const char *listen, *command, *attestation;
     unsigned long accept, max_connections;       /* 0: without end; the default */
     unsigned long request_timeout, idle_timeout; /* seconds; 0: for ever */
     bool echo, www, require_client_cert, force_retry;
@@ -75,6 +76,8 @@ struct serve {
     struct event_base *base;
     struct sign_queue *signer;
     struct serve_tickets tickets;
+    struct tt_attest_policy *attest; /* or NULL: --require-attestation */
+    uint8_t attest_secret[TT_ATTEST_KEY_SIZE];
     struct tt_tpm *ech_tpm; /* opened for the ECH keys alone, or NULL */
     struct ech_files *ech;
     struct server *server;
@@ -93,6 +96,8 @@ struct session {
     unsigned long number;
     char peer[ADDRESS_TEXT_MAX];
     struct trace trace;
+    struct attest_gate *gate;   /* while the client shows its TPM */
+    bool is_waiting, has_ended; /* no data may pass yet; the client has ended its side */
     void *mode_data;
 };
 
