@@ -135,6 +135,10 @@ static tt_rc receive(struct tt_stream *s, short *ret_wait)
         s->is_ended = true;
         return tt_conn_feed_eof(s->conn);
     }
+    /* A peer that waited for another's tickets says hello long after it connected, and with a ticket that is
+     * younger than this stream. */
+    tt_conn_set_now(s->conn, clock_wall_ms());
+    tt_conn_set_monotonic(s->conn, clock_boot_ms());
     s->in_at = 0;
     s->in_len = (size_t)n;
     remember_first(s);

@@ -3,6 +3,7 @@
 #include "net/sessions.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,7 +19,8 @@ struct sessions_entry {
     char *peer, *server_name;
     struct session_store *store;
     struct burst *burst;
-    unsigned users; /* under the lock, like: */
+    atomic_uint seekers; /* also those who were woken, and have not asked again yet */
+    unsigned users;      /* under the lock, like: */
     uint64_t used;
 };
 
@@ -183,8 +185,11 @@ void sessions_seek(struct tt_sessions *s, const struct session_key *key, uint64_
 {
     bool brings = false;
     struct sessions_entry *e = use(s, key);
-    if (e != NULL)
+    if (e != NULL) {
+        atomic_fetch_add(&e->seekers, 1);
         seek(e, key, deadline_ns, ret, &brings);
+        atomic_fetch_sub(&e->seekers, 1);
+    }
     if (e != NULL && !brings)
         sessions_leave(e);
     *ret_entry = brings ? e : NULL;
@@ -197,7 +202,7 @@ void sessions_keep(struct sessions_entry *e, const struct session_key *key, cons
 
 bool sessions_are_awaited(struct sessions_entry *e)
 {
-    return burst_waiting(e->burst) > 0;
+    return atomic_load(&e->seekers) > 0;
 }
 
 void sessions_gone(struct sessions_entry *e, const struct burst_outcome *what)

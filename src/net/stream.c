@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,12 +34,27 @@ static void timer_set(struct stream *s, unsigned seconds)
     s->timer_is_long = seconds > IDLE_S;
 }
 
+void stream_fail(struct stream *s, tt_rc rc, const char *fmt, ...)
+{
+    char text[sizeof(((struct tt_error *)0)->text)];
+    va_list args;
+    if (s->failed != TT_OK)
+        return;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    s->failed = rc;
+    s->why = mem_strdup(text);
+}
+
 /* ---- ending ---- */
 
 static void diagnose_end(struct stream *s, struct tt_error *err)
 {
     const struct tt_conn_status *status = tt_conn_error(s->conn);
-    *err = status->error.rc != TT_OK ? status->error : s->error;
+    *err = status->error;
+    if (err->rc == TT_OK && s->failed != TT_OK)
+        (void)error_set(err, s->failed, "%s", s->why != NULL ? s->why : "the connection failed");
     if (err->rc == TT_OK)
         return;
     const struct diagnose_facts facts = {
@@ -96,9 +112,9 @@ static void linger(struct stream *s, unsigned seconds)
 static void fail_transport(struct stream *s, const char *doing, int why)
 {
     if (why == ECONNRESET || why == EPIPE)
-        (void)error_set(&s->error, TT_ERR_CLOSED, "%s reset the connection", s->peer);
+        stream_fail(s, TT_ERR_CLOSED, "%s reset the connection", s->peer);
     else
-        (void)error_set(&s->error, TT_ERR_IO, "cannot %s %s: %s", doing, s->peer, strerror(why));
+        stream_fail(s, TT_ERR_IO, "cannot %s %s: %s", doing, s->peer, strerror(why));
 }
 
 static void on_eof(struct stream *s)
@@ -108,7 +124,7 @@ static void on_eof(struct stream *s)
     if (s->phase != STREAM_OPEN || tt_conn_feed_eof(s->conn) == TT_OK)
         return;
     if (!stream_has_failed(s))
-        (void)error_set(&s->error, TT_ERR_CLOSED, "%s hung up", s->peer);
+        stream_fail(s, TT_ERR_CLOSED, "%s hung up", s->peer);
     if (s->stats.connected)
         s->loss = s->is_reset ? STREAM_RESET : STREAM_CUT;
 }
@@ -268,6 +284,8 @@ static void stream_destroy(struct stream *s)
     tt_config_free(s->opt.config);
     buf_free(&s->in);
     buf_free(&s->early);
+    mem_free(s->peer);
+    mem_free(s->why);
     mem_free(s);
 }
 
@@ -339,8 +357,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static void fail_silent(struct stream *s, const char *what, unsigned seconds)
 {
-    (void)error_set(&s->error, TT_ERR_DEADLINE, "%s %s %u second%s", s->peer, what, seconds,
-                    seconds == 1 ? "" : "s");
+    stream_fail(s, TT_ERR_DEADLINE, "%s %s %u second%s", s->peer, what, seconds, seconds == 1 ? "" : "s");
     s->loss = STREAM_SILENT;
 }
 
@@ -455,11 +472,15 @@ tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt, 
     struct stream *s = mem_alloc(sizeof *s);
     if (s == NULL)
         return error_set(err, TT_ERR_MEMORY, "no memory for a connection");
+    s->peer = mem_strdup(opt->peer != NULL ? opt->peer : "the peer");
+    if (s->peer == NULL) {
+        mem_free(s);
+        return error_set(err, TT_ERR_MEMORY, "no memory for a connection");
+    }
     s->opt = *opt;
     s->opt.config = tt_config_ref(opt->config);
     s->opt.handshake_timeout_s =
         opt->handshake_timeout_s > 0 ? opt->handshake_timeout_s : STREAM_HANDSHAKE_TIMEOUT_S;
-    (void)snprintf(s->peer, sizeof s->peer, "%s", opt->peer != NULL ? opt->peer : "the peer");
     s->opt.peer = s->peer;
     s->flow_hash = stream_flow(opt->flow_of != NULL ? opt->flow_of : opt->role == TT_SERVER ? s->peer : "");
     s->opt.flow_of = NULL;
@@ -539,8 +560,7 @@ void stream_close(struct stream *s)
         return;
     s->is_closing = true;
     if (tt_conn_close(s->conn) == TT_OK && tt_conn_error(s->conn)->alert_sent != TT_ALERT_CLOSE_NOTIFY)
-        (void)error_set(&s->error, TT_ERR_MEMORY,
-                        "no memory for close_notify"); /* the peer would wait for ever */
+        stream_fail(s, TT_ERR_MEMORY, "no memory for close_notify"); /* the peer would wait for ever */
     stream_schedule(s);
 }
 

@@ -17,7 +17,7 @@ enum stream_phase {
 
 struct stream {
     struct stream_options opt;
-    char peer[280];
+    char *peer; /* owned */
     struct tt_conn *conn;
     int fd;
     struct pcap_flow flow; /* in opt.pcap */
@@ -47,7 +47,9 @@ struct stream {
     bool is_plaintext_told, is_end_told, is_gone_told;
 
     bool is_running, is_freed;
-    struct tt_error error; /* the transport's own; the engine's is in the engine */
+    tt_rc failed; /* the transport's own error, with its sentence (NULL: no memory for it); the engine's is in
+                     the engine */
+    char *why;
     struct stream_stats stats;
     uint64_t began_at;
     uint8_t first[DIAGNOSE_FIRST_BYTES];
@@ -56,6 +58,9 @@ struct stream {
 
 /* stream_schedule: run the stream from the loop. */
 void stream_schedule(struct stream *s);
+
+/* stream_fail: the transport's error; the first one wins. */
+void stream_fail(struct stream *s, tt_rc rc, const char *fmt, ...) TT_PRINTF(3, 4);
 
 /* stream_feed: hand the engine what came; keep what it does not take. */
 void stream_feed(struct stream *s, struct tt_bytes data);
@@ -83,7 +88,7 @@ uint64_t stream_flow(const char *of);
 
 static inline bool stream_has_failed(const struct stream *s)
 {
-    return s->error.rc != TT_OK || tt_conn_error(s->conn)->error.rc != TT_OK;
+    return s->failed != TT_OK || tt_conn_error(s->conn)->error.rc != TT_OK;
 }
 
 #endif

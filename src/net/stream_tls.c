@@ -45,7 +45,7 @@ void stream_feed(struct stream *s, struct tt_bytes data)
     size_t taken = buf_size(&s->in) == 0 ? feed_engine(s, data) : 0;
     s->is_plaintext_told = false;
     if (taken < data.len && buf_append(&s->in, data.data + taken, data.len - taken) != TT_OK)
-        (void)error_set(&s->error, TT_ERR_MEMORY, "no memory for what the peer sent");
+        stream_fail(s, TT_ERR_MEMORY, "no memory for what the peer sent");
 }
 
 bool stream_feed_kept(struct stream *s)
@@ -232,7 +232,7 @@ static void keep_early(struct stream *s, struct tt_bytes data)
 {
     if (buf_append(&s->early, data.data, data.len) != TT_OK ||
         tt_conn_early_plaintext_done(s->conn, data.len) != TT_OK)
-        (void)error_set(&s->error, TT_ERR_MEMORY, "no memory for 0-RTT data");
+        stream_fail(s, TT_ERR_MEMORY, "no memory for 0-RTT data");
     stream_schedule(s); /* the engine takes more */
 }
 

@@ -51,7 +51,7 @@ CONF
 }
 
 status_port() { [ $1 = client ] && echo 9601 || echo 9602; }
-page() { printf 'GET /_status HTTP/1.0\r\nHost: localhost\r\n\r\n' | nc 127.0.0.1 $(status_port $1); }
+page() { printf 'GET /_status HTTP/1.0\r\nHost: localhost\r\n\r\n' | nc 127.0.0.1 "$(status_port $1)"; }
 taken() { page $1 | sed -n 's/.*"kernel_tls": \([0-9]*\).*/\1/p' | awk '{n += $1} END {print n + 0}'; }
 has_ktls() { [ "$GUEST_TPM" = next ]; }
 
@@ -131,7 +131,7 @@ trickle() {
         seq 1 20000
         sleep 2
         for i in 1 2 3 4 5 6 7 8 9; do
-            printf $i
+            printf %s $i
             usleep 200000
         done
         echo .
@@ -148,6 +148,7 @@ resumes() {
 }
 
 mkfifo pipe.in
+# shellcheck disable=SC2016 # the script's own
 printf '#!/bin/sh\nexec openssl s_client -connect 127.0.0.1:$1 -CAfile ca.pem -cert client.pem -key client.key\n' >/usr/bin/s_client
 chmod 755 /usr/bin/s_client
 check 'keys and certificates' setup
@@ -159,6 +160,6 @@ check 'KeyUpdates of the peer, with and without an answer' key_updates
 check 'a peer that is killed' cut_by_the_peer
 check 'much from a program that goes on' much_from_the_program
 check 'and resumption' resumes
-has_ktls && cat /proc/net/tls_stat | sed 's/^/# /'
+has_ktls && sed 's/^/# /' /proc/net/tls_stat
 tail -n 5 server.log client.log | sed 's/^/# /'
 plan

@@ -214,6 +214,7 @@ static void *crowd_server(void *arg)
     must(tt_stream_read(s, data, sizeof data, &n, &err), &err);
     must(tt_stream_write(s, data, n, &err), &err);
     must(tt_stream_read(s, data, sizeof data, &n, &err), &err);
+    must(tt_stream_close(s, &err), &err);
     tt_stream_free(s);
     close(m->server_fd);
     return NULL;
@@ -245,6 +246,8 @@ static void *crowd_client(void *arg)
     tt_conn_info(tt_stream_conn(s), &info);
     m->resumed = info.resumed;
     must(tt_stream_close(s, &err), &err);
+    must(tt_stream_read(s, data, sizeof data, &n, &err), &err); /* the other side's end */
+    assert_int_equal(n, 0);
     tt_stream_free(s);
     close(fd[0]);
     pthread_join(server_thread, NULL);
