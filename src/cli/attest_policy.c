@@ -33,6 +33,7 @@ static const struct option_row rows[] = {
 static const struct option_part parts[] = {{NULL, rows, 0}, {0}};
 
 #define TEXTS_MAX 300
+#define ROOT_PATH 4096
 
 /* struct reading: the file on its way. */
 struct reading {
@@ -87,15 +88,20 @@ static tt_rc file_read(struct reading *r, const char *path, struct tt_error *err
 }
 
 /* A path that is not whole is meant from where the policy lies. */
+static bool root_path(char ret[ROOT_PATH], const char *policy, const char *path)
+{
+    const char *slash = strrchr(policy, '/');
+    int n = path[0] == '/' || slash == NULL
+                ? snprintf(ret, ROOT_PATH, "%s", path)
+                : snprintf(ret, ROOT_PATH, "%.*s/%s", (int)(slash - policy), policy, path);
+    return n >= 0 && n < ROOT_PATH;
+}
+
 static tt_rc root_read(char **ret, size_t *ret_len, const char *policy, const char *path,
                        struct tt_error *err)
 {
-    char whole[4096];
-    const char *slash = strrchr(policy, '/');
-    int n = path[0] == '/' || slash == NULL
-                ? snprintf(whole, sizeof whole, "%s", path)
-                : snprintf(whole, sizeof whole, "%.*s/%s", (int)(slash - policy), policy, path);
-    if (n < 0 || (size_t)n >= sizeof whole)
+    char whole[ROOT_PATH];
+    if (!root_path(whole, policy, path))
         return error_set(err, TT_ERR_USAGE, "the path %s is too long", path);
     return cli_read_file(ret, ret_len, whole, err);
 }
@@ -142,6 +148,23 @@ static tt_rc policy_make(struct tt_attest_policy **ret, const struct policy_file
     tt_rc rc = tt_attest_policy_new(ret, &params, err);
     tt_cert_list_free(roots);
     return rc;
+}
+
+void attest_policy_files(const char *path, void (*fn)(void *arg, const char *file), void *arg)
+{
+    struct reading *r = path != NULL ? mem_alloc(sizeof *r) : NULL;
+    struct tt_error unread = {0};
+    char whole[ROOT_PATH];
+    if (r == NULL)
+        return;
+    fn(arg, path);
+    if (file_read(r, path, &unread) == TT_OK)
+        for (size_t i = 0; i < r->file.roots.len; i++)
+            if (root_path(whole, path, r->file.roots.at[i]))
+                fn(arg, whole);
+    for (size_t i = 0; i < r->texts_len; i++)
+        mem_free(r->texts[i]);
+    mem_free(r);
 }
 
 tt_rc attest_policy_read(struct tt_attest_policy **ret, const char *path, struct tt_error *err)

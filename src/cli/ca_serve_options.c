@@ -7,8 +7,10 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/rc.h"
 #include "ca/ca.h"
+#include "cli/attest_policy.h"
 #include "cli/ca_serve.h"
 #include "net/listen.h"
 #include "proxy/report.h"
@@ -105,6 +107,15 @@ static void need_file(struct needs *n, const char *path)
         n->files[n->files_len++] = path;
 }
 
+/* It keeps a copy: the sandbox is entered once. */
+static void need_policy_file(void *arg, const char *path)
+{
+    static char *copies[FILES_MAX];
+    static size_t n;
+    if (n < FILES_MAX && (copies[n] = mem_strdup(path)) != NULL)
+        need_file(arg, copies[n++]);
+}
+
 static void need_state(struct needs *n, const char *path)
 {
     if (path == NULL || n->state_len == STATE_MAX || realpath(path, n->state_text[n->state_len]) == NULL)
@@ -173,7 +184,7 @@ tt_rc ca_serve_sandbox(const struct cli *cli, const struct ca_serve_options *o, 
         need_file(&n, o->tls.certs.at[i]);
         need_file(&n, o->tls.staples[i]);
     }
-    need_file(&n, o->attest_policy);
+    attest_policy_files(o->attest_policy, need_policy_file, &n);
     need_file(&n, o->attest_key);
     need_file(&n, file);
     need_file(&n, cli->key_password_file);

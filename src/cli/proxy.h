@@ -27,6 +27,8 @@ struct proxy_tunnel {
     unsigned long connect_timeout, idle_timeout, close_timeout, lifetime; /* seconds */
     unsigned long max_connections;
     /* client */
+    bool attest;
+    const char *ek_cert;
     struct option_list verify_dns, verify_uri;
     struct ech_options ech;
     enum session_mode resume;
@@ -38,6 +40,7 @@ struct proxy_tunnel {
     /* server */
     struct ticket_options tickets;
     struct option_list ech_keys;
+    const char *attestation;
     bool allow_all, proxy_protocol;
     struct option_list allow_cn, allow_ou, allow_dns, allow_uri, allow_pin;
 };

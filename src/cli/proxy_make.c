@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
+#include "cli/attest_policy.h"
 #include "cli/proxy_make.h"
 #include "net/clock.h"
 
@@ -97,6 +98,25 @@ static tt_rc open_sessions(struct material *x, struct tunnel_options *opt, struc
     return TT_OK;
 }
 
+static tt_rc add_attest(struct tunnel_setup *s, const struct proxy_tunnel *t, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    size_t len = 0;
+    const struct tls_identities *own = s->owned;
+    s->attests = t->attest;
+    if (!t->attest)
+        return TT_OK;
+    s->attest_key = own->len > 0 ? own->keys[0]->key : NULL;
+    if (s->attest_key == NULL || !tt_key_is_tpm(s->attest_key))
+        return error_set(err, TT_ERR_UNSUPPORTED, "the key is not in a TPM: nothing can attest it");
+    if (t->ek_cert == NULL)
+        return TT_OK;
+    TT_TRY(cli_read_file(&pem, &len, t->ek_cert, err));
+    return buf_append(&s->ek_certificates, pem, len) == TT_OK
+               ? TT_OK
+               : error_set(err, TT_ERR_MEMORY, "out of memory");
+}
+
 static tt_rc add_client(struct material *x, struct tunnel_setup *s, struct tunnel_options *opt, bool is_first,
                         struct tt_error *err)
 {
@@ -106,6 +126,7 @@ static tt_rc add_client(struct material *x, struct tunnel_setup *s, struct tunne
     if (x->t->resume == SESSIONS_HELD && x->t->tls.suites == NULL)
         TT_TRY(tt_config_set_suites(s->config, sha256, TT_COUNT(sha256)));
     TT_TRY(add_names(s->config, x->t, err));
+    TT_TRY(add_attest(s, x->t, err));
     return add_ech(x, s, opt->server_name, err);
 }
 
@@ -173,6 +194,10 @@ static tt_rc add_server(struct material *x, struct tunnel_setup *s, bool is_firs
 {
     const struct proxy_tunnel *t = x->t;
     TT_TRY(add_all_rules(&s->rules, t, err));
+    if (t->attestation != NULL) {
+        TT_TRY(attest_policy_read(&s->attest, t->attestation, err));
+        TT_TRY(attest_key_draw(s->attest_secret, err));
+    }
     if (is_first)
         TT_TRY(open_ech(x, err));
     if (x->ech != NULL)
@@ -205,6 +230,8 @@ void setup_unmake(void *arg, struct tunnel_setup *s)
     tt_config_free(s->config);
     rules_free(&s->rules);
     ech_offer_free(&s->ech);
+    buf_free(&s->ek_certificates);
+    tt_attest_policy_free(s->attest);
     if (s->owned != NULL)
         tls_identities_close(s->owned);
     mem_free(s->owned);

@@ -75,6 +75,13 @@ static const struct option_row client_rows[] = {
      TO(resume), .choices = "off memory sealed held", .initial = SESSIONS_IN_MEMORY},
     {"resume-pcrs", "PCRS", "sealed: only while these PCRs keep their present values, such as sha256:0,7",
      TO(resume_pcrs), .needs = "resume"},
+    {"attest", NULL,
+     "before any data show the server, which has to ask for it, that the TPM of our certificate is at this "
+     "end of the "
+     "connection: docs/attestation.md",
+     TO(attest)},
+    {"ek-cert", "FILE", "the certificate of the TPM's endorsement key, where the TPM itself has none",
+     TO(ek_cert), .needs = "attest"},
     {"burst", NULL,
      "while a handshake with the server is under way, others wait for its tickets and resume: many "
      "connections at "
@@ -90,6 +97,11 @@ static const struct option_row server_rows[] = {
      .needed = "connect where?", .elsewhere = "target"},
     {"client-ca", "FILE|DIR", "clients need a certificate from these CAs (PEM or DER)", TO(trust.ca),
      .max = TRUST_OPTION_VALUES, .elsewhere = "ca cacert CAfile"},
+    {"require-attestation", "POLICY",
+     "before any data each client has to show, with attest, that the TPM of its certificate is at its end of "
+     "the "
+     "connection, as this file wants it: docs/attestation.md",
+     TO(attestation)},
     {"allow-all", NULL, "every client that is trusted may pass", TO(allow_all), .elsewhere = "allow"},
     {"allow-cn", "NAME", "clients with this common name may pass", TO(allow_cn)},
     {"allow-ou", "NAME", "clients with this organizational unit may pass", TO(allow_ou)},
@@ -197,6 +209,8 @@ tt_rc proxy_tunnel_check(const struct proxy_tunnel *t, const char *dashes, struc
         return wrong(err, "too many names of a server", "verify-dns and verify-uri: 16 in all");
     if (t->tls.psks.len > 0)
         return wrong(err, "a proxy has certificates, no external PSK", "leave psk out");
+    if (t->attest && t->tls.keys.len != 1)
+        return wrong(err, "attest goes with one key", "which of several is used, the server decides");
     if (t->role == TT_CLIENT && t->resume != SESSIONS_SEALED && t->resume_pcrs != NULL)
         return wrong(err, "resume-pcrs goes with resume sealed", "the others are under no seal");
     return TT_OK;

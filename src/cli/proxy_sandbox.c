@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/rc.h"
+#include "cli/attest_policy.h"
 #include "cli/proxy.h"
 #include "proxy/report.h"
 #include "proxy/sandbox.h"
@@ -27,6 +29,15 @@ static void need_file(struct needs *n, const char *path)
 {
     if (path != NULL && path[0] != '\0' && n->files_len < FILES_MAX)
         n->files[n->files_len++] = path;
+}
+
+/* It keeps a copy: the sandbox is entered once. */
+static void need_policy_file(void *arg, const char *path)
+{
+    static char *copies[FILES_MAX];
+    static size_t n;
+    if (n < FILES_MAX && (copies[n] = mem_strdup(path)) != NULL)
+        need_file(arg, copies[n++]);
 }
 
 static void need_list(struct needs *n, const struct option_list *list)
@@ -81,6 +92,8 @@ static void need_tunnel(struct needs *n, const struct proxy_tunnel *t)
     need_list(n, &t->tls.keys);
     need_list(n, &t->tls.certs);
     need_list(n, &t->trust.ca);
+    attest_policy_files(t->attestation, need_policy_file, n);
+    need_file(n, t->ek_cert);
     need_list(n, &t->trust.crls);
     for (size_t i = 0; i < t->tls.certs.len; i++)
         need_file(n, t->tls.staples[i]);

@@ -109,6 +109,7 @@ void connection_free(struct connection *c)
     sign_job_cancel(c->loading);
     reach_free(c->reach);
     relay_free(c->relay);
+    attest_gate_free(c->gate);
     splicer_free(c->splicer);
     stream_free(c->stream);
     free_taken(c);
@@ -247,18 +248,67 @@ static void count_handshake(struct connection *c)
 
 static void reach_target(struct connection *c);
 
+static void go_on(struct connection *c)
+{
+    if (is_client(c))
+        open_relay(c, &c->fd);
+    else
+        reach_target(c);
+}
+
+/* The last frame says why: it has to go out before the connection ends. */
+static void not_attested(struct connection *c, const struct tt_error *why)
+{
+    connection_reset_plaintext(c);
+    refuse(c, REFUSED_ATTESTATION, why);
+    c->is_refused = true;
+    stream_finish(c->stream);
+}
+
+static void on_attested(void *arg, const struct tt_error *error, const struct tt_attest_verdict *verdict)
+{
+    struct connection *c = arg;
+    struct attest_gate *gate = TT_TAKE(c->gate);
+    if (error == NULL && !is_client(c))
+        report(REPORT_INFO, c->t->opt.name, "attested",
+               json_pack("{s:s, s:s, s:s}", "id", c->id, "peer", c->peer, "ek_sha256", verdict->ek_sha256));
+    if (error != NULL)
+        not_attested(c, error);
+    attest_gate_free(gate); /* and the error */
+    if (!c->is_refused)
+        go_on(c);
+}
+
+static void show_tpm(struct connection *c)
+{
+    struct tt_error err = {0};
+    const struct attest_gate_options opt = {.base = c->w->base,
+                                            .stream = c->stream,
+                                            .role = c->t->opt.role,
+                                            .queue = c->w->queue,
+                                            .key = c->setup->attest_key,
+                                            .ek_certificates = buf_bytes(&c->setup->ek_certificates),
+                                            .policy = c->setup->attest,
+                                            .secret = c->setup->attest_secret,
+                                            .done = on_attested,
+                                            .arg = c};
+    c->phase = SHOWING;
+    if (attest_gate_new(&c->gate, &opt, &err) != TT_OK)
+        not_attested(c, &err);
+}
+
 static void on_connected(void *arg, struct stream *s)
 {
     struct connection *c = arg;
     struct tt_error why = {0};
     count_handshake(c);
-    if (is_client(c))
-        open_relay(c, &c->fd);
-    else if (admit_peer(&c->w->known, &c->setup->rules, stream_conn(s), &why))
-        reach_target(c);
-    else {
+    if (!is_client(c) && !admit_peer(&c->w->known, &c->setup->rules, stream_conn(s), &why)) {
         refuse(c, REFUSED_RULE, &why);
         abort_tls(c, TT_ALERT_ACCESS_DENIED, &why);
+    } else if (c->setup->attests || c->setup->attest != NULL) {
+        show_tpm(c);
+    } else {
+        go_on(c);
     }
 }
 
@@ -266,7 +316,9 @@ static void on_plaintext(void *arg, struct stream *s)
 {
     struct connection *c = arg;
     (void)s;
-    if (c->relay != NULL)
+    if (c->gate != NULL)
+        attest_gate_plaintext(c->gate);
+    else if (c->relay != NULL)
         relay_plaintext(c->relay);
 }
 
@@ -284,6 +336,8 @@ static void on_ended(void *arg, struct stream *s)
     (void)s;
     c->peer_ended = true;
     c->half_closed_ns = clock_monotonic_ns();
+    if (c->gate != NULL)
+        attest_gate_ended(c->gate);
     if (c->relay != NULL)
         relay_ended(c->relay);
 }
@@ -325,7 +379,14 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
     struct connection *c = arg;
     if (tries_again(c, error))
         return;
-    bool is_refused = tt_conn_error(stream_conn(s))->alert_sent == TT_ALERT_ACCESS_DENIED; /* told already */
+    if (c->gate != NULL) {
+        connection_reset_plaintext(c);
+        refuse(c, REFUSED_ATTESTATION, attest_gate_closed(c->gate, NULL));
+        connection_free(c);
+        return;
+    }
+    bool is_refused = c->is_refused ||
+                      tt_conn_error(stream_conn(s))->alert_sent == TT_ALERT_ACCESS_DENIED; /* told already */
     if (error == NULL) {
         report(REPORT_INFO, c->t->opt.name, "closed", connection_facts(c));
     } else {
@@ -636,6 +697,7 @@ static void time_out(struct connection *c, const char *what, unsigned seconds)
                     c->phase == WAITING    ? ": no ticket came from the handshake it waited for"
                     : c->phase == REACHING ? ": the target did not answer"
                     : c->phase == SHAKING  ? ": the handshake is not complete"
+                    : c->phase == SHOWING  ? ": the attestation is not complete"
                                            : "");
     connection_cut(c, &why);
 }

@@ -14,6 +14,7 @@ enum phase {
     LOADING,  /* client: the TPM loads a held session */
     REACHING, /* the target */
     SHAKING,  /* TLS */
+    SHOWING,  /* the client's TPM */
     OPEN
 };
 
@@ -30,6 +31,7 @@ struct connection {
     int target_fd; /* server: the plaintext's side */
     struct reach *reach;
     struct stream *stream;
+    struct attest_gate *gate; /* SHOWING */
     struct relay *relay;
     struct splicer *splicer;     /* in place of the stream and the relay: the kernel has the records */
     struct relay_counts relayed; /* before */
@@ -38,6 +40,7 @@ struct connection {
     struct session_taken taken;
     struct ech_offer *again; /* of Encrypted Client Hello, once the server has rejected the setup's */
     struct sign_job *loading;
+    bool is_refused; /* SHOWING: it is on its way to its end */
     bool peer_ended; /* it may have nothing to say, before the target is reached */
     bool brings;     /* burst_gone is due */
     struct burst_outcome outcome;

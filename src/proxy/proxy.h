@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "net/attest_gate.h"
 #include "net/ech_offer.h"
 #include "net/session_store.h"
 #include "pki/cert_algorithms.h"
@@ -17,12 +18,17 @@
  * connections that began with it. */
 struct tunnel_setup {
     atomic_uint holders;
-    struct tt_config *config;          /* frozen */
-    uint8_t fingerprint[32];           /* of config */
-    struct rules rules;                /* server: who may pass */
-    struct ech_offer ech;              /* client: what is offered to hide the server's name */
-    struct tt_key *key;                /* of delegation */
-    struct tt_delegation *delegation;  /* or NULL */
+    struct tt_config *config;         /* frozen */
+    uint8_t fingerprint[32];          /* of config */
+    struct rules rules;               /* server: who may pass */
+    struct ech_offer ech;             /* client: what is offered to hide the server's name */
+    struct tt_key *key;               /* of delegation */
+    struct tt_delegation *delegation; /* or NULL */
+    bool attests;                     /* client: shows that key's TPM on each connection */
+    struct tt_key *attest_key;        /* with attests */
+    struct buf ek_certificates;       /* with attests: see net/attest_gate.h */
+    struct tt_attest_policy *attest;  /* server: what clients have to show; or NULL */
+    uint8_t attest_secret[TT_ATTEST_KEY_SIZE];
     struct cert_algorithms algorithms; /* of our certificate, where there is one identity alone */
     int64_t not_after;                 /* of our certificate, seconds since 1970; 0: there is none */
     void *owned;                       /* the maker's */

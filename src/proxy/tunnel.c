@@ -8,13 +8,10 @@
 
 const char *refusal_name(enum refusal why)
 {
-    static const char *const names[REFUSALS] = {[REFUSED_PLAINTEXT_TARGET] = "target",
-                                                [REFUSED_TLS_TARGET] = "target",
-                                                [REFUSED_TIMEOUT] = "timeout",
-                                                [REFUSED_HANDSHAKE] = "handshake",
-                                                [REFUSED_TPM] = "tpm",
-                                                [REFUSED_RULE] = "rule",
-                                                [REFUSED_LIMIT] = "limit"};
+    static const char *const names[REFUSALS] = {
+        [REFUSED_PLAINTEXT_TARGET] = "target", [REFUSED_TLS_TARGET] = "target", [REFUSED_TIMEOUT] = "timeout",
+        [REFUSED_HANDSHAKE] = "handshake",     [REFUSED_TPM] = "tpm",           [REFUSED_RULE] = "rule",
+        [REFUSED_ATTESTATION] = "attestation", [REFUSED_LIMIT] = "limit"};
     return names[why];
 }
 

@@ -14,10 +14,11 @@ enum refusal {
     REFUSED_PLAINTEXT_TARGET, /* server: the target cannot be reached */
     REFUSED_TLS_TARGET,       /* client: the same */
     REFUSED_TIMEOUT,
-    REFUSED_HANDSHAKE, /* TLS failed: the peer's fault, or ours */
-    REFUSED_TPM,       /* no signature, or not in time */
-    REFUSED_RULE,      /* the peer is known and may not pass */
-    REFUSED_LIMIT,     /* too many connections */
+    REFUSED_HANDSHAKE,   /* TLS failed: the peer's fault, or ours */
+    REFUSED_TPM,         /* no signature, or not in time */
+    REFUSED_RULE,        /* the peer is known and may not pass */
+    REFUSED_ATTESTATION, /* nothing shows that the client's TPM is at its end; of a client: it was refused */
+    REFUSED_LIMIT,       /* too many connections */
     REFUSALS
 };
 const char *refusal_name(enum refusal why);

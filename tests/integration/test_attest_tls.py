@@ -180,5 +180,56 @@ class Refused(Case):
         self.assertEqual(self.connect(at, "one").code, 0)  # and the next one is served
 
 
+class Proxy(Case):
+    """The same between `proxy client` and `proxy server`."""
+
+    def proxy(self, *words, tpm=None, tunnel):
+        program = LAB.background(PROGRAM, "-v", *(("--tpm", CHIPS[tpm].tcti) if tpm else ()), "proxy", *words)
+        self.addCleanup(program.stop)
+        return program, program.wait_for(r"event=listening tunnel=%s address=127.0.0.1:(\d+)" % tunnel).group(1)
+
+    def through(self, port, data=b"hello"):
+        with socket.create_connection(("127.0.0.1", int(port)), 20) as s:
+            s.settimeout(20)
+            try:
+                s.sendall(data)
+                s.shutdown(socket.SHUT_WR)
+                got = b""
+                while len(got) < len(data):
+                    more = s.recv(65536)
+                    if not more:
+                        break
+                    got += more
+                return got
+            except OSError:
+                return b""
+
+    def pair(self, chip, policy, attest=True):
+        programs = harness.Programs(lambda s: s.sendall(s.recv(65536)))
+        server, at = self.proxy("server", "--listen", "127.0.0.1:0", "--connect", programs.at, "--key", "server.key", "--cert",
+                                "server.pem", "--client-ca", "ca/ca.pem", "--allow-all", "--require-attestation", policy, tunnel="server")
+        client, port = self.proxy("client", "--listen", "127.0.0.1:0", "--connect", "localhost:" + at, "--ca", "ca/ca.pem", "--key",
+                                  chip + ".key", "--cert", chip + ".pem", *(("--attest",) if attest else ()), tpm=chip, tunnel="client")
+        return server, client, port
+
+    def test_passes(self):
+        server, _, port = self.pair("one", "policy.ini")
+        for _ in range(3):
+            self.assertEqual(self.through(port), b"hello")
+        server.wait_for(r"event=attested .*ek_sha256=[0-9a-f]{64}")
+
+    def test_refused(self):
+        LAB.write("strict.ini", "ek-roots = two.roots\n")
+        server, client, port = self.pair("one", "strict.ini")
+        self.assertEqual(self.through(port), b"")
+        server.wait_for(r"event=refused .*cause=attestation")
+        client.wait_for(r"event=refused .*cause=attestation")
+
+    def test_without(self):
+        server, _, port = self.pair("one", "policy.ini", attest=False)
+        self.assertNotIn(b"hello", self.through(port))
+        server.wait_for(r"event=refused .*cause=attestation")
+
+
 if __name__ == "__main__":
     harness.tap_main()
