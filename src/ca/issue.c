@@ -330,6 +330,7 @@ static tt_rc request_put(struct work *w, struct ca *ca, struct head *h, const ch
         return store_run(ca->store, &change, NULL, err);
     }
     const struct judged *j = &w->judged;
+    const struct tt_bytes nothing = {0};
     const char *profile = j->profile == NULL ? "" : j->profile->name;
     const struct statement put = {
         .sql = "INSERT INTO request (number, state, why, profile, subject, names, key, who, requester, "
@@ -344,8 +345,7 @@ static tt_rc request_put(struct work *w, struct ca *ca, struct head *h, const ch
                    store_text(text_or_empty(o->by.address)), store_int(now), store_int(decided),
                    store_int(o->attested ? 1 : 0), store_text(serial),
                    w->again[0] == '\0' ? store_null() : store_text(w->again),
-                   store_blob(huge ? (struct tt_bytes){0} : o->csr),
-                   store_blob(huge ? (struct tt_bytes){0} : o->evidence))};
+                   store_blob(huge ? nothing : o->csr), store_blob(huge ? nothing : o->evidence))};
     TT_TRY(store_run(ca->store, &put, NULL, err));
     id_text(w->found.id, ++h->requests);
     return TT_OK;

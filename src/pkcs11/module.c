@@ -42,6 +42,7 @@ struct fork_mark {
 
 static const struct fork_mark *mark_new(void)
 {
+    /* cppcheck-suppress invalidFunctionArg ; no descriptor */
     struct fork_mark *m = mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m == MAP_FAILED)
         return NULL;
