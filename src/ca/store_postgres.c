@@ -20,6 +20,7 @@ struct postgres_store {
     PGconn *db;
     const char *prepared[STATEMENTS_MAX]; /* sN is the one at N */
     size_t prepared_len;
+    bool gave_up; /* nobody was there for RECONNECT_SECONDS: until somebody is, one try is enough */
 };
 
 static struct libpq pq; /* the same for all */
@@ -106,13 +107,14 @@ static tt_rc reconnect(struct postgres_store *s, struct tt_error *err)
         s->prepared_len = 0;
         if (pq.PQstatus(s->db) == CONNECTION_OK)
             break;
-        if (waited >= RECONNECT_SECONDS * 1000)
+        s->gave_up = s->gave_up || waited >= RECONNECT_SECONDS * 1000;
+        if (s->gave_up)
             return failed(s, NULL, "reach", err);
         pause_for(step);
         waited += step;
         step = step < 1000 ? 2 * step : 1000;
     }
-    s->store.lost = s->store.unsure = false;
+    s->store.lost = s->store.unsure = s->gave_up = false;
     return session(s, err);
 }
 

@@ -50,6 +50,13 @@ static void decide(struct enrolment *e, enum est_outcome outcome, const char *wo
     e->verdict.failure = &e->failure;
 }
 
+/* What exactly is wrong with the disk or the database is not for who asks: the log has it. */
+static void store_failed(struct enrolment *e, const struct tt_error *why)
+{
+    decide(e, EST_FAILED, "", "the CA cannot look into its store at the moment", "");
+    e->failure = *why;
+}
+
 /* ---- who asks ---- */
 
 struct found {
@@ -94,7 +101,7 @@ static bool by_certificate(struct ca *ca, struct enrolment *e, int64_t now)
     struct tt_error err = {0};
     tt_rc rc = find(ca, &f, e->id, now, &err);
     if (rc != TT_OK && rc != TT_ERR_NOT_FOUND && rc != TT_ERR_DECODE) {
-        decide(e, EST_FAILED, "", "the CA cannot look into its store at the moment", "");
+        store_failed(e, &err);
         return false;
     }
     if (rc != TT_OK || !f.is_same) {
@@ -127,7 +134,7 @@ static bool by_token(struct ca *ca, struct enrolment *e, int64_t now)
         return false;
     }
     if (rc != TT_OK) {
-        decide(e, EST_FAILED, "", "the CA cannot look into its store at the moment", "");
+        store_failed(e, &err);
         return false;
     }
     (void)snprintf(e->id, sizeof e->id, "%s", token.id);
@@ -232,9 +239,14 @@ void enrolments_issue(struct ca *ca, const struct issuing *what)
     struct enrolment *of[CA_BATCH_MAX];
     struct tt_error err = {0};
     size_t asked = 0;
+    bool is_down = false; /* then it is not asked again for each of them, which may take its time */
     for (size_t i = 0; i < n; i++) {
-        if (!prepare(ca, list[i], what))
+        if (is_down)
+            decide(list[i], EST_FAILED, "", "the CA cannot look into its store at the moment", "");
+        if (is_down || !prepare(ca, list[i], what)) {
+            is_down = list[i]->verdict.outcome == EST_FAILED;
             continue;
+        }
         of[asked] = list[i];
         answers[asked] = (struct ca_answer){0};
         orders[asked++] = list[i]->order;

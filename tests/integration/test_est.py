@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -595,6 +596,42 @@ class Life(Case):
         out, _ = asking.communicate(timeout=30)
         if out:  # it was there before the end, and has its answer then
             self.assertEqual(len(certificates(Answer(out))), 1)
+
+
+TRIXIE = os.environ.get("TPMTLS_TRIXIE", os.path.expanduser("~/.cache/tpmtls/trixie"))
+
+
+class StrongSwan(Case):
+    """pki --estca and --est of Debian 13, in its root (./dev interop --debian13 makes it)."""
+
+    def test_chain_enrolment_renewal(self):
+        if os.getuid() != 0 or not os.path.exists(os.path.join(TRIXIE, "usr/bin/pki")):
+            self.skipTest("no strongSwan of Debian 13 here, or not root")
+        place = tempfile.mkdtemp(prefix="tpmtls-est.", dir=os.path.join(TRIXIE, "tmp"))
+        self.addCleanup(shutil.rmtree, place)
+        shutil.copy(LAB.path("ca/ca.pem"), place)
+        with open(os.path.join(place, "tls13.conf"), "w", encoding="ascii") as f:
+            f.write("libtls {\n  version_max = 1.3\n}\n")  # else it offers 1.2
+        LAB.write("swan.conf", "[ca]\ndir = ca\nlisten = [::1]:0\nkey = server.key\ncert = server.pem\n")
+        p = LAB.background(PROGRAM, "ca", "serve", "swan.conf")  # it tries the first address of a name
+        self.addCleanup(p.__exit__)
+        port = p.wait_for(r"address=\[::1\]:(\d+) for=est").group(1)
+        script = """set -e
+            export STRONGSWAN_CONF=$PWD/tls13.conf
+            est="--url https://localhost:%s --cacert ca.pem"
+            pki --estca $est --caout got --outform pem --force
+            pki --gen --type ecdsa --size 256 --outform pem > k.pem
+            pki --req --type priv --in k.pem --dn CN=swan --san swan.example --outform pem > r.pem
+            pki --est $est --userpass "x:%s" --in r.pem --outform pem > one.pem
+            pki --est $est --cert one.pem --key k.pem --in r.pem --outform pem > two.pem""" % (port, token())
+        done = LAB.run("chroot", TRIXIE, "sh", "-c", "cd /tmp/%s\n%s" % (os.path.basename(place), script), timeout=120)
+        self.assertEqual(done.code, 0, done.err)
+        for name in ("one.pem", "two.pem"):
+            with open(os.path.join(place, name), "rb") as f:
+                LAB.write(name, f.read())
+            LAB.must("openssl", "verify", "-x509_strict", "-CAfile", "ca/ca.pem", name)
+        self.assertNotEqual(LAB.read("one.pem"), LAB.read("two.pem"))
+        self.assertTrue(any(name.startswith("got") for name in os.listdir(place)))
 
 
 class Files(Case):
