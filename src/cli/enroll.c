@@ -179,7 +179,7 @@ static void say_told(const struct tt_cert_list *roots, const char *server)
 
 static tt_rc find_roots(struct first *x, struct tt_error *err)
 {
-    const struct enrolled *e = x->f->e;
+    struct enrolled *e = x->f->e;
     bool told = false;
     if (x->f->roots == NULL && x->f->sha256 != NULL)
         TT_TRY(look_by_fingerprint(x, err));
@@ -196,6 +196,8 @@ static tt_rc find_roots(struct first *x, struct tt_error *err)
     TT_TRY(renewal_first_roots(&x->roots, &told, x->cacerts, x->ca, x->f->sha256, clock_wall_s(), err));
     if (told)
         say_told(x->roots, e->server);
+    else if (x->roots->len == x->ca->len)
+        e->ca = NULL; /* all that is in its file is remembered anyhow */
     return TT_OK;
 }
 

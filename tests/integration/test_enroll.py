@@ -439,6 +439,19 @@ class Renewal(Case):
             fcntl.flock(f, fcntl.LOCK_EX)
             self.renew(code=6, says="another tpmtls is at work")
 
+    def test_the_file_of_the_ca_is_not_needed(self):
+        """Unless there is more in it: then it is said that it is gone."""
+        LAB.write("work/ca.pem", LAB.read("est/root1.pem"))
+        self.enroll(ca=("--ca", "work/ca.pem"))
+        os.unlink(LAB.path("work/ca.pem"))
+        time.sleep(1.1)
+        self.assertNotIn("cannot be read", self.renew("--force", "device", says="renewed").err)
+        LAB.write("work/ca.pem", LAB.read("est/root1.pem") + LAB.read("est/other.pem"))
+        self.enroll(ca=("--ca", "work/ca.pem"))
+        os.unlink(LAB.path("work/ca.pem"))
+        time.sleep(1.1)
+        self.renew("--force", "device", says="cannot be read any more")
+
     def test_state_is_damaged(self):
         self.enroll()
         LAB.write("state/tpmtls/enrolments/device.json", "{")
