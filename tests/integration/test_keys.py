@@ -4,6 +4,7 @@ and how they end."""
 import glob
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,55 @@ class Terminal(Case):
                                          "tty5.key", "--auth-ask", "--no-lockout")
         self.assertEqual((status, echo), (0, True), text)
         self.csr("tty5.key", "--auth-file", "pw")
+
+    def test_stopped_in_a_shell(self):
+        """Ctrl-Z: while it is stopped the shell has its echo; `fg`, and the question comes again, without."""
+        fd, tty = os.openpty()
+        told, tell = os.pipe()
+        shell = os.fork()
+        if shell == 0:
+            os.login_tty(tty)
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            job = os.fork()
+            if job == 0:
+                os.setpgid(0, 0)
+                os.tcsetpgrp(0, os.getpid())
+                signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+                os.chdir(LAB.dir)
+                os.execve(harness.PROGRAM, [harness.PROGRAM, "key", "create", "-o", "tty6.key", "--auth-ask", "--no-lockout"], LAB.env)
+            for _ in range(2):
+                _, status = os.waitpid(job, os.WUNTRACED)
+                if os.WIFSTOPPED(status):
+                    os.write(tell, b"stopped %d\n" % bool(termios.tcgetattr(0)[3] & termios.ECHO))
+                    os.tcsetpgrp(0, job)
+                    os.kill(job, signal.SIGCONT)
+            os.write(tell, b"ended %d\n" % status)
+            os._exit(0)
+        try:
+            self.read_until(fd, b"password of")
+            os.write(fd, b"half\x1a")
+            self.assertEqual(self.read_until(told, b"\n"), b"stopped 1\n")
+            self.read_until(fd, b"password of")
+            self.assertFalse(termios.tcgetattr(tty)[3] & termios.ECHO)
+            os.write(fd, b"open sesame\n")
+            self.read_until(fd, b"password of")
+            os.write(fd, b"open sesame\n")
+            self.assertEqual(self.read_until(told, b"\n"), b"ended 0\n")
+            self.assertTrue(termios.tcgetattr(tty)[3] & termios.ECHO)
+        finally:
+            os.kill(shell, signal.SIGKILL)
+            os.waitpid(shell, 0)
+            for one in (fd, tty, told, tell):
+                os.close(one)
+        self.csr("tty6.key", "--auth-file", "pw")
+
+    def read_until(self, fd, words):
+        text, limit = b"", time.monotonic() + harness.TIMEOUT
+        while words not in text:
+            ready, _, _ = select.select([fd], [], [], max(0, limit - time.monotonic()))
+            self.assertTrue(ready, text)
+            text += os.read(fd, 1 if words == b"\n" else 4096)
+        return text
 
     def test_empty_is_not_typed(self):
         status, text, _ = at_terminal([b"\n"], "key", "create", "-o", "tty4.key", "--auth-ask")
