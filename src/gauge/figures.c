@@ -80,10 +80,21 @@ static void break_even(struct gauge_page *p, const char *key, const char *sign)
             ceil(held / (saves - each)), 0);
 }
 
+/* The same key and session arithmetic of ours; on a chip the TPM's own is most of it. */
+static void password(struct gauge_page *p)
+{
+    const struct gauge_command *with = command_find(p, "Sign", "p256 pw", false),
+                               *without = command_find(p, "Sign", "p256", false);
+    if (with != NULL && without != NULL && without->call_us > 0)
+        add(p, "password_over_none", "p256", "a signature with a password / one without",
+            with->call_us / without->call_us, p->emulated && p->profile[0] == '\0' ? 1.6 : 0);
+}
+
 void gauge_figures(struct gauge_page *p)
 {
     of_type(p, "p256");
     of_type(p, "rsa2048");
+    password(p);
     break_even(p, "p256", "Sign");
     break_even(p, "rsa2048", "RSA_Decrypt");
 }

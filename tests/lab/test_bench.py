@@ -142,6 +142,7 @@ class Page(unittest.TestCase):
         figures = {f["key"]: f for f in self.page["figures"]}
         self.assertEqual(figures["overhead_p256"]["at_most"], 1.1)
         self.assertEqual(figures["handshake_over_sign_p256"]["at_most"], 3)
+        self.assertEqual(figures["password_over_none_p256"]["at_most"], 1.6)
         self.assertGreater(figures["full_over_resumed_rsa2048"]["value"], 1)
         for key in ("p256", "rsa2048"):  # measured in turns with the handshakes, not in the table of commands
             full = rows(self.page, "handshakes")["full " + key]
