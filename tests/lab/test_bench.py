@@ -91,7 +91,7 @@ class Profiles(unittest.TestCase):
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.tpm = "swtpm:path=" + LAB.path("s")
+        cls.tpm = LAB.chip.tcti
         cls.before = cls.handles()
         cls.text = bench("--seconds", "0.05", "--out", "page.json", tpm=cls.tpm).out.decode()
         cls.after = cls.handles()
@@ -203,7 +203,7 @@ class Words(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("gnuplot"), "there is no gnuplot")
     def test_plot(self):
-        tpm = "swtpm:path=" + LAB.path("s")
+        tpm = LAB.chip.tcti
         bench("--seconds", "0", "--plot", "it's.svg", tpm=tpm)
         picture = LAB.read("it's.svg").decode()
         self.assertIn("<svg", picture)
@@ -221,7 +221,7 @@ class Words(unittest.TestCase):
         self.assertEqual(signs, 3)  # plain, encrypted, with a password: one axis for both chips
 
     def test_progress_on_a_terminal_only(self):
-        args = [harness.PROGRAM, "--tpm", "swtpm:path=" + LAB.path("s"), "bench", "tpm", "--seconds", "0"]
+        args = [harness.PROGRAM, "--tpm", LAB.chip.tcti, "bench", "tpm", "--seconds", "0"]
         self.assertNotIn("measuring", LAB.must(*args).err)
         pid, terminal = pty.fork()
         if pid == 0:

@@ -23,7 +23,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.lab = test_tools.ToolLab()
         self.addCleanup(self.lab.close)
-        self.tpm = "swtpm:path=" + self.lab.path("s")
+        self.tpm = self.lab.chip.tcti
 
     def tool(self, *command, code=0):
         result = self.lab.run(command[0], "-T", self.tpm, *command[1:])
@@ -265,7 +265,7 @@ class Profiles(unittest.TestCase):
     def page(self, name):
         lab = test_tools.ToolLab()
         try:
-            tpm = "lab:profile=%s,jitter=off:swtpm:path=%s" % (name, lab.path("s"))
+            tpm = "lab:profile=%s,jitter=off:%s" % (name, lab.chip.tcti)
             result = lab.tpmtls("--tpm", tpm, "--json", "doctor", "--quick", timeout=120)
             return result.code, json.loads(result.out)
         finally:
