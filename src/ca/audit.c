@@ -113,10 +113,10 @@ tt_rc ca_write(struct ca *ca, ca_write_fn fn, void *arg, struct tt_error *err)
 tt_rc act_add(struct ca *ca, struct head *h, const char *act, json_t *what, int64_t now, struct tt_error *err)
 {
     char when[24];
+    const json_int_t number = h->acts + 1;
     text_time(when, now);
-    json_t *line = what == NULL ? NULL
-                                : json_pack("{s:I, s:s, s:s}", "number", (json_int_t)(h->acts + 1), "time",
-                                            when, "act", act);
+    json_t *line =
+        what == NULL ? NULL : json_pack("{s:I, s:s, s:s}", "number", number, "time", when, "act", act);
     bool ok = line != NULL && json_object_update(line, what) == 0 &&
               json_object_set_new(line, "previous", json_string(h->hash)) == 0;
     char *text = ok ? json_dumps(line, JSON_COMPACT) : NULL;

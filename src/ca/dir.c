@@ -77,7 +77,7 @@ tt_rc dir_store(char ret[DIR_STORE_MAX], const char *dir, const char *asked, str
         tt_rc rc = dir_read(&text, &len, dir, CA_PLACE_FILE, &none);
         if (rc != TT_OK && rc != TT_ERR_NOT_FOUND)
             return error_set(err, rc, "%s", none.text);
-        if (rc == TT_OK) {
+        if (rc == TT_OK && text != NULL) {
             text[strcspn(text, "\r\n")] = '\0';
             url = text;
         }

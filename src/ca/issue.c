@@ -296,7 +296,7 @@ tt_rc ca_record_add(struct ca *ca, struct head *h, const struct ca_record *r, in
         STORE_ARGS(store_int(h->certificates + 1), store_text(r->serial), store_text(r->subject),
                    store_text(r->names), store_int(r->not_before), store_int(r->not_after), store_int(now),
                    store_text(sha256), store_text(r->profile), store_int(r->by.who),
-                   store_text(text_or_empty(r->by.id)), store_int(r->request), store_int(r->attested ? 1 : 0),
+                   store_text(text_or_empty(r->by.id)), store_int(r->request), store_int(r->attested),
                    store_blob(r->der))};
     TT_TRY(store_run(ca->store, &put, NULL, err));
     h->certificates++;
@@ -536,6 +536,21 @@ static tt_rc batch_run(struct batch *b, struct tt_error *err)
     return ca_write(b->ca, all_write, b, err);
 }
 
+static tt_rc batch_answer(struct batch *b, struct ca_answer *answers, const struct ca_order *orders,
+                          struct ca_answer *ret, struct tt_error *err)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        b->work[i].order = &orders[i];
+        b->work[i].answer = &answers[i];
+    }
+    TT_TRY(batch_run(b, err));
+    for (size_t i = 0; i < b->n; i++) {
+        ret[i] = b->work[i].found;
+        b->work[i].found = (struct ca_answer){0};
+    }
+    return TT_OK;
+}
+
 tt_rc ca_issue(struct ca *ca, const struct ca_order *orders, struct ca_answer *ret, size_t n, int64_t now,
                struct tt_error *err)
 {
@@ -544,21 +559,11 @@ tt_rc ca_issue(struct ca *ca, const struct ca_order *orders, struct ca_answer *r
     if (n > CA_BATCH_MAX)
         return error_set(err, TT_ERR_USAGE, "more than %d requests in a batch", CA_BATCH_MAX);
     TT_TRY(ca_alive(ca, now, err));
+    TT_AUTO(mem_free_auto) struct ca_answer *answers = mem_alloc(n * sizeof *answers);
     struct batch b = {.ca = ca, .work = mem_alloc(n * sizeof *b.work), .n = n, .now = now};
-    struct ca_answer *answers = mem_alloc(n * sizeof *answers);
-    tt_rc rc = b.work == NULL || answers == NULL ? ca_no_memory(err) : TT_OK;
-    for (size_t i = 0; rc == TT_OK && i < n; i++) {
-        b.work[i].order = &orders[i];
-        b.work[i].answer = &answers[i];
-    }
-    if (rc == TT_OK)
-        rc = batch_run(&b, err);
-    for (size_t i = 0; rc == TT_OK && i < n; i++) {
-        ret[i] = b.work[i].found;
-        b.work[i].found = (struct ca_answer){0};
-    }
-    if (b.work != NULL)
-        work_free(b.work, n);
-    mem_free(answers);
+    if (b.work == NULL)
+        return ca_no_memory(err);
+    tt_rc rc = answers == NULL ? ca_no_memory(err) : batch_answer(&b, answers, orders, ret, err);
+    work_free(b.work, n);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "ca/judge.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -153,10 +154,10 @@ static bool key_allowed(const struct profile *p, const char *key)
 {
     for (size_t i = 0; i < p->keys.len; i++) {
         const char *rule = p->keys.at[i];
-        unsigned least = 0, bits = 0;
+        bool both = strncasecmp(rule, "RSA-", 4) == 0 && strncmp(key, "RSA ", 4) == 0;
         if (strcasecmp(rule, key) == 0)
             return true;
-        if (sscanf(rule, "RSA-%u", &least) == 1 && sscanf(key, "RSA %u", &bits) == 1 && bits >= least)
+        if (both && strtoul(key + 4, NULL, 10) >= strtoul(rule + 4, NULL, 10))
             return true;
     }
     return p->keys.len == 0;

@@ -50,8 +50,12 @@ tt_rc ca_cli_key(struct cli_key *ret, const struct cli *cli, struct ca *ca, stru
 
 const char *ca_cli_person(void)
 {
-    const struct passwd *who = getpwuid(geteuid());
-    return who == NULL || who->pw_name == NULL ? "unknown" : who->pw_name;
+    static char name[64]; /* asked on the main thread, and always the same */
+    struct passwd who, *found = NULL;
+    char room[4096];
+    int rc = getpwuid_r(geteuid(), &who, room, sizeof room, &found);
+    (void)snprintf(name, sizeof name, "%s", rc == 0 && found != NULL ? found->pw_name : "unknown");
+    return name;
 }
 
 void ca_cli_time(char ret[24], int64_t seconds)
