@@ -40,7 +40,10 @@ static tt_rc key_read(EVP_PKEY **ret, const struct ca *ca, struct tt_error *err)
     TT_TRY(dir_read(&pem, &len, ca->dir, OCSP_KEY_FILE, err));
     TT_AUTO(pem_block_free) struct pem_block b = {0};
     const uint8_t *at = NULL;
-    if (pem_find(&b, (struct tt_bytes){(const uint8_t *)pem, len}, "PRIVATE KEY") == TT_OK) {
+    tt_rc rc = pem_find(&b, (struct tt_bytes){(const uint8_t *)pem, len}, "PRIVATE KEY");
+    if (rc == TT_ERR_MEMORY)
+        return ca_no_memory(err);
+    if (rc == TT_OK) {
         at = b.der;
         *ret = d2i_AutoPrivateKey(NULL, &at, (long)b.len);
     }
@@ -79,8 +82,12 @@ static tt_rc load(struct ocsp_responder *r, const struct ca *ca, struct tt_error
         return TT_OK;
     if (rc != TT_OK)
         return error_set(err, rc, "%s", none.text);
-    if (dir_read(&pem, &len, ca->dir, OCSP_CERT_FILE, &none) != TT_OK ||
-        tt_cert_list_from_pem(&list, (struct tt_bytes){(const uint8_t *)pem, len}, NULL) != TT_OK)
+    rc = dir_read(&pem, &len, ca->dir, OCSP_CERT_FILE, &none);
+    if (rc == TT_OK)
+        rc = tt_cert_list_from_pem(&list, (struct tt_bytes){(const uint8_t *)pem, len}, NULL);
+    if (rc == TT_ERR_MEMORY)
+        return ca_no_memory(err);
+    if (rc != TT_OK)
         return TT_OK; /* it can be made again */
     X509 *cert = cert_read(list->certs[0]);
     int64_t from = 0, to = 0;

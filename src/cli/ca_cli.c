@@ -92,6 +92,14 @@ tt_rc ca_cli_until(int64_t *ret, const char *text, int64_t now, struct tt_error 
 
 /* ---- output ---- */
 
+int ca_cli_fail(tt_rc rc, struct tt_error *err)
+{
+    if (err->text[0] == '\0')
+        (void)error_set(err, rc, "%s",
+                        rc == TT_ERR_MEMORY ? "out of memory" : "a certificate in the CA's store is damaged");
+    return cli_fail(err);
+}
+
 int ca_cli_json(json_t *root)
 {
     int rc = root == NULL ? -1 : json_dumpf(root, stdout, JSON_INDENT(2));

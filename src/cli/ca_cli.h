@@ -30,6 +30,8 @@ TT_MUST_USE tt_rc ca_cli_until(int64_t *ret, const char *text, int64_t now, stru
 void ca_cli_time(char ret[24], int64_t seconds);
 
 int ca_cli_json(json_t *root);
+/* ca_cli_fail: cli_fail, where whoever took the rows may have stopped without a word. */
+int ca_cli_fail(tt_rc rc, struct tt_error *err);
 json_t *ca_cli_info_json(const struct tt_cert_info *i);
 /* ca_cli_pem: n certificates to --out, or to standard output. */
 TT_MUST_USE tt_rc ca_cli_pem(const struct ca_options *o, const struct tt_cert_list *list, size_t n,

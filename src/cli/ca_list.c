@@ -86,7 +86,7 @@ int run_ca_list(const struct cli *cli, void *options)
     ca_close(ca);
     if (rc != TT_OK) {
         json_decref(entries);
-        return cli_fail(&err);
+        return ca_cli_fail(rc, &err);
     }
     if (cli->json)
         return ca_cli_json(entries);
@@ -138,7 +138,7 @@ int run_ca_export(const struct cli *cli, void *options)
         rc = ca_cli_pem(o, &list, list.len, &err);
     if (rc == TT_OK)
         cli_wrote(o->out, "certificates");
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+    return rc == TT_OK ? CLI_OK : ca_cli_fail(rc, &err);
 }
 
 /* ---- show ---- */
@@ -205,7 +205,7 @@ int run_ca_show(const struct cli *cli, void *options)
     if (rc == TT_OK && o->word == NULL && o->out == NULL && !cli->json)
         printf("CA's key:    %s\ncertificate: %s/" CA_CERT_FILE "\n", ca_key_name(ca), o->dir);
     ca_close(ca);
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+    return rc == TT_OK ? CLI_OK : ca_cli_fail(rc, &err);
 }
 
 /* ---- stats ---- */
@@ -220,7 +220,7 @@ int run_ca_stats(const struct cli *cli, void *options)
         rc = ca_count(ca, &c, (int64_t)time(NULL), &err);
     ca_close(ca);
     if (rc != TT_OK)
-        return cli_fail(&err);
+        return ca_cli_fail(rc, &err);
     const struct {
         const char *name, *text;
         int64_t n;
@@ -299,7 +299,7 @@ int run_ca_pending(const struct cli *cli, void *options)
     if (rc == TT_OK && cli->json)
         return ca_cli_json(list);
     json_decref(list);
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+    return rc == TT_OK ? CLI_OK : ca_cli_fail(rc, &err);
 }
 
 /* ---- tokens ---- */
@@ -337,7 +337,7 @@ int run_ca_token_list(const struct cli *cli, void *options)
     if (rc == TT_OK && cli->json)
         return ca_cli_json(list);
     json_decref(list);
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+    return rc == TT_OK ? CLI_OK : ca_cli_fail(rc, &err);
 }
 
 /* ---- audit ---- */
@@ -364,7 +364,7 @@ int run_ca_audit_list(const struct cli *cli, void *options)
     if (rc == TT_OK)
         json_array_foreach(list, i, line) printf("%s\n", json_string_value(line));
     json_decref(list);
-    return rc == TT_OK ? CLI_OK : cli_fail(&err);
+    return rc == TT_OK ? CLI_OK : ca_cli_fail(rc, &err);
 }
 
 int run_ca_audit_verify(const struct cli *cli, void *options)
@@ -378,7 +378,7 @@ int run_ca_audit_verify(const struct cli *cli, void *options)
         rc = ca_audit_verify(ca, &audit, o->head, &err);
     ca_close(ca);
     if (rc != TT_OK)
-        return cli_fail(&err);
+        return ca_cli_fail(rc, &err);
     if (cli->json)
         return ca_cli_json(json_pack("{s:I, s:s}", "acts", (json_int_t)audit.acts, "head", audit.head));
     printf("%lld acts, whole; the last one has the hash %s\n", (long long)audit.acts, audit.head);

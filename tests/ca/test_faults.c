@@ -14,6 +14,7 @@ struct world {
     char *dir;
     char path[128];
     char *csr;
+    char serial[CA_SERIAL_HEX];
     unsigned round;
 };
 
@@ -50,6 +51,57 @@ static tt_rc do_ca_sign(struct world *w, struct tt_error *err)
     struct tt_pki_signer signer = key_signs(&w->ca_key);
     tt_rc rc = test_ca_issue(&list, ca, &req, &signer, err);
     tt_cert_list_free(list);
+    ca_close(ca);
+    return rc;
+}
+
+static tt_rc do_revoke(struct world *w, struct tt_error *err)
+{
+    struct ca *ca = NULL;
+    struct buf crl = {0};
+    struct ca_fresh fresh;
+    TT_TRY(test_ca_open(&ca, w->path, err));
+    struct tt_pki_signer signer = key_signs(&w->ca_key);
+    tt_rc rc = ca_set_signer(ca, &signer, err);
+    if (rc == TT_OK)
+        rc = ca_revoke(ca, w->serial, 6, "me", NOW, err);
+    if (rc == TT_ERR_EXISTS) { /* by a round before */
+        *err = (struct tt_error){0};
+        rc = TT_OK;
+    }
+    if (rc == TT_OK)
+        rc = ca_crl(ca, &crl, &fresh, NOW, err);
+    if (rc == TT_OK)
+        rc = ca_release(ca, w->serial, "me", NOW, err);
+    if (rc == TT_OK)
+        rc = ca_tend(ca, NOW, err);
+    buf_free(&crl);
+    ca_close(ca);
+    return rc;
+}
+
+static tt_rc do_token(struct world *w, struct tt_error *err)
+{
+    struct ca *ca = NULL;
+    struct ca_answer a = {0};
+    struct ca_token t;
+    char id[CA_ID_HEX], password[CA_PASSWORD_MAX];
+    TT_TRY(test_ca_open(&ca, w->path, err));
+    struct tt_pki_signer signer = key_signs(&w->ca_key);
+    tt_rc rc = ca_set_signer(ca, &signer, err);
+    if (rc == TT_OK)
+        rc = ca_token_create(ca, id, password,
+                             &(struct ca_token_plan){.subject = "/CN=a", .expires = NOW + 60, .by = "me"},
+                             NOW, err);
+    if (rc == TT_OK)
+        rc = ca_token_check(ca, &t, password, NOW, err);
+    const struct ca_order order = {.csr = bytes_of(w->csr), .by = {CA_BY_TOKEN, t.id, "192.0.2.1"}};
+    if (rc == TT_OK)
+        rc = ca_issue(ca, &order, &a, 1, NOW, err);
+    ca_answer_free(&a);
+    if (rc == TT_OK)
+        rc = ca_issue(ca, &order, &a, 1, NOW, err); /* the same again */
+    ca_answer_free(&a);
     ca_close(ca);
     return rc;
 }
@@ -102,6 +154,8 @@ static void each_allocation_fails(void **state)
     fail_each(w, do_ca_create);
     fail_each(w, do_ca_sign);
     fail_each(w, do_read);
+    fail_each(w, do_revoke);
+    fail_each(w, do_token);
     assert_int_equal(run(w->dir, "test -z \"$(ls | grep '\\.')\""), 0); /* no half directories */
 }
 
@@ -117,8 +171,17 @@ int main(void)
     if (ca_make(&params, &ca_signer, NULL, NULL) != TT_OK ||
         tt_csr_create(&w.csr, &csr, &signer, NULL) != TT_OK)
         return 1;
+    struct ca *ca = NULL;
+    struct ca_answer a = {0};
+    const struct ca_order order = {.csr = bytes_of(w.csr)};
+    if (test_ca_open(&ca, w.path, NULL) != TT_OK || ca_set_signer(ca, &ca_signer, NULL) != TT_OK ||
+        ca_issue(ca, &order, &a, 1, NOW, NULL) != TT_OK || ca_tend(ca, NOW, NULL) != TT_OK)
+        return 1;
+    memcpy(w.serial, a.serial, sizeof w.serial);
+    ca_answer_free(&a);
+    ca_close(ca);
     struct CMUnitTest tests[] = {{"each_allocation_fails", each_allocation_fails, NULL, NULL, &w}};
-    int failed = cmocka_run_group_tests_name("pki/faults", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("ca/faults", tests, NULL, NULL);
     tt_free(w.csr);
     dir_drop(w.dir);
     key_drop(&w.key);
