@@ -58,8 +58,10 @@ static void reading_free(struct reading *r)
 static tt_rc read_file(struct reading **ret, const char *file, struct tt_error *err)
 {
     struct reading *r = mem_alloc(sizeof *r);
-    if (r == NULL)
-        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    if (r == NULL) {
+        (void)error_set(err, TT_ERR_MEMORY, "out of memory");
+        return TT_ERR_MEMORY;
+    }
     const struct ini_section sections[] = {{"ca", ca_serve_parts, &r->options}, {0}};
     tt_rc rc = ini_file_read(&r->texts, file, sections, err);
     if (rc == TT_OK)

@@ -147,7 +147,8 @@ static bool crl_wait(struct crl *c, struct http_request *r)
 {
     if (c->waiting_len == c->waiting_cap) {
         size_t cap = c->waiting_cap == 0 ? 16 : 2 * c->waiting_cap;
-        struct http_request **more = cap > 4096 ? NULL : mem_resize(c->waiting, cap * sizeof *more);
+        struct http_request **more =
+            cap > 4096 ? NULL : mem_resize(c->waiting, cap * sizeof(struct http_request *));
         if (more == NULL)
             return false;
         c->waiting = more;
