@@ -208,10 +208,15 @@ static CK_RV lockout_update(struct token *t)
     return rv;
 }
 
-/* Before the PIN goes out it is seen that the TPM answers: with the PIN under way nothing is repeated. */
-static CK_RV before_pin(struct token *t)
+/* Before the PIN goes out it is seen that the TPM answers: with the PIN under way nothing is repeated. Of a
+ * TPM that is opened now the key's loading shows it; the counter is asked for where it counts. */
+static CK_RV before_pin(struct token *t, bool counts)
 {
-    CK_RV rv = lockout_update(t);
+    bool fresh = module.tpm == NULL;
+    CK_RV rv = tpm_open();
+    if (rv != CKR_OK || (fresh && !counts))
+        return rv;
+    rv = lockout_update(t);
     if (rv == CKR_DEVICE_ERROR && module.tpm != NULL) {
         tpm_close();
         rv = lockout_update(t);
@@ -222,7 +227,7 @@ static CK_RV before_pin(struct token *t)
 static CK_RV try_pin(struct token *t, struct contents *c, struct tt_bytes pin)
 {
     struct tt_error why = {0};
-    CK_RV rv = before_pin(t);
+    CK_RV rv = before_pin(t, c->info.key.counts_failures);
     if (rv != CKR_OK)
         return rv;
     if (c->info.key.counts_failures && t->lockout.locked)
