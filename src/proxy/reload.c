@@ -127,9 +127,10 @@ static void on_leaving_look(evutil_socket_t fd, short what, void *arg)
 static void leave(struct proxy *p, struct tunnel *t)
 {
     struct tunnel **at = &p->tunnels;
-    while (*at != t)
+    while (*at != NULL && *at != t)
         at = &(*at)->next;
-    *at = t->next;
+    if (*at == t)
+        *at = t->next;
     proxy_tunnel_leave(p, t);
     t->next = p->leaving;
     p->leaving = t;
@@ -203,14 +204,14 @@ static tt_rc arrive(struct proxy *p, const struct step *s, struct tunnel_setup *
 
 static void step_failed(struct proxy *p, const struct step *s, const struct tt_error *why)
 {
-    struct tunnel *in_force = s->is_new ? s->former : s->tunnel;
+    struct tunnel *t = s->tunnel, *in_force = s->is_new ? s->former : t;
     if (in_force != NULL)
         tunnel_reload_failed(in_force, why);
-    report_error(REPORT_WARNING, s->tunnel->opt.name, "reload_failed", why,
+    report_error(REPORT_WARNING, t != NULL ? t->opt.name : NULL, "reload_failed", why,
                  json_pack("{s:s}", "in_force",
                            in_force != NULL ? "what was there before" : "no tunnel of that name"));
-    if (s->is_new)
-        let_go(p, s->tunnel);
+    if (s->is_new && t != NULL)
+        let_go(p, t);
 }
 
 static void reload_done(void *arg, const struct sign_answer *answer)

@@ -56,9 +56,9 @@ bool tt_conn_can_offload(const struct tt_conn *c)
 size_t tt_conn_missing(const struct tt_conn *c)
 {
     size_t have = buf_size(&c->in);
-    if (have < REC_HEADER_SIZE)
-        return REC_HEADER_SIZE - have;
     const uint8_t *header = buf_bytes(&c->in).data;
+    if (have < REC_HEADER_SIZE || header == NULL)
+        return have < REC_HEADER_SIZE ? REC_HEADER_SIZE - have : 0;
     size_t total = REC_HEADER_SIZE + ((size_t)header[3] << 8 | header[4]);
     return total > have ? total - have : 0;
 }
