@@ -555,10 +555,10 @@ int main(int argc, char **argv)
     if (argc < 3)
         die("usage: proxy-load MODE PORT [--dir D] [--seconds S] [--count N] [--streams N]");
     bool is_plain = strncmp(argv[1], "plain-", 6) == 0;
-    l.port = (uint16_t)atoi(argv[2]);
-    l.seconds = atof(option(argc, argv, "--seconds", "0"));
-    l.count = (size_t)atoi(option(argc, argv, "--count", "0"));
-    l.streams = (size_t)atoi(option(argc, argv, "--streams", "1"));
+    l.port = (uint16_t)strtoul(argv[2], NULL, 10);
+    l.seconds = strtod(option(argc, argv, "--seconds", "0"), NULL);
+    l.count = (size_t)strtoul(option(argc, argv, "--count", "0"), NULL, 10);
+    l.streams = (size_t)strtoul(option(argc, argv, "--streams", "1"), NULL, 10);
     l.samples = mem_alloc(SAMPLES_MAX * sizeof *l.samples);
     l.base = event_base_new();
     if (is_plain) {
