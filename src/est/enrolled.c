@@ -100,7 +100,8 @@ tt_rc enrolled_name_for(char **ret, const char *dir, const char *cert, struct tt
     char name[NAME_LIMIT + 1], hash[65];
     TT_AUTO(enrolled_free) struct enrolled other = {0};
     stem(name, cert);
-    if (enrolled_read(&other, dir, name, NULL) == TT_OK && strcmp(other.cert, cert) != 0) {
+    if (enrolled_read(&other, dir, name, NULL) == TT_OK && other.cert != NULL &&
+        strcmp(other.cert, cert) != 0) {
         tt_spki_sha256(hash, (struct tt_bytes){(const uint8_t *)cert, strlen(cert)});
         (void)snprintf(name + strlen(name), sizeof name - strlen(name), "-%.8s", hash);
     }
@@ -382,8 +383,9 @@ static tt_rc looks_right(void *arg, const char *name)
     struct search *s = arg;
     TT_AUTO(enrolled_free) struct enrolled e = {0};
     bool is = strcmp(name, s->wanted) == 0;
-    if (!is && (s->wanted[0] != '/' || enrolled_read(&e, s->dir, name, NULL) != TT_OK ||
-                strcmp(e.cert, s->wanted) != 0))
+    if (!is && s->wanted[0] == '/' && enrolled_read(&e, s->dir, name, NULL) == TT_OK)
+        is = e.cert != NULL && strcmp(e.cert, s->wanted) == 0;
+    if (!is)
         return TT_OK;
     s->found = mem_strdup(name);
     return s->found != NULL ? TT_ERR_EXISTS : TT_ERR_MEMORY; /* the search ends */

@@ -146,7 +146,8 @@ tt_rc csr_create_like(char **ret_pem, struct tt_bytes cert, const struct tt_csr_
 static bool begins_with(struct tt_bytes der, struct tt_bytes info)
 {
     struct reader r = reader_of(der), whole = der_enter(&r, DER_SEQUENCE);
-    return !whole.failed && rd_left(&whole) > info.len && memcmp(whole.at, info.data, info.len) == 0;
+    return !whole.failed && info.len > 0 && info.data != NULL && rd_left(&whole) > info.len &&
+           memcmp(whole.at, info.data, info.len) == 0;
 }
 
 bool csr_asks_the_same(const char *pem, const struct tt_csr_params *params, struct tt_bytes spki)
