@@ -165,7 +165,7 @@ static tt_rc run(struct tt_bytes *ret, uint8_t *response, struct tt_tpm *tpm, co
 static void flush(struct tt_tpm *tpm, uint32_t handle)
 {
     uint8_t response[SESSION_OWN_RESPONSE];
-    struct tt_bytes unused;
+    struct tt_bytes unused = {NULL, 0};
     const struct command c = {
         .what = "unload an object", .code = TPM2_CC_FlushContext, .handles = {handle}, .handles_len = 1};
     if (tpm_is_ours(tpm) && !tpm->meter.broken)
@@ -201,7 +201,7 @@ static tt_rc create_under(char **ret_pem, struct keyfile *f, struct tt_tpm *tpm,
 {
     TT_AUTO(buf_free) struct buf parameters = {.max = COMMAND_MAX};
     uint8_t response[SESSION_OWN_RESPONSE];
-    struct tt_bytes answer;
+    struct tt_bytes answer = {NULL, 0};
     struct area area;
     uint32_t handle;
     struct writer w = writer_to(&parameters);
@@ -308,7 +308,7 @@ static tt_rc load_under(struct tpm_mldsa *k, const struct tpm_parent *parent, st
 {
     TT_AUTO(buf_free) struct buf parameters = {.max = COMMAND_MAX};
     uint8_t response[SESSION_OWN_RESPONSE];
-    struct tt_bytes answer;
+    struct tt_bytes answer = {NULL, 0};
     uint32_t handle, loaded = 0;
     struct writer w = writer_to(&parameters);
     wr_bytes(&w, k->file.privkey);
@@ -414,7 +414,7 @@ static tt_rc sequence_run(uint8_t *ret, size_t *ret_len, struct tpm_mldsa *k, ui
                           struct tt_bytes message, struct tt_error *err)
 {
     uint8_t response[SESSION_OWN_RESPONSE];
-    struct tt_bytes answer;
+    struct tt_bytes answer = {NULL, 0};
     struct command update = {
         .what = "sign", .code = TPM2_CC_SequenceUpdate, .handles = {sequence}, .handles_len = 1, .auths = 1};
     struct command complete = {.what = "sign",
@@ -433,7 +433,7 @@ static tt_rc sign_once(uint8_t *ret, size_t *ret_len, struct tpm_mldsa *k, struc
 {
     static const uint8_t nothing[4]; /* no password of the sequence's own, no context */
     uint8_t response[SESSION_OWN_RESPONSE];
-    struct tt_bytes answer;
+    struct tt_bytes answer = {NULL, 0};
     uint32_t sequence = 0;
     TT_TRY(make_ready(k, err));
     object_evict(k->tpm); /* the sequence needs a place */
