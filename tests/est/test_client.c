@@ -205,8 +205,7 @@ static void files_that_somebody_was_at(void **state)
         "{\"tpmtls_enrolment\":1,\"server\":\"s\",\"key\":\"/k\",\"certificate\":\"/c\",\"sans\":[1]}",
         "{\"tpmtls_enrolment\":1,\"server\":\"s\",\"server\":\"t\",\"key\":\"/k\",\"certificate\":\"/c\"}",
         "{\"tpmtls_enrolment\":1,\"server\":7,\"key\":\"/k\",\"certificate\":\"/c\"}",
-        ("{\"tpmtls_enrolment\":1,\"server\":\"s\",\"key\":\"/\",\"certificate\":\"/"
-         "\",\"exec_after\":\"\\n\"}"),
+        "{\"tpmtls_enrolment\":1,\"server\":\"s\\n\",\"key\":\"/k\",\"certificate\":\"/c\"}",
         "{\"tpmtls_enrolment\":1,\"server\":\"s\",\"key\":\"/k\",\"certificate\":\"/c\\u0000\"}"};
     char *dir = dir_make();
     for (size_t i = 0; i < TT_COUNT(bad); i++) {
