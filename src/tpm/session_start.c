@@ -150,7 +150,7 @@ static bool adopt(ESYS_TR *ret, struct tt_tpm *tpm, struct tt_bytes blob)
     if (Esys_TR_Deserialize(tpm->esys, blob.data, blob.len, &session) != TSS2_RC_SUCCESS)
         return false;
     bool same = Esys_TR_Serialize(tpm->esys, session, &again, &len) == TSS2_RC_SUCCESS && again != NULL &&
-                len == blob.len && memcmp(again, blob.data, len) == 0;
+                blob.data != NULL && len == blob.len && memcmp(again, blob.data, len) == 0;
     if (again != NULL)
         mem_wipe(again, len);
     Esys_Free(again);
