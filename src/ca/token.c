@@ -8,6 +8,7 @@
 #include "ca/authority.h"
 #include "crypto/lib.h"
 #include "pki/dn.h"
+#include "pki/text.h"
 
 #define PASSWORD_BYTES 20
 
@@ -72,6 +73,9 @@ static tt_rc plan_check(const struct ca *ca, const struct ca_token_plan *p, int6
         return error_set(err, TT_ERR_USAGE, "this CA has no profile '%.60s'", p->profile);
     if (p->subject != NULL && strlen(p->subject) > 255)
         return error_set(err, TT_ERR_USAGE, "the subject is longer than 255 bytes");
+    if (p->subject != NULL &&
+        !text_is_printable((struct tt_bytes){(const uint8_t *)p->subject, strlen(p->subject)}))
+        return error_set(err, TT_ERR_USAGE, "the subject has characters that are no text");
     if (p->subject != NULL && p->subject[0] == '/')
         TT_TRY(dn_parse(&name, p->subject, err));
     return TT_OK;
