@@ -169,9 +169,10 @@ struct ca_request {
     struct tt_bytes csr, evidence;
 };
 typedef tt_rc (*ca_request_fn)(void *arg, const struct ca_request *r);
-/* ca_requests: state NULL: all; newest first where `newest`; at most limit (0: all). */
+/* ca_requests: state NULL: all; newest first where `newest`; at most limit (0: all). serial: the one that
+ * this certificate was issued for, and nothing else is looked at; TT_ERR_NOT_FOUND. */
 struct ca_request_filter {
-    const char *state, *id;
+    const char *state, *id, *serial;
     bool newest;
     unsigned long limit;
 };

@@ -156,6 +156,24 @@ static tt_rc request_row(void *arg, const struct store_row *row)
 #define REQUEST_OPEN                                                                                         \
     "WHERE state = CAST($1 AS TEXT) AND state <> 'issued' AND (CAST($2 AS BIGINT) < 0 OR number = $2) "
 
+static tt_rc request_of(struct ca *ca, const char *serial, struct requests_to *to, struct tt_error *err)
+{
+    char plain[CA_SERIAL_HEX] = "";
+    int64_t rows = 0;
+    if (serial_plain(plain, serial)) {
+        const struct statement ask = {.sql = REQUEST_COLUMNS
+                                      "WHERE number = (SELECT request FROM certificate WHERE serial = $1)",
+                                      STORE_ARGS(store_text(plain)),
+                                      .fn = request_row,
+                                      .arg = to};
+        TT_TRY(ca_ask(ca, &ask, &rows, err));
+    }
+    return rows > 0 ? TT_OK
+                    : error_set(err, TT_ERR_NOT_FOUND,
+                                "the store has no request for the certificate with the serial number %.80s",
+                                serial);
+}
+
 tt_rc ca_requests(struct ca *ca, const struct ca_request_filter *f, ca_request_fn fn, void *arg,
                   struct tt_error *err)
 {
@@ -163,6 +181,8 @@ tt_rc ca_requests(struct ca *ca, const struct ca_request_filter *f, ca_request_f
     int64_t rows = 0, number = f->id == NULL ? -1 : id_number(f->id);
     if (f->id != NULL && number < 0)
         return error_set(err, TT_ERR_NOT_FOUND, "there is no request %.40s", f->id);
+    if (f->serial != NULL)
+        return request_of(ca, f->serial, &to, err);
     static const char *const sql[2][2] = {{REQUEST_COLUMNS REQUEST_ANY "ORDER BY number LIMIT $3",
                                            REQUEST_COLUMNS REQUEST_ANY "ORDER BY number DESC LIMIT $3"},
                                           {REQUEST_COLUMNS REQUEST_OPEN "ORDER BY number LIMIT $3",

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rc.h"
 #include "cli/ca_cli.h"
+#include "cli/evidence_print.h"
 #include "cli/event.h"
 
 static void put_time(json_t *to, const char *name, int64_t seconds)
@@ -178,6 +179,46 @@ static tt_rc show_cert(const struct cli *cli, struct tt_bytes der, const struct 
     return TT_OK;
 }
 
+/* struct evidence_to: where the evidence of a request goes: to a file, to the JSON, or to be read. */
+struct evidence_to {
+    const struct ca_options *o;
+    json_t *entry; /* NULL: none */
+    struct tt_error *err;
+};
+
+static tt_rc evidence_write(const struct evidence_to *to, struct tt_bytes der)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    TT_TRY(tt_attest_to_pem(&pem, TT_ATTEST_EVIDENCE, der, to->err));
+    return cli_write_file(to->o->out, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
+                          (struct file_want){0644, to->o->force ? FILE_FORCE : FILE_REPLACE}, to->err);
+}
+
+static tt_rc show_evidence(void *arg, const struct ca_request *r)
+{
+    const struct evidence_to *to = arg;
+    struct tt_evidence e;
+    if (r->evidence.len == 0)
+        return error_set(to->err, TT_ERR_NOT_FOUND, "%s was asked for without evidence", to->o->word);
+    if (to->o->out != NULL)
+        return evidence_write(to, r->evidence);
+    TT_TRY(tt_evidence_read(&e, r->evidence, to->err));
+    json_t *json = to->entry == NULL ? NULL : json_object();
+    if (to->entry == NULL)
+        (void)putchar('\n');
+    evidence_print(&e, json);
+    if (json != NULL)
+        (void)json_object_set_new(to->entry, "evidence", json);
+    return TT_OK;
+}
+
+static tt_rc show_proof(struct ca *ca, const struct ca_options *o, json_t *entry, struct tt_error *err)
+{
+    struct evidence_to to = {o, entry, err};
+    const struct ca_request_filter filter = {.serial = o->word};
+    return ca_requests(ca, &filter, show_evidence, &to, err);
+}
+
 static tt_rc show_issued(const struct cli *cli, struct ca *ca, const struct ca_options *o,
                          struct tt_error *err)
 {
@@ -187,10 +228,26 @@ static tt_rc show_issued(const struct cli *cli, struct ca *ca, const struct ca_o
     tt_rc rc = ca_find(ca, o->word, now, take_der, &one, err);
     if (rc == TT_OK)
         rc = ca_find(ca, o->word, now, gather, entries, err);
+    if (rc == TT_OK && o->evidence && cli->json)
+        rc = show_proof(ca, o, json_array_get(entries, 0), err);
     if (rc == TT_OK)
         rc = show_cert(cli, one.certs[0], o, json_array_get(entries, 0), err);
+    if (rc == TT_OK && o->evidence && !cli->json)
+        rc = show_proof(ca, o, NULL, err);
     json_decref(entries);
     return rc;
+}
+
+static tt_rc show_any(const struct cli *cli, struct ca *ca, const struct ca_options *o, struct tt_error *err)
+{
+    if (o->evidence && o->word == NULL) {
+        (void)error_set(err, TT_ERR_USAGE, "the evidence of which certificate?");
+        error_hint(err, "give its serial number: `tpmtls ca list` shows them");
+        return TT_ERR_USAGE;
+    }
+    if (o->evidence && o->out != NULL)
+        return show_proof(ca, o, NULL, err);
+    return o->word != NULL ? show_issued(cli, ca, o, err) : show_cert(cli, ca_certificate(ca), o, NULL, err);
 }
 
 int run_ca_show(const struct cli *cli, void *options)
@@ -200,8 +257,7 @@ int run_ca_show(const struct cli *cli, void *options)
     struct ca *ca = NULL;
     tt_rc rc = ca_cli_open(&ca, o, &err);
     if (rc == TT_OK)
-        rc = o->word != NULL ? show_issued(cli, ca, o, &err)
-                             : show_cert(cli, ca_certificate(ca), o, NULL, &err);
+        rc = show_any(cli, ca, o, &err);
     if (rc == TT_OK && o->word == NULL && o->out == NULL && !cli->json)
         printf("CA's key:    %s\ncertificate: %s/" CA_CERT_FILE "\n", ca_key_name(ca), o->dir);
     ca_close(ca);

@@ -9,6 +9,7 @@
 #include "base/rc.h"
 #include "cli/attest_policy.h"
 #include "cli/command.h"
+#include "cli/evidence_print.h"
 #include "cli/term.h"
 
 struct attest_options {
@@ -180,55 +181,19 @@ static int ek_run(const struct cli *cli, void *options)
 
 /* ---- show ---- */
 
-/* struct shown: the lines so far; json is NULL for a person. */
-struct shown {
-    json_t *json;
-    char section[40];
-};
-
-/* A member's name: "key_s_qualified_name". */
-static const char *member_of(char ret[64], const char *name)
-{
-    (void)snprintf(ret, 64, "%s", name);
-    for (char *c = ret; *c != '\0'; c++)
-        if (strchr(" ',:", *c) != NULL)
-            *c = '_';
-    return ret;
-}
-
-static void show_line(void *arg, const char *section, const char *name, const char *text)
-{
-    struct shown *s = arg;
-    if (s->json != NULL) {
-        char member[64];
-        json_t *lines = json_object_get(s->json, member_of(member, section));
-        if (lines == NULL) {
-            lines = json_object();
-            (void)json_object_set_new(s->json, member, lines);
-        }
-        (void)json_object_set_new(lines, member_of(member, name), json_string(text));
-        return;
-    }
-    if (strcmp(s->section, section) != 0)
-        printf("%s%s%s%s\n", s->section[0] != '\0' ? "\n" : "", term_on(TERM_HEAD), section, term_off());
-    (void)snprintf(s->section, sizeof s->section, "%s", section);
-    printf("  %-22s%s\n", name, text);
-}
-
 static tt_rc show(const struct attest_options *o, const struct cli *cli, struct tt_error *err)
 {
     TT_AUTO(mem_free_auto) uint8_t *der = NULL;
     size_t len = 0;
     struct tt_evidence e;
-    struct shown s = {.json = NULL};
     TT_TRY(form_read(&der, &len, TT_ATTEST_EVIDENCE, o->file, err));
     TT_TRY(tt_evidence_read(&e, (struct tt_bytes){der, len}, err));
-    s.json = cli->json ? json_object() : NULL;
-    tt_evidence_each(&e, show_line, &s);
-    if (s.json != NULL) {
-        (void)json_dumpf(s.json, stdout, JSON_COMPACT);
+    json_t *json = cli->json ? json_object() : NULL;
+    evidence_print(&e, json);
+    if (json != NULL) {
+        (void)json_dumpf(json, stdout, JSON_COMPACT);
         (void)putchar('\n');
-        json_decref(s.json);
+        json_decref(json);
     }
     return TT_OK;
 }

@@ -54,6 +54,9 @@ static const struct option_row sign_rows[] = {
 };
 static const struct option_row show_rows[] = {
     {NULL, "SERIAL", "of one certificate that the CA issued; none: the CA's own", TO(word)},
+    {"evidence", NULL,
+     "what its request proved of the key and the TPM, in lines; with --out as `tpmtls attest verify` takes it",
+     TO(evidence)},
     {"out", "FILE", "write that certificate there as PEM", TO(out), .letter = 'o', .elsewhere = "output"},
     CLI_FORCE_ROW(TO(force)),
     {0},

@@ -2,6 +2,7 @@
 that needs no token, what is refused; every step by hand, with curl, and TPMs as swtpm_setup makes them."""
 
 import base64
+import json
 import os
 import re
 import unittest
@@ -146,6 +147,7 @@ class Enrolment(Case):
         service.program.wait_for("event=issued")
         listed = LAB.must(PROGRAM, "--json", "ca", "list", "--dir", "ca").out.decode()
         self.assertIn('"attested":true', listed.replace(" ", ""))
+        self.kept()
         # The same TPM again, after a clear, with a new key: the same identity; another subject is another's.
         CHIPS["one"].tools("tpm2_clear", "-c", "p")
         os.unlink(LAB.path("one.key"))
@@ -159,6 +161,22 @@ class Enrolment(Case):
         self.assertIn(b"another TPM has the identity CN=one", said)
         self.enrol(service, "two", "/CN=two")
         self.enrol(service, "two", "/CN=three", "loose")
+
+    def kept(self):
+        """The CA shows what was proved, and it can be judged again."""
+        listed = json.loads(LAB.must(PROGRAM, "--json", "ca", "list", "--dir", "ca").out)
+        serial = {e["subject"]: e["serial"] for e in listed}
+        show = (PROGRAM, "ca", "show", "--dir", "ca", "--evidence")
+        self.assertIn(b"endorsement key", LAB.must(*show, serial["CN=one"]).out)
+        shown = json.loads(LAB.must(PROGRAM, "--json", *show[1:], serial["CN=one"]).out)
+        self.assertEqual(shown["subject"], "CN=one")
+        self.assertIn("attestation_key", shown["evidence"])
+        LAB.must(*show, serial["CN=one"], "-o", "kept.evidence", "--force")
+        out = LAB.must(PROGRAM, "attest", "verify", "--policy", "policy.ini", "--about", "one.csr", "kept.evidence").out
+        self.assertIn(b"good", out)
+        r = LAB.run(*show, serial["CN=localhost"])
+        self.assertIn("was asked for without evidence", r.err)
+        self.assertIn("the evidence of which certificate?", LAB.run(*show).err)
 
     def test_refused(self):
         service = self.serve()
