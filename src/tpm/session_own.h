@@ -3,9 +3,10 @@
  * Layer: tpm; for the files of src/tpm only.
  *
  * ESAPI knows the session; its key and nonces are read from what Esys_TR_Serialize writes, and believed only
- * when that has exactly the form and the nonceTPM which it must have (the same in tss2 3.2 and 4.1). Where they do not, and for everything
- * else (parameters that are encrypted, policies), ESAPI does it, with the nonces given back first. TPM 2.0
- * part 1, sections 18 (structure of commands), 19.6 (authorizations), 11.4.10.2 (KDFa). */
+ * when that has exactly the form and the nonceTPM which it must have (the same in tss2 3.2 and 4.1). Where
+ * they do not, and for everything else (parameters that are encrypted, policies), ESAPI does it, with the
+ * nonces given back first. TPM 2.0 part 1, sections 18 (structure of commands), 19.6
+ * (authorizations), 11.4.10.2 (KDFa). */
 #ifndef TPM_SESSION_OWN_H
 #define TPM_SESSION_OWN_H
 
