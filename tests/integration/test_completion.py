@@ -86,7 +86,7 @@ class Words(unittest.TestCase):
         kinds = ["p256", "p384", "p521", "rsa2048", "rsa3072", "rsa4096", "mldsa44", "mldsa65", "mldsa87"]
         self.assertEqual(names("key", "create", "--type", ""), kinds)
         self.assertEqual(names("key", "create", "--type=rsa"), ["--type=" + kind for kind in kinds[3:6]])
-        self.assertEqual(names("ca", "sign", "--profile", ""), ["client", "server", "both"])
+        self.assertEqual(names("ca", "sign", "--profile", ""), ["client", "server", "both", "operator", "sub-ca"])
         self.assertEqual(names("connect", "--resume", "s"), ["sealed"])
         self.assertEqual(names("connect", "--suites", "TLS_CH"), ["TLS_CHACHA20_POLY1305_SHA256"])
         self.assertEqual(names("connect", "--groups=x25519,secp2"), ["--groups=x25519,secp256r1"])
@@ -214,7 +214,7 @@ class Others(unittest.TestCase):
         if shutil.which("fish") is None:
             self.skipTest("fish is not installed")
         lab.must("fish", "--no-execute", "completion.fish")
-        for text, expected in (("tpmtls key cre", ["create"]), ("tpmtls ca sign --profile=s", ["--profile=server"]),
+        for text, expected in (("tpmtls key cre", ["create"]), ("tpmtls ca sign --profile=se", ["--profile=server"]),
                                ("tpmtls csr --key device", ["device.key", "device.pem"]),
                                ("tpmtls csr --key=device.k", ["--key=device.key"])):
             done = lab.must("fish", "--no-config", "-c", "source completion.fish; complete -C '%s'" % text)

