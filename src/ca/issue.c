@@ -206,42 +206,6 @@ static tt_rc identity_take(void *arg, const struct store_row *row)
     return TT_OK;
 }
 
-/* One TPM, one subject; one subject, one TPM: while the certificate is valid. */
-static tt_rc identity_check(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
-{
-    char other[256] = "";
-    const struct ca_requester *by = &w->order->by;
-    const char *subject = w->judged.subject, *profile = w->judged.profile->name;
-    if (by->who != CA_BY_ATTESTATION || !w->judged.profile->one_identity)
-        return TT_OK;
-    const struct statement same_tpm = {.sql = "SELECT subject FROM certificate WHERE who = $1 AND requester "
-                                              "= $2 AND subject <> $3 AND profile = $4 AND "
-                                              "status = 'valid' AND not_after > $5 LIMIT 1",
-                                       STORE_ARGS(store_int(CA_BY_ATTESTATION), store_text(by->id),
-                                                  store_text(subject), store_text(profile), store_int(now)),
-                                       .fn = identity_take,
-                                       .arg = other};
-    TT_TRY(ca_ask(ca, &same_tpm, NULL, err));
-    if (other[0] != '\0') {
-        refuse(w->answer, CA_REFUSED_NAME, TT_ERR_UNSUPPORTED, "revoke that certificate first",
-               "this TPM has the identity %.100s already", other);
-        return TT_OK;
-    }
-    const struct statement same_subject = {.sql = "SELECT requester FROM certificate WHERE who = $1 AND "
-                                                  "requester <> $2 AND subject = $3 AND profile = $4 AND "
-                                                  "status = 'valid' AND not_after > $5 LIMIT 1",
-                                           STORE_ARGS(store_int(CA_BY_ATTESTATION), store_text(by->id),
-                                                      store_text(subject), store_text(profile),
-                                                      store_int(now)),
-                                           .fn = identity_take,
-                                           .arg = other};
-    TT_TRY(ca_ask(ca, &same_subject, NULL, err));
-    if (other[0] != '\0')
-        refuse(w->answer, CA_REFUSED_NAME, TT_ERR_UNSUPPORTED, "revoke that certificate first",
-               "another TPM has the identity %.100s", subject);
-    return TT_OK;
-}
-
 static tt_rc prepare(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
 {
     struct ca_answer *a = w->answer;
@@ -254,8 +218,6 @@ static tt_rc prepare(struct work *w, struct ca *ca, int64_t now, struct tt_error
     if (strcmp(w->before.state, "pending") == 0 || strcmp(w->before.state, "rejected") == 0)
         w->outcome = OUT_WAITS; /* or a refusal: the transaction says */
     TT_TRY(judge(&w->judged, a, ca, w->order, &w->known, err));
-    if (a->why == CA_REFUSED_NOT)
-        TT_TRY(identity_check(w, ca, now, err));
     if (a->why == CA_REFUSED_NOT)
         (void)period(w, ca, now);
     if (a->why != CA_REFUSED_NOT || w->outcome == OUT_WAITS) {
@@ -400,6 +362,43 @@ static tt_rc certificate_again(struct work *w, struct ca *ca, struct tt_error *e
     return TT_OK;
 }
 
+/* One TPM, one subject; one subject, one TPM: while the certificate is valid. In the transaction: two who
+ * ask at the same moment do not both get it. */
+static tt_rc identity_check(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
+{
+    char other[256] = "";
+    const struct ca_requester *by = &w->order->by;
+    const char *subject = w->judged.subject, *profile = w->judged.profile->name;
+    if (by->who != CA_BY_ATTESTATION || !w->judged.profile->one_identity)
+        return TT_OK;
+    const struct statement same_tpm = {.sql = "SELECT subject FROM certificate WHERE who = $1 AND requester "
+                                              "= $2 AND subject <> $3 AND profile = $4 AND "
+                                              "status = 'valid' AND not_after > $5 LIMIT 1",
+                                       STORE_ARGS(store_int(CA_BY_ATTESTATION), store_text(by->id),
+                                                  store_text(subject), store_text(profile), store_int(now)),
+                                       .fn = identity_take,
+                                       .arg = other};
+    TT_TRY(store_run(ca->store, &same_tpm, NULL, err));
+    if (other[0] != '\0') {
+        refuse(&w->found, CA_REFUSED_NAME, TT_ERR_UNSUPPORTED, "revoke that certificate first",
+               "this TPM has the identity %.100s already", other);
+        return TT_OK;
+    }
+    const struct statement same_subject = {.sql = "SELECT requester FROM certificate WHERE who = $1 AND "
+                                                  "requester <> $2 AND subject = $3 AND profile = $4 AND "
+                                                  "status = 'valid' AND not_after > $5 LIMIT 1",
+                                           STORE_ARGS(store_int(CA_BY_ATTESTATION), store_text(by->id),
+                                                      store_text(subject), store_text(profile),
+                                                      store_int(now)),
+                                           .fn = identity_take,
+                                           .arg = other};
+    TT_TRY(store_run(ca->store, &same_subject, NULL, err));
+    if (other[0] != '\0')
+        refuse(&w->found, CA_REFUSED_NAME, TT_ERR_UNSUPPORTED, "revoke that certificate first",
+               "another TPM has the identity %.100s", subject);
+    return TT_OK;
+}
+
 static tt_rc der_take(void *arg, const struct store_row *row)
 {
     struct ca_answer *a = arg;
@@ -480,6 +479,8 @@ static tt_rc one_write(struct work *w, struct ca *ca, struct head *h, int64_t no
         TT_TRY(again_find(w, ca, now, err));
     if (w->found.verdict == CA_ISSUED && w->found.certificate.data != NULL)
         return TT_OK;
+    if (prepared != OUT_REFUSED && w->found.why == CA_REFUSED_NOT)
+        TT_TRY(identity_check(w, ca, now, err));
     if (w->found.why == CA_REFUSED_NOT && strcmp(w->before.state, "rejected") == 0) {
         (void)refuse(&w->found, CA_REFUSED_REJECTED, TT_ERR_AUTH, NULL, "a person rejected this request");
         return TT_OK; /* that is in the store */

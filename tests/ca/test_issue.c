@@ -31,6 +31,9 @@ static const char profiles[] =
     "add = DNS:{cn}.example.org URI:urn:device:{cn}\n"
     "[shown]\n"
     "attestation = yes\n"
+    "[one-each]\n"
+    "attestation = yes\n"
+    "one-identity = yes\n"
     "[asked]\n"
     "approval = always\n"
     "[doubted]\n"
@@ -455,6 +458,35 @@ static void a_batch_spends_a_token_once(void **state)
         buf_free(&csrs[i]);
 }
 
+/* In one batch, which is one transaction, as in two: one TPM has one subject, and one subject one TPM. */
+static void a_tpm_gets_one_identity(void **state)
+{
+    struct fixture *f = *state;
+    struct buf one = csr_of(&f->key, "one", NULL), two = csr_of(&f->key, "two", NULL);
+    const struct ca_requester tpm = {CA_BY_ATTESTATION, "11", NULL}, other = {CA_BY_ATTESTATION, "22", NULL};
+    const struct ca_order first = {
+        .csr = buf_bytes(&one), .profile = "one-each", .by = tpm, .attested = true};
+    struct ca_order orders[4] = {first, first, first, first};
+    struct ca_answer answers[4] = {0};
+    orders[1].csr = buf_bytes(&two); /* another subject of this TPM */
+    orders[2].by = other;            /* this subject of another TPM */
+    orders[3].csr = buf_bytes(&two);
+    orders[3].by = other;
+    assert_int_equal(ca_issue(f->ca, orders, answers, 4, NOW, NULL), TT_OK);
+    assert_int_equal(answers[0].verdict, CA_ISSUED);
+    assert_non_null(strstr(answers[1].reason.text, "this TPM has the identity CN=one already"));
+    expect(&answers[1], "name-not-allowed");
+    assert_non_null(strstr(answers[2].reason.text, "another TPM has the identity CN=one"));
+    expect(&answers[2], "name-not-allowed");
+    assert_int_equal(answers[3].verdict, CA_ISSUED);
+    struct ca_answer later = ask(f, &orders[1], NOW + 60);
+    expect(&later, "name-not-allowed");
+    ca_answer_free(&answers[0]);
+    ca_answer_free(&answers[3]);
+    buf_free(&one);
+    buf_free(&two);
+}
+
 static void a_token_is_bound(void **state)
 {
     struct fixture *f = *state;
@@ -611,6 +643,7 @@ int main(void)
         TEST(profiles_that_are_wrong_are_named),
         TEST(a_token_is_for_one_enrolment),
         TEST(a_batch_spends_a_token_once),
+        TEST(a_tpm_gets_one_identity),
         TEST(a_token_is_bound),
         TEST(a_certificate_is_renewed_by_its_owner),
         TEST(a_request_waits_for_a_person),
