@@ -143,7 +143,7 @@ class Json(unittest.TestCase):
         in_source |= {"note", "hint", "error", "message", "alert"}
         documented = {name.split(": ")[1] for name in schema.TABLES if name.startswith("event: ")}
         self.assertEqual(documented, in_source)
-        self.assertEqual(documented - seen["events"], {"lost", "ech_retry", "early_data", "hint", "attested"} - seen["events"])
+        self.assertEqual(documented - seen["events"], {"lost", "ech_retry", "early_data", "hint", "attested", "tpm_outage"} - seen["events"])
 
     def test_8_the_check_finds(self):
         """A field too many, too few, of another type; an event that nobody told of."""
