@@ -236,6 +236,11 @@ struct ca_fresh {
  * since or nextUpdate is near, if there is a signer (else the old one, while it is valid). */
 TT_MUST_USE tt_rc ca_crl(struct ca *ca, struct buf *ret, struct ca_fresh *ret_fresh, int64_t now,
                          struct tt_error *err);
+/* ca_crl_delta: as ca_crl, but what has changed since the oldest CRL that is still valid, by a list with the
+ * number and the times of the newest (RFC 5280 section 5.2.4); TT_ERR_NOT_FOUND: it has yet to be made, and
+ * there is no signer. */
+TT_MUST_USE tt_rc ca_crl_delta(struct ca *ca, struct buf *ret, struct ca_fresh *ret_fresh, int64_t now,
+                               struct tt_error *err);
 /* ca_crl_to_pem: NUL-terminated; mem_free. */
 TT_MUST_USE tt_rc ca_crl_to_pem(char **ret, struct tt_bytes der, struct tt_error *err);
 /* ca_ocsp: the answer to one OCSP request (DER), appended to ret; also to a damaged one (malformedRequest:
@@ -243,7 +248,8 @@ TT_MUST_USE tt_rc ca_crl_to_pem(char **ret, struct tt_bytes der, struct tt_error
  */
 TT_MUST_USE tt_rc ca_ocsp(struct ca *ca, struct buf *ret, struct ca_fresh *ret_fresh, struct tt_bytes request,
                           int64_t now, struct tt_error *err);
-/* ca_tend: what has to be made before it is asked for: the CRL, the responder's certificate. */
+/* ca_tend: what has to be made before it is asked for: the CRL, its delta where the profiles name a place for
+ * it, the responder's certificate. */
 TT_MUST_USE tt_rc ca_tend(struct ca *ca, int64_t now, struct tt_error *err);
 
 /* ---- tokens: a password for one enrolment ---- */

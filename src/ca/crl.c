@@ -1,6 +1,6 @@
 /* ca/crl.c: the list of what was revoked: made anew after each revocation, and before the old one ends.
- * Layer: ca. RFC 5280 section 5. Complete lists only: what is released from a hold is missing in the next
- * one, as section 5.3.1 wants (removeFromCRL stands in delta CRLs alone). */
+ * Layer: ca. RFC 5280 section 5. Complete lists: what is released from a hold is missing in the next one, as
+ * section 5.3.1 wants (removeFromCRL stands in delta CRLs alone: crl_delta.c). */
 #include <stdio.h>
 #include <string.h>
 
@@ -41,6 +41,11 @@ static tt_rc latest_read(struct latest *ret, struct ca *ca, struct tt_error *err
 }
 
 /* ---- make ---- */
+
+static struct tt_bytes text_bytes(const char *text)
+{
+    return (struct tt_bytes){(const uint8_t *)text, text == NULL ? 0 : strlen(text)};
+}
 
 static uint8_t nibble(char c)
 {
@@ -92,6 +97,7 @@ static tt_rc make(void *arg, struct ca *ca, struct head *h, struct tt_error *err
         .next_update = end > ca->not_after ? ca->not_after : end,
         .number = h->crls + 1,
         .issuer_key_id = {ca->key_id, ca->key_id_len},
+        .freshest = text_bytes(ca->profiles->delta_url),
     };
     TT_TRY(entries_put(&entries, ca, m->now, err));
     struct crl_plan plan = plan_times;
@@ -102,8 +108,10 @@ static tt_rc make(void *arg, struct ca *ca, struct head *h, struct tt_error *err
             "INSERT INTO crl (number, revision, this_update, next_update, der) VALUES ($1, $2, $3, $4, $5)",
         STORE_ARGS(store_int(plan.number), store_int(h->revision), store_int(plan.this_update),
                    store_int(plan.next_update), store_blob(buf_bytes(&der)))};
-    const struct statement drop = {.sql = "DELETE FROM crl WHERE number < $1",
-                                   STORE_ARGS(store_int(plan.number - 9))};
+    /* The oldest that is still valid is the base of delta CRLs. */
+    const struct statement drop = {.sql = "DELETE FROM crl WHERE number < $1 AND number <> "
+                                          "coalesce((SELECT min(number) FROM crl WHERE next_update > $2), 0)",
+                                   STORE_ARGS(store_int(plan.number - 9), store_int(m->now))};
     TT_TRY(store_run(ca->store, &put, NULL, err));
     TT_TRY(store_run(ca->store, &drop, NULL, err));
     h->crls++;
@@ -172,8 +180,12 @@ tt_rc ca_crl_to_pem(char **ret, struct tt_bytes der, struct tt_error *err)
 tt_rc ca_tend(struct ca *ca, int64_t now, struct tt_error *err)
 {
     struct latest l;
+    TT_AUTO(buf_free) struct buf delta = {0};
+    struct ca_fresh fresh;
     TT_TRY(latest_read(&l, ca, err));
     if (is_old(ca, &l, now) && ca->has_signer)
         TT_TRY(renew(&l, ca, now, err));
+    if (ca->profiles->delta_url != NULL && ca->has_signer)
+        TT_TRY(ca_crl_delta(ca, &delta, &fresh, now, err));
     return ocsp_tend(ca, now, err);
 }

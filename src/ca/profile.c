@@ -67,6 +67,7 @@ struct reading {
 
 static const struct key ca_keys[] = {
     {"default", VALUE_TEXT, IN(profiles, default_name), 0},
+    {"delta-url", VALUE_TEXT, IN(profiles, delta_url), 0},
     {"crl-days", VALUE_NUMBER, IN(profiles, crl_days), 365},
     {"crl-overlap-hours", VALUE_NUMBER, IN(profiles, crl_overlap_hours), 24 * 365},
     {"ocsp-hours", VALUE_NUMBER, IN(profiles, ocsp_hours), 24 * 365},
@@ -373,6 +374,7 @@ void profiles_free(struct profiles *p)
     for (size_t i = 0; i < p->len; i++)
         profile_clear(&p->at[i]);
     mem_free(p->default_name);
+    mem_free(p->delta_url);
     mem_free(p);
 }
 

@@ -50,6 +50,7 @@ struct profiles {
     size_t len;
     const char *names[PROFILES_MAX + 1];
     char *default_name;
+    char *delta_url; /* in the CRL, where its deltas are to be had; NULL: nothing is said of any */
     unsigned crl_days, crl_overlap_hours, ocsp_hours;
 };
 

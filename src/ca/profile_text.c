@@ -15,6 +15,8 @@ const char profiles_builtin[] =
     "; crl-url = http://ca.example.org/ca.crl\n"
     "; ocsp-url = http://ca.example.org/ocsp\n"
     "; issuer-url = http://ca.example.org/ca.cer\n"
+    "; where what changed since an older CRL is to be had, as it stands in the CRL\n"
+    "; delta-url = http://ca.example.org/ca-delta.crl\n"
     "\n"
     "[client]\n"
     "days = 365\n"

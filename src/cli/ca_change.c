@@ -77,7 +77,7 @@ static tt_rc crl_get(struct buf *ret, struct ca_fresh *fresh, const struct cli *
     TT_TRY(ca_cli_open(&ca, o, err));
     if (!o->no_crl)
         TT_TRY(ca_cli_key(&key, cli, ca, err));
-    tt_rc rc = ca_crl(ca, ret, fresh, now, err);
+    tt_rc rc = o->delta ? ca_crl_delta(ca, ret, fresh, now, err) : ca_crl(ca, ret, fresh, now, err);
     if (rc == TT_OK && !o->no_crl)
         rc = ca_tend(ca, now, err);
     if (!o->no_crl)
@@ -111,7 +111,7 @@ int run_ca_crl(const struct cli *cli, void *options)
         return ca_cli_json(
             json_pack("{s:s, s:s, s:i}", "thisUpdate", from, "nextUpdate", to, "bytes", (int)buf_size(&der)));
     if (o->out != NULL && strcmp(o->out, "-") != 0)
-        cli_note("wrote the CRL of %s, valid until %s, to %s", from, to, o->out);
+        cli_note("wrote the %sCRL of %s, valid until %s, to %s", o->delta ? "delta " : "", from, to, o->out);
     return CLI_OK;
 }
 

@@ -14,7 +14,7 @@ struct ca_options {
     const char *crl_url, *ocsp_url, *issuer_url;
     const char *state, *expires, *reason, *head;
     unsigned long days, path_len, limit, uses; /* 0: not given */
-    bool chain, delegation, force, newest, der, no_crl, evidence;
+    bool chain, delegation, force, newest, der, delta, no_crl, evidence;
 };
 #define CA_TO(member) OPTION_TO(struct ca_options, member)
 extern const struct option_row ca_dir_rows[];

@@ -55,7 +55,8 @@ static const struct option_row sign_rows[] = {
 static const struct option_row show_rows[] = {
     {NULL, "SERIAL", "of one certificate that the CA issued; none: the CA's own", TO(word)},
     {"evidence", NULL,
-     "what its request proved of the key and the TPM, in lines; with --out as `tpmtls attest verify` takes it",
+     "what its request proved of the key and the TPM, in lines; with --out as `tpmtls attest verify` takes "
+     "it",
      TO(evidence)},
     {"out", "FILE", "write that certificate there as PEM", TO(out), .letter = 'o', .elsewhere = "output"},
     CLI_FORCE_ROW(TO(force)),
@@ -97,6 +98,8 @@ static const struct option_row crl_rows[] = {
     {"out", "FILE", "where it goes; default: standard output", TO(out), .letter = 'o', .elsewhere = "output"},
     CLI_FORCE_ROW(TO(force)),
     {"der", NULL, "in DER; default: PEM", TO(der)},
+    {"delta", NULL, "only what has changed since the oldest CRL that is still valid (RFC 5280 section 5.2.4)",
+     TO(delta)},
     {"no-key", NULL, "the one in the store, without the CA's key", TO(no_crl)},
     {0},
 };
@@ -173,7 +176,9 @@ COMMAND(command_unrevoke, "unrevoke", "release a certificate that was on hold",
         unrevoke_parts, run_ca_unrevoke);
 COMMAND(command_crl, "crl",
         "write the list of revoked certificates, a new one if the old one is not true any more",
-        "  tpmtls ca crl --dir ca -o ca.crl", crl_parts, run_ca_crl);
+        "  tpmtls ca crl --dir ca -o ca.crl\n"
+        "  tpmtls ca crl --dir ca --delta -o ca-delta.crl",
+        crl_parts, run_ca_crl);
 COMMAND(command_stats, "stats", "count certificates, requests and tokens", "  tpmtls ca stats --dir ca",
         dir_parts, run_ca_stats);
 COMMAND(command_pending, "pending", "show requests that wait for a person", "  tpmtls ca pending --dir ca",

@@ -36,6 +36,10 @@ static tt_rc tbs_build(struct buf *to, const struct crl_plan *plan, struct tt_by
     if (plan->issuer_key_id.len > 0)
         extension_authority_key_id(&w, plan->issuer_key_id);
     extension_crl_number(&w, plan->number);
+    if (plan->base > 0)
+        extension_delta_indicator(&w, plan->base);
+    if (plan->freshest.len > 0)
+        extension_freshest_crl(&w, plan->freshest);
     der_close(&w, list);
     der_close(&w, outer);
     der_close(&w, whole);

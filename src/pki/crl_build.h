@@ -9,7 +9,9 @@ struct crl_plan {
     const X509_NAME *issuer;
     int64_t this_update, next_update;
     int64_t number;
+    int64_t base; /* the number of the complete list that this is a delta to; 0: it is complete */
     struct tt_bytes issuer_key_id; /* or empty */
+    struct tt_bytes freshest;      /* where deltas to it are to be had, or empty */
     struct tt_bytes entries;       /* of crl_entry_put, one after the other */
 };
 

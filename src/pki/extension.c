@@ -124,9 +124,9 @@ void extension_names(struct writer *w, struct tt_bytes names, bool critical)
     extension_put(w, ID_CE(17), critical, names);
 }
 
-void extension_crl_points(struct writer *w, const struct tt_bytes *urls, size_t n)
+/* CRLDistributionPoints ::= SEQUENCE SIZE (1..MAX) OF DistributionPoint; FreshestCRL is the same. */
+static void points_put(struct writer *w, const struct tt_bytes *urls, size_t n)
 {
-    struct open_extension e = begin(w, ID_CE(31), false);
     struct der_mark list = der_open(w, DER_SEQUENCE);
     for (size_t i = 0; i < n; i++) {
         struct der_mark point = der_open(w, DER_SEQUENCE);
@@ -138,6 +138,20 @@ void extension_crl_points(struct writer *w, const struct tt_bytes *urls, size_t 
         der_close(w, point);
     }
     der_close(w, list);
+}
+
+void extension_crl_points(struct writer *w, const struct tt_bytes *urls, size_t n)
+{
+    struct open_extension e = begin(w, ID_CE(31), false);
+    points_put(w, urls, n);
+    end(w, e);
+}
+
+/* "The extension MUST be marked as non-critical" (RFC 5280 section 5.2.6). */
+void extension_freshest_crl(struct writer *w, struct tt_bytes url)
+{
+    struct open_extension e = begin(w, ID_CE(46), false);
+    points_put(w, &url, 1);
     end(w, e);
 }
 
@@ -177,14 +191,25 @@ void extension_ocsp_nocheck(struct writer *w)
     extension_put(w, OID(0x2b, 6, 1, 5, 5, 7, 48, 1, 5), false, OID(0x05, 0));
 }
 
-void extension_crl_number(struct writer *w, int64_t number)
+static void number_put(struct writer *w, struct tt_bytes oid, bool critical, int64_t number)
 {
     uint8_t be[8];
     for (int i = 0; i < 8; i++)
         be[i] = (uint8_t)((uint64_t)number >> 8 * (7 - i));
-    struct open_extension e = begin(w, ID_CE(20), false);
+    struct open_extension e = begin(w, oid, critical);
     der_put_uint(w, (struct tt_bytes){be, sizeof be});
     end(w, e);
+}
+
+void extension_crl_number(struct writer *w, int64_t number)
+{
+    number_put(w, ID_CE(20), false, number);
+}
+
+/* Critical: "the delta CRL indicator is a critical CRL extension" (RFC 5280 section 5.2.4). */
+void extension_delta_indicator(struct writer *w, int64_t base)
+{
+    number_put(w, ID_CE(27), true, base);
 }
 
 void extension_crl_reason(struct writer *w, int reason)

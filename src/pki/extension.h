@@ -40,6 +40,8 @@ void extension_must_staple(struct writer *w);      /* RFC 7633 */
 void extension_delegation_usage(struct writer *w); /* RFC 9345 section 4.2 */
 void extension_ocsp_nocheck(struct writer *w);     /* RFC 6960 section 4.2.2.2.1 */
 void extension_crl_number(struct writer *w, int64_t number);
+void extension_delta_indicator(struct writer *w, int64_t base);
+void extension_freshest_crl(struct writer *w, struct tt_bytes url);
 void extension_crl_reason(struct writer *w, int reason);
 
 /* oid_append: the content of the OBJECT IDENTIFIER for "1.3.6.1.5.5.7.3.2" or a name of libcrypto's

@@ -24,11 +24,10 @@ struct kept {
     int64_t until;
 };
 
-/* struct list_task: the CRL, fetched; who waits for it. */
+/* struct crl: the CRL or its delta, fetched; who waits for it. */
 struct crl {
     struct worker_task task;
-    struct publish *of;
-    bool is_asked;
+    bool is_delta, is_asked;
     struct buf fetched, der;
     struct ca_fresh fetched_fresh, fresh;
     int64_t at; /* clock_boot_ms; 0: there is none */
@@ -40,7 +39,7 @@ struct publish {
     struct worker *worker;
     struct buf certificate, chain; /* DER; PEM */
     struct ca_fresh since;         /* of the two */
-    struct crl crl;
+    struct crl crl, delta;
     struct kept kept[PLACES];
     struct publish_counts counts;
 };
@@ -116,7 +115,8 @@ static tt_rc crl_run(struct worker_task *t, struct ca *ca, int64_t now, struct t
 {
     struct crl *c = (struct crl *)t;
     buf_free(&c->fetched);
-    return ca_crl(ca, &c->fetched, &c->fetched_fresh, now, err);
+    return c->is_delta ? ca_crl_delta(ca, &c->fetched, &c->fetched_fresh, now, err)
+                       : ca_crl(ca, &c->fetched, &c->fetched_fresh, now, err);
 }
 
 static void crl_done(struct worker_task *t, tt_rc rc, const struct tt_error *err)
@@ -158,9 +158,8 @@ static bool crl_wait(struct crl *c, struct http_request *r)
     return true;
 }
 
-static void send_crl(struct publish *p, struct http_request *r)
+static void send_crl(struct publish *p, struct crl *c, struct http_request *r)
 {
-    struct crl *c = &p->crl;
     struct tt_error err = {0};
     p->counts.crl++;
     if (c->at != 0 && clock_boot_ms() - c->at < PUBLISH_KEEP_S * 1000) {
@@ -310,13 +309,15 @@ void publish_take(struct publish *p, struct http_request *r)
     if (http_request_method(r) == HTTP_POST)
         take_post(p, r);
     else if (strcmp(path, "/ca.crl") == 0)
-        send_crl(p, r);
+        send_crl(p, &p->crl, r);
+    else if (strcmp(path, "/ca-delta.crl") == 0)
+        send_crl(p, &p->delta, r);
     else if (strcmp(path, "/ca.crt") == 0 || strcmp(path, "/ca.cer") == 0 || strcmp(path, "/ca.pem") == 0)
         send_certificate(p, r, path[4] == 'p');
     else if (strncmp(path, "/ocsp/", 6) == 0)
         ask_ocsp_by_path(p, r, path + 6);
     else
-        http_answer_text(r, 404, "there are /ca.crl, /ca.cer, /ca.pem and /ocsp\n");
+        http_answer_text(r, 404, "there are /ca.crl, /ca-delta.crl, /ca.cer, /ca.pem and /ocsp\n");
 }
 
 struct publish_counts publish_look(const struct publish *p)
@@ -354,11 +355,17 @@ tt_rc publish_new(struct publish **ret, struct worker *w, struct tt_error *err)
     if (p == NULL)
         return no_memory(err);
     p->worker = w;
-    p->crl.task.run = crl_run;
-    p->crl.task.done = crl_done;
-    p->crl.of = p;
+    p->crl.task = p->delta.task = (struct worker_task){.run = crl_run, .done = crl_done};
+    p->delta.is_delta = true;
     *ret = p;
     return TT_OK;
+}
+
+static void crl_clear(struct crl *c)
+{
+    buf_free(&c->der);
+    buf_free(&c->fetched);
+    mem_free(c->waiting);
 }
 
 void publish_free(struct publish *p)
@@ -369,10 +376,9 @@ void publish_free(struct publish *p)
         buf_free(&p->kept[i].request);
         buf_free(&p->kept[i].answer);
     }
-    buf_free(&p->crl.der);
-    buf_free(&p->crl.fetched);
+    crl_clear(&p->crl);
+    crl_clear(&p->delta);
     buf_free(&p->certificate);
     buf_free(&p->chain);
-    mem_free(p->crl.waiting);
     mem_free(p);
 }

@@ -2,6 +2,7 @@
  * appendix A, RFC 5019 section 6): all of it is signed.
  *
  *      GET /ca.crl            the CRL, DER
+ *      GET /ca-delta.crl      what has changed since an older one, DER
  *      GET /ca.cer (or .crt)  the CA's certificate, DER; GET /ca.pem: its chain, PEM
  *      POST /ocsp             an OCSP request; or any path with Content-Type application/ocsp-request
  *      GET /ocsp/BASE64       the same, percent-encoded

@@ -72,6 +72,8 @@ static tt_rc do_revoke(struct world *w, struct tt_error *err)
     if (rc == TT_OK)
         rc = ca_crl(ca, &crl, &fresh, NOW, err);
     if (rc == TT_OK)
+        rc = ca_crl_delta(ca, &crl, &fresh, NOW, err);
+    if (rc == TT_OK)
         rc = ca_release(ca, w->serial, "me", NOW, err);
     if (rc == TT_OK)
         rc = ca_tend(ca, NOW, err);

@@ -162,6 +162,168 @@ static void holding_and_releasing(void **state)
     assert_int_equal(ca_revoke(f->ca, f->leaf.serial, 8, "me", f->now, NULL), TT_ERR_USAGE);
 }
 
+/* ---- delta CRLs ---- */
+
+/* struct seen: what a delta says of itself. */
+struct seen {
+    int64_t number, base;
+    size_t entries;
+};
+
+static int64_t integer_of(X509_CRL *crl, int nid, int *ret_critical)
+{
+    ASN1_INTEGER *i = X509_CRL_get_ext_d2i(crl, nid, ret_critical, NULL);
+    assert_non_null(i);
+    int64_t n = ASN1_INTEGER_get(i);
+    ASN1_INTEGER_free(i);
+    return n;
+}
+
+static struct seen delta_now(struct fixture *f, int64_t now, struct ca_fresh *ret)
+{
+    struct buf der = {0};
+    struct tt_error err = {0};
+    int critical = 0;
+    if (ca_crl_delta(f->ca, &der, ret, now, &err) != TT_OK)
+        fail_msg("%s", err.text);
+    const uint8_t *at = buf_front(&der);
+    X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)buf_size(&der));
+    assert_non_null(crl);
+    assert_ptr_equal(at, buf_front(&der) + buf_size(&der));
+    assert_int_equal(X509_CRL_verify(crl, f->ca_key.pkey), 1);
+    int entries = sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl));
+    struct seen seen = {.number = integer_of(crl, NID_crl_number, &critical),
+                        .entries = entries < 0 ? 0 : (size_t)entries};
+    assert_int_equal(critical, 0);
+    seen.base = integer_of(crl, NID_delta_crl, &critical);
+    assert_int_equal(critical, 1);
+    /* "MUST NOT appear in delta CRLs" (RFC 5280 section 5.2.6) */
+    assert_int_equal(X509_CRL_get_ext_by_NID(crl, NID_freshest_crl, -1), -1);
+    X509_CRL_free(crl);
+    dir_put(f->dir, "delta.der", buf_front(&der), buf_size(&der));
+    buf_free(&der);
+    return seen;
+}
+
+static bool delta_has(struct fixture *f, const char *serial, const char *reason)
+{
+    char command[300];
+    (void)snprintf(
+        command, sizeof command,
+        "openssl crl -inform DER -in delta.der -noout -text | grep -i -A5 'Serial Number: %s' | grep -q '%s'",
+        serial, reason);
+    return run(f->dir, command) == 0;
+}
+
+static void reopen_with(struct fixture *f, const char *sed)
+{
+    char command[300];
+    (void)snprintf(command, sizeof command, "sed -i '%s' ca/profiles.ini", sed);
+    assert_int_equal(run(f->dir, command), 0);
+    ca_close(f->ca);
+    assert_int_equal(test_ca_open(&f->ca, f->path, NULL), TT_OK);
+    assert_int_equal(ca_set_signer(f->ca, &f->signer, NULL), TT_OK);
+}
+
+/* openssl's word on FILE.pem by base.pem, with or without delta.pem. */
+static bool verifies(struct fixture *f, const char *name, bool delta, const char *says)
+{
+    char command[400];
+    (void)snprintf(
+        command, sizeof command,
+        "cat base.pem %s > lists.pem && openssl verify -x509_strict -crl_check -use_deltas -CAfile "
+        "ca/ca.pem -CRLfile lists.pem %s.pem 2>&1 | grep -q '%s'",
+        delta ? "delta.pem" : "", name, says);
+    return run(f->dir, command) == 0;
+}
+
+static void leaf_put(struct fixture *f, const char *name, const struct ca_answer *a)
+{
+    char command[200];
+    dir_put(f->dir, "a.der", a->certificate.data, a->certificate.len);
+    (void)snprintf(command, sizeof command, "openssl x509 -inform DER -in a.der -out %s.pem", name);
+    assert_int_equal(run(f->dir, command), 0);
+}
+
+static void a_delta_is_what_changed(void **state)
+{
+    struct fixture *f = *state;
+    struct ca_fresh fresh, whole;
+    struct ca_answer lost = issue(f, f->ca, "lost"), gone = issue(f, f->ca, "gone"),
+                     old = issue(f, f->ca, "old");
+    leaf_put(f, "lost", &lost);
+    leaf_put(f, "gone", &gone);
+    leaf_put(f, "old", &old);
+    reopen_with(f, "s,^; delta-url,delta-url,");
+    assert_int_equal(ca_revoke(f->ca, f->leaf.serial, 6, "me", f->now, NULL), TT_OK);
+    assert_int_equal(ca_revoke(f->ca, gone.serial, 6, "me", f->now, NULL), TT_OK);
+    assert_int_equal(ca_revoke(f->ca, old.serial, 4, "me", f->now, NULL), TT_OK);
+    assert_int_equal(crl_now(f, f->now, &whole), 1);
+    assert_int_equal(run(f->dir, "openssl crl -inform DER -in crl.der -out base.pem && openssl crl -in "
+                                 "base.pem -noout -text | grep -A3 'X509v3 Freshest CRL' | grep -q "
+                                 "http://ca.example.org/ca-delta.crl"),
+                     0);
+    struct seen d = delta_now(f, f->now, &fresh); /* nothing yet */
+    assert_true(d.number == 1 && d.base == 1 && d.entries == 0);
+    assert_true(verifies(f, "leaf", false, "certificate revoked") &&
+                verifies(f, "lost", false, "lost.pem: OK"));
+
+    assert_int_equal(ca_release(f->ca, f->leaf.serial, "me", f->now, NULL), TT_OK);
+    assert_int_equal(ca_revoke(f->ca, lost.serial, 1, "me", f->now, NULL), TT_OK);
+    assert_int_equal(ca_revoke(f->ca, gone.serial, 5, "me", f->now, NULL), TT_OK); /* from hold to good */
+    d = delta_now(f, f->now, &fresh);
+    assert_true(d.number == 2 && d.base == 1 && d.entries == 3);
+    assert_int_equal(crl_now(f, f->now, &whole), 2); /* they say the same */
+    assert_int_equal(whole.this_update, fresh.this_update);
+    assert_int_equal(whole.next_update, fresh.next_update);
+    assert_true(delta_has(f, f->leaf.serial, "Remove From CRL"));
+    assert_true(delta_has(f, lost.serial, "Key Compromise"));
+    assert_true(delta_has(f, gone.serial, "Cessation Of Operation"));
+    assert_int_equal(run(f->dir, "openssl crl -inform DER -in delta.der -out delta.pem && openssl crl -in "
+                                 "delta.pem -noout -text | grep -A1 'Delta CRL Indicator: critical' | grep "
+                                 "-q '^ *1$'"),
+                     0);
+    assert_true(verifies(f, "leaf", true, "leaf.pem: OK"));
+    assert_true(verifies(f, "lost", true, "certificate revoked"));
+    assert_true(verifies(f, "gone", true, "certificate revoked"));
+    assert_true(verifies(f, "old", true, "certificate revoked")); /* by the base */
+
+    struct ca_fresh again;
+    (void)delta_now(f, f->now + 60, &again);
+    assert_string_equal(fresh.etag, again.etag);
+    ca_answer_free(&lost);
+    ca_answer_free(&gone);
+    ca_answer_free(&old);
+}
+
+static void the_base_stays_while_it_is_valid(void **state)
+{
+    struct fixture *f = *state;
+    struct ca_fresh fresh;
+    struct ca *reader = NULL;
+    struct buf der = {0};
+    struct tt_error err = {0};
+    assert_int_equal(crl_now(f, f->now, &fresh), 1);
+    for (int i = 0; i < 15; i++) {
+        int64_t now = f->now + DAY / 2 + i;
+        assert_int_equal(i % 2 == 0 ? ca_revoke(f->ca, f->leaf.serial, 6, "me", now, NULL)
+                                    : ca_release(f->ca, f->leaf.serial, "me", now, NULL),
+                         TT_OK);
+        assert_int_equal(crl_now(f, now, &fresh), i + 2);
+    }
+    assert_int_equal(test_ca_open(&reader, f->path, NULL), TT_OK);
+    check_error(ca_crl_delta(reader, &der, &fresh, f->now + DAY, &err), TT_ERR_NOT_FOUND, &err, "--delta",
+                "without the key");
+    struct seen d = delta_now(f, f->now + DAY, &fresh);
+    assert_true(d.number == 16 && d.base == 1 && d.entries == 1);
+    assert_int_equal(ca_crl_delta(reader, &der, &fresh, f->now + DAY, NULL), TT_OK); /* is there now */
+    assert_int_equal(buf_size(&der) > 0, 1);
+    d = delta_now(f, f->now + 7 * DAY, &fresh); /* the first one has ended, and the last ten are there */
+    assert_true(d.number == 17 && d.base == 7 && d.entries == 1);
+    ca_close(reader);
+    buf_free(&der);
+}
+
 /* ---- OCSP ---- */
 
 static int ocsp_answer(struct fixture *f, const char *request, struct ca_fresh *ret)
@@ -394,6 +556,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_crl_is_made_when_it_must_be),
         TEST(holding_and_releasing),
+        TEST(a_delta_is_what_changed),
+        TEST(the_base_stays_while_it_is_valid),
         TEST(ocsp_tells_the_state),
         TEST(ocsp_echoes_a_nonce),
         TEST(ocsp_refuses_what_is_malformed),

@@ -5,6 +5,7 @@ half done. TPMTLS_KILL_ROUNDS=200 kills that often (default: 12)."""
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -44,6 +45,11 @@ def make(store=()):
 
 def listed(*store):
     return [e["serial"] for e in json.loads(run(PROGRAM, "--json", "ca", "list", "--dir", "ca", *store))]
+
+
+def delta():
+    run(PROGRAM, "ca", "crl", "--dir", "ca", "--delta", "-o", "delta.pem")
+    return run("openssl", "crl", "-in", "delta.pem", "-noout", "-text")
 
 
 def whole(answered, *store):
@@ -242,6 +248,22 @@ def an_old_one_is_taken_over():
 
 
 @test
+def one_without_delta_crls_is_taken_over():
+    make()
+    run(PROGRAM, "ca", "sign", "--dir", "ca", "a.csr")
+    store = sqlite3.connect("ca/ca.db")
+    store.execute("DROP TABLE delta")
+    store.execute("PRAGMA user_version = 2")
+    store.commit()
+    store.close()
+    assert "Delta CRL Indicator: critical" in delta()
+    copy = sqlite3.connect("ca/ca.db.v2")
+    assert copy.execute("PRAGMA user_version").fetchone()[0] == 2
+    copy.close()
+    run(PROGRAM, "ca", "audit", "verify", "--dir", "ca")
+
+
+@test
 def the_audit_log_shows_what_was_done_to_it():
     make()
     for _ in range(3):
@@ -303,7 +325,15 @@ def postgres_does_all_that_sqlite_does(db):
     run(PROGRAM, "ca", "crl", "--dir", "ca", "-o", "crl.pem")
     text = run("openssl", "crl", "-in", "crl.pem", "-noout", "-text")
     assert one.upper() in text and two.upper() in text and "Certificate Hold" in text
+    text = delta()  # to the CRL that the first revocation made
+    assert two.upper() in text and one.upper() not in text, text
     run(PROGRAM, "ca", "unrevoke", "--dir", "ca", two)
+    for _ in range(5):  # more than are kept, beside the base
+        run(PROGRAM, "ca", "revoke", "--dir", "ca", two, "--reason", "certificateHold")
+        run(PROGRAM, "ca", "unrevoke", "--dir", "ca", two)
+    text = delta()
+    assert re.search(r"Delta CRL Indicator: critical\s+1\s", text) and "No Revoked Certificates" in text, text
+    assert delta() == text
     assert [e["serial"] for e in json.loads(run(PROGRAM, "--json", "ca", "list", "--dir", "ca", "--state", "revoked"))] == [one]
     assert one not in run(PROGRAM, "ca", "list", "--dir", "ca", "--subject", "device_1")  # _ is no wildcard
     token = json.loads(run(PROGRAM, "--json", "ca", "token", "create", "--dir", "ca"))

@@ -371,6 +371,23 @@ class Published(Case):
         LAB.write("now.crl", s.published("/ca.crl").body)
         self.assertIn("verify OK", LAB.must("openssl", "crl", "-inform", "DER", "-in", "now.crl", "-CAfile", "ca/ca.pem", "-noout").err)
 
+    def test_delta_crl(self):
+        s = self.service()
+        pem = s.enrol("held", "/CN=held")
+
+        def delta():
+            answer = s.published("/ca-delta.crl")
+            self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/pkix-crl"))
+            return LAB.must("openssl", "crl", "-inform", "DER", "-noout", "-text", stdin=answer.body).out.decode()
+
+        self.assertIn("X509v3 Delta CRL Indicator: critical", delta())
+        self.assertNotIn(serial_of(pem).upper(), delta())
+        LAB.must(PROGRAM, "ca", "revoke", "--dir", "ca", "--reason", "certificateHold", serial_of(pem))
+        self.wait(lambda: serial_of(pem).upper() in delta())
+        self.assertIn("Certificate Hold", delta())
+        known = s.published("/ca-delta.crl", "-H", "If-None-Match: " + s.published("/ca-delta.crl").headers["etag"])
+        self.assertEqual((known.status, known.body), (304, b""))
+
     def wait(self, condition, seconds=15):
         limit = threading.Event()
         for _ in range(seconds * 4):

@@ -71,6 +71,7 @@ class Json(unittest.TestCase):
         self.assertEqual(output("ca show", "ca", "show", "--dir", "new", serial)["reason"], "certificateHold")
         output("ca unrevoke", "ca", "unrevoke", "--dir", "new", serial)
         output("ca crl", "ca", "crl", "--dir", "new", "-o", "new.crl")
+        output("ca crl", "ca", "crl", "--dir", "new", "--delta", "-o", "new-delta.crl")
         self.assertEqual(output("ca stats", "ca", "stats", "--dir", "new")["valid"], 3)  # with the OCSP responder's
         token = output("ca token create", "ca", "token", "create", "--dir", "new", "--subject", "device-1")
         self.assertEqual(len(output("ca token list", "ca", "token", "list", "--dir", "new")), 1)
