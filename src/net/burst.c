@@ -60,6 +60,7 @@ static void wake_first(struct burst *b)
         b->last = &b->first;
     b->waiting--;
     w->waits = false;
+    w->is_woken = true;
     w->wake(w);
 }
 
@@ -75,6 +76,9 @@ void burst_leave(struct burst *b, struct burst_waiter *w)
             b->last = at;
         b->waiting--;
         w->waits = false;
+    } else if (w->is_woken) {
+        w->is_woken = false;
+        wake_first(b); /* what it was woken for is the next one's */
     }
     lock_give(&b->lock);
 }
@@ -95,6 +99,7 @@ enum burst_answer burst_ask(struct burst *b, struct burst_waiter *w, const struc
     struct tt_error unread = {0};
     enum burst_answer answer = BURST_SIGN;
     lock_take(&b->lock);
+    w->is_woken = false;
     bool useless = now_ms < b->useless_until;
     if (b->sessions != NULL && !useless &&
         session_store_take(b->sessions, ret, key, false, now_ms, &unread) == TT_OK && ret->session != NULL)

@@ -4,6 +4,9 @@
  * resumed one brings the tickets for the next: 1, 2, 4, 8 ... A peer that gives no tickets, or refuses them,
  * is found out once and remembered for a while; then each connection signs for itself. A ticket is used once.
  *
+ * While somebody waits, there is a handshake that may bring tickets, or one who was woken and will ask: who
+ * leaves instead passes the wake on.
+ *
  * Any thread may call. `wake` comes on the thread that brought the news, under the burst's lock, so that
  * nobody goes away in between: it only posts. */
 #ifndef NET_BURST_H
@@ -14,7 +17,8 @@
 struct burst;
 struct burst_waiter {
     struct burst_waiter *next;
-    bool waits; /* under the burst's lock */
+    bool waits;    /* under the burst's lock, as is: */
+    bool is_woken; /* and has not asked again */
     /* It does not wait any more, and is to ask again. */
     void (*wake)(struct burst_waiter *w);
 };

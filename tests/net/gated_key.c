@@ -7,6 +7,31 @@
 #include <string.h>
 #include <time.h>
 
+#define COUNT_PATIENCE_S 10
+#define GATE_PATIENCE_S  20 /* more: a test may hold the gate while it waits for a count */
+
+static struct timespec after_s(time_t seconds)
+{
+    struct timespec limit;
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += seconds;
+    return limit;
+}
+
+/* With the lock held. Bounded, so that a case that failed before it opened the gate says so: whoever owns the
+ * worker waits for it at the end. */
+static bool wait_at_gate(struct gated_key *k)
+{
+    const struct timespec limit = after_s(GATE_PATIENCE_S);
+    while (k->is_shut) {
+        if (pthread_cond_timedwait(&k->changed, &k->lock, &limit) == ETIMEDOUT && k->is_shut) {
+            fprintf(stderr, "gated_key: the gate was not opened within %d seconds\n", GATE_PATIENCE_S);
+            return false;
+        }
+    }
+    return true;
+}
+
 static tt_rc gated_sign(struct tt_key *key, uint16_t scheme, struct tt_bytes message, uint8_t *ret_sig,
                         size_t cap, size_t *ret_len, struct tt_error *err)
 {
@@ -15,10 +40,11 @@ static tt_rc gated_sign(struct tt_key *key, uint16_t scheme, struct tt_bytes mes
     k->started++;
     k->signed_on = pthread_self();
     pthread_cond_broadcast(&k->changed);
-    while (k->is_shut)
-        pthread_cond_wait(&k->changed, &k->lock);
+    bool was_opened = wait_at_gate(k);
     struct tt_error failure = k->failure;
     pthread_mutex_unlock(&k->lock);
+    if (!was_opened)
+        (void)error_set(&failure, TT_ERR_INTERNAL, "the gate was not opened");
     if (failure.rc == TT_OK)
         *ret_len = test_sign(k->real, scheme, message, ret_sig, cap);
     else if (err != NULL)
@@ -71,13 +97,11 @@ void gated_key_open(struct gated_key *k)
 
 static void wait_until(struct gated_key *k, const unsigned *count, unsigned n)
 {
-    struct timespec limit;
-    clock_gettime(CLOCK_REALTIME, &limit);
-    limit.tv_sec += 10;
+    const struct timespec limit = after_s(COUNT_PATIENCE_S);
     pthread_mutex_lock(&k->lock);
     while (*count < n) {
-        if (pthread_cond_timedwait(&k->changed, &k->lock, &limit) == ETIMEDOUT) {
-            fprintf(stderr, "gated_key: no %u signatures within ten seconds\n", n);
+        if (pthread_cond_timedwait(&k->changed, &k->lock, &limit) == ETIMEDOUT && *count < n) {
+            fprintf(stderr, "gated_key: no %u signatures within %d seconds\n", n, COUNT_PATIENCE_S);
             abort();
         }
     }

@@ -22,6 +22,7 @@ struct gated_key {
 /* gated_key_new: takes `real` over. */
 struct gated_key *gated_key_new(struct test_key *real);
 void gated_key_free(struct gated_key *k);
+/* gated_key_shut: a signature then waits for gated_key_open; after twenty seconds it fails. */
 void gated_key_shut(struct gated_key *k);
 void gated_key_open(struct gated_key *k);
 /* gated_key_started: how many have begun. */

@@ -15,6 +15,7 @@ struct rig {
     struct event_base *base;
     struct sign_queue *queue;
     struct gated_key *key;
+    struct other_loop *others[2]; /* that share its worker and are still there */
 };
 
 struct outcome {
@@ -43,8 +44,6 @@ static void on_done(void *arg, const struct sign_answer *answer)
 
 static sign_done_fn done_fn = on_done;
 
-static void *open_later(void *arg);
-
 static int set_up(void **state)
 {
     static struct rig rig;
@@ -59,9 +58,16 @@ static int set_up(void **state)
     return 0;
 }
 
+static void other_loop_free(struct rig *beside, struct other_loop *other);
+
+/* Also after a case that failed before it opened the gate or freed the others. */
 static int tear_down(void **state)
 {
     struct rig *rig = *state;
+    gated_key_open(rig->key);
+    for (size_t i = 0; i < TT_COUNT(rig->others); i++)
+        if (rig->others[i] != NULL)
+            other_loop_free(rig, rig->others[i]);
     sign_queue_free(rig->queue);
     event_base_free(rig->base);
     gated_key_free(rig->key);
@@ -211,6 +217,10 @@ static void test_cancel_the_only_one_lets_the_loop_end(void **state)
 
 /* ---- deadlines ---- */
 
+/* Far apart, and far above what a busy machine makes a thread wait. */
+#define SHORT_MS 500
+#define LONG_MS  1500
+
 static tt_rc submit_within(struct rig *rig, struct outcome *o, unsigned deadline_ms)
 {
     struct sign_job *job = NULL;
@@ -229,16 +239,16 @@ static void test_waiting_and_running_end_at_their_deadlines(void **state)
     struct rig *rig = *state;
     struct outcome running = {0}, waiting = {0}, next = {0};
     gated_key_shut(rig->key);
-    assert_int_equal(submit_within(rig, &running, 60), TT_OK);
+    assert_int_equal(submit_within(rig, &running, LONG_MS), TT_OK);
     gated_key_wait_started(rig->key, 1);
-    assert_int_equal(submit_within(rig, &waiting, 30), TT_OK);
+    assert_int_equal(submit_within(rig, &waiting, SHORT_MS), TT_OK);
     assert_int_equal(event_base_dispatch(rig->base), 1); /* though the worker is stuck */
     assert_int_equal(waiting.at, 1);
     assert_int_equal(waiting.rc, TT_ERR_DEADLINE);
-    assert_non_null(strstr(waiting.text, "the deadline of 30 ms passed before"));
+    assert_non_null(strstr(waiting.text, "the deadline of 500 ms passed before"));
     assert_int_equal(running.at, 2);
     assert_int_equal(running.rc, TT_ERR_DEADLINE);
-    assert_non_null(strstr(running.text, "gave no signature within the deadline of 60 ms"));
+    assert_non_null(strstr(running.text, "gave no signature within the deadline of 1500 ms"));
     gated_key_open(rig->key);
     gated_key_wait_ended(rig->key, 1);
     assert_int_equal(submit_within(rig, &next, 5000), TT_OK);
@@ -248,6 +258,13 @@ static void test_waiting_and_running_end_at_their_deadlines(void **state)
     assert_int_equal(total_calls, 3);
 }
 
+static void *open_later(void *arg)
+{
+    usleep(20000);
+    gated_key_open(arg);
+    return NULL;
+}
+
 static void test_refused_at_once_when_too_slow(void **state)
 {
     struct rig *rig = *state;
@@ -255,8 +272,9 @@ static void test_refused_at_once_when_too_slow(void **state)
     pthread_t opener;
     gated_key_shut(rig->key);
     must_submit(rig, &first);
+    gated_key_wait_started(rig->key, 1);
     assert_int_equal(pthread_create(&opener, NULL, open_later, rig->key), 0);
-    event_base_dispatch(rig->base); /* it took 20 ms: the median from now on */
+    event_base_dispatch(rig->base); /* it took at least 20 ms: the median from now on */
     pthread_join(opener, NULL);
     gated_key_shut(rig->key);
     must_submit(rig, &running);
@@ -278,7 +296,7 @@ static void test_cancel_leaves_no_deadline(void **state)
     assert_int_equal(submit(rig, &job, &o, &err), TT_OK);
     gated_key_wait_started(rig->key, 1);
     sign_job_cancel(job);
-    assert_int_equal(submit_within(rig, &o, 20), TT_OK);
+    assert_int_equal(submit_within(rig, &o, SHORT_MS), TT_OK);
     event_base_dispatch(rig->base);
     assert_int_equal(o.calls, 1); /* the second's */
     gated_key_open(rig->key);
@@ -289,6 +307,7 @@ static void test_cancel_leaves_no_deadline(void **state)
 struct errand {
     unsigned ran, released;
     pthread_t ran_on;
+    struct gated_key *opens; /* when it is released; or NULL */
 };
 
 static tt_rc errand_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
@@ -302,7 +321,10 @@ static tt_rc errand_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
 
 static void errand_release(void *arg)
 {
-    ((struct errand *)arg)->released++;
+    struct errand *e = arg;
+    e->released++;
+    if (e->opens != NULL)
+        gated_key_open(e->opens);
 }
 
 static void submit_errand(struct rig *rig, struct errand *e, struct outcome *o, tt_rc expected)
@@ -317,7 +339,7 @@ static void test_other_work_waits_for_handshakes(void **state)
 {
     struct rig *rig = *state;
     struct outcome running = {0}, work = {0}, signature = {0};
-    struct errand e = {0};
+    static struct errand e;
     gated_key_shut(rig->key);
     must_submit(rig, &running);
     gated_key_wait_started(rig->key, 1);
@@ -338,7 +360,7 @@ static void test_work_is_released_once_in_any_case(void **state)
 {
     struct rig *rig = *state;
     struct outcome o[4] = {0}, unused = {0};
-    struct errand dropped = {0}, refused = {0};
+    static struct errand dropped, refused;
     gated_key_shut(rig->key);
     must_submit(rig, &o[0]);
     gated_key_wait_started(rig->key, 1);
@@ -357,26 +379,21 @@ static void test_work_is_released_once_in_any_case(void **state)
 
 /* ---- the end ---- */
 
-static void *open_later(void *arg)
-{
-    usleep(20000);
-    gated_key_open(arg);
-    return NULL;
-}
-
+/* The gate opens when what waits is dropped, and not before. */
 static void test_free_with_work_left(void **state)
 {
     struct rig *rig = *state;
-    struct outcome running = {0}, waiting = {0};
-    pthread_t opener;
+    struct outcome running = {0}, waiting = {0}, work = {0};
+    static struct errand last; /* the queue has it, also after a case that failed */
+    last.opens = rig->key;
     gated_key_shut(rig->key);
     must_submit(rig, &running);
     gated_key_wait_started(rig->key, 1);
     must_submit(rig, &waiting);
-    assert_int_equal(pthread_create(&opener, NULL, open_later, rig->key), 0);
-    sign_queue_free(rig->queue);
-    rig->queue = NULL;
-    pthread_join(opener, NULL);
+    submit_errand(rig, &last, &work, TT_OK);
+    sign_queue_free(TT_TAKE(rig->queue));
+    assert_int_equal(last.released, 1);
+    assert_int_equal(last.ran, 0);
     event_base_loop(rig->base, EVLOOP_NONBLOCK);
     assert_int_equal(total_calls, 0);
     assert_int_equal(rig->key->started, 1);
@@ -384,10 +401,11 @@ static void test_free_with_work_left(void **state)
 
 /* ---- several loops, one worker ---- */
 
+#define TRIES 20000 /* a millisecond each */
+
 struct other_loop {
     struct rig rig; /* its queue stands beside the first */
     struct outcome o[8];
-    unsigned refused;
 };
 
 static void *run_other_loop(void *arg)
@@ -395,8 +413,8 @@ static void *run_other_loop(void *arg)
     struct other_loop *other = arg;
     for (size_t i = 0; i < TT_COUNT(other->o); i++) {
         struct sign_job *job = NULL;
-        while (submit(&other->rig, &job, &other->o[i], NULL) != TT_OK) { /* three may wait, of both */
-            other->refused++;
+        for (unsigned tries = 0; /* three may wait, of both */
+             tries < TRIES && submit(&other->rig, &job, &other->o[i], NULL) != TT_OK; tries++) {
             (void)event_base_loop(other->rig.base, EVLOOP_NONBLOCK);
             usleep(1000);
         }
@@ -423,11 +441,13 @@ static struct other_loop *other_loop_new(struct rig *beside)
     assert_int_equal(loop_new(&other->rig.base, false, &err), TT_OK);
     const struct sign_queue_options opt = {.base = other->rig.base, .beside = beside->queue};
     assert_int_equal(sign_queue_new(&other->rig.queue, &opt, &err), TT_OK);
+    beside->others[beside->others[0] != NULL] = other;
     return other;
 }
 
-static void other_loop_free(struct other_loop *other)
+static void other_loop_free(struct rig *beside, struct other_loop *other)
 {
+    beside->others[beside->others[0] != other] = NULL;
     sign_queue_free(other->rig.queue);
     event_base_free(other->rig.base);
     free(other);
@@ -452,12 +472,12 @@ static void test_each_loop_gets_its_own_answers(void **state)
         }
     }
     assert_int_equal(rig->key->started, 2 * TT_COUNT(others[0]->o));
-    other_loop_free(others[0]);
+    other_loop_free(rig, others[0]);
     struct outcome o = {0};
     must_submit(rig, &o); /* the worker is still there */
     event_base_dispatch(rig->base);
     assert_int_equal(o.rc, TT_OK);
-    other_loop_free(others[1]);
+    other_loop_free(rig, others[1]);
 }
 
 static void test_a_queue_that_leaves_takes_its_jobs_along(void **state)
@@ -473,7 +493,7 @@ static void test_a_queue_that_leaves_takes_its_jobs_along(void **state)
     must_submit(rig, &ours);
     sign_queue_look(rig->queue, &busy);
     assert_int_equal(busy.waiting, 3);
-    other_loop_free(other);
+    other_loop_free(rig, other);
     sign_queue_look(rig->queue, &busy);
     assert_int_equal(busy.waiting, 2);
     gated_key_open(rig->key);

@@ -216,6 +216,30 @@ static void test_who_leaves_is_not_woken(void **state)
     assert_int_equal(rig->waiting[4].woken, 1);
 }
 
+/* Its time is over between the wake and the moment when it would have asked: nobody else would wake the rest.
+ */
+static void test_who_leaves_when_woken_passes_it_on(void **state)
+{
+    struct rig *rig = *state;
+    assert_int_equal(ask(rig, 0), BURST_SIGN);
+    for (size_t i = 1; i < 5; i++)
+        assert_int_equal(ask(rig, i), BURST_WAIT);
+    gone(rig, (struct burst_outcome){.connected = false});
+    assert_int_equal(rig->waiting[1].woken, 1);
+    burst_leave(rig->burst, &rig->waiting[1].waiter);
+    assert_int_equal(rig->waiting[2].woken, 1);
+    burst_leave(rig->burst, &rig->waiting[1].waiter); /* once */
+    assert_int_equal(rig->waiting[3].woken, 0);
+    assert_int_equal(ask(rig, 2), BURST_SIGN);
+    burst_leave(rig->burst, &rig->waiting[2].waiter); /* it has asked */
+    assert_int_equal(rig->waiting[3].woken, 0);
+    keep(rig);
+    assert_int_equal(rig->waiting[3].woken, 1);
+    burst_leave(rig->burst, &rig->waiting[3].waiter);
+    assert_int_equal(rig->waiting[4].woken, 1); /* the ticket is still there */
+    assert_int_equal(ask(rig, 4), BURST_RESUME);
+}
+
 static void test_burst_off_waits_for_nobody(void **state)
 {
     struct rig *rig = *state;
@@ -245,6 +269,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_peer_that_refuses_tickets_is_found_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_resumes_clears_the_peer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_leaves_is_not_woken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_leaves_when_woken_passes_it_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_burst_off_waits_for_nobody, set_up_without_waiting, tear_down),
         cmocka_unit_test_setup_teardown(test_without_sessions_everybody_signs, set_up_without_sessions,
                                         tear_down),

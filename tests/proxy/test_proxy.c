@@ -20,8 +20,9 @@
 #include "net/loop.h"
 #include "proxy/proxy.h"
 
-#define PATIENCE_MS 20000
-#define CROWD       40
+#define PATIENCE_MS    20000
+#define END_PATIENCE_S 60 /* more than the proxy gives its connections */
+#define CROWD          40
 
 enum {
     CLIENT,
@@ -31,6 +32,7 @@ enum {
 struct rig {
     char dir[64], listen[2][128], echo[128];
     uint16_t port; /* of the client's tunnel: TCP, since a local socket knows no reset */
+    int port_fd;   /* keeps it from everybody else on this machine */
     struct test_key *ca;
     struct gated_key *key[2];
     struct tt_tickets *tickets;
@@ -39,6 +41,7 @@ struct rig {
     struct tunnel_options tunnels[2];
     struct proxy_options opt;
     pthread_t proxy, echoing;
+    bool runs, was_asked; /* the proxy; to end */
     int echo_fd;
     tt_rc rc;
     bool forbid; /* the server's rule lets nobody in */
@@ -48,15 +51,9 @@ struct rig {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static bool has_started;
+static bool has_started, has_ended;
 
 /* ---- the program behind: what comes goes back ---- */
-
-static void wait_for(int fd, short events)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
-}
 
 static void *echo_one(void *arg)
 {
@@ -151,6 +148,10 @@ static void *run_proxy(void *arg)
     rig->rc = proxy_run(&rig->opt, &err);
     if (rig->rc != TT_OK)
         fprintf(stderr, "# %s\n", err.text);
+    pthread_mutex_lock(&lock);
+    has_ended = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
     return NULL;
 }
 
@@ -166,14 +167,18 @@ static int listen_at(const char *path)
     return fd;
 }
 
-static uint16_t free_port(void)
+/* A port that nobody else is given while *ret_fd is open: bound, and not listening, so that the proxy's own
+ * SO_REUSEADDR lets it in beside. */
+static uint16_t reserve_port(int *ret_fd)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
+    const int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-    close(fd);
+    *ret_fd = fd;
     return ntohs(at.sin_port);
 }
 
@@ -189,14 +194,48 @@ static struct gated_key *new_key(struct rig *rig, const char *cn, const char *dn
     return gated_key_new(test_key_new("P-256", &cert));
 }
 
+static struct timespec after_s(time_t seconds)
+{
+    struct timespec limit;
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += seconds;
+    return limit;
+}
+
 static void start(struct rig *rig)
 {
-    has_started = false;
+    has_started = has_ended = false;
     assert_int_equal(pthread_create(&rig->proxy, NULL, run_proxy, rig), 0);
+    rig->runs = true;
+    const struct timespec limit = after_s(PATIENCE_MS / 1000);
+    int rc = 0;
     pthread_mutex_lock(&lock);
-    while (!has_started)
-        pthread_cond_wait(&changed, &lock);
+    while (!has_started && !has_ended && rc == 0)
+        rc = pthread_cond_timedwait(&changed, &lock, &limit);
+    bool is_there = has_started && !has_ended;
     pthread_mutex_unlock(&lock);
+    assert_true(is_there);
+}
+
+static void ask_to_stop(struct rig *rig)
+{
+    pthread_mutex_lock(&lock);
+    bool is_there = !has_ended;
+    pthread_mutex_unlock(&lock);
+    if (is_there && !rig->was_asked) /* asked twice it ends the process */
+        kill(getpid(), SIGTERM);
+    rig->was_asked = true;
+}
+
+/* Bounded: a proxy that does not end is told as what it is. */
+static void wait_for_end(struct rig *rig)
+{
+    const struct timespec limit = after_s(END_PATIENCE_S);
+    if (pthread_timedjoin_np(rig->proxy, NULL, &limit) != 0) {
+        fprintf(stderr, "# the proxy did not end within %d seconds\n", END_PATIENCE_S);
+        abort();
+    }
+    rig->runs = false;
 }
 
 static struct rig *rig_new(void)
@@ -209,7 +248,7 @@ static struct rig *rig_new(void)
     snprintf(rig->dir, sizeof rig->dir, "/tmp/tpmtls-proxy.XXXXXX");
     assert_non_null(mkdtemp(rig->dir));
     snprintf(rig->echo, sizeof rig->echo, "unix:%s/echo", rig->dir);
-    rig->port = free_port();
+    rig->port = reserve_port(&rig->port_fd);
     snprintf(rig->listen[CLIENT], sizeof rig->listen[0], "127.0.0.1:%u", rig->port);
     snprintf(rig->listen[SERVER], sizeof rig->listen[0], "unix:%s/tls", rig->dir);
     rig->ca = test_key_new(
@@ -253,10 +292,15 @@ static int set_up(void **state)
     return 0;
 }
 
-/* The proxy has ended. */
+/* After a case that failed the proxy may still run. */
 static int tear_down(void **state)
 {
     struct rig *rig = *state;
+    if (rig->runs) {
+        ask_to_stop(rig);
+        wait_for_end(rig);
+    }
+    close(rig->port_fd);
     rig->stop = true;
     pthread_join(rig->echoing, NULL);
     close(rig->echo_fd);
@@ -274,20 +318,23 @@ static int tear_down(void **state)
 
 static void stop(struct rig *rig)
 {
-    kill(getpid(), SIGTERM);
-    pthread_join(rig->proxy, NULL);
+    ask_to_stop(rig);
+    wait_for_end(rig);
     assert_int_equal(rig->rc, TT_OK);
     assert_int_equal(rig->made, rig->unmade);
 }
 
 /* ---- programs in front ---- */
 
+/* On any thread, where only a result may tell: cmocka's assertions are the main thread's. */
 static int try_dial(const struct rig *rig)
 {
+    const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     const struct sockaddr_in at = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(rig->port)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (connect(fd, (const struct sockaddr *)&at, sizeof at) == 0)
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+        connect(fd, (const struct sockaddr *)&at, sizeof at) == 0)
         return fd;
     close(fd);
     return -1;
@@ -300,12 +347,14 @@ static int dial(const struct rig *rig)
     return fd;
 }
 
-/* Reads until the end; returns how much, or -1 when it was cut. */
+/* Reads until the end; returns how much, -1 when it was cut, or -2 when nothing came for too long. */
 static ssize_t read_all(int fd, uint8_t *ret, size_t cap)
 {
     size_t len = 0;
     for (;;) {
-        wait_for(fd, POLLIN);
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, PATIENCE_MS) != 1)
+            return -2;
         ssize_t n = read(fd, ret + len, cap - len);
         if (n <= 0)
             return n == 0 ? (ssize_t)len : -1;
@@ -341,7 +390,9 @@ static void *send_all(void *arg)
 static void *visit(void *arg)
 {
     struct visit *v = arg;
-    int fd = dial(v->rig);
+    int fd = try_dial(v->rig);
+    if (fd < 0)
+        return NULL;
     uint8_t *data = malloc(v->size + 1), *back = malloc(v->size + 1);
     for (size_t i = 0; i < v->size; i++)
         data[i] = (uint8_t)(i * 31 + (i >> 8));
@@ -351,9 +402,12 @@ static void *visit(void *arg)
         size_t len;
     } job = {fd, data, v->size};
     pthread_t sender;
-    assert_int_equal(pthread_create(&sender, NULL, send_all, &job), 0);
-    ssize_t n = read_all(fd, back, v->size + 1);
-    pthread_join(sender, NULL);
+    bool sends = pthread_create(&sender, NULL, send_all, &job) == 0;
+    ssize_t n = sends ? read_all(fd, back, v->size + 1) : -1;
+    if (n < 0)
+        shutdown(fd, SHUT_RDWR); /* it sends no more, either */
+    if (sends)
+        pthread_join(sender, NULL);
     v->whole = n == (ssize_t)v->size && memcmp(data, back, v->size) == 0;
     free(data);
     free(back);
@@ -487,22 +541,15 @@ static void test_reloads_under_load_lose_nothing(void **state)
     stop(rig);
 }
 
-static void *stop_later(void *arg)
-{
-    stop(arg);
-    return NULL;
-}
-
 static void test_the_end_waits_for_open_connections(void **state)
 {
     struct rig *rig = *state;
     uint8_t byte = 'a', back = 0;
-    pthread_t stopping;
     start(rig);
     int fd = dial(rig);
     assert_int_equal(send(fd, &byte, 1, MSG_NOSIGNAL), 1);
     assert_int_equal(read_all(fd, &back, 1), 1);
-    assert_int_equal(pthread_create(&stopping, NULL, stop_later, rig), 0);
+    ask_to_stop(rig);
     for (unsigned ms = 0, there = 1; there && ms < PATIENCE_MS; ms++) { /* until it listens no more */
         int other = try_dial(rig);
         there = other >= 0;
@@ -515,7 +562,7 @@ static void test_the_end_waits_for_open_connections(void **state)
     shutdown(fd, SHUT_WR);
     assert_int_equal(read_all(fd, &back, 1), 0);
     close(fd);
-    pthread_join(stopping, NULL);
+    stop(rig);
 }
 
 static void test_what_does_not_end_in_time_is_cut(void **state)
