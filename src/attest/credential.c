@@ -53,11 +53,10 @@ static uint16_t group_of(uint16_t curve)
 static tt_rc seed_ecc(struct making *m)
 {
     struct kx_response ours;
-    struct tt_bytes point = m->spki; /* the uncompressed point is at its end */
     size_t field = m->ek->curve == 3 ? 32 : m->ek->curve == 4 ? 48 : 66;
     if (m->spki.len < 1 + 2 * field)
         return TT_ERR_UNSUPPORTED;
-    point = (struct tt_bytes){m->spki.data + m->spki.len - 1 - 2 * field, 1 + 2 * field};
+    struct tt_bytes point = {m->spki.data + m->spki.len - 1 - 2 * field, 1 + 2 * field}; /* uncompressed */
     tt_rc rc =
         kx_respond(&ours, m->lib, group_of(m->ek->curve), (struct kx_random){crypto_random, NULL}, point);
     if (rc == TT_ERR_PROTOCOL)
@@ -112,7 +111,7 @@ static tt_rc blob_put(struct buf *to, const struct making *m, struct tt_bytes ak
 tt_rc credential_make(struct credential *ret, const struct crypto_lib *lib, const struct at_public *ek,
                       const struct at_name *ak, const uint8_t secret[CREDENTIAL_SECRET])
 {
-    TT_AUTO(credential_free) struct credential c = {.blob = {0}};
+    struct credential c = {.blob = {0}};
     TT_AUTO(buf_free) struct buf spki = {0};
     struct making m = {.lib = lib, .ek = ek, .hash = at_hash(ek->name_alg), .encrypted = &c.encrypted};
     if (m.hash == HASH_NONE || ek->sym_alg != ALG_AES || ek->sym_mode != ALG_CFB ||
@@ -124,8 +123,9 @@ tt_rc credential_make(struct credential *ret, const struct crypto_lib *lib, cons
     if (rc == TT_OK)
         rc = blob_put(&c.blob, &m, (struct tt_bytes){ak->data, ak->len}, secret);
     mem_wipe(m.seed, sizeof m.seed);
-    TT_TRY(rc);
-    *ret = c;
-    c = (struct credential){.blob = {0}};
-    return TT_OK;
+    if (rc == TT_OK)
+        *ret = c;
+    else
+        credential_free(&c);
+    return rc;
 }

@@ -40,22 +40,34 @@ static bool hex_take(uint8_t *ret, size_t len, const char *text)
     return text[2 * len] == '\0';
 }
 
+/* The decimal number at *at, of 16 bits; *at goes behind it. */
+static bool version_part(unsigned long *ret, const char **at)
+{
+    size_t n = strspn(*at, "0123456789");
+    *ret = strtoul(*at, NULL, 10);
+    *at += n;
+    return n > 0 && n <= 5 && *ret <= 0xffff;
+}
+
 /* "IFX:7.85", or 16 digits. */
 static bool firmware_take(struct firmware_rule *ret, const char *text)
 {
     uint8_t exactly[8];
-    unsigned major, minor;
-    char tail;
     struct firmware_rule rule = {.version = 0};
     if (hex_take(exactly, sizeof exactly, text)) {
         for (size_t i = 0; i < sizeof exactly; i++)
             rule.version = rule.version << 8 | exactly[i];
-    } else if (sscanf(text, "%15[^: ]:%u.%u%c", rule.manufacturer, &major, &minor, &tail) != 3 ||
-               major > 0xffff || minor > 0xffff) {
-        return false;
-    } else {
-        rule.version = (uint64_t)major << 48 | (uint64_t)minor << 32;
+        *ret = rule;
+        return true;
     }
+    size_t n = strcspn(text, ": ");
+    const char *at = text + n;
+    unsigned long major, minor;
+    if (n == 0 || n >= sizeof rule.manufacturer || *at++ != ':' || !version_part(&major, &at) ||
+        *at++ != '.' || !version_part(&minor, &at) || *at != '\0')
+        return false;
+    memcpy(rule.manufacturer, text, n);
+    rule.version = (uint64_t)major << 48 | (uint64_t)minor << 32;
     *ret = rule;
     return true;
 }

@@ -101,23 +101,29 @@ static tt_rc root_read(char **ret, size_t *ret_len, const char *policy, const ch
                        struct tt_error *err)
 {
     char whole[ROOT_PATH];
-    if (!root_path(whole, policy, path))
-        return error_set(err, TT_ERR_USAGE, "the path %s is too long", path);
+    if (!root_path(whole, policy, path)) {
+        (void)error_set(err, TT_ERR_USAGE, "the path %s is too long", path);
+        return TT_ERR_USAGE;
+    }
     return cli_read_file(ret, ret_len, whole, err);
 }
 
 static tt_rc roots_read(char **ret, const struct policy_file *f, const char *policy, struct tt_error *err)
 {
     char *all = mem_strdup("");
-    if (all == NULL)
-        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    if (all == NULL) {
+        (void)error_set(err, TT_ERR_MEMORY, "out of memory");
+        return TT_ERR_MEMORY;
+    }
     for (size_t i = 0; i < f->roots.len; i++) {
         TT_AUTO(mem_free_auto) char *one = NULL;
         size_t len = 0, so_far = strlen(all);
         tt_rc rc = root_read(&one, &len, policy, f->roots.at[i], err);
         char *longer = rc == TT_OK ? mem_resize(all, so_far + len + 2) : NULL;
-        if (rc == TT_OK && longer == NULL)
-            rc = error_set(err, TT_ERR_MEMORY, "out of memory");
+        if (rc == TT_OK && longer == NULL) {
+            (void)error_set(err, TT_ERR_MEMORY, "out of memory");
+            rc = TT_ERR_MEMORY;
+        }
         if (rc != TT_OK) {
             mem_free(all);
             return rc;

@@ -259,8 +259,10 @@ tt_rc renewal_look(struct renewal_state *ret, const struct enrolled *e, const ch
 {
     TT_AUTO(renewal_state_free) struct renewal_state s = {0};
     TT_TRY(look_at_files(&s, e, dir, err));
-    if (s.current == NULL)
-        return error_set(err, TT_ERR_INTERNAL, "no certificate was chosen");
+    if (s.current == NULL) {
+        (void)error_set(err, TT_ERR_INTERNAL, "no certificate was chosen");
+        return TT_ERR_INTERNAL;
+    }
     TT_TRY(tt_cert_describe(&s.info, s.current->certs[0], err));
     const struct plan_facts facts = facts_of(e, s.info);
     s.plan = plan_renewal(&facts, now);

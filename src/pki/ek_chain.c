@@ -5,6 +5,7 @@
 #include "pki/ek_chain.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,10 +73,11 @@ static void take_text(char *ret, size_t cap, const ASN1_STRING *s)
  * is "IFX". */
 static void manufacturer_text(char *text, size_t cap)
 {
-    unsigned v = 0;
-    char c[5] = "", tail = 0;
-    if (strncasecmp(text, "id:", 3) != 0 || strlen(text) != 11 || sscanf(text + 3, "%8x%c", &v, &tail) != 1)
+    char c[5] = "";
+    if (strncasecmp(text, "id:", 3) != 0 || strlen(text) != 11 ||
+        strspn(text + 3, "0123456789abcdefABCDEF") != 8)
         return;
+    unsigned long v = strtoul(text + 3, NULL, 16);
     for (int i = 0; i < 4; i++)
         c[i] = (char)(v >> (24 - 8 * i));
     size_t n = strnlen(c, 4);

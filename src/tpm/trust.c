@@ -46,7 +46,7 @@ tt_rc name_of(TPM2B_NAME *ret, struct tt_tpm *tpm, const TPM2B_PUBLIC *pub, stru
 
 tt_rc name_check(struct tt_tpm *tpm, const TPM2B_PUBLIC *pub, const TPM2B_NAME *name, struct tt_error *err)
 {
-    TPM2B_NAME right;
+    TPM2B_NAME right = {.size = 0};
     TT_TRY(name_of(&right, tpm, pub, err));
     if (name_is(&right, name))
         return TT_OK;

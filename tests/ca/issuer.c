@@ -70,8 +70,8 @@ int main(int argc, char **argv)
     struct tt_pki_signer signer = key_signer(key);
     if (ca_set_signer(ca, &signer, &err) != TT_OK)
         return complain("key", &err);
-    int code =
-        serve(ca, (struct tt_bytes){(const uint8_t *)csr, csr_len}, batch, argc > 5 ? atol(argv[5]) : 0);
+    int code = serve(ca, (struct tt_bytes){(const uint8_t *)csr, csr_len}, batch,
+                     argc > 5 ? strtol(argv[5], NULL, 10) : 0);
     tt_key_free(key);
     ca_close(ca);
     mem_free(pem);

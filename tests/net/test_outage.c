@@ -56,7 +56,7 @@ static void coming_and_going(void **state)
     (void)state;
     struct outage o = {0};
     unsigned lines = 0;
-    for (double at = 0; at < 3600; at += 5) {
+    for (int at = 0; at < 3600; at += 5) {
         lines += fail_at(&o, at) != OUTAGE_QUIET;
         lines += work_at(&o, at + 2.5) != OUTAGE_QUIET;
     }
