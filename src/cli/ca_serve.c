@@ -4,6 +4,7 @@
 #include "cli/attest_policy.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -98,20 +99,37 @@ static tt_rc check_change(const struct ca_serve_options *a, const struct ca_serv
 
 /* ---- the TLS configuration ---- */
 
-static tt_rc add_trust(struct tt_config *cfg, const struct tt_cert_list *chain, struct tt_error *err)
+/* Whom clients come by: the chain, and after a change of keys the CA's former key (OldWithNew, RFC 4210
+ * section 4.4). NewWithOld is for those who know the old key alone; here it would only be a second way to the
+ * CA. */
+static tt_rc trust_fill(struct tt_trust *trust, const struct tt_cert_list *certs, struct tt_error *err)
+{
+    char own[65] = "";
+    for (size_t i = 0; i < certs->len; i++) {
+        struct tt_cert_info *info = NULL;
+        TT_TRY(tt_cert_describe(&info, certs->certs[i], err));
+        bool is_again = i > 0 && strcmp(info->spki_sha256, own) == 0;
+        if (i == 0)
+            (void)snprintf(own, sizeof own, "%s", info->spki_sha256);
+        tt_cert_info_free(info);
+        if (!is_again)
+            TT_TRY(tt_trust_add_der(trust, certs->certs[i], err));
+    }
+    return TT_OK;
+}
+
+static tt_rc add_trust(struct tt_config *cfg, const struct tt_cert_list *certs, struct tt_error *err)
 {
     struct tt_trust *trust = NULL;
     TT_TRY(tt_trust_new(&trust, err));
-    tt_rc rc = TT_OK;
-    for (size_t i = 0; rc == TT_OK && i < chain->len; i++)
-        rc = tt_trust_add_der(trust, chain->certs[i], err);
+    tt_rc rc = trust_fill(trust, certs, err);
     if (rc == TT_OK)
         rc = tt_config_set_trust(cfg, trust);
     tt_trust_free(trust);
     return rc == TT_OK ? tt_config_set_client_auth(cfg, TT_CLIENT_AUTH_REQUEST) : rc;
 }
 
-static tt_rc fill(struct stage *s, struct reading *r, struct tt_config *cfg, const struct tt_cert_list *chain,
+static tt_rc fill(struct stage *s, struct reading *r, struct tt_config *cfg, const struct tt_cert_list *certs,
                   struct tt_error *err)
 {
     const struct tls_load load = {.config = cfg,
@@ -121,7 +139,7 @@ static tt_rc fill(struct stage *s, struct reading *r, struct tt_config *cfg, con
                                   .before = s->now != NULL ? &s->now->identities : NULL,
                                   .tpm = s->tpm};
     TT_TRY(tls_config_values(cfg, &r->options.tls, err));
-    TT_TRY(add_trust(cfg, chain, err));
+    TT_TRY(add_trust(cfg, certs, err));
     TT_TRY(tls_config_identities(&r->identities, &load, err));
     r->identities.is_guest = true;
     s->tpm = r->identities.tpm != NULL ? r->identities.tpm : s->tpm;
@@ -154,11 +172,11 @@ static void take_over(struct stage *s, struct reading *r)
 }
 
 static tt_rc make_from(struct stage *s, struct reading *r, struct service_setup *ret,
-                       const struct tt_cert_list *chain, struct tt_error *err)
+                       const struct tt_cert_list *certs, struct tt_error *err)
 {
     struct tt_config *cfg = NULL;
     TT_TRY(tt_config_new(&cfg, TT_SERVER, err));
-    tt_rc rc = fill(s, r, cfg, chain, err);
+    tt_rc rc = fill(s, r, cfg, certs, err);
     if (rc != TT_OK) {
         tt_config_free(cfg);
         return rc;
@@ -170,7 +188,7 @@ static tt_rc make_from(struct stage *s, struct reading *r, struct service_setup 
     return TT_OK;
 }
 
-static tt_rc make(void *arg, struct service_setup *ret, const struct tt_cert_list *chain,
+static tt_rc make(void *arg, struct service_setup *ret, const struct tt_cert_list *certs,
                   struct tt_error *err)
 {
     struct stage *s = arg;
@@ -179,7 +197,7 @@ static tt_rc make(void *arg, struct service_setup *ret, const struct tt_cert_lis
     TT_TRY(read_file(&r, s->file, err));
     tt_rc rc = s->now != NULL ? check_change(&s->now->options, &r->options, err) : TT_OK;
     if (rc == TT_OK)
-        rc = make_from(s, r, ret, chain, err);
+        rc = make_from(s, r, ret, certs, err);
     if (rc == TT_OK)
         take_over(s, r);
     else

@@ -132,9 +132,8 @@ static void install(struct service *s, struct reload *r)
 static tt_rc make_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
 {
     struct reload *r = arg;
-    const struct tt_cert_list chain = chain_of(&r->known);
     (void)tpm;
-    return r->service->opt.make(r->service->opt.arg, &r->setup, &chain, err);
+    return r->service->opt.make(r->service->opt.arg, &r->setup, &r->known.certificates, err);
 }
 
 static void make_done(void *arg, const struct sign_answer *answer)
@@ -302,9 +301,8 @@ static tt_rc start_servers(struct service *s, struct tt_error *err)
 static tt_rc start(struct service *s, struct ca **ca, struct tt_error *err)
 {
     TT_TRY(shown_read(&s->known, *ca, err));
-    const struct tt_cert_list chain = chain_of(&s->known);
     TT_TRY(watch_new(&s->watch, s->base, s->opt.watched, s->opt.watched_len, on_files_changed, s, err));
-    TT_TRY(s->opt.make(s->opt.arg, &s->setup, &chain, err));
+    TT_TRY(s->opt.make(s->opt.arg, &s->setup, &s->known.certificates, err));
     const struct sign_queue_options queue = {.base = s->base,
                                              .tpm = s->opt.tpm != NULL ? *s->opt.tpm : NULL,
                                              .deadline_ms = s->opt.sign_deadline_ms};

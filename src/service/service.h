@@ -31,8 +31,9 @@ struct service_options {
     unsigned sign_deadline_ms;
     const char *const *watched; /* files: a change of one is a reload */
     size_t watched_len;
-    /* At the start, then at each reload, where it is called on the TPM's thread. chain: the CA's. */
-    tt_rc (*make)(void *arg, struct service_setup *ret, const struct tt_cert_list *chain,
+    /* At the start, then at each reload, where it is called on the TPM's thread. certs: the CA's chain, then
+     * those of a change of keys. */
+    tt_rc (*make)(void *arg, struct service_setup *ret, const struct tt_cert_list *certs,
                   struct tt_error *err);
     void (*started)(void *arg); /* nobody may be asked for anything from now on */
     void *arg;

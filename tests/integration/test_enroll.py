@@ -507,9 +507,13 @@ class Service(Case):
         LAB.must(harness.PROGRAM, "csr", "--key", "work/server.key", "--subject", "/CN=localhost", "--san", "DNS:localhost", "-o", "work/server.csr")
         LAB.must(harness.PROGRAM, "ca", "sign", "--dir", "work/ca", "work/server.csr", "--profile", "server", "-o", "work/server.pem")
         LAB.write("work/ca.conf", "\n".join(["[ca]", "dir = work/ca", "listen = 127.0.0.1:0", "key = work/server.key", "cert = work/server.pem", *lines, ""]))
-        server = harness.Background([harness.PROGRAM, "ca", "serve", "work/ca.conf"], LAB.env, LAB.dir)
-        self.addCleanup(server.stop)
-        return int(server.wait_for(r"event=listening address=127.0.0.1:(\d+) for=est").group(1))
+        return self.serve()
+
+    def serve(self, port=0):
+        LAB.write("work/ca.conf", LAB.read("work/ca.conf").replace(b"127.0.0.1:0", b"127.0.0.1:%d" % port))
+        self.server = harness.Background([harness.PROGRAM, "ca", "serve", "work/ca.conf"], LAB.env, LAB.dir)
+        self.addCleanup(self.server.stop)
+        return int(self.server.wait_for(r"event=listening address=127.0.0.1:(\d+) for=est").group(1))
 
     @staticmethod
     def token(*options):
@@ -544,6 +548,46 @@ class Service(Case):
         self.token()
         mark = LAB.must("openssl", "x509", "-in", "work/ca/ca.pem", "-noout", "-fingerprint", "-sha256").out.decode().strip().split("=")[1].replace(":", "")
         self.enroll_at(port, "--token-file", "work/token", "--trust-on-first-use", "--fingerprint", "sha256:" + mark, ca=())
+
+    def cross(self, of, by, out):
+        """The key of one CA's directory, certified by the other's."""
+        name = LAB.must("openssl", "x509", "-in", of + "/ca.pem", "-noout", "-ext", "subjectKeyIdentifier").out.decode().splitlines()[1].strip()
+        LAB.write("work/cross.ext", "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n"
+                                    "subjectKeyIdentifier=%s\nauthorityKeyIdentifier=keyid\n" % name)
+        LAB.must("openssl", "req", "-new", "-key", of + "/ca.key", "-subj", "/CN=Our CA", "-out", "work/cross.csr")
+        LAB.must("openssl", "x509", "-req", "-in", "work/cross.csr", "-CA", by + "/ca.pem", "-CAkey", by + "/ca.key", "-days", "300", "-extfile",
+                 "work/cross.ext", "-out", out)
+
+    def test_our_ca_has_a_new_key(self):
+        """As docs/ca.md tells it: who was enrolled by the old key comes in by it, and goes over to the new root."""
+        port = self.begin()
+        self.token()
+        self.enroll_at(port, "--token-file", "work/token")
+        shutil.copy(LAB.path("work/device.pem"), LAB.path("work/before.pem"))
+        self.server.stop()
+        LAB.must(harness.PROGRAM, "ca", "init", "--dir", "work/next", "--subject", "/CN=Our CA")
+        self.cross("work/next", "work/ca", "work/new-with-old.pem")
+        self.cross("work/ca", "work/next", "work/old-with-new.pem")
+        os.rename(LAB.path("work/ca"), LAB.path("work/kept"))
+        shutil.copytree(LAB.path("work/kept"), LAB.path("work/ca"))
+        for name in ("ca.pem", "ca.key"):
+            os.replace(LAB.path("work/next/" + name), LAB.path("work/ca/" + name))
+        LAB.write("work/ca/rollover.pem", LAB.read("work/new-with-old.pem") + LAB.read("work/old-with-new.pem"))
+        self.serve(port)
+        time.sleep(1.1)
+        self.renew("--force", "device", says="the old one vouches")
+        self.verified(root="work/ca/ca.pem")
+        self.verified(root="work/kept/ca.pem")  # for peers who have not heard of it
+        time.sleep(1.1)
+        self.renew("--force", "device", says="renewed")  # with a certificate of the new key's
+        # What the old key issued is revoked by the new one's CRL, for those who have the new root.
+        LAB.must(harness.PROGRAM, "ca", "crl", "--dir", "work/ca", "-o", "work/now.crl")
+        check = ("openssl", "verify", "-crl_check", "-CAfile", "work/ca/ca.pem", "-untrusted", "work/old-with-new.pem", "-CRLfile")
+        LAB.must(*check, "work/now.crl", "work/before.pem")
+        serial = LAB.must("openssl", "x509", "-in", "work/before.pem", "-noout", "-serial").out.decode().strip().split("=")[1]
+        LAB.must(harness.PROGRAM, "ca", "revoke", "--dir", "work/ca", serial)
+        LAB.must(harness.PROGRAM, "ca", "crl", "--dir", "work/ca", "-o", "work/later.crl")
+        self.assertIn("certificate revoked", LAB.run(*check, "work/later.crl", "work/before.pem").err)
 
     def test_time_from_nothing(self):
         port = self.begin()
