@@ -77,6 +77,8 @@ static tt_rc certificate_take(void *arg, const struct store_row *row)
     copy_text(k->state, sizeof k->state, row_text(row, 0));
     copy_text(k->profile, sizeof k->profile, row_text(row, 1));
     k->expires = row_int(row, 2);
+    k->who = (enum ca_who)row_int(row, 4);
+    copy_text(k->requester, sizeof k->requester, row_text(row, 5));
     buf_free(&k->certificate);
     return buf_append(&k->certificate, der.data, der.len);
 }
@@ -95,7 +97,7 @@ static tt_rc known_read(struct known *k, struct ca *ca, const struct ca_requeste
     if (by->who != CA_BY_CERTIFICATE || !serial_plain(serial, id))
         return TT_OK;
     const struct statement certificate = {
-        .sql = "SELECT status, profile, not_after, der FROM certificate WHERE serial = $1",
+        .sql = "SELECT status, profile, not_after, der, who, requester FROM certificate WHERE serial = $1",
         STORE_ARGS(store_text(serial)),
         .fn = certificate_take,
         .arg = k};
@@ -111,18 +113,22 @@ static tt_rc before_take(void *arg, const struct store_row *row)
     return TT_OK;
 }
 
-/* The last one that counts: one that was refused may be asked again as a new one. */
-static tt_rc before_read(struct before *ret, struct ca *ca, const char *again, struct tt_error *err)
+/* The last one that counts: one that was refused may be asked again as a new one. Of the same profile: who
+ * chooses one by the path would else take what a person has approved for another. */
+static tt_rc before_read(struct work *w, struct ca *ca, struct tt_error *err)
 {
-    *ret = (struct before){0};
-    if (again[0] == '\0')
+    const struct ca_order *o = w->order;
+    const struct profile *p = profiles_find(
+        ca->profiles, o->profile != NULL && o->profile[0] != '\0' ? o->profile : w->known.profile);
+    w->before = (struct before){0};
+    if (w->again[0] == '\0' || p == NULL)
         return TT_OK;
     const struct statement ask = {
-        .sql = "SELECT number, state, serial FROM request WHERE again = $1 AND state <> "
+        .sql = "SELECT number, state, serial FROM request WHERE again = $1 AND profile = $2 AND state <> "
                "'refused' ORDER BY number DESC LIMIT 1",
-        STORE_ARGS(store_text(again)),
+        STORE_ARGS(store_text(w->again), store_text(p->name)),
         .fn = before_take,
-        .arg = ret};
+        .arg = &w->before};
     return ca_ask(ca, &ask, NULL, err);
 }
 
@@ -211,7 +217,7 @@ static tt_rc prepare(struct work *w, struct ca *ca, int64_t now, struct tt_error
     struct ca_answer *a = w->answer;
     TT_TRY(known_read(&w->known, ca, &w->order->by, err));
     again_make(w);
-    TT_TRY(before_read(&w->before, ca, w->again, err));
+    TT_TRY(before_read(w, ca, err));
     w->outcome = OUT_REFUSED;
     if (!requester_check(w, now))
         return TT_OK;
@@ -446,6 +452,17 @@ static tt_rc waiting_put(struct work *w, struct ca *ca, struct head *h, int64_t 
     return act_add(ca, h, "wait", what, now, err);
 }
 
+/* Whose the certificate is from now on. What is renewed stays that TPM's who came for it by evidence: else
+ * its identity were free as soon as the first certificate has ended. That a certificate asked stands in the
+ * request. */
+static struct ca_requester owner_of(const struct work *w)
+{
+    const struct ca_requester *by = &w->order->by;
+    if (by->who != CA_BY_CERTIFICATE || w->known.who != CA_BY_ATTESTATION || !w->judged.profile->one_identity)
+        return *by;
+    return (struct ca_requester){CA_BY_ATTESTATION, w->known.requester, by->address};
+}
+
 static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t now, struct tt_error *err)
 {
     TT_TRY(request_put(w, ca, h, "issued", now, err));
@@ -458,7 +475,7 @@ static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t n
         .not_before = w->subject.not_before,
         .not_after = w->subject.not_after,
         .request = id_number(w->found.id),
-        .by = w->order->by,
+        .by = owner_of(w),
         .attested = w->order->attested,
     };
     TT_TRY(ca_record_add(ca, h, &record, now, err));
@@ -472,7 +489,7 @@ static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t n
 static tt_rc one_write(struct work *w, struct ca *ca, struct head *h, int64_t now, struct tt_error *err)
 {
     const enum outcome prepared = w->outcome;
-    TT_TRY(before_read(&w->before, ca, w->again, err));
+    TT_TRY(before_read(w, ca, err));
     if (prepared != OUT_REFUSED)
         TT_TRY(certificate_again(w, ca, err));
     if (w->found.why == CA_REFUSED_NOT && strcmp(w->before.state, "issued") == 0)

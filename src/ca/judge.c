@@ -200,6 +200,15 @@ static void cn_of(char *ret, size_t cap, const X509_NAME *name)
         (void)snprintf(ret, cap, "%.*s", len, (const char *)utf8);
 }
 
+static int cn_count(const X509_NAME *name)
+{
+    int n = 0;
+    for (int at = -1;
+         (at = X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)name, NID_commonName, at)) >= 0;)
+        n++;
+    return n;
+}
+
 static bool name_refused(struct ca_answer *a, const struct profile *p, const struct asked_name *n)
 {
     if (n->wildcard && !p->wildcards)
@@ -258,7 +267,7 @@ static bool whole_judge(const struct judged *j, struct ca_answer *a)
 /* ---- the requester ---- */
 
 /* A bond is a subject as text ("CN=a,O=b" or "/O=b/CN=a"), or a name: then CN and every alternative name must
- * be it. */
+ * be it, and there must be one of them. */
 static tt_rc bond_judge(const struct judged *j, struct ca_answer *a, const char *bond, struct tt_error *err)
 {
     bool kept = false;
@@ -271,7 +280,8 @@ static tt_rc bond_judge(const struct judged *j, struct ca_answer *a, const char 
     } else if (strchr(bond, '=') != NULL) {
         kept = strcmp(bond, j->subject) == 0;
     } else {
-        kept = cn[0] == '\0' || strcasecmp(cn, bond) == 0;
+        int cns = cn_count(X509_REQ_get_subject_name(j->csr.req));
+        kept = cns == 0 ? sk_GENERAL_NAME_num(j->csr.sans) > 0 : cns == 1 && strcasecmp(cn, bond) == 0;
         for (int i = 0; kept && i < sk_GENERAL_NAME_num(j->csr.sans); i++) {
             TT_AUTO(asked_name_free) struct asked_name name = {0};
             TT_TRY(asked_name_of(&name, sk_GENERAL_NAME_value(j->csr.sans, i), err));

@@ -12,7 +12,9 @@ struct known {
     char subject[256];              /* a token's bond, or "" */
     int64_t expires, revoked, uses, used;
     char state[12];         /* of his certificate in the store */
-    struct buf certificate; /* CA_BY_CERTIFICATE: DER */
+    enum ca_who who;        /* CA_BY_CERTIFICATE: whose it is ... */
+    char requester[65];     /* ... with his id */
+    struct buf certificate; /* and its DER */
 };
 void known_free(struct known *k);
 

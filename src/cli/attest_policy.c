@@ -10,6 +10,7 @@
 #include "base/rc.h"
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "net/files.h"
 
 /* struct policy_file: its keys, as an option table has them. */
 struct policy_file {
@@ -70,7 +71,7 @@ static int on_key(void *user, const char *section, const char *name, const char 
     return r->err.rc == TT_OK;
 }
 
-static tt_rc file_read(struct reading *r, const char *path, struct tt_error *err)
+static tt_rc policy_read(struct reading *r, const char *path, struct tt_error *err)
 {
     options_begin(&r->options, parts, &r->file, "");
     r->from = fopen(path, "re");
@@ -164,7 +165,7 @@ void attest_policy_files(const char *path, void (*fn)(void *arg, const char *fil
     if (r == NULL)
         return;
     fn(arg, path);
-    if (file_read(r, path, &unread) == TT_OK)
+    if (policy_read(r, path, &unread) == TT_OK)
         for (size_t i = 0; i < r->file.roots.len; i++)
             if (root_path(whole, path, r->file.roots.at[i]))
                 fn(arg, whole);
@@ -178,7 +179,7 @@ tt_rc attest_policy_read(struct tt_attest_policy **ret, const char *path, struct
     struct reading *r = mem_alloc(sizeof *r);
     if (r == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
-    tt_rc rc = file_read(r, path, err);
+    tt_rc rc = policy_read(r, path, err);
     if (rc == TT_OK)
         rc = policy_make(ret, &r->file, path, err);
     for (size_t i = 0; i < r->texts_len; i++)
@@ -198,7 +199,8 @@ tt_rc attest_key_read(uint8_t ret[TT_ATTEST_KEY_SIZE], const char *path, struct 
 {
     TT_AUTO(mem_free_auto) char *text = NULL;
     size_t len = 0;
-    TT_TRY(cli_read_file(&text, &len, path, err));
+    /* Who knows it makes up nonces, and answers to challenges that no TPM was asked. */
+    TT_TRY(file_read_owned_text(&text, &len, FILE_SECRET, path, err));
     if (!cli_from_hex(text, &len) || len != TT_ATTEST_KEY_SIZE) {
         (void)error_set(err, TT_ERR_DECODE, "%s holds no key of an attestation server", path);
         error_hint(err, "it is 64 hexadecimal digits: `openssl rand -hex 32`");

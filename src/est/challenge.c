@@ -20,6 +20,8 @@ static struct reader attributes_of(struct tt_bytes csr)
     (void)der_get(&info, DER_INTEGER);
     (void)der_get(&info, DER_SEQUENCE);
     (void)der_get(&info, DER_SEQUENCE);
+    if (!info.failed && rd_left(&info) == 0)
+        return info; /* some leave the empty SET out */
     return der_enter(&info, DER_EXPLICIT_0);
 }
 
@@ -45,11 +47,13 @@ enum est_challenge est_challenge_find(struct tt_bytes *ret, struct tt_bytes csr)
     while (rd_left(&attributes) > 0 && !attributes.failed) {
         struct reader attribute = der_enter(&attributes, DER_SEQUENCE);
         struct tt_bytes oid = der_get(&attribute, DER_OID);
+        if (attribute.failed)
+            rd_fail(&attributes);
         if (oid.len != want.len || memcmp(oid.data, want.data, want.len) != 0)
             continue;
         found = found == EST_CHALLENGE_NONE ? value_of(ret, &attribute) : EST_CHALLENGE_DAMAGED;
     }
-    return attributes.failed && found == EST_CHALLENGE_THERE ? EST_CHALLENGE_DAMAGED : found;
+    return attributes.failed ? EST_CHALLENGE_UNREADABLE : found;
 }
 
 bool est_challenge_is(struct tt_bytes text, const uint8_t binding[32])

@@ -1,7 +1,9 @@
 /* est/client.c: see client.h. Layer: est. RFC 7030 sections 3.2, 4.1, 4.2, 4.5. */
 #include "est/client.h"
 
+#include <errno.h>
 #include <event2/event.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,6 +217,7 @@ struct work {
     void *arg;
     bool is_done;
     struct tt_error error;
+    sem_t released; /* the TPM's thread has nothing to do with it any more */
 };
 
 static tt_rc work_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
@@ -231,6 +234,21 @@ static void work_done(void *arg, const struct sign_answer *answer)
     w->is_done = true;
 }
 
+static void work_released(void *arg)
+{
+    struct work *w = arg;
+    (void)sem_post(&w->released);
+}
+
+/* Past its deadline the loop is told, and the work goes on: with what is on the caller's stack. So nobody
+ * returns before it is over. */
+static void wait_for_release(struct work *w)
+{
+    while (sem_wait(&w->released) != 0 && errno == EINTR)
+        continue;
+    (void)sem_destroy(&w->released);
+}
+
 tt_rc est_client_work(struct est_client *c, tt_rc (*run)(void *arg, struct tt_error *err), void *arg,
                       struct tt_error *err)
 {
@@ -238,12 +256,25 @@ tt_rc est_client_work(struct est_client *c, tt_rc (*run)(void *arg, struct tt_er
     struct sign_job *job = NULL;
     if (c->queue == NULL)
         return run(arg, err);
-    const struct sign_work work = {.run = work_run, .arg = &w};
-    const struct sign_request what = {
-        .work = &work, .class = SIGN_OTHER, .deadline_ms = WORK_MS, .done = work_done, .arg = &w};
-    TT_TRY(sign_queue_submit(c->queue, &job, &what, err));
+    const struct sign_work work = {.run = work_run, .release = work_released, .arg = &w};
+    const struct sign_request what = {.work = &work,
+                                      .class = SIGN_OTHER,
+                                      .deadline_ms = c->opt.work_ms > 0 ? c->opt.work_ms : WORK_MS,
+                                      .done = work_done,
+                                      .arg = &w};
+    (void)sem_init(&w.released, 0, 0);
+    tt_rc rc = sign_queue_submit(c->queue, &job, &what, err);
+    if (rc != TT_OK) {
+        (void)sem_destroy(&w.released);
+        return rc;
+    }
     while (!w.is_done && event_base_loop(c->base, EVLOOP_ONCE) == 0)
         ;
+    if (!w.is_done) {
+        sign_job_cancel(job);
+        (void)error_set(&w.error, TT_ERR_INTERNAL, "the loop ended under the work");
+    }
+    wait_for_release(&w);
     return w.error.rc == TT_OK ? TT_OK : fail(err, &w.error);
 }
 

@@ -36,6 +36,7 @@ struct est_client_options {
     struct tt_tpm *tpm;        /* of that key; nobody else uses it until est_client_free. Or NULL */
     const char *authorization; /* "Basic ...", or NULL; copied */
     unsigned timeout_s;        /* of each answer; 0: 60 */
+    unsigned work_ms;          /* how long est_client_work may take; 0: a minute */
 };
 TT_MUST_USE tt_rc est_client_new(struct est_client **ret, const struct est_client_options *opt,
                                  struct tt_error *err);
@@ -53,7 +54,8 @@ TT_MUST_USE tt_rc est_client_csrattrs(struct est_csrattrs *ret, struct est_clien
 /* est_client_binding: tls-exporter (RFC 9266) of the connection, which is made where there is none. */
 TT_MUST_USE tt_rc est_client_binding(struct est_client *c, uint8_t ret[32], struct tt_error *err);
 
-/* est_client_work: run(arg) where the TPM may be used while the connection lives. */
+/* est_client_work: run(arg) where the TPM may be used while the connection lives. When it returns, nobody
+ * runs. */
 TT_MUST_USE tt_rc est_client_work(struct est_client *c, tt_rc (*run)(void *arg, struct tt_error *err),
                                   void *arg, struct tt_error *err);
 

@@ -194,6 +194,18 @@ static bool may_ask(struct est_server *s, const struct http_request *r, struct t
     return est_limit_take(s->limit, who, (int64_t)now.tv_sec);
 }
 
+/* What is asked beside an enrolment (a challenge) is as much work, and has its own count. */
+static bool may_ask_other(struct est_server *s, const struct http_request *r)
+{
+    char who[ADDRESS_TEXT_MAX + 8];
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)snprintf(who, sizeof who, "other %s", http_request_from(r));
+    char *colon = strrchr(who, ':');
+    size_t len = colon != NULL ? (size_t)(colon - who) : strlen(who);
+    return est_limit_take(s->limit, (struct tt_bytes){(const uint8_t *)who, len}, (int64_t)now.tv_sec);
+}
+
 /* NULL: it is as it has to be. */
 static const char *binding_fault(const struct est_server *s, const struct http_request *r,
                                  struct tt_bytes csr)
@@ -211,6 +223,8 @@ static const char *binding_fault(const struct est_server *s, const struct http_r
                      "connection's tls-exporter (RFC 9266) there";
     case EST_CHALLENGE_DAMAGED:
         return "binding: the challengePassword of the request is damaged, or there are two";
+    case EST_CHALLENGE_UNREADABLE:
+        return "damaged: the body is no PKCS#10 in DER";
     default:
         break;
     }
@@ -354,6 +368,9 @@ static void take(struct est_server *s, struct http_request *r, const char *label
     bool is_post = http_request_method(r) == HTTP_POST;
     if (label != NULL && !s->opt.authority.has_label(s->opt.authority.arg, label)) {
         say(&s->opt, r, "", &(struct say){.status = 404, .text = "there is no profile of that name here"});
+    } else if (i == TT_COUNT(operations) && is_post && !may_ask_other(s, r)) {
+        say(&s->opt, r, "",
+            &(struct say){429, "too many requests within a minute", {"Retry-After", LIMITED_S}});
     } else if (i == TT_COUNT(operations)) {
         if (s->opt.authority.other == NULL || !s->opt.authority.other(s->opt.authority.arg, r, label, name))
             not_found(s, r);

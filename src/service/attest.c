@@ -77,6 +77,13 @@ void attest_desk_take(const struct attest_desk *d, struct http_request *r, int64
                                          .headers_len = 1});
 }
 
+static tt_rc malformed(struct attested *ret, const struct tt_error *why)
+{
+    ret->verdict = (struct tt_attest_verdict){.reason = TT_ATTEST_MALFORMED};
+    (void)snprintf(ret->verdict.text, sizeof ret->verdict.text, "%s", why->text);
+    return TT_ERR_VERIFY;
+}
+
 tt_rc attest_desk_judge(struct attested *ret, const struct attest_desk *d, struct tt_bytes csr, int64_t now,
                         struct tt_error *err)
 {
@@ -87,13 +94,14 @@ tt_rc attest_desk_judge(struct attested *ret, const struct attest_desk *d, struc
     if (d == NULL || d->policy == NULL)
         return TT_ERR_NOT_FOUND;
     tt_rc rc = tt_csr_evidence(&evidence, &len, csr, &why);
-    if (rc == TT_ERR_DECODE) { /* or a request that is none: who reads it says so */
-        ret->verdict = (struct tt_attest_verdict){.reason = TT_ATTEST_MALFORMED};
-        (void)snprintf(ret->verdict.text, sizeof ret->verdict.text, "%s", why.text);
-        return TT_ERR_VERIFY;
-    }
+    if (rc == TT_ERR_DECODE) /* or a request that is none: who reads it says so */
+        return malformed(ret, &why);
     TT_TRY(rc);
-    TT_TRY(tt_spki_of(&spki, &spki_len, csr, err));
+    rc = tt_spki_of(&spki, &spki_len, csr, &why);
+    if (rc == TT_ERR_DECODE)
+        return malformed(ret, &why);
+    if (rc != TT_OK)
+        return error_set(err, rc, "%s", why.text);
     const struct tt_attest_want want = {
         .use = TT_ATTEST_ENROL, .spki = {spki, spki_len}, .key = d->key, .now = now};
     TT_TRY(tt_attest_judge(&ret->verdict, d->policy, (struct tt_bytes){evidence, len}, &want, err));

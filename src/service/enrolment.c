@@ -244,7 +244,7 @@ void enrolments_issue(struct ca *ca, const struct issuing *what)
         if (is_down)
             decide(list[i], EST_FAILED, "", "the CA cannot look into its store at the moment", "");
         if (is_down || !prepare(ca, list[i], what)) {
-            is_down = list[i]->verdict.outcome == EST_FAILED;
+            is_down = list[i]->failure.rc != TT_OK; /* store_failed */
             continue;
         }
         of[asked] = list[i];

@@ -36,6 +36,13 @@ static const char profiles[] =
     "one-identity = yes\n"
     "[asked]\n"
     "approval = always\n"
+    "[asked-tpm]\n"
+    "attestation = yes\n"
+    "approval = always\n"
+    "[asked-more]\n"
+    "attestation = yes\n"
+    "approval = always\n"
+    "purposes = serverAuth\n"
     "[doubted]\n"
     "approval = unattested\n"
     "[sub-ca]\n"
@@ -487,6 +494,68 @@ static void a_tpm_gets_one_identity(void **state)
     buf_free(&two);
 }
 
+/* What is renewed, by the certificate, is still that TPM's: also when the first certificate has ended. */
+static void an_identity_is_renewed(void **state)
+{
+    struct fixture *f = *state;
+    struct buf one = csr_of(&f->key, "one", NULL), two = csr_of(&f->key, "two", NULL);
+    struct ca_order order = {.csr = buf_bytes(&one),
+                             .profile = "one-each",
+                             .by = {CA_BY_ATTESTATION, "11", NULL},
+                             .attested = true};
+    struct ca_answer first = ask(f, &order, NOW);
+    assert_int_equal(first.verdict, CA_ISSUED);
+    order.by = (struct ca_requester){CA_BY_CERTIFICATE, first.serial, NULL};
+    struct ca_answer second = ask(f, &order, NOW + 300 * DAY);
+    assert_int_equal(second.verdict, CA_ISSUED);
+    order.by.id = second.serial;
+    struct ca_answer third = ask(f, &order, NOW + 600 * DAY);
+    assert_int_equal(third.verdict, CA_ISSUED);
+    order.by = (struct ca_requester){CA_BY_ATTESTATION, "22", NULL};
+    struct ca_answer a = ask(f, &order, NOW + 700 * DAY);
+    assert_non_null(strstr(a.reason.text, "another TPM has the identity CN=one"));
+    expect(&a, "name-not-allowed");
+    order.csr = buf_bytes(&two);
+    order.by.id = "11";
+    a = ask(f, &order, NOW + 700 * DAY);
+    assert_non_null(strstr(a.reason.text, "this TPM has the identity CN=one already"));
+    expect(&a, "name-not-allowed");
+    assert_int_equal(ca_revoke(f->ca, third.serial, 1, "me", NOW + 700 * DAY, NULL), TT_OK);
+    a = ask(f, &order, NOW + 700 * DAY);
+    assert_int_equal(a.verdict, CA_ISSUED);
+    ca_answer_free(&a);
+    ca_answer_free(&first);
+    ca_answer_free(&second);
+    ca_answer_free(&third);
+    buf_free(&one);
+    buf_free(&two);
+}
+
+/* Without a CN and without a name nothing shows that a request is for whom the token is; a second CN would be
+ * somebody else's. */
+static void a_bound_token_needs_its_name(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const subjects[][3] = {{"O", "admins", NULL}, {"CN", "device-1", "admin"}};
+    struct ca_token t;
+    token_make(f, &t, &(struct ca_token_plan){.expires = NOW + 60, .subject = "device-1"});
+    for (size_t i = 0; i < TT_COUNT(subjects); i++) {
+        struct buf csr = {0};
+        X509_REQ *req = X509_REQ_new();
+        assert_non_null(req);
+        for (size_t k = 1; k < 3 && subjects[i][k] != NULL; k++)
+            assert_int_equal(X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(req), subjects[i][0],
+                                                        MBSTRING_UTF8, (const uint8_t *)subjects[i][k], -1,
+                                                        -1, 0),
+                             1);
+        assert_int_equal(X509_REQ_set_pubkey(req, f->key.pkey), 1);
+        csr_finish(&csr, &f->key, req);
+        struct ca_answer a = ask_by(f, CA_BY_TOKEN, t.id, &csr, NOW);
+        expect(&a, "name-not-allowed");
+        buf_free(&csr);
+    }
+}
+
 static void a_token_is_bound(void **state)
 {
     struct fixture *f = *state;
@@ -630,6 +699,37 @@ static void a_request_waits_for_a_person(void **state)
     buf_free(&csr);
 }
 
+/* Who comes by evidence alone chooses the profile by the path: what a person approved for one is not approved
+ * for another. */
+static void an_approval_is_for_one_profile(void **state)
+{
+    struct fixture *f = *state;
+    struct buf csr = csr_of(&f->key, "a", NULL);
+    struct ca_order order = {.csr = buf_bytes(&csr),
+                             .profile = "asked-tpm",
+                             .by = {CA_BY_ATTESTATION, "11", NULL},
+                             .attested = true};
+    struct ca_answer a = ask(f, &order, NOW), b;
+    assert_int_equal(a.verdict, CA_PENDING);
+    assert_int_equal(ca_decide(f->ca, a.id, true, "me", NOW, NULL), TT_OK);
+    order.profile = "asked-more";
+    b = ask(f, &order, NOW);
+    assert_int_equal(b.verdict, CA_PENDING);
+    assert_string_not_equal(a.id, b.id);
+    ca_answer_free(&b);
+    order.profile = "asked-tpm";
+    b = ask(f, &order, NOW);
+    assert_int_equal(b.verdict, CA_ISSUED);
+    assert_string_equal(a.id, b.id);
+    ca_answer_free(&b);
+    order.profile = "asked-more"; /* nor is what was issued the answer */
+    b = ask(f, &order, NOW);
+    assert_int_equal(b.verdict, CA_PENDING);
+    ca_answer_free(&b);
+    ca_answer_free(&a);
+    buf_free(&csr);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -644,6 +744,9 @@ int main(void)
         TEST(a_token_is_for_one_enrolment),
         TEST(a_batch_spends_a_token_once),
         TEST(a_tpm_gets_one_identity),
+        TEST(an_identity_is_renewed),
+        TEST(a_bound_token_needs_its_name),
+        TEST(an_approval_is_for_one_profile),
         TEST(a_token_is_bound),
         TEST(a_certificate_is_renewed_by_its_owner),
         TEST(a_request_waits_for_a_person),

@@ -11,6 +11,7 @@
 #include "est/basic.h"
 #include "est/enrolled.h"
 #include "est/plan.h"
+#include "est/client.h"
 #include "est/request.h"
 
 static void servers(void **state)
@@ -305,6 +306,33 @@ static void plans(void **state)
     assert_int_equal(plan_renewal(&f, NOW).verdict, PLAN_WAIT);
 }
 
+static tt_rc work_slowly(void *arg, struct tt_error *err)
+{
+    bool *is_over = arg;
+    (void)err;
+    (void)usleep(300000);
+    *is_over = true;
+    return TT_OK;
+}
+
+/* What a slow TPM works with is on the caller's stack: he is told that it was too slow, but not before the
+ * work is over. */
+static void work_past_its_time(void **state)
+{
+    struct tt_config *config = NULL;
+    struct est_client *c = NULL;
+    struct tt_error err = {0};
+    bool is_over = false;
+    (void)state;
+    assert_int_equal(tt_config_new(&config, TT_CLIENT, &err), TT_OK);
+    const struct est_client_options opt = {.config = config, .has_identity = true, .work_ms = 20};
+    assert_int_equal(est_client_new(&c, &opt, &err), TT_OK);
+    assert_int_equal(est_client_work(c, work_slowly, &is_over, &err), TT_ERR_DEADLINE);
+    assert_true(is_over);
+    est_client_free(c);
+    tt_config_free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +344,7 @@ int main(void)
         cmocka_unit_test(files_that_somebody_was_at),
         cmocka_unit_test(names_of_enrolments),
         cmocka_unit_test(plans),
+        cmocka_unit_test(work_past_its_time),
     };
     return cmocka_run_group_tests_name("est/client", tests, NULL, NULL);
 }

@@ -171,6 +171,33 @@ static void test_challenge(void **state)
     }
 }
 
+/* Somebody on the way cannot make "none" of one that is there by writing its outside in another way, which
+ * other readers take: with a longer length (BER), or as PEM. */
+static void test_challenge_hidden(void **state)
+{
+    TT_AUTO(buf_free) struct buf csr = {0};
+    TT_AUTO(buf_free) struct buf other = {0};
+    const char *one[1] = {"one"};
+    struct tt_bytes found = {NULL, 0};
+    (void)state;
+    assert_int_equal(find(&found, &csr, one, 1, 0x13), EST_CHALLENGE_THERE);
+    const uint8_t *der = buf_front(&csr);
+    assert_true(der[1] < 0x80);
+    const uint8_t longer[] = {0x30, 0x82, 0x00, der[1]}, endless[] = {0x30, 0x80};
+    assert_int_equal(buf_append(&other, longer, sizeof longer), TT_OK);
+    assert_int_equal(buf_append(&other, der + 2, buf_size(&csr) - 2), TT_OK);
+    assert_int_equal(est_challenge_find(&found, buf_bytes(&other)), EST_CHALLENGE_UNREADABLE);
+    buf_free(&other);
+    assert_int_equal(buf_append(&other, endless, sizeof endless), TT_OK);
+    assert_int_equal(buf_append(&other, der + 2, buf_size(&csr) - 2), TT_OK);
+    assert_int_equal(buf_append(&other, "\0\0", 2), TT_OK);
+    assert_int_equal(est_challenge_find(&found, buf_bytes(&other)), EST_CHALLENGE_UNREADABLE);
+    static const char pem[] = "-----BEGIN CERTIFICATE REQUEST-----";
+    assert_int_equal(est_challenge_find(&found, (struct tt_bytes){(const uint8_t *)pem, sizeof pem - 1}),
+                     EST_CHALLENGE_UNREADABLE);
+    assert_int_equal(est_challenge_find(&found, (struct tt_bytes){NULL, 0}), EST_CHALLENGE_UNREADABLE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_basic_lengths),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_challenge),
+        cmocka_unit_test(test_challenge_hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

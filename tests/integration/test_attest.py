@@ -19,6 +19,7 @@ def setUpModule():
     if CHIP is None:
         return
     LAB.write("token.key", os.urandom(32).hex() + "\n")
+    os.chmod(LAB.path("token.key"), 0o600)
     for name in ("chip", "other"):
         folder = LAB.path(name + "/ca")
         LAB.write(name + ".roots", b"".join(LAB.read(os.path.join(folder, file)) for file in sorted(os.listdir(folder))

@@ -49,6 +49,7 @@ def setUpModule():
     LAB.must(PROGRAM, "ca", "sign", "--dir", "ca", "--profile", "server", "server.csr", "-o", "server.pem")
     LAB.write("policy.ini", "ek-roots = one.roots\nek-roots = two.roots\npcrs = sha256:7\n")
     LAB.write("token.key", os.urandom(32).hex())
+    os.chmod(LAB.path("token.key"), 0o600)
 
 
 def tearDownModule():
@@ -196,6 +197,32 @@ class Enrolment(Case):
         self.assertEqual(status, 403 if b"attestation-malformed" in text else 400, text)
         self.assertEqual(service.ask("attest-challenge", b"x", "text/plain")[0], 415)
         self.assertEqual(service.ask("attest-challenge")[0], 405)
+
+    def test_many_challenges(self):
+        """Anybody may ask for a challenge, and none is free: there is a limit for an address, beside that for enrolments."""
+        service = self.serve("rate = 2")
+        got = [service.ask("attest-challenge", b"x", "application/tpmtls-evidence")[0] for _ in range(3)]
+        self.assertEqual((got[0] == got[1], got[2]), (True, 429), got)
+        self.assertEqual(service.ask("simpleenroll", b"x", label="device")[0], 401)
+
+    def test_secret_of_others(self):
+        LAB.write("open.key", os.urandom(32).hex())
+        os.chmod(LAB.path("open.key"), 0o644)
+        LAB.write("open.conf", "[ca]\ndir = ca\nlisten = 127.0.0.1:0\nkey = server.key\ncert = server.pem\nattest-policy = policy.ini\nattest-key = open.key\n")
+        r = LAB.run(PROGRAM, "ca", "serve", "open.conf")
+        self.assertEqual((r.code != 0, "open.key" in r.err), (True, True), r.err)
+
+    def test_no_request(self):
+        """What has the form of a request with evidence in it, and no key: the sender's fault, not the CA's (who else waits is not
+        refused with it)."""
+        def der(tag, *parts):
+            body = b"".join(parts)
+            assert len(body) < 128
+            return bytes((tag, len(body))) + body
+        attribute = der(0x30, der(0x06, bytes.fromhex("2a864886f70d010910023b")), der(0x31, der(0x30)))
+        info = der(0x30, der(0x02, b"\0"), der(0x30), der(0x30), der(0xa0, attribute))
+        status, text = self.serve().ask("simpleenroll", der(0x30, info, der(0x30), der(0x03, b"\0")), label="device")
+        self.assertEqual((status, text.startswith(b"attestation-malformed")), (400, True), text)
 
     def enrol_with(self, service, chip, evidence, subject):
         """Evidence of another's key in a request of ours."""

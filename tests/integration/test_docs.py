@@ -204,7 +204,7 @@ class Postgres(unittest.TestCase):
 # BACKGROUND: it goes on while the others run.
 BEFORE = {
     "key create": "openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out soft.key",
-    "attest ek": "openssl rand -hex 32 >token.key",
+    "attest ek": "(umask 077; openssl rand -hex 32 >token.key)",
     "attest make": "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout vendor.key -subj /CN=Vendor -out vendor.pem 2>/dev/null\n"
                    "openssl req -new -key vendor.key -subj / -out ek.csr\n"
                    "printf 'extendedKeyUsage=2.23.133.8.1\\n' >ek.ext\n"
