@@ -114,7 +114,7 @@ static tt_rc made_read(struct buf *ret, struct ca *ca, int64_t number, struct tt
                                   STORE_ARGS(store_int(number)),
                                   .fn = der_take,
                                   .arg = ret};
-    tt_rc rc = ca_ask(ca, &ask, NULL, err);
+    tt_rc rc = store_run(ca->store, &ask, NULL, err);
     return rc == TT_ERR_MEMORY ? ca_no_memory(err) : rc;
 }
 
@@ -178,17 +178,38 @@ static tt_rc make(void *arg, struct ca *ca, struct head *h, struct tt_error *err
 
 /* ---- give ---- */
 
+static tt_rc latest_take(void *arg, const struct store_row *row)
+{
+    struct delta *d = arg;
+    d->times.this_update = row_int(row, 1);
+    d->times.next_update = row_int(row, 2);
+    return der_take(&d->der, row);
+}
+
+/* That of the newest list, if it was made: without a look into a list of 100,000. */
+static tt_rc latest_read(struct delta *d, struct ca *ca, struct tt_error *err)
+{
+    const struct statement ask = {
+        .sql =
+            "SELECT delta.der, crl.this_update, crl.next_update FROM head JOIN crl ON crl.number = head.crls "
+            "JOIN delta ON delta.number = crl.number",
+        .fn = latest_take,
+        .arg = d};
+    tt_rc rc = ca_ask(ca, &ask, NULL, err);
+    return rc == TT_ERR_MEMORY ? ca_no_memory(err) : rc;
+}
+
 static tt_rc delta_get(struct delta *d, struct ca *ca, struct tt_error *err)
 {
     TT_AUTO(buf_free) struct buf der = {0};
     TT_TRY(ca_crl(ca, &der, &d->times, d->now, err));
+    TT_TRY(latest_read(d, ca, err));
+    if (buf_size(&d->der) > 0)
+        return TT_OK;
     d->newest = list_parse(buf_bytes(&der));
     d->number = d->newest == NULL ? 0 : number_of(d->newest);
     if (d->number == 0)
         return error_set(err, TT_ERR_DECODE, "a CRL in the store cannot be read");
-    TT_TRY(made_read(&d->der, ca, d->number, err));
-    if (buf_size(&d->der) > 0)
-        return TT_OK;
     if (ca->has_signer)
         return ca_write(ca, make, d, err);
     (void)error_set(err, TT_ERR_NOT_FOUND, "there is no delta CRL of the newest CRL");
