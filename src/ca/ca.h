@@ -90,6 +90,7 @@ struct ca_order {
     struct ca_requester by;
     struct tt_bytes evidence; /* kept beside it; may be empty */
     bool attested;            /* the evidence was judged and is good (src/attest) */
+    const char *ek;           /* attested: the hash of its endorsement key, hexadecimal; or NULL */
     unsigned days;            /* 0: the profile's; more than the profile's is refused */
     bool delegation;          /* the profile's, or this */
 };

@@ -315,13 +315,24 @@ static tt_rc renewal_judge(const struct judged *j, struct ca_answer *a, const st
     return TT_OK;
 }
 
+/* With one identity for a TPM it is that TPM's that renews, too. */
+static bool same_tpm(const struct judged *j, const struct ca_order *o, const struct known *k)
+{
+    return !j->profile->one_identity || k->who != CA_BY_ATTESTATION || o->ek == NULL ||
+           strcmp(o->ek, k->requester) == 0;
+}
+
 static tt_rc requester_judge(const struct judged *j, struct ca_answer *a, const struct ca_order *o,
                              const struct known *k, struct tt_error *err)
 {
     if (o->by.who == CA_BY_TOKEN && k->subject[0] != '\0')
         return bond_judge(j, a, k->subject, err);
-    if (o->by.who == CA_BY_CERTIFICATE)
-        return renewal_judge(j, a, k, err);
+    if (o->by.who != CA_BY_CERTIFICATE)
+        return TT_OK;
+    TT_TRY(renewal_judge(j, a, k, err));
+    if (a->why == CA_REFUSED_NOT && !same_tpm(j, o, k))
+        refuse(a, CA_REFUSED_RENEWAL, TT_ERR_UNSUPPORTED, "enrol anew, by evidence alone",
+               "the evidence is of another TPM than the one that the certificate was given to");
     return TT_OK;
 }
 

@@ -166,6 +166,7 @@ static bool by_evidence(struct enrolment *e, const struct issuing *what)
     const struct tt_attest_verdict *v = &e->attested.verdict;
     if (rc == TT_OK) {
         e->order.attested = true;
+        e->order.ek = v->ek_sha256;
         e->order.evidence = (struct tt_bytes){e->attested.evidence, e->attested.len};
     }
     if (rc == TT_OK || rc == TT_ERR_NOT_FOUND)

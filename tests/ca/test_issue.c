@@ -506,6 +506,10 @@ static void an_identity_is_renewed(void **state)
     struct ca_answer first = ask(f, &order, NOW);
     assert_int_equal(first.verdict, CA_ISSUED);
     order.by = (struct ca_requester){CA_BY_CERTIFICATE, first.serial, NULL};
+    order.ek = "22";
+    struct ca_answer elsewhere = ask(f, &order, NOW + 300 * DAY);
+    expect(&elsewhere, "renewal"); /* with evidence of another TPM */
+    order.ek = "11";
     struct ca_answer second = ask(f, &order, NOW + 300 * DAY);
     assert_int_equal(second.verdict, CA_ISSUED);
     order.by.id = second.serial;
