@@ -193,15 +193,21 @@ static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struc
     struct primary primary;
     if (!is_derivable(want->handle))
         return persistent_parent(ret, tpm, want->handle, err);
-    if (want->handle >> 24 == TPM2_HT_PERSISTENT && persistent_parent(ret, tpm, want->handle, NULL) == TT_OK)
-        return TT_OK;
+    struct tt_error why = {0};
+    tt_rc rc = want->handle >> 24 == TPM2_HT_PERSISTENT ? persistent_parent(ret, tpm, want->handle, &why)
+                                                        : TT_ERR_NOT_FOUND;
+    if (rc != TT_ERR_NOT_FOUND) { /* an answer that contradicts itself is no reason to go on */
+        if (err != NULL)
+            *err = why;
+        return rc;
+    }
+    why = (struct tt_error){0};
     TT_TRY(parent_primary(&primary, tpm, want, err));
     ESYS_TR object = ESYS_TR_NONE;
     bool owner = primary.hierarchy == ESYS_TR_RH_OWNER;
-    struct tt_error why = {0};
     TPM2B_PUBLIC pub;
-    tt_rc rc = owner && !want->rsa ? srk_derive(&object, &pub, tpm, false, &why)
-                                   : primary_create(&object, &pub, tpm, &primary, &why);
+    rc = owner && !want->rsa ? srk_derive(&object, &pub, tpm, false, &why)
+                             : primary_create(&object, &pub, tpm, &primary, &why);
     if (rc == TT_ERR_AUTH && owner && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
         return TT_OK; /* not the key's parent: then TPM2_Load says so */
     if (rc != TT_OK && err != NULL)

@@ -27,6 +27,7 @@ def setUpModule():
     os.chmod(lab.path("bin/tpmtls"), 0o755)
     lab.env["PATH"] = lab.path("bin") + ":" + lab.env["PATH"]
     lab.env["XDG_CONFIG_HOME"] = lab.path("config")
+    lab.env["XDG_STATE_HOME"] = lab.path("state")
     for name in ("bash", "zsh", "fish"):
         lab.write("completion." + name, lab.must(PROGRAM, "completion", name).out)
     for name in ("device.key", "device.pem", "odd name.pem"):

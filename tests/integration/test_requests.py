@@ -109,7 +109,7 @@ class OtherNames(Case):
     def test_the_profile(self):
         """A server is not known by such names."""
         self.request("UPN:dev@corp.example", "DNS:dev.corp.example", subject="/CN=dev")
-        self.signed("--profile", "server", code=1, says="which name clients")
+        self.signed("--profile", "server", code=1, says="which the profile server does not allow")
         self.signed("--profile", "client")
         self.signed("--profile", "both")
 

@@ -60,7 +60,7 @@ static TSS2_RC receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *response,
         t->script->change(t->script, t->command, t->response, &t->len);
     if (t->script->heard != NULL)
         t->script->heard(t->script, t->response, t->len);
-    if (t->len > *size)
+    if (t->len > *size || t->len > sizeof t->response)
         return TSS2_TCTI_RC_INSUFFICIENT_BUFFER;
     memcpy(response, t->response, t->len);
     *size = t->len;
