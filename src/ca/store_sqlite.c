@@ -1,5 +1,6 @@
 /* ca/store_sqlite.c: a store in one SQLite file: write-ahead log, synchronous=FULL, any number of processes.
  * Layer: ca. What SQLite tells is turned into a sentence here, and nowhere else. */
+#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -287,6 +288,10 @@ static const struct store_kind sqlite_kind = {
 /* A handle comes back also when opening fails, and holds the reason. */
 static tt_rc open_file(struct sqlite_store *s, bool create, struct tt_error *err)
 {
+    /* SQLite would make it as the umask says: it has requests, evidence, and the hashes of tokens. */
+    int fd = create ? open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0)
+        (void)close(fd);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
     if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK)
         return failed(s, "open", err);

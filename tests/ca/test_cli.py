@@ -80,6 +80,13 @@ def usage_errors_exit_2():
 
 
 @test
+def a_store_elsewhere_is_its_owners_alone():
+    os.umask(0o022)
+    tpmtls("ca", "init", "--dir", "ca", "--subject", "/CN=Test CA", "--store", "sqlite:" + os.path.abspath("elsewhere.db"))
+    assert os.stat("elsewhere.db").st_mode & 0o777 == 0o600
+
+
+@test
 def a_chain_that_openssl_verifies():
     make_ca()
     run(["openssl", "req", "-in", "a.csr", "-verify", "-noout"])
