@@ -270,7 +270,7 @@ static const struct option_row server_rows[] = {
 static const struct option_row what_rows[] = {
     {"key", "KEY", "the key's file, made where it is not there yet; or handle:0x81...", TO(key),
      .not_with = "identity"},
-    {"type", NULL, "of a new key; default: what the server wants, else p256", TO(type),
+    {"type", "TYPE", "of a new key; default: what the server wants, else p256", TO(type),
      .words = "p256 p384 p521 rsa2048 rsa3072 rsa4096", .letter = 't'},
     {"subject", "DN", "for instance '/O=Example/CN=device-1'; / alone: none, only the names of --san",
      TO(subject), .needed = "for whom is the certificate?", .elsewhere = "subj"},

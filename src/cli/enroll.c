@@ -227,13 +227,13 @@ static tt_rc make_key(struct first *x, struct tt_error *err)
     if (x->key.tpm == NULL)
         TT_TRY(cli_open_tpm(&x->key.tpm, x->f->cli, err));
     term_busy("making the key in the TPM", x->f->cli->json);
-    tt_rc rc = tt_key_create_with(&pem, x->key.tpm, &params, err);
+    tt_rc rc = est_key_make(&x->key.key, &pem, x->key.tpm, &params, err);
     term_done();
     TT_TRY(rc);
     const struct tt_bytes text = {(const uint8_t *)pem, strlen(pem)};
     TT_TRY(cli_write_file(e->key, text, (struct file_want){0600, FILE_NEW}, err));
     cli_note("made a %s key in the TPM, wrote %s", tt_key_type_name(params.type), e->key);
-    return tt_key_open_pem_with(&x->key.key, x->key.tpm, text, params.password, err);
+    return TT_OK;
 }
 
 static tt_rc find_key(struct first *x, struct tt_error *err)

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "pki/csr.h"
+#include "signer/made.h"
 #include "wire/base64.h"
 #include "wire/der.h"
 #include "wire/pem.h"
@@ -238,4 +239,10 @@ tt_rc est_request_send(struct tt_cert_list **ret, const struct est_request *r, u
     buf_free(&m.challenge);
     mem_free(m.pem);
     return rc;
+}
+
+tt_rc est_key_make(struct tt_key **ret, char **ret_pem, struct tt_tpm *tpm,
+                   const struct tt_key_params *params, struct tt_error *err)
+{
+    return signer_make(ret, ret_pem, tpm, params, err);
 }

@@ -16,6 +16,10 @@ struct est_wants {
 };
 void est_wants_read(struct est_wants *ret, const struct est_csrattrs *a);
 
+/* est_key_make: a key for it, made in the TPM and ready to sign; its file is *ret_pem (mem_free). */
+TT_MUST_USE tt_rc est_key_make(struct tt_key **ret, char **ret_pem, struct tt_tpm *tpm,
+                               const struct tt_key_params *params, struct tt_error *err);
+
 struct est_request {
     struct est_client *client;
     struct tt_key *key;

@@ -2,7 +2,9 @@
  * "TPMPolicy Syntax": what is demanded, in the order in which it is executed. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "crypto/wrap.h"
+#include "signer/made.h"
 #include "signer/policy.h"
 #include "signer/signer.h"
 #include "tpm/mldsa.h"
@@ -103,8 +105,9 @@ static tt_rc params_check(const struct tt_key_params *params, struct tt_error *e
     return has_password(params) ? password_check(params->password, err) : TT_OK;
 }
 
-static tt_rc create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
-                    struct tpm_new *what, struct tt_error *err)
+/* ret_key: NULL, or it is opened, too. */
+static tt_rc create(struct tpm_key **ret_key, char **ret_pem, struct tt_tpm *tpm,
+                    const struct tt_key_params *params, struct tpm_new *what, struct tt_error *err)
 {
     TT_AUTO(crypto_lib_free_auto) struct crypto_lib *lib = NULL;
     TT_TRY(params_check(params, err));
@@ -124,7 +127,8 @@ static tt_rc create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_para
         what->description =
             (struct tt_bytes){(const uint8_t *)params->description, strlen(params->description)};
     if (rc == TT_OK)
-        rc = tpm_create(ret_pem, tpm, what, err);
+        rc = ret_key != NULL ? tpm_create_key(ret_key, ret_pem, tpm, what, err)
+                             : tpm_create(ret_pem, tpm, what, err);
     what->auth_policy = what->policy = (struct tt_bytes){NULL, 0}; /* they end with this function */
     policy_free(&policy);
     return rc == TT_OK ? TT_OK : error_set(err, rc, "cannot make the key's policy");
@@ -151,7 +155,34 @@ tt_rc tt_key_create_with(char **ret_pem, struct tt_tpm *tpm, const struct tt_key
     if (params->type >= TT_KEY_MLDSA44)
         return create_mldsa(ret_pem, tpm, params, err);
     struct tpm_new what = {.type = params->type};
-    return create(ret_pem, tpm, params, &what, err);
+    return create(NULL, ret_pem, tpm, params, &what, err);
+}
+
+static tt_rc make_mldsa(struct tt_key **ret, char **ret_pem, struct tt_tpm *tpm,
+                        const struct tt_key_params *params, struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    TT_TRY(create_mldsa(&pem, tpm, params, err));
+    const struct tt_bytes text = {(const uint8_t *)pem, strlen(pem)};
+    TT_TRY(tt_key_open_pem_with(ret, tpm, text, params->password, err));
+    *ret_pem = TT_TAKE(pem);
+    return TT_OK;
+}
+
+tt_rc signer_make(struct tt_key **ret, char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
+                  struct tt_error *err)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    struct tpm_key *key = NULL;
+    struct tpm_new what = {.type = params->type};
+    if ((size_t)params->type >= TT_KEY_OTHER)
+        return error_set(err, TT_ERR_USAGE, "no such key type");
+    if (params->type >= TT_KEY_MLDSA44)
+        return make_mldsa(ret, ret_pem, tpm, params, err);
+    TT_TRY(create(&key, &pem, tpm, params, &what, err));
+    TT_TRY(signer_from_tpm(ret, key, err));
+    *ret_pem = TT_TAKE(pem);
+    return TT_OK;
 }
 
 tt_rc tt_key_create(char **ret_pem, struct tt_tpm *tpm, enum tt_key_type type, struct tt_error *err)
@@ -165,7 +196,7 @@ tt_rc tt_seal(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes data, const st
     if (data.len == 0 || data.data == NULL)
         return error_set(err, TT_ERR_USAGE, "there is nothing to seal");
     struct tpm_new what = {.kind = TPM_NEW_SEALED, .data = data};
-    return create(ret_pem, tpm, params, &what, err);
+    return create(NULL, ret_pem, tpm, params, &what, err);
 }
 
 tt_rc tt_hmac_create(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes secret,
@@ -174,14 +205,14 @@ tt_rc tt_hmac_create(char **ret_pem, struct tt_tpm *tpm, struct tt_bytes secret,
     if (secret.len > 64) /* the hash's block */
         return error_set(err, TT_ERR_USAGE, "the secret of an HMAC key has at most 64 bytes");
     struct tpm_new what = {.kind = TPM_NEW_HMAC, .data = secret};
-    return create(ret_pem, tpm, params, &what, err);
+    return create(NULL, ret_pem, tpm, params, &what, err);
 }
 
 tt_rc tt_ecdh_create(char **ret_pem, struct tt_tpm *tpm, const struct tt_key_params *params,
                      struct tt_error *err)
 {
     struct tpm_new what = {.kind = TPM_NEW_ECDH};
-    return create(ret_pem, tpm, params, &what, err);
+    return create(NULL, ret_pem, tpm, params, &what, err);
 }
 
 tt_rc tt_unseal(uint8_t **ret, size_t *ret_len, struct tt_tpm *tpm, struct tt_bytes pem,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crypto/sig.h"
+#include "signer/made.h"
 #include "signer/mldsa_signer.h"
 #include "signer/pss.h"
 #include "signer/signer.h"
@@ -296,8 +297,7 @@ static tt_rc signer_fill(struct tpm_signer *s, struct tt_error *err)
     return probe_pss(s, err);
 }
 
-/* Takes over tpm, also on failure. */
-static tt_rc signer_new(struct tt_key **ret, struct tpm_key *tpm, struct tt_error *err)
+tt_rc signer_from_tpm(struct tt_key **ret, struct tpm_key *tpm, struct tt_error *err)
 {
     static const struct signer_ops ops = {.sign = tpm_signer_sign, .free = tpm_signer_free};
     struct tpm_signer *s = mem_alloc(sizeof *s);
@@ -336,7 +336,7 @@ tt_rc tt_key_open_pem_with(struct tt_key **ret, struct tt_tpm *tpm, struct tt_by
     if (tpm_mldsa_is(pem))
         return mldsa_signer_open(ret, tpm, pem, password, err);
     tt_rc rc = tpm_key_load(&k, tpm, pem, password, err);
-    return rc == TT_OK ? signer_new(ret, k, err) : refused(rc, err);
+    return rc == TT_OK ? signer_from_tpm(ret, k, err) : refused(rc, err);
 }
 
 tt_rc tt_key_open_handle_with(struct tt_key **ret, struct tt_tpm *tpm, uint32_t handle,
@@ -344,7 +344,7 @@ tt_rc tt_key_open_handle_with(struct tt_key **ret, struct tt_tpm *tpm, uint32_t 
 {
     struct tpm_key *k = NULL;
     tt_rc rc = tpm_key_persistent(&k, tpm, handle, password, err);
-    return rc == TT_OK ? signer_new(ret, k, err) : refused(rc, err);
+    return rc == TT_OK ? signer_from_tpm(ret, k, err) : refused(rc, err);
 }
 
 tt_rc tt_key_open_pem(struct tt_key **ret, struct tt_tpm *tpm, struct tt_bytes pem, struct tt_error *err)

@@ -6,7 +6,7 @@
 
 #include "tpm/caps.h"
 #include "tpm/guard.h"
-#include "tpm/object.h"
+#include "tpm/key_internal.h"
 #include "tpm/public.h"
 #include "tpm/reopen.h"
 #include "tpm/session.h"
@@ -110,44 +110,114 @@ static tt_rc create_run(struct new_areas *ret, struct tt_tpm *tpm, const struct 
     return rc;
 }
 
-static tt_rc create_under_srk(struct new_areas *ret, struct keyfile *f, struct tt_tpm *tpm,
-                              const struct create_call *call, struct tt_error *err)
+/* struct making: what TPM2_Create's answer becomes. */
+struct making {
+    struct keyfile file;
+    char *pem;
+    struct tpm_key *key;
+    bool open; /* key is wanted, too */
+};
+
+static void making_free(struct making *m)
+{
+    mem_free(m->pem);
+    tpm_key_free(m->key);
+}
+
+static tt_rc create_under(struct making *m, struct tt_tpm *tpm, const struct tpm_parent *parent,
+                          const struct create_call *call, struct tt_error *err)
+{
+    struct new_areas made = {.pub_len = 0};
+    const TPM2B_AUTH *auth = &call->sensitive.sensitive.userAuth;
+    const struct tt_bytes password = {auth->buffer, auth->size};
+    struct keyfile *f = &m->file;
+    f->parent_name.len = parent->name.size <= KEYFILE_MAX_NAME ? parent->name.size : 0;
+    memcpy(f->parent_name.data, parent->name.name, f->parent_name.len);
+    TT_TRY(create_run(&made, tpm, parent, call, err));
+    f->pubkey = (struct tt_bytes){made.pub, made.pub_len};
+    f->privkey = (struct tt_bytes){made.priv, made.priv_len};
+    tt_rc rc = keyfile_text(&m->pem, f, err);
+    f->pubkey = f->privkey = (struct tt_bytes){NULL, 0}; /* they end with this function */
+    if (rc != TT_OK || !m->open)
+        return rc;
+    TT_TRY(tpm_key_of_file(&m->key, tpm, (struct tt_bytes){(const uint8_t *)m->pem, strlen(m->pem)},
+                           password.len > 0 ? &password : NULL, false, err));
+    return object_load_under(m->key->object, parent, err);
+}
+
+static tt_rc create_under_srk(struct making *m, struct tt_tpm *tpm, const struct create_call *call,
+                              struct tt_error *err)
 {
     struct tpm_parent parent;
-    TT_TRY(parent_for_new_key(&parent, &f->parent, tpm, err));
-    f->parent_name.len = parent.name.size <= KEYFILE_MAX_NAME ? parent.name.size : 0;
-    memcpy(f->parent_name.data, parent.name.name, f->parent_name.len);
-    tt_rc rc = create_run(ret, tpm, &parent, call, err);
+    TT_TRY(parent_for_new_key(&parent, &m->file.parent, tpm, !m->open, err));
+    tt_rc rc = create_under(m, tpm, &parent, call, err);
     parent_release(tpm, &parent);
     return rc;
 }
 
-static tt_rc create_once(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what, struct tt_error *err)
+static bool has_type(const struct tpm_new *what)
 {
-    bool sealed = what->kind == TPM_NEW_SEALED;
-    if (what->kind == TPM_NEW_SIGNING || what->kind == TPM_NEW_DECRYPTION)
-        TT_TRY(caps_require(tpm, what->type, err));
+    return what->kind == TPM_NEW_SIGNING || what->kind == TPM_NEW_DECRYPTION;
+}
+
+/* The refusal of a type that the chip lacks has many codes: the chip is asked. */
+static tt_rc explain_refusal(struct tt_tpm *tpm, const struct tpm_new *what, tt_rc rc, struct tt_error *err)
+{
+    struct tt_error why = {0};
+    if (!has_type(what) || !tpm_rc_of_parameter(tpm->last_failure) ||
+        caps_require(tpm, what->type, &why) != TT_ERR_UNSUPPORTED)
+        return rc;
+    if (err != NULL)
+        *err = why;
+    return TT_ERR_UNSUPPORTED;
+}
+
+static tt_rc create_sent(struct making *m, struct tt_tpm *tpm, const struct tpm_new *what,
+                         struct tt_error *err)
+{
     struct create_call call = {0};
+    if (has_type(what) && !m->open) /* where commands are counted, only after a refusal */
+        TT_TRY(caps_require(tpm, what->type, err));
     TT_TRY(new_template(&call.template, what, err));
-    TT_TRY(new_sensitive(&call.sensitive, what, err));
+    tt_rc rc = new_sensitive(&call.sensitive, what, err);
     object_evict(tpm);
-    struct keyfile f = {.kind = sealed ? KEYFILE_SEALED : KEYFILE_LOADABLE,
-                        .empty_auth = !what->policy_has_password && what->password.len == 0,
-                        .has_policy = what->auth_policy.len > 0,
-                        .policy = what->policy,
-                        .description = what->description};
-    struct new_areas made = {.pub_len = 0};
-    tt_rc rc = create_under_srk(&made, &f, tpm, &call, err);
+    tpm->last_failure = TSS2_RC_SUCCESS;
+    if (rc == TT_OK)
+        rc = create_under_srk(m, tpm, &call, err);
     mem_wipe(&call.sensitive, sizeof call.sensitive);
-    TT_TRY(rc);
-    f.pubkey = (struct tt_bytes){made.pub, made.pub_len};
-    f.privkey = (struct tt_bytes){made.priv, made.priv_len};
-    return keyfile_text(ret_pem, &f, err);
+    return rc == TT_OK ? TT_OK : explain_refusal(tpm, what, rc, err);
+}
+
+static tt_rc create_once(char **ret_pem, struct tpm_key **ret_key, struct tt_tpm *tpm,
+                         const struct tpm_new *what, struct tt_error *err)
+{
+    struct making m = {.file = {.kind = what->kind == TPM_NEW_SEALED ? KEYFILE_SEALED : KEYFILE_LOADABLE,
+                                .empty_auth = !what->policy_has_password && what->password.len == 0,
+                                .has_policy = what->auth_policy.len > 0,
+                                .policy = what->policy,
+                                .description = what->description},
+                       .open = ret_key != NULL};
+    tt_rc rc = create_sent(&m, tpm, what, err);
+    if (rc == TT_OK && m.open)
+        rc = object_prepare(m.key->object, err);
+    if (rc == TT_OK) {
+        *ret_pem = TT_TAKE(m.pem);
+        if (m.open)
+            *ret_key = TT_TAKE(m.key);
+    }
+    making_free(&m);
+    return rc;
 }
 
 tt_rc tpm_create(char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what, struct tt_error *err)
 {
-    return TPM_TWICE(tpm, err, create_once(ret_pem, tpm, what, err));
+    return TPM_TWICE(tpm, err, create_once(ret_pem, NULL, tpm, what, err));
+}
+
+tt_rc tpm_create_key(struct tpm_key **ret, char **ret_pem, struct tt_tpm *tpm, const struct tpm_new *what,
+                     struct tt_error *err)
+{
+    return TPM_TWICE(tpm, err, create_once(ret_pem, ret, tpm, what, err));
 }
 
 static tt_rc unsealed_take(uint8_t **ret, size_t *ret_len, const TPM2B_SENSITIVE_DATA *data,

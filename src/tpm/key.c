@@ -53,14 +53,23 @@ static tt_rc key_new(struct tpm_key **ret, struct tpm_object *object, bool decry
     return guard_object(object, err);
 }
 
-static tt_rc load_once(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
-                       const struct tt_bytes *password, bool decryption, struct tt_error *err)
+tt_rc tpm_key_of_file(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                      const struct tt_bytes *password, bool decryption, struct tt_error *err)
 {
     TT_AUTO(tpm_key_free_auto) struct tpm_key *k = NULL;
     struct tpm_object *object = NULL;
     TT_TRY(object_from_file(&object, tpm, pem, password, err));
     TT_TRY(key_new(&k, object, decryption, err));
-    TT_TRY(object_prepare(object, err));
+    *ret = TT_TAKE(k);
+    return TT_OK;
+}
+
+static tt_rc load_once(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                       const struct tt_bytes *password, bool decryption, struct tt_error *err)
+{
+    TT_AUTO(tpm_key_free_auto) struct tpm_key *k = NULL;
+    TT_TRY(tpm_key_of_file(&k, tpm, pem, password, decryption, err));
+    TT_TRY(object_prepare(k->object, err));
     *ret = TT_TAKE(k);
     return TT_OK;
 }
@@ -218,7 +227,7 @@ static tt_rc storage_once(struct tpm_storage *ret, struct tt_tpm *tpm, struct tt
     TPM2B_PUBLIC *pub = NULL;
     struct tpm_storage s = {.pub_len = 0};
     object_evict(tpm);
-    TT_TRY(parent_for_new_key(&parent, &s.handle, tpm, err));
+    TT_TRY(parent_for_new_key(&parent, &s.handle, tpm, true, err));
     struct tpm_op op = tpm_op_start(tpm, "read the storage root key");
     do
         op.rc = Esys_ReadPublic(tpm->esys, parent.object, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &pub,

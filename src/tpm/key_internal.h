@@ -10,4 +10,8 @@ struct tpm_key {
     TPMT_TK_HASHCHECK ticket; /* of the digest that tpm_key_hash made last */
 };
 
+/* tpm_key_of_file: parsed and judged; it is not loaded. */
+TT_MUST_USE tt_rc tpm_key_of_file(struct tpm_key **ret, struct tt_tpm *tpm, struct tt_bytes pem,
+                                  const struct tt_bytes *password, bool decryption, struct tt_error *err);
+
 #endif

@@ -238,7 +238,7 @@ static tt_rc create_once(char **ret_pem, struct tt_tpm *tpm, enum tpm_mldsa_set 
     struct tpm_parent parent;
     TT_TRY(require_mldsa(tpm, err));
     object_evict(tpm);
-    TT_TRY(parent_for_new_key(&parent, &f.parent, tpm, err));
+    TT_TRY(parent_for_new_key(&parent, &f.parent, tpm, true, err));
     f.parent_name.len = parent.name.size <= KEYFILE_MAX_NAME ? parent.name.size : 0;
     memcpy(f.parent_name.data, parent.name.name, f.parent_name.len);
     tt_rc rc = create_under(ret_pem, &f, tpm, &parent, set, err);

@@ -205,6 +205,16 @@ static tt_rc object_find_again(struct tpm_object *o, struct tt_error *err)
     return error_set(err, TT_ERR_TPM, "another key than before is at 0x%08x in the TPM", o->at);
 }
 
+/* It is in the chip. */
+static tt_rc object_settle(struct tpm_object *o, struct tt_error *err)
+{
+    if (!o->persistent)
+        o->tpm->resident = o;
+    if (o->has_password && Esys_TR_SetAuth(o->tpm->esys, o->handle, &o->password) != TSS2_RC_SUCCESS)
+        return error_set(err, TT_ERR_INTERNAL, "cannot set the key's password");
+    return o->name.size > 0 ? TT_OK : object_take_name(o, &o->pub, err);
+}
+
 static tt_rc object_ready(struct tpm_object *o, bool sessions, struct tt_error *err)
 {
     object_sync(o);
@@ -219,11 +229,16 @@ static tt_rc object_ready(struct tpm_object *o, bool sessions, struct tt_error *
     }
     if (o->handle == ESYS_TR_NONE || missing)
         TT_TRY(under_parent(o, sessions, err));
-    if (!o->persistent)
-        o->tpm->resident = o;
-    if (o->has_password && Esys_TR_SetAuth(o->tpm->esys, o->handle, &o->password) != TSS2_RC_SUCCESS)
-        return error_set(err, TT_ERR_INTERNAL, "cannot set the key's password");
-    return o->name.size > 0 ? TT_OK : object_take_name(o, &o->pub, err);
+    return object_settle(o, err);
+}
+
+tt_rc object_load_under(struct tpm_object *o, const struct tpm_parent *parent, struct tt_error *err)
+{
+    object_sync(o);
+    object_evict(o->tpm);
+    TT_TRY(sessions_start(o, parent, err));
+    TT_TRY(load_under(o, parent, err));
+    return object_settle(o, err);
 }
 
 tt_rc object_load(struct tpm_object *o, struct tt_error *err)

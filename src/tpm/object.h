@@ -28,6 +28,8 @@ struct object_ticket {
     TPMT_TK_VERIFIED ticket;
 };
 
+struct tpm_parent;
+
 struct tpm_object {
     struct tt_tpm *tpm;  /* not owned */
     struct keyfile file; /* owns the policies' bytes; empty for a persistent object */
@@ -63,6 +65,10 @@ TT_DEFINE_AUTO(struct tpm_object, object_free)
 
 /* object_load: make sure that it is in the chip, at the expense of another one of ours; fills in its name. */
 TT_MUST_USE tt_rc object_load(struct tpm_object *o, struct tt_error *err);
+/* object_load_under: the same for one that is not in the chip, under its parent, which is; and its sessions
+ * started. */
+TT_MUST_USE tt_rc object_load_under(struct tpm_object *o, const struct tpm_parent *parent,
+                                    struct tt_error *err);
 /* object_prepare: the same, with its sessions started and its policy satisfied, as far as that is possible
  * before the command. */
 TT_MUST_USE tt_rc object_prepare(struct tpm_object *o, struct tt_error *err);

@@ -277,7 +277,7 @@ static bool same_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
 }
 
 /* By its name where that is known and it is at its place; else derived; else by its place and public area. */
-static tt_rc srk_find(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_error *err)
+static tt_rc srk_find(struct tpm_parent *ret, struct tt_tpm *tpm, bool again, struct tt_error *err)
 {
     struct tpm_parent p = {.object = ESYS_TR_NONE, .transient = true}, there;
     if (tpm->storage.size > 0 && srk_at_handle(&there, tpm, NULL) == TT_OK) {
@@ -288,7 +288,7 @@ static tt_rc srk_find(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_erro
         parent_release(tpm, &there);
     }
     struct tt_error why = {0};
-    tt_rc rc = srk_derive(&p.object, &p.pub, tpm, true, &why);
+    tt_rc rc = srk_derive(&p.object, &p.pub, tpm, again, &why);
     if (rc == TT_ERR_AUTH && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
         return TT_OK;
     if (rc != TT_OK && err != NULL)
@@ -331,7 +331,7 @@ static tt_rc parent_named(struct tpm_parent *ret, struct tt_tpm *tpm, struct tt_
     return TT_ERR_UNSUPPORTED;
 }
 
-tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt_tpm *tpm,
+tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt_tpm *tpm, bool again,
                          struct tt_error *err)
 {
     const struct parent_want want = {.handle = KEYFILE_PARENT_OWNER, .creates = true};
@@ -339,7 +339,7 @@ tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt
     *ret_handle = tpm->parent;
     if (tpm->parent != 0)
         return parent_named(ret, tpm, err);
-    TT_TRY(srk_find(&p, tpm, err));
+    TT_TRY(srk_find(&p, tpm, again, err));
     TT_TRY(parent_checked(ret, tpm, &p, &want, err));
     *ret_handle = ret->transient ? KEYFILE_PARENT_OWNER : KEYFILE_PARENT_SRK;
     if (ret->transient && srk_at_handle(&there, tpm, NULL) == TT_OK) {

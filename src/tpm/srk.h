@@ -49,8 +49,9 @@ void parent_authorize_end(struct tt_tpm *tpm, ESYS_TR session, TSS2_RC rc);
 /* parent_for_new_key: the one that tt_tpm_set_parent named; else the storage root key, derived, and in
  * *ret_handle what a key file should say: 0x81000001 when the key there has the same name (later starts then
  * save the derivation), else TPM_RH_OWNER. Where the owner's password is in the way, the key at 0x81000001 is
- * taken if its public area is a storage root key's: only a TPM makes such a key, fixed to itself. */
+ * taken if its public area is a storage root key's: only a TPM makes such a key, fixed to itself. `again`: it
+ * is likely to be wanted once more, which is made cheap. */
 TT_MUST_USE tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt_tpm *tpm,
-                                     struct tt_error *err);
+                                     bool again, struct tt_error *err);
 
 #endif

@@ -336,9 +336,18 @@ class Renewal(Case):
         self.renew("--all", "device", code=2)
         self.ends(2, "renew")
 
+    def test_a_type_that_the_tpm_lacks(self):
+        """It is asked after its refusal, and the sentence is that of `key create`."""
+        self.enroll("--type", "rsa4096", code=1, says="this TPM cannot make a key of type rsa4096; it has p256, p384, p521, rsa2048")
+        self.assertFalse(os.path.exists(LAB.path("work/device.key")))
+
     def test_commands_of_the_tpm(self):
-        """The key is loaded, and signs twice: the handshake and the request."""
-        self.begin()
+        """The key is made, loaded while its parent is in the TPM, and signs; then it is loaded, and signs twice: the handshake and the request."""
+        self.form(age=25 * 86400)
+        found = json.loads(self.ends(0, "--json", "enroll", "--server", "localhost:%d" % PORT, "--ca", "est/root1.pem", "--key", "work/device.key",
+                                     "--subject", "/CN=device-1", "-o", "work/device.pem").out)
+        self.assertEqual(found["tpm_commands"], 6)  # CreatePrimary, ReadPublic of 0x81000001, Create, Load, FlushContext, Sign
+        self.form()
         found = json.loads(LAB.tpmtls("--json", "renew", "device").out)[0]
         self.assertEqual((found["result"], found["tpm_commands"]), ("renewed", 5))  # the storage key is derived, used, flushed
 
@@ -638,6 +647,17 @@ class Attested(Service):
         return self.ends(code, "--json", *VERBOSE, "enroll", "--server", "localhost:%d/device" % port, "--ca", "work/ca/ca.pem", "--key", "work/device.key",
                          "--subject", "/CN=device-1", "-o", "work/device.pem", "--attest", *options, says=says)
 
+    def test_commands_of_the_tpm(self):
+        """With a key made for it, without a quote; one more where the TPM still tests itself."""
+        LAB.write("work/policy.ini", "ek-roots = roots\n")
+        port = self.begin()
+        self.profile()
+        time.sleep(3)  # the profiles are read again
+        commands = json.loads(self.enroll_attested(port).out)["tpm_commands"]
+        print("# attested enrolment without a quote: %d TPM commands" % commands)
+        self.assertLessEqual(commands, 16 + len(VERBOSE))
+        self.assertGreaterEqual(commands, 10)  # all of them were counted
+
     def test_enrol_renew_and_after_a_clear(self):
         port = self.begin()
         self.profile()
@@ -647,7 +667,7 @@ class Attested(Service):
         if VERBOSE:
             print("\n".join("# " + line for line in result.err.splitlines()))
         print("# attested enrolment: %d TPM commands" % commands)
-        self.assertLessEqual(commands, 22)
+        self.assertLessEqual(commands, 18 + len(VERBOSE))  # the quote, and the PCRs' values
         self.verified(root="work/ca/ca.pem")
         self.assertIn('"attested":true', LAB.must(harness.PROGRAM, "--json", "ca", "list", "--dir", "work/ca").out.decode().replace(" ", ""))
         time.sleep(1.1)
