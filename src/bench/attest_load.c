@@ -165,9 +165,8 @@ int main(int argc, char **argv)
         return 2;
     }
     for (size_t i = 0; i < sizeof run.key; i++) {
-        unsigned value = 0;
-        (void)sscanf(argv[3] + 2 * i, "%2x", &value);
-        run.key[i] = (uint8_t)value;
+        const char digits[] = {argv[3][2 * i], argv[3][2 * i + 1], '\0'};
+        run.key[i] = (uint8_t)strtoul(digits, NULL, 16);
     }
     run.want = (struct tt_attest_want){.use = TT_ATTEST_ENROL, .key = run.key, .now = (int64_t)time(NULL)};
     roots_take(argv[1]);
