@@ -54,8 +54,7 @@ static bool put_changed(struct writer *w, X509_CRL *base, X509_REVOKED *r)
     return true;
 }
 
-/* "a certificate is to be removed from a CRL either because the certificate expired or was removed from hold"
- * (RFC 5280 section 5.3.1). */
+/* What has expired, or is no longer on hold, is taken out (RFC 5280 section 5.3.1, removeFromCRL). */
 static void put_removed(struct writer *w, X509_CRL *newest, X509_REVOKED *r, int64_t when)
 {
     if (find(newest, r) == NULL)
