@@ -150,6 +150,8 @@ def at_terminal(answers, *args):
     fd, tty = os.openpty()  # ours stays open when the program is gone
     pid = os.fork()
     if pid == 0:
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)  # a shell starts what is in its background without some
         os.login_tty(tty)
         os.chdir(LAB.dir)
         os.execve(harness.PROGRAM, [harness.PROGRAM, *args], LAB.env)
