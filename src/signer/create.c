@@ -138,9 +138,11 @@ static tt_rc create_mldsa(char **ret_pem, struct tt_tpm *tpm, const struct tt_ke
                           struct tt_error *err)
 {
     struct tt_bytes description = {NULL, 0};
-    if (has_password(params) || params->pcrs != NULL || params->secret_of != NULL || params->signer.len > 0)
-        return error_set(err, TT_ERR_UNSUPPORTED,
-                         "an ML-DSA key in the TPM cannot have a password or a policy here");
+    if (has_password(params) || params->pcrs != NULL || params->secret_of != NULL || params->signer.len > 0) {
+        (void)error_set(err, TT_ERR_UNSUPPORTED,
+                        "an ML-DSA key in the TPM cannot have a password or a policy here");
+        return TT_ERR_UNSUPPORTED;
+    }
     if (params->description != NULL)
         description = (struct tt_bytes){(const uint8_t *)params->description, strlen(params->description)};
     return tpm_mldsa_create(ret_pem, tpm, (enum tpm_mldsa_set)(params->type - TT_KEY_MLDSA44 + TPM_MLDSA_44),

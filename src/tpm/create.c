@@ -202,7 +202,7 @@ static tt_rc create_once(char **ret_pem, struct tpm_key **ret_key, struct tt_tpm
         rc = object_prepare(m.key->object, err);
     if (rc == TT_OK) {
         *ret_pem = TT_TAKE(m.pem);
-        if (m.open)
+        if (ret_key != NULL)
             *ret_key = TT_TAKE(m.key);
     }
     making_free(&m);
