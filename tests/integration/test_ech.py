@@ -279,6 +279,7 @@ class InTheTpm(Case):
         self.addCleanup(server.__exit__)
         for _ in range(3):
             self.assertEqual(self.ech(self.connect(server.port, "--ech", text)), "accepted")
+        server.wait_for(r'(?s)(?:"phase":"handshake","command":"TPM2_Sign".*){3}')
         self.assertEqual(server.text.count(b'"TPM2_ECDH_ZGen"'), 3)
         self.assertEqual(server.text.count(b'"phase":"handshake","command":"TPM2_Sign"'), 3)
 
