@@ -1,12 +1,13 @@
 /* proxy/page.c: see page.h. Layer: proxy. */
 #include "proxy/page.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "proxy/metrics.h"
 #include "proxy/report.h"
+
+#define PREFIX "tpmtls_proxy_"
 
 json_t *page_status(const struct page_source *from)
 {
@@ -27,28 +28,6 @@ json_t *page_status(const struct page_source *from)
 
 /* ---- Prometheus' text format, version 0.0.4 ---- */
 
-struct page {
-    struct buf text;
-    bool failed;
-};
-
-static void add(struct page *p, const char *fmt, ...) TT_PRINTF(2, 3);
-static void add(struct page *p, const char *fmt, ...)
-{
-    char line[512];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(line, sizeof line, fmt, args);
-    va_end(args);
-    if (n < 0 || (size_t)n >= sizeof line || buf_append(&p->text, line, (size_t)n) != TT_OK)
-        p->failed = true;
-}
-
-static void family(struct page *p, const char *name, const char *type, const char *help)
-{
-    add(p, "# HELP tpmtls_proxy_%s %s\n# TYPE tpmtls_proxy_%s %s\n", name, help, name, type);
-}
-
 /* The name of a tunnel is the user's: a label's value has its backslashes, quotes and newlines escaped. */
 static const char *label(char ret[200], const char *text)
 {
@@ -67,29 +46,31 @@ static unsigned long long load(const atomic_ullong *n)
     return atomic_load_explicit(n, memory_order_relaxed);
 }
 
-static void number(struct page *p, const struct page_source *from, const char *name, const char *type,
+static void number(struct metrics *p, const struct page_source *from, const char *name, const char *type,
                    const char *help, size_t at)
 {
     char l[200];
-    family(p, name, type, help);
+    metrics_family(p, name, type, help);
     for (struct tunnel *t = from->tunnels; t != NULL; t = t->next)
-        add(p, "tpmtls_proxy_%s{tunnel=\"%s\"} %llu\n", name, label(l, t->opt.name),
-            load((const atomic_ullong *)(const void *)((const char *)&t->counters + at)));
+        metrics_add(p, "tpmtls_proxy_%s{tunnel=\"%s\"} %llu\n", name, label(l, t->opt.name),
+                    load((const atomic_ullong *)(const void *)((const char *)&t->counters + at)));
 }
 
-static void kinds(struct page *p, const struct page_source *from)
+static void kinds(struct metrics *p, const struct page_source *from)
 {
     char l[200];
-    family(p, "handshakes_total", "counter", "TLS handshakes that were completed, by kind.");
+    metrics_family(p, "handshakes_total", "counter", "TLS handshakes that were completed, by kind.");
     for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
         const struct counters *c = &t->counters;
         (void)label(l, t->opt.name);
-        add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"full\"} %llu\n", l, load(&c->full));
-        add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"resumed\"} %llu\n", l, load(&c->resumed));
-        add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"delegated\"} %llu\n", l,
-            load(&c->delegated));
+        metrics_add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"full\"} %llu\n", l,
+                    load(&c->full));
+        metrics_add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"resumed\"} %llu\n", l,
+                    load(&c->resumed));
+        metrics_add(p, "tpmtls_proxy_handshakes_total{tunnel=\"%s\",kind=\"delegated\"} %llu\n", l,
+                    load(&c->delegated));
     }
-    family(p, "refused_total", "counter", "Connections that did not come to be, by cause.");
+    metrics_family(p, "refused_total", "counter", "Connections that did not come to be, by cause.");
     for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
         const struct counters *c = &t->counters;
         (void)label(l, t->opt.name);
@@ -97,77 +78,77 @@ static void kinds(struct page *p, const struct page_source *from)
             bool is_other_role =
                 j == (t->opt.role == TT_CLIENT ? REFUSED_PLAINTEXT_TARGET : REFUSED_TLS_TARGET);
             if (!is_other_role) /* both are "target" */
-                add(p, "tpmtls_proxy_refused_total{tunnel=\"%s\",cause=\"%s\"} %llu\n", l,
-                    refusal_name((enum refusal)j), load(&c->refused[j]));
+                metrics_add(p, "tpmtls_proxy_refused_total{tunnel=\"%s\",cause=\"%s\"} %llu\n", l,
+                            refusal_name((enum refusal)j), load(&c->refused[j]));
         }
     }
 }
 
-static void histogram(struct page *p, const struct page_source *from, const char *name, const char *help,
+static void histogram(struct metrics *p, const struct page_source *from, const char *name, const char *help,
                       size_t at)
 {
     char l[200];
-    family(p, name, "histogram", help);
+    metrics_family(p, name, "histogram", help);
     for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
         const struct histogram *h = (const struct histogram *)(const void *)((const char *)&t->counters + at);
         unsigned long long below = 0;
         (void)label(l, t->opt.name);
         for (size_t j = 0; j < HISTOGRAM_BUCKETS; j++) {
             below += load(&h->bucket[j]);
-            add(p, "tpmtls_proxy_%s_bucket{tunnel=\"%s\",le=\"%g\"} %llu\n", name, l, histogram_bound_s(j),
-                below);
+            metrics_add(p, "tpmtls_proxy_%s_bucket{tunnel=\"%s\",le=\"%g\"} %llu\n", name, l,
+                        histogram_bound_s(j), below);
         }
         below += load(&h->bucket[HISTOGRAM_BUCKETS]);
-        add(p, "tpmtls_proxy_%s_bucket{tunnel=\"%s\",le=\"+Inf\"} %llu\n", name, l, below);
-        add(p, "tpmtls_proxy_%s_sum{tunnel=\"%s\"} %g\n", name, l, (double)load(&h->sum_us) / 1e6);
-        add(p, "tpmtls_proxy_%s_count{tunnel=\"%s\"} %llu\n", name, l, below);
+        metrics_add(p, "tpmtls_proxy_%s_bucket{tunnel=\"%s\",le=\"+Inf\"} %llu\n", name, l, below);
+        metrics_add(p, "tpmtls_proxy_%s_sum{tunnel=\"%s\"} %g\n", name, l, (double)load(&h->sum_us) / 1e6);
+        metrics_add(p, "tpmtls_proxy_%s_count{tunnel=\"%s\"} %llu\n", name, l, below);
     }
 }
 
-static void state(struct page *p, const struct page_source *from)
+static void state(struct metrics *p, const struct page_source *from)
 {
     char l[200];
     struct sign_queue_state queue;
     sign_queue_look(from->queue, &queue);
-    family(p, "signatures_waiting", "gauge",
-           "Signatures that wait for the key, the one being made among them.");
-    add(p, "tpmtls_proxy_signatures_waiting %zu\n", queue.waiting);
-    family(p, "tpm_rebuilds_total", "counter",
-           "How often the connection to the TPM was lost and opened again.");
-    add(p, "tpmtls_proxy_tpm_rebuilds_total %u\n", queue.reopenings);
-    family(p, "connections_open", "gauge", "Connections that are open.");
+    metrics_family(p, "signatures_waiting", "gauge",
+                   "Signatures that wait for the key, the one being made among them.");
+    metrics_add(p, "tpmtls_proxy_signatures_waiting %zu\n", queue.waiting);
+    metrics_family(p, "tpm_rebuilds_total", "counter",
+                   "How often the connection to the TPM was lost and opened again.");
+    metrics_add(p, "tpmtls_proxy_tpm_rebuilds_total %u\n", queue.reopenings);
+    metrics_family(p, "connections_open", "gauge", "Connections that are open.");
     for (struct tunnel *t = from->tunnels; t != NULL; t = t->next)
-        add(p, "tpmtls_proxy_connections_open{tunnel=\"%s\"} %lld\n", label(l, t->opt.name),
-            atomic_load(&t->counters.open));
+        metrics_add(p, "tpmtls_proxy_connections_open{tunnel=\"%s\"} %lld\n", label(l, t->opt.name),
+                    atomic_load(&t->counters.open));
 }
 
-static void certificates(struct page *p, const struct page_source *from)
+static void certificates(struct metrics *p, const struct page_source *from)
 {
     char l[200];
-    family(p, "certificate_not_after_timestamp_seconds", "gauge",
-           "When our certificate ends; 0: there is none.");
+    metrics_family(p, "certificate_not_after_timestamp_seconds", "gauge",
+                   "When our certificate ends; 0: there is none.");
     for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
         lock_take(&t->lock);
-        add(p, "tpmtls_proxy_certificate_not_after_timestamp_seconds{tunnel=\"%s\"} %lld\n",
-            label(l, t->opt.name), (long long)t->setup->not_after);
+        metrics_add(p, "tpmtls_proxy_certificate_not_after_timestamp_seconds{tunnel=\"%s\"} %lld\n",
+                    label(l, t->opt.name), (long long)t->setup->not_after);
         lock_give(&t->lock);
     }
-    family(p, "reload_failed", "gauge",
-           "1 where the last reload failed and what was there before is in force.");
+    metrics_family(p, "reload_failed", "gauge",
+                   "1 where the last reload failed and what was there before is in force.");
     for (struct tunnel *t = from->tunnels; t != NULL; t = t->next) {
         lock_take(&t->lock);
-        add(p, "tpmtls_proxy_reload_failed{tunnel=\"%s\"} %d\n", label(l, t->opt.name),
-            t->reload_error[0] != '\0');
+        metrics_add(p, "tpmtls_proxy_reload_failed{tunnel=\"%s\"} %d\n", label(l, t->opt.name),
+                    t->reload_error[0] != '\0');
         lock_give(&t->lock);
     }
 }
 
 char *page_metrics(const struct page_source *from)
 {
-    struct page p = {0};
+    struct metrics p = {.prefix = PREFIX};
     state(&p, from);
-    family(&p, "file_refused", "gauge", "1 where the file of tunnels was read again and not taken.");
-    add(&p, "tpmtls_proxy_file_refused %d\n", from->file_error[0] != '\0');
+    metrics_family(&p, "file_refused", "gauge", "1 where the file of tunnels was read again and not taken.");
+    metrics_add(&p, "tpmtls_proxy_file_refused %d\n", from->file_error[0] != '\0');
     certificates(&p, from);
     number(&p, from, "accepted_total", "counter", "Connections that were accepted.",
            offsetof(struct counters, accepted));
@@ -192,12 +173,5 @@ char *page_metrics(const struct page_source *from)
               offsetof(struct counters, sign_wait));
     histogram(&p, from, "sign_seconds", "How long the TPM took for a handshake.",
               offsetof(struct counters, sign));
-    add(&p, "%c", '\0');
-    if (p.failed) {
-        buf_free(&p.text);
-        return NULL;
-    }
-    char *text = mem_dup(buf_front(&p.text), buf_size(&p.text));
-    buf_free(&p.text);
-    return text;
+    return metrics_take(&p);
 }

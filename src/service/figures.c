@@ -1,13 +1,11 @@
 /* service/figures.c: the service's status as JSON and as Prometheus' text (version 0.0.4). Layer: service.
  * The figures of the store are asked from the CA's thread when they are old, and said as they were last. */
-#include <stdarg.h>
-#include <stdio.h>
-
-#include "base/mem.h"
 #include "net/clock.h"
+#include "proxy/metrics.h"
 #include "service/service_internal.h"
 
 #define OLD_MS 5000
+#define PREFIX "tpmtls_ca_"
 
 static tt_rc ask_run(struct worker_task *t, struct ca *ca, int64_t now, struct tt_error *err)
 {
@@ -72,62 +70,40 @@ json_t *service_status(void *arg)
     return root;
 }
 
-struct page {
-    struct buf text;
-    bool failed;
-};
-
-static void add(struct page *p, const char *fmt, ...) TT_PRINTF(2, 3);
-static void add(struct page *p, const char *fmt, ...)
+static void one(struct metrics *p, const char *name, const char *type, const char *help, long long value)
 {
-    char line[512];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(line, sizeof line, fmt, args);
-    va_end(args);
-    if (n < 0 || (size_t)n >= sizeof line || buf_append(&p->text, line, (size_t)n) != TT_OK)
-        p->failed = true;
+    metrics_family(p, name, type, help);
+    metrics_add(p, "tpmtls_ca_%s %lld\n", name, value);
 }
 
-static void family(struct page *p, const char *name, const char *type, const char *help)
+static void store_figures(struct metrics *p, const struct ca_counts *c)
 {
-    add(p, "# HELP tpmtls_ca_%s %s\n# TYPE tpmtls_ca_%s %s\n", name, help, name, type);
-}
-
-static void one(struct page *p, const char *name, const char *type, const char *help, long long value)
-{
-    family(p, name, type, help);
-    add(p, "tpmtls_ca_%s %lld\n", name, value);
-}
-
-static void store_figures(struct page *p, const struct ca_counts *c)
-{
-    family(p, "certificates", "gauge", "Certificates in the store, by state.");
-    add(p, "tpmtls_ca_certificates{state=\"valid\"} %lld\n", (long long)c->valid);
-    add(p, "tpmtls_ca_certificates{state=\"expired\"} %lld\n", (long long)c->expired);
-    add(p, "tpmtls_ca_certificates{state=\"held\"} %lld\n", (long long)c->held);
-    add(p, "tpmtls_ca_certificates{state=\"revoked\"} %lld\n", (long long)c->revoked);
+    metrics_family(p, "certificates", "gauge", "Certificates in the store, by state.");
+    metrics_add(p, "tpmtls_ca_certificates{state=\"valid\"} %lld\n", (long long)c->valid);
+    metrics_add(p, "tpmtls_ca_certificates{state=\"expired\"} %lld\n", (long long)c->expired);
+    metrics_add(p, "tpmtls_ca_certificates{state=\"held\"} %lld\n", (long long)c->held);
+    metrics_add(p, "tpmtls_ca_certificates{state=\"revoked\"} %lld\n", (long long)c->revoked);
     one(p, "certificates_attested", "gauge", "Valid certificates whose key was proven to be in a TPM.",
         c->attested);
     one(p, "requests_pending", "gauge", "Requests that wait for a person.", c->pending);
     one(p, "tokens", "gauge", "Tokens that can still be used.", c->tokens);
 }
 
-static void served_figures(struct page *p, const struct service_counts *n)
+static void served_figures(struct metrics *p, const struct service_counts *n)
 {
-    family(p, "enrolments_total", "counter", "Enrolments over EST, by what became of them.");
-    add(p, "tpmtls_ca_enrolments_total{outcome=\"issued\"} %llu\n", (unsigned long long)n->issued);
-    add(p, "tpmtls_ca_enrolments_total{outcome=\"waits\"} %llu\n", (unsigned long long)n->waiting);
-    add(p, "tpmtls_ca_enrolments_total{outcome=\"refused\"} %llu\n", (unsigned long long)n->refused);
-    add(p, "tpmtls_ca_enrolments_total{outcome=\"unauthorized\"} %llu\n",
-        (unsigned long long)n->unauthorized);
-    add(p, "tpmtls_ca_enrolments_total{outcome=\"failed\"} %llu\n", (unsigned long long)n->failed);
+    metrics_family(p, "enrolments_total", "counter", "Enrolments over EST, by what became of them.");
+    metrics_add(p, "tpmtls_ca_enrolments_total{outcome=\"issued\"} %llu\n", (unsigned long long)n->issued);
+    metrics_add(p, "tpmtls_ca_enrolments_total{outcome=\"waits\"} %llu\n", (unsigned long long)n->waiting);
+    metrics_add(p, "tpmtls_ca_enrolments_total{outcome=\"refused\"} %llu\n", (unsigned long long)n->refused);
+    metrics_add(p, "tpmtls_ca_enrolments_total{outcome=\"unauthorized\"} %llu\n",
+                (unsigned long long)n->unauthorized);
+    metrics_add(p, "tpmtls_ca_enrolments_total{outcome=\"failed\"} %llu\n", (unsigned long long)n->failed);
 }
 
 char *service_metrics(void *arg)
 {
     struct service *s = arg;
-    struct page p = {0};
+    struct metrics p = {.prefix = PREFIX};
     struct worker_counts w = worker_look(s->worker);
     figures_ask(s);
     if (s->figures.at != 0 && !s->figures.is_asked)
@@ -141,12 +117,9 @@ char *service_metrics(void *arg)
         s->reload_error[0] != '\0');
     if (s->publish != NULL) {
         struct publish_counts n = publish_look(s->publish);
-        family(&p, "published_total", "counter", "Answers in the clear, by kind.");
-        add(&p, "tpmtls_ca_published_total{kind=\"crl\"} %llu\n", (unsigned long long)n.crl);
-        add(&p, "tpmtls_ca_published_total{kind=\"ocsp\"} %llu\n", (unsigned long long)n.ocsp);
+        metrics_family(&p, "published_total", "counter", "Answers in the clear, by kind.");
+        metrics_add(&p, "tpmtls_ca_published_total{kind=\"crl\"} %llu\n", (unsigned long long)n.crl);
+        metrics_add(&p, "tpmtls_ca_published_total{kind=\"ocsp\"} %llu\n", (unsigned long long)n.ocsp);
     }
-    add(&p, "%c", '\0');
-    char *text = p.failed ? NULL : mem_dup(buf_front(&p.text), buf_size(&p.text));
-    buf_free(&p.text);
-    return text;
+    return metrics_take(&p);
 }
