@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/ech_options.h"
+#include "cli/ini_file.h"
 #include "cli/serve_tickets.h"
 #include "cli/tls_options.h"
 #include "cli/trust_options.h"
@@ -77,9 +78,7 @@ struct proxy_file {
     struct buf common_text; /* as proxy_tunnel.text */
     struct proxy_tunnel *tunnels;
     size_t tunnels_len;
-    size_t faults; /* each was told, with its line */
-    char **texts;  /* what the options point to */
-    size_t texts_len;
+    struct ini_file ini; /* what the options point to */
 };
 /* proxy_file_read: tells every fault of it on stderr. TT_ERR_USAGE when there was one. */
 TT_MUST_USE tt_rc proxy_file_read(struct proxy_file *ret, const char *path, struct tt_error *err);
