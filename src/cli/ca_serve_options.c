@@ -1,20 +1,14 @@
 /* cli/ca_serve_options.c: the table of the file of `tpmtls ca serve`, and what rows cannot say. Layer: cli.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <limits.h>
-#include <unistd.h>
 
-#include "base/mem.h"
 #include "base/rc.h"
 #include "ca/ca.h"
-#include "cli/attest_policy.h"
 #include "cli/ca_serve.h"
+#include "cli/sandbox_needs.h"
 #include "net/listen.h"
-#include "proxy/report.h"
-#include "proxy/sandbox.h"
 
 #define TO(member) OPTION_TO(struct ca_serve_options, member)
 
@@ -90,119 +84,34 @@ tt_rc ca_serve_check(const struct ca_serve_options *o, struct tt_error *err)
 
 /* ---- the sandbox ---- */
 
-#define FILES_MAX 64
-#define STATE_MAX 8
-
-struct needs {
-    const char *files[FILES_MAX];
-    size_t files_len;
-    char state_text[STATE_MAX][PATH_MAX];
-    const char *state[STATE_MAX];
-    size_t state_len;
-};
-
-static void need_file(struct needs *n, const char *path)
-{
-    if (path != NULL && path[0] != '\0' && n->files_len < FILES_MAX)
-        n->files[n->files_len++] = path;
-}
-
-/* It keeps a copy: the sandbox is entered once. */
-static void need_policy_file(void *arg, const char *path)
-{
-    static char *copies[FILES_MAX];
-    static size_t n;
-    if (n < FILES_MAX && (copies[n] = mem_strdup(path)) != NULL)
-        need_file(arg, copies[n++]);
-}
-
-static void need_state(struct needs *n, const char *path)
-{
-    if (path == NULL || n->state_len == STATE_MAX || realpath(path, n->state_text[n->state_len]) == NULL)
-        return;
-    n->state[n->state_len] = n->state_text[n->state_len];
-    n->state_len++;
-}
-
-static void need_folder_of(struct needs *n, const char *path)
-{
-    char folder[PATH_MAX];
-    if (snprintf(folder, sizeof folder, "%s", path) >= PATH_MAX)
-        return;
-    char *slash = strrchr(folder, '/');
-    if (slash != NULL)
-        slash[slash == folder] = '\0';
-    need_state(n, slash == NULL ? "." : folder);
-}
-
-static void need_socket(struct needs *n, const char *where)
-{
-    if (where != NULL && strncmp(where, "unix:", 5) == 0)
-        need_folder_of(n, where + 5);
-}
-
-static void need_run(struct needs *n, const char *base)
-{
-    char path[PATH_MAX];
-    if (base == NULL || snprintf(path, sizeof path, "%s/tpmtls", base) >= PATH_MAX)
-        return;
-    (void)mkdir(path, 0700); /* what fails here is told by who needs it */
-    need_state(n, path);
-}
-
 /* The CA's key may be elsewhere; where, its directory says. */
 static void need_ca(struct needs *n, const struct ca_serve_options *o)
 {
     static char key[PATH_MAX];
     struct tt_error unread = {0};
     struct ca *ca = NULL;
-    need_state(n, o->dir);
+    needs_folder(n, o->dir);
     if (o->store != NULL && strncmp(o->store, "sqlite:", 7) == 0)
-        need_folder_of(n, o->store + 7);
+        needs_folder_of(n, o->store + 7);
     if (o->user != NULL || ca_open(&ca, &(struct ca_place){o->dir, o->store}, &unread) != TT_OK)
         return; /* what root opens first, the user could not write */
     if (!cli_is_handle(ca_key_name(ca)) && snprintf(key, sizeof key, "%s", ca_key_name(ca)) < PATH_MAX)
-        need_file(n, key);
+        needs_file(n, key);
     ca_close(ca);
 }
 
 tt_rc ca_serve_sandbox(const struct cli *cli, const struct ca_serve_options *o, const char *file,
                        struct tt_error *err)
 {
-    static struct needs n; /* large, and used once */
-    const char *spec = cli_tpm_choice(cli), *run = getenv("XDG_RUNTIME_DIR");
-    bool is_embedded = spec != NULL && strncmp(spec, "embedded", 8) == 0;
-    struct sandbox_report done;
-    if (o->sandbox == CA_SANDBOX_OFF) {
-        report(REPORT_WARNING, NULL, "sandbox", json_pack("{s:s}", "state", "off, as asked"));
-        return TT_OK;
+    static struct needs n;
+    bool off = o->sandbox == CA_SANDBOX_OFF;
+    if (!off) {
+        need_ca(&n, o);
+        needs_identity(&n, &o->tls);
+        needs_policy(&n, o->attest_policy);
+        needs_file(&n, o->attest_key);
+        needs_file(&n, file);
+        needs_socket(&n, o->status);
     }
-    need_ca(&n, o);
-    for (size_t i = 0; i < o->tls.keys.len; i++)
-        need_file(&n, o->tls.keys.at[i]);
-    for (size_t i = 0; i < o->tls.certs.len; i++) {
-        need_file(&n, o->tls.certs.at[i]);
-        need_file(&n, o->tls.staples[i]);
-    }
-    attest_policy_files(o->attest_policy, need_policy_file, &n);
-    need_file(&n, o->attest_key);
-    need_file(&n, file);
-    need_file(&n, cli->key_password_file);
-    if (cli->auth.kind == CLI_AUTH_FILE)
-        need_file(&n, cli->auth.value);
-    need_file(&n, getenv("CREDENTIALS_DIRECTORY"));
-    need_socket(&n, o->status);
-    need_run(&n, run != NULL ? run : geteuid() == 0 ? "/run" : NULL);
-    if (is_embedded && spec[8] == ':')
-        need_state(&n, spec + 9);
-    const struct sandbox_options opt = {.user = o->user,
-                                        .files = n.files,
-                                        .files_len = n.files_len,
-                                        .state = n.state,
-                                        .state_len = n.state_len,
-                                        .opens_device = !is_embedded,
-                                        .runs_swtpm = is_embedded};
-    TT_TRY(sandbox_enter(&done, &opt, err));
-    report(REPORT_NOTICE, NULL, "sandbox", json_pack("{s:s}", "state", done.text));
-    return TT_OK;
+    return needs_enter(&n, cli, o->user, off, err);
 }
