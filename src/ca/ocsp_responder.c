@@ -7,6 +7,7 @@
 #include "ca/ocsp.h"
 #include "pki/cert.h"
 #include "pki/dn.h"
+#include "pki/key.h"
 #include "pki/text.h"
 #include "signer/file_write.h"
 #include "wire/pem.h"
@@ -55,16 +56,12 @@ static tt_rc key_read(EVP_PKEY **ret, const struct ca *ca, struct tt_error *err)
 
 static tt_rc key_make(EVP_PKEY **ret, const struct ca *ca, struct tt_error *err)
 {
-    TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = EVP_EC_gen("P-256");
-    PKCS8_PRIV_KEY_INFO *info = key == NULL ? NULL : EVP_PKEY2PKCS8(key);
+    TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = NULL;
     uint8_t *der = NULL;
-    int len = info == NULL ? -1 : i2d_PKCS8_PRIV_KEY_INFO(info, &der);
-    PKCS8_PRIV_KEY_INFO_free(info);
-    ERR_clear_error();
-    if (len <= 0)
-        return error_set(err, TT_ERR_INTERNAL, "libcrypto could not make a P-256 key");
-    tt_rc rc = put_file(ca, OCSP_KEY_FILE, "PRIVATE KEY", (struct tt_bytes){der, (size_t)len}, 0600, err);
-    OPENSSL_clear_free(der, (size_t)len);
+    size_t len = 0;
+    TT_TRY(key_generate(&key, &der, &len, err));
+    tt_rc rc = put_file(ca, OCSP_KEY_FILE, "PRIVATE KEY", (struct tt_bytes){der, len}, 0600, err);
+    OPENSSL_clear_free(der, len);
     if (rc == TT_OK)
         *ret = TT_TAKE(key);
     return rc;

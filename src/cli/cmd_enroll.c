@@ -1,12 +1,10 @@
 /* cli/cmd_enroll.c: `tpmtls enroll`: from nothing to a certificate that is renewed by itself. Layer: cli. */
 #include "cli/command.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "cli/enroll.h"
@@ -43,21 +41,6 @@ static void enroll_free(struct enroll *x)
 
 /* ---- where things lie ---- */
 
-static tt_rc make_dirs(char *path, struct tt_error *err)
-{
-    for (char *at = path + 1;; at++) {
-        char kept = *at;
-        if (kept != '/' && kept != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return error_set(err, TT_ERR_IO, "cannot make %s: %s", path, strerror(errno));
-        *at = kept;
-        if (kept == '\0')
-            return TT_OK;
-    }
-}
-
 static tt_rc join(char **ret, const char *dir, const char *file, struct tt_error *err)
 {
     char path[PATH_MAX];
@@ -77,7 +60,7 @@ static tt_rc identity_paths(struct enroll *x, struct tt_error *err)
                          x->o->identity);
     TT_TRY(tt_identities_home(&home, err));
     TT_TRY(join(&dir, home, x->o->identity, err));
-    TT_TRY(make_dirs(dir, err));
+    TT_TRY(file_directories(dir, 0755, 0755, err));
     TT_TRY(tt_identity_check(dir, err));
     TT_TRY(join(&x->key, dir, TT_IDENTITY_KEY_FILE, err));
     return join(&x->cert, dir, TT_IDENTITY_CERT_FILE, err);

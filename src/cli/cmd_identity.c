@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -100,21 +99,6 @@ static tt_rc check_cert(const char *path, const char *text, struct tt_bytes spki
     return TT_ERR_DECODE;
 }
 
-static tt_rc make_dirs(char *path, struct tt_error *err)
-{
-    for (char *at = path + 1;; at++) {
-        char kept = *at;
-        if (kept != '/' && kept != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return error_set(err, TT_ERR_IO, "cannot make %s: %s", path, strerror(errno));
-        *at = kept;
-        if (kept == '\0')
-            return TT_OK;
-    }
-}
-
 static tt_rc put(const char *dir, const char *file, const char *text, const struct add_options *o,
                  struct tt_error *err)
 {
@@ -165,7 +149,7 @@ static tt_rc add(const struct cli *cli, const struct add_options *o, struct tt_e
         error_hint(err, "--replace writes over it; `tpmtls identity remove` removes it");
         return TT_ERR_EXISTS;
     }
-    TT_TRY(make_dirs(dir, err));
+    TT_TRY(file_directories(dir, 0755, 0755, err));
     TT_TRY(no_other_key(dir, key, o, err));
     TT_TRY(put(dir, TT_IDENTITY_CERT_FILE, cert, o, err));
     TT_TRY(put(dir, TT_IDENTITY_KEY_FILE, key, o, err));

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -76,27 +75,14 @@ void needs_socket(struct needs *n, const char *where)
         needs_folder_of(n, where + 5);
 }
 
-static void make_directories(const char *path)
-{
-    char part[PATH_MAX];
-    for (const char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        (void)snprintf(part, sizeof part, "%.*s", slash != NULL ? (int)(slash - path) : (int)strlen(path),
-                       path);
-        (void)mkdir(part, 0700); /* what fails here is told by who needs it */
-        if (slash == NULL)
-            return;
-    }
-}
-
 void needs_state(struct needs *n, const char *base, const char *below)
 {
     if (base == NULL || base[0] != '/' || n->state_len == NEEDS_STATE)
         return;
     char *at = n->state_text[n->state_len];
-    if (snprintf(at, PATH_MAX, "%s%s", base, below) >= PATH_MAX)
-        return;
-    make_directories(at);
-    n->state[n->state_len++] = at;
+    if (snprintf(at, PATH_MAX, "%s%s", base, below) < PATH_MAX &&
+        file_directories(at, 0700, 0700, NULL) == TT_OK) /* what fails here is told by who needs it */
+        n->state[n->state_len++] = at;
 }
 
 void needs_own_state(struct needs *n)

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -126,27 +125,16 @@ tt_rc enrolled_path(char **ret, const char *path, struct tt_error *err)
     return *ret != NULL ? TT_OK : no_memory(err);
 }
 
-static tt_rc make_dirs(const char *dir, struct tt_error *err)
+static tt_rc dir_ready(const char *dir, struct tt_error *err)
 {
-    char path[PATH_MAX];
-    (void)snprintf(path, sizeof path, "%s", dir);
-    for (char *at = path + 1;; at++) {
-        char kept = *at;
-        if (kept != '/' && kept != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(path, kept == '\0' ? 0700 : 0755) != 0 && errno != EEXIST)
-            return error_set(err, TT_ERR_IO, "cannot make %s: %s", path, strerror(errno));
-        if (kept == '\0')
-            return file_check_path(path, FILE_TRUSTED, err);
-        *at = kept;
-    }
+    TT_TRY(file_directories(dir, 0755, 0700, err));
+    return file_check_path(dir, FILE_TRUSTED, err);
 }
 
 tt_rc enrolled_lock(struct enrolled *e, const char *dir, struct tt_error *err)
 {
     char path[PATH_MAX];
-    TT_TRY(make_dirs(dir, err));
+    TT_TRY(dir_ready(dir, err));
     TT_TRY(path_of(path, dir, e->name, ".lock", err));
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
@@ -300,7 +288,7 @@ static json_t *doc_of(const struct enrolled *e)
 tt_rc enrolled_write(const struct enrolled *e, const char *dir, struct tt_error *err)
 {
     char path[PATH_MAX];
-    TT_TRY(make_dirs(dir, err));
+    TT_TRY(dir_ready(dir, err));
     TT_TRY(path_of(path, dir, e->name, ".json", err));
     json_t *doc = doc_of(e);
     char *out = json_dumps(doc, JSON_INDENT(2));
@@ -437,7 +425,7 @@ tt_rc enrolled_certs_write(const struct enrolled *e, const char *dir, enum enrol
 {
     char path[PATH_MAX];
     TT_AUTO(mem_free_auto) char *pem = NULL;
-    TT_TRY(make_dirs(dir, err));
+    TT_TRY(dir_ready(dir, err));
     TT_TRY(path_of(path, dir, e->name, endings[which], err));
     TT_TRY(tt_cert_list_to_pem(&pem, certs, certs->len, err));
     return file_write(NULL, path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
@@ -461,7 +449,7 @@ char *enrolled_request_read(const struct enrolled *e, const char *dir)
 tt_rc enrolled_request_write(const struct enrolled *e, const char *dir, const char *pem, struct tt_error *err)
 {
     char path[PATH_MAX];
-    TT_TRY(make_dirs(dir, err));
+    TT_TRY(dir_ready(dir, err));
     TT_TRY(path_of(path, dir, e->name, REQUEST_END, err));
     return file_write(NULL, path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
                       (struct file_want){0600, FILE_OURS}, err);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "base/rc.h"
 #include "net/files.h"
 #include "net/session_store.h"
+#include "signer/file_write.h"
 
 #define LOCK_NAME    ".lock"
 #define LOCK_TRIES   250
@@ -26,25 +26,6 @@
 #define FILES_MAX    4096 /* more are not looked at: they are not ours */
 
 /* ---- the directory ---- */
-
-/* Each missing part, with 0700: none of them is anybody else's business. */
-static tt_rc make_path(const char *path, struct tt_error *err)
-{
-    char part[PATH_MAX];
-    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
-        return error_set(err, TT_ERR_USAGE, "the directory name %s is too long", path);
-    for (char *slash = part + 1;; slash++) {
-        char here = *slash;
-        if (here != '/' && here != '\0')
-            continue;
-        *slash = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            return error_set(err, TT_ERR_IO, "cannot make the directory %s: %s", part, strerror(errno));
-        if (here == '\0')
-            return TT_OK;
-        *slash = here;
-    }
-}
 
 static tt_rc take_lock(int fd, const char *path, struct tt_error *err)
 {
@@ -63,7 +44,7 @@ tt_rc session_dir_open(struct session_dir *ret, const char *path, bool make, str
     struct session_dir d = {-1, -1};
     struct stat st;
     if (make)
-        TT_TRY(make_path(path, err));
+        TT_TRY(file_directories(path, 0700, 0700, err)); /* nobody else's business */
     d.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (d.fd < 0)
         return error_set(err, errno == ENOENT ? TT_ERR_NOT_FOUND : TT_ERR_IO, "cannot open %s: %s", path,

@@ -115,7 +115,7 @@ tt_rc key_describe(char **ret, const EVP_PKEY *key)
     return TT_OK;
 }
 
-tt_rc tt_ca_key_generate(char **ret_pem, struct tt_error *err)
+tt_rc key_generate(EVP_PKEY **ret, uint8_t **ret_der, size_t *ret_len, struct tt_error *err)
 {
     TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = EVP_EC_gen("P-256");
     PKCS8_PRIV_KEY_INFO *info = key == NULL ? NULL : EVP_PKEY2PKCS8(key);
@@ -125,9 +125,21 @@ tt_rc tt_ca_key_generate(char **ret_pem, struct tt_error *err)
     ERR_clear_error();
     if (len <= 0)
         return error_set(err, TT_ERR_INTERNAL, "libcrypto could not make a P-256 key");
+    *ret = TT_TAKE(key);
+    *ret_der = der;
+    *ret_len = (size_t)len;
+    return TT_OK;
+}
+
+tt_rc tt_ca_key_generate(char **ret_pem, struct tt_error *err)
+{
+    TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = NULL;
     TT_AUTO(buf_free) struct buf b = {0};
-    tt_rc rc = pem_write(&b, "PRIVATE KEY", (struct tt_bytes){der, (size_t)len});
-    OPENSSL_clear_free(der, (size_t)len);
+    uint8_t *der = NULL;
+    size_t len = 0;
+    TT_TRY(key_generate(&key, &der, &len, err));
+    tt_rc rc = pem_write(&b, "PRIVATE KEY", (struct tt_bytes){der, len});
+    OPENSSL_clear_free(der, len);
     if (rc != TT_OK || text_take(ret_pem, &b) != TT_OK)
         return pki_no_memory(err);
     return TT_OK;

@@ -13,4 +13,7 @@ TT_MUST_USE tt_rc key_accept(EVP_PKEY *key, const char *whose, enum csr_flaw *re
  * mem_free. */
 TT_MUST_USE tt_rc key_describe(char **ret, const EVP_PKEY *key);
 
+/* key_generate: a new P-256 key, and its PKCS #8 as DER (OPENSSL_clear_free). */
+TT_MUST_USE tt_rc key_generate(EVP_PKEY **ret, uint8_t **ret_der, size_t *ret_len, struct tt_error *err);
+
 #endif

@@ -20,4 +20,8 @@ TT_MUST_USE tt_rc file_write(const char **ret_old, const char *path, struct tt_b
 /* file_write_fd: name is for messages. */
 TT_MUST_USE tt_rc file_write_fd(int fd, struct tt_bytes data, const char *name, struct tt_error *err);
 
+/* file_directories: path, which may be there, with what is missing above it. above, last: modes, such as
+ * 0755, of those that are made. */
+TT_MUST_USE tt_rc file_directories(const char *path, unsigned above, unsigned last, struct tt_error *err);
+
 #endif

@@ -69,6 +69,16 @@ def wait_for_port(port, program):
 
 
 class Case(unittest.TestCase):
+    def chip_with(self, name):
+        """A swtpm of its own, with the key of a server in it: NAME.key, NAME.pem."""
+        chip = swtpm.Swtpm(LAB.path(name + "-chip"))
+        self.addCleanup(chip.stop)
+        env = {"TPMTLS_TPM": chip.tcti}
+        LAB.must(PROGRAM, "key", "create", "--type", "p256", "-o", name + ".key", env=env)
+        LAB.must(PROGRAM, "csr", "--key", name + ".key", "--subject", "/CN=localhost", "--san", "DNS:localhost", "-o", name + ".csr", env=env)
+        LAB.must(PROGRAM, "ca", "sign", "--dir", "ca", name + ".csr", "--profile", "server", "-o", name + ".pem")
+        return chip
+
     def start(self, *command, port=None):
         p = LAB.background(*command)
         self.addCleanup(p.__exit__)
@@ -584,12 +594,7 @@ class UnderLoad(Case):
         self.assertEqual(self.echoed(first), b"hello")
 
     def test_a_tpm_that_is_killed(self):
-        chip = swtpm.Swtpm(LAB.path("loaded-chip"))
-        self.addCleanup(chip.stop)
-        env = {"TPMTLS_TPM": chip.tcti}
-        LAB.must(PROGRAM, "key", "create", "--type", "p256", "-o", "killed.key", env=env)
-        LAB.must(PROGRAM, "csr", "--key", "killed.key", "--subject", "/CN=localhost", "--san", "DNS:localhost", "-o", "killed.csr", env=env)
-        LAB.must(PROGRAM, "ca", "sign", "--dir", "ca", "killed.csr", "--profile", "server", "-o", "killed.pem")
+        chip = self.chip_with("killed")
         program = harness.Programs(lambda peer: pump(peer, peer))
         self.addCleanup(program.listener.close)
         inside = self.server(program.at, "--status", "unix:killed.sock", key="killed", tpm=chip.tcti)
@@ -616,12 +621,7 @@ class Away(Case):
     """The TPM is killed and started again while connections are open."""
 
     def test_a_tpm_that_comes_back(self):
-        chip = swtpm.Swtpm(LAB.path("chip"))
-        self.addCleanup(chip.stop)
-        env = {"TPMTLS_TPM": chip.tcti}
-        LAB.must(PROGRAM, "key", "create", "--type", "p256", "-o", "away.key", env=env)
-        LAB.must(PROGRAM, "csr", "--key", "away.key", "--subject", "/CN=localhost", "--san", "DNS:localhost", "-o", "away.csr", env=env)
-        LAB.must(PROGRAM, "ca", "sign", "--dir", "ca", "away.csr", "--profile", "server", "-o", "away.pem")
+        chip = self.chip_with("away")
         program = harness.Programs(lambda peer: pump(peer, peer))
         self.addCleanup(program.listener.close)
         proxy = self.server(program.at, key="away", tpm=chip.tcti)
