@@ -14,22 +14,8 @@
 #include "lab/options.h"
 #include "lab/tcti.h"
 #include "support/range.h"
+#include "tpm/own_chip.h"
 #include "tpm/public.h"
-
-static struct temp_tpm chip;
-
-static int start_chip(void **state)
-{
-    (void)state;
-    return temp_tpm_start(&chip) ? 0 : -1;
-}
-
-static int stop_chip(void **state)
-{
-    (void)state;
-    temp_tpm_stop(&chip);
-    return 0;
-}
 
 /* ---- the string ---- */
 

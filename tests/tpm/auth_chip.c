@@ -7,21 +7,6 @@
 
 #include "tpm/context.h"
 
-struct temp_tpm chip;
-
-int start_chip(void **state)
-{
-    (void)state;
-    return temp_tpm_start(&chip) && setenv("TPM2TOOLS_TCTI", chip.tcti, 1) == 0 ? 0 : -1;
-}
-
-int stop_chip(void **state)
-{
-    (void)state;
-    temp_tpm_stop(&chip);
-    return 0;
-}
-
 void run(const char *command)
 {
     char line[1024];

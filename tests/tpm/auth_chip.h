@@ -3,16 +3,13 @@
 #ifndef TESTS_TPM_AUTH_CHIP_H
 #define TESTS_TPM_AUTH_CHIP_H
 
+#include "own_chip.h"
 #include "support/script_tcti.h"
-#include "support/temp_tpm.h"
 #include "tpm_test.h"
 
 #define PASSWORD      "correct horse battery"
 #define PASSWORD_WORD "correct-horse" /* for a shell */
 
-extern struct temp_tpm chip;
-int start_chip(void **state);
-int stop_chip(void **state);
 void run(const char *command);
 char *create_with(struct tt_tpm *tpm, const struct tt_key_params *params);
 tt_rc open_with(struct tt_key **ret, struct tt_tpm *tpm, const char *pem, const char *password,

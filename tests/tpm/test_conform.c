@@ -1,6 +1,7 @@
 /* tests/tpm/test_conform.c: draft-bottomley-tpm2-keys, whole: files with every field, parents of every kind,
  * keys wrapped for a TPM without a TPM, and the programs of others: tpm2-tools and tpm2-openssl read what we
  * write, and we what they write. */
+#include "own_chip.h"
 #include "tpm_test.h"
 
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "support/temp_tpm.h"
 #include "tpm/context.h"
 #include "tpm/ek.h"
 #include "tpm/keyfile.h"
@@ -18,26 +18,6 @@
     "-provider tpm2 -provider default -propquery '?provider=tpm2,tpm2.digest!=yes,tpm2.cipher!=yes'"
 #define STORAGE "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"
 #define SIGNING "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign"
-
-static struct temp_tpm chip;
-
-static int start_chip(void **state)
-{
-    (void)state;
-    if (!temp_tpm_start(&chip))
-        return -1;
-    return setenv("TPM2OPENSSL_TCTI", chip.tcti, 1) == 0 && setenv("TPM2TOOLS_TCTI", chip.tcti, 1) == 0 &&
-                   setenv("D", chip.dir, 1) == 0
-               ? 0
-               : -1;
-}
-
-static int stop_chip(void **state)
-{
-    (void)state;
-    temp_tpm_stop(&chip);
-    return 0;
-}
 
 static void run(const char *command)
 {

@@ -1,26 +1,10 @@
 /* tests/tpm/test_ecdh.c: Diffie-Hellman keys in a TPM: right results, what it costs, and what a restarted and
  * another TPM do with them. */
+#include "own_chip.h"
 #include "tpm_test.h"
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
-
-#include "support/temp_tpm.h"
-
-static struct temp_tpm chip;
-
-static int start_chip(void **state)
-{
-    (void)state;
-    return temp_tpm_start(&chip) ? 0 : -1;
-}
-
-static int stop_chip(void **state)
-{
-    (void)state;
-    temp_tpm_stop(&chip);
-    return 0;
-}
 
 static char *make(struct tt_tpm *tpm)
 {

@@ -1,5 +1,6 @@
 /* tests/tpm/test_faults.c: a TPM that misbehaves: busy, full, locked, lying, cut off. Each is a clear error,
  * never a wrong signature, and the next attempt works. */
+#include "own_chip.h"
 #include "tpm_test.h"
 
 #include <tss2/tss2_tpm2_types.h>
@@ -9,24 +10,8 @@
 #include "signer/pss.h"
 #include "support/script_tcti.h"
 #include "support/signer_double.h"
-#include "support/temp_tpm.h"
 #include "tpm/context.h"
 #include "tpm/public.h"
-
-static struct temp_tpm chip;
-
-static int start_chip(void **state)
-{
-    (void)state;
-    return temp_tpm_start(&chip) ? 0 : -1;
-}
-
-static int stop_chip(void **state)
-{
-    (void)state;
-    temp_tpm_stop(&chip);
-    return 0;
-}
 
 /* A TPM behind a script, with a P-256 key in it. */
 struct rig {

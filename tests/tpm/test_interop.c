@@ -1,34 +1,16 @@
 /* tests/tpm/test_interop.c: key files of tpm2-openssl and ours, on one swtpm: theirs sign through us, ours
  * sign through theirs, and both sides name the same public key. */
+#include "own_chip.h"
 #include "tpm_test.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "support/temp_tpm.h"
-
-static struct temp_tpm chip;
-
 /* The default provider and the property query that keep everything but the key out of the TPM (shared
  * facts, 1.4). */
 #define PROVIDERS                                                                                            \
     "-provider tpm2 -provider default -propquery '?provider=tpm2,tpm2.digest!=yes,tpm2.cipher!=yes'"
-
-static int start_chip(void **state)
-{
-    (void)state;
-    if (!temp_tpm_start(&chip))
-        return -1;
-    return setenv("TPM2OPENSSL_TCTI", chip.tcti, 1) == 0 && setenv("D", chip.dir, 1) == 0 ? 0 : -1;
-}
-
-static int stop_chip(void **state)
-{
-    (void)state;
-    temp_tpm_stop(&chip);
-    return 0;
-}
 
 /* A shell command in the chip's directory; its output goes to a file that is shown when it fails. */
 static void run(const char *command)

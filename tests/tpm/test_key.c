@@ -1,29 +1,14 @@
 /* tests/tpm/test_key.c: keys on a real swtpm: create, load, sign; which commands that takes; what is refused.
  */
+#include "own_chip.h"
 #include "tpm_test.h"
 
 #include <sys/wait.h>
 #include <tss2/tss2_esys.h>
 #include <unistd.h>
 
-#include "support/temp_tpm.h"
 #include "tpm/context.h"
 #include "tpm/public.h"
-
-static struct temp_tpm chip;
-
-static int start_chip(void **state)
-{
-    (void)state;
-    return temp_tpm_start(&chip) ? 0 : -1;
-}
-
-static int stop_chip(void **state)
-{
-    (void)state;
-    temp_tpm_stop(&chip);
-    return 0;
-}
 
 static unsigned transient_objects(struct tt_tpm *tpm)
 {
