@@ -1,14 +1,20 @@
 /* bench/proxy_load.c: what scripts/bench-proxy loads proxies with: a plaintext server, and clients over TLS.
  * Layer: bench. Not a benchmark by itself.
  *
- *     proxy-load target                        the server; prints its port. The first byte of a connection
- * says what it is: 'e' echo, 's' it sends, 'd' it throws away proxy-load new|resume PORT [ARGS] connections
- * that send a byte and get it back, one after the other proxy-load down|up PORT [ARGS]           streams of
- * data proxy-load echo PORT [ARGS]              64 bytes there and back; plain-echo: without TLS proxy-load
- * idle PORT [ARGS]              opens connections and holds them until standard input ends proxy-load
- * plain-burst PORT [ARGS]       plaintext connections at once, until the last one has its echo ARGS: --dir D
- * (ca.pem, client.pem, client.key), --seconds S, --count N, --streams N (at once). Each prints one line of
- * JSON. */
+ *     proxy-load MODE PORT [--dir D] [--seconds S] [--count N] [--streams N] [--phases N]
+ *
+ * MODE is
+ *     target         the server; no PORT, it prints its own; a connection's first byte says what
+ *                    that is: 'e' echo, 's' it sends, 'd' it throws away
+ *     new, resume    connections that send a byte and get it back, one after the other
+ *     mixed          the same; every other one resumes
+ *     down, up       streams of data
+ *     echo           64 bytes there and back; plain-echo: without TLS
+ *     idle           opens connections and holds them until standard input ends
+ *     plain-burst    plaintext connections at once, until the last one has its echo
+ *
+ * D has ca.pem, client.pem and client.key; streams are so many at once; phases (of echo) follow each other
+ * on one connection, each but the first begun by a line on standard input. Each prints a line of JSON. */
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -37,6 +43,7 @@
 enum mode {
     NEW,
     RESUME,
+    MIXED,
     DOWN,
     UP,
     ECHO,
@@ -49,12 +56,13 @@ struct load {
     struct sign_queue *signer;
     enum mode mode;
     uint16_t port;
-    size_t streams, count;
+    size_t streams, count, phases;
     double seconds;
     size_t begun, open, done, failed, resumed;
     uint64_t bytes, began_ns, until_ns;
     struct tt_session *sessions[SESSIONS_MAX];
     size_t sessions_len;
+    struct client *echoing;
     double *samples; /* microseconds */
     size_t samples_len;
     const char *why; /* the first failure's sentence */
@@ -101,7 +109,7 @@ static bool is_over(const struct load *l)
 static void end_client(struct client *c, bool failed)
 {
     struct load *l = c->l;
-    bool again = c->mode == NEW || c->mode == RESUME;
+    bool again = c->mode <= MIXED;
     enum mode mode = c->mode;
     stream_free(c->s);
     tt_session_free(c->session);
@@ -135,13 +143,15 @@ static void on_connected(void *arg, struct stream *s)
 {
     struct client *c = arg;
     static const char *const first[] = {
-        [NEW] = "ex", [RESUME] = "ex", [DOWN] = "s", [UP] = "d", [ECHO] = "e", [IDLE] = "ex"};
+        [NEW] = "ex", [RESUME] = "ex", [MIXED] = "ex", [DOWN] = "s", [UP] = "d", [ECHO] = "e", [IDLE] = "ex"};
     struct tt_conn_info info;
     tt_conn_info(stream_conn(s), &info);
     c->l->resumed += info.resumed;
     (void)!stream_write(s, first[c->mode], strlen(first[c->mode]));
-    if (c->mode == ECHO)
+    if (c->mode == ECHO) {
+        c->l->echoing = c;
         ping(c);
+    }
     if (c->mode == UP)
         fill(c);
 }
@@ -150,7 +160,7 @@ static void on_session(void *arg, struct stream *s, struct tt_session *session)
 {
     struct load *l = ((struct client *)arg)->l;
     (void)s;
-    if (l->mode == RESUME && l->sessions_len < SESSIONS_MAX)
+    if (l->sessions_len < SESSIONS_MAX)
         l->sessions[l->sessions_len++] = session;
     else
         tt_session_free(session);
@@ -223,7 +233,8 @@ static void begin(struct load *l, enum mode mode)
         die("out of memory");
     c->l = l;
     c->mode = mode;
-    if (mode == RESUME && l->sessions_len > 0)
+    bool resumes = mode == RESUME || (mode == MIXED && l->begun % 2 == 1);
+    if (resumes && l->sessions_len > 0)
         c->session = l->sessions[--l->sessions_len];
     const struct stream_options opt = {.base = l->base,
                                        .config = l->config,
@@ -234,7 +245,7 @@ static void begin(struct load *l, enum mode mode)
                                        .sessions = &c->session,
                                        .sessions_len = c->session != NULL,
                                        .handlers = {.connected = on_connected,
-                                                    .session = mode == RESUME ? on_session : NULL,
+                                                    .session = resumes || mode == MIXED ? on_session : NULL,
                                                     .plaintext = on_plaintext,
                                                     .writable = mode == UP ? on_writable : NULL,
                                                     .ended = on_ended,
@@ -346,9 +357,21 @@ static void run_streams(struct load *l)
     run_for(l, l->seconds);
 }
 
+/* The same connection, whose echo was not asked for since. */
+static void run_again(struct load *l)
+{
+    char line[8];
+    print_result(l);
+    if (fgets(line, sizeof line, stdin) == NULL)
+        die("no word for the next phase");
+    l->samples_len = 0;
+    ping(l->echoing);
+    run_for(l, l->seconds);
+}
+
 static void run(struct load *l)
 {
-    if (l->mode == NEW || l->mode == RESUME) {
+    if (l->mode <= MIXED) {
         for (size_t i = 0; i < l->streams; i++)
             begin(l, l->mode);
         run_for(l, l->seconds);
@@ -359,6 +382,8 @@ static void run(struct load *l)
     } else if (l->mode == ECHO) {
         begin(l, ECHO);
         run_for(l, l->seconds);
+        for (size_t i = 1; i < l->phases && l->failed == 0; i++)
+            run_again(l);
     } else {
         run_streams(l);
     }
@@ -526,7 +551,7 @@ static const char *option(int argc, char **argv, const char *name, const char *o
 
 static enum mode mode_of(const char *name)
 {
-    static const char *const names[] = {"new", "resume", "down", "up", "echo", "idle"};
+    static const char *const names[] = {"new", "resume", "mixed", "down", "up", "echo", "idle"};
     for (size_t i = 0; i < TT_COUNT(names); i++)
         if (strcmp(name, names[i]) == 0)
             return (enum mode)i;
@@ -553,12 +578,13 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc < 3)
-        die("usage: proxy-load MODE PORT [--dir D] [--seconds S] [--count N] [--streams N]");
+        die("usage: proxy-load MODE PORT [--dir D] [--seconds S] [--count N] [--streams N] [--phases N]");
     bool is_plain = strncmp(argv[1], "plain-", 6) == 0;
     l.port = (uint16_t)strtoul(argv[2], NULL, 10);
     l.seconds = strtod(option(argc, argv, "--seconds", "0"), NULL);
     l.count = (size_t)strtoul(option(argc, argv, "--count", "0"), NULL, 10);
     l.streams = (size_t)strtoul(option(argc, argv, "--streams", "1"), NULL, 10);
+    l.phases = (size_t)strtoul(option(argc, argv, "--phases", "1"), NULL, 10);
     l.samples = mem_alloc(SAMPLES_MAX * sizeof *l.samples);
     l.base = event_base_new();
     if (is_plain) {

@@ -19,7 +19,7 @@
 #define LINGER_FAILED_S 1 /* time for our alert to arrive before the socket is closed */
 #define LINGER_FINISH_S 5
 #define LINGER_MAX_S    300 /* however slowly it takes what is left */
-#define IDLE_S          2
+#define IDLE_MS         250 /* a pause; what is only needed to go on is given back then: 4 KiB a connection */
 #define UNSENT_MAX      (512 * 1024) /* while more is unsent nothing is read: answers cannot pile up */
 
 void stream_schedule(struct stream *s)
@@ -27,11 +27,11 @@ void stream_schedule(struct stream *s)
     event_active(s->run, EV_TIMEOUT, 0);
 }
 
-static void timer_set(struct stream *s, unsigned seconds)
+static void timer_set(struct stream *s, uint64_t ms)
 {
-    const struct timeval t = {.tv_sec = (time_t)seconds};
+    const struct timeval t = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     (void)event_add(s->timer, &t);
-    s->timer_is_long = seconds > IDLE_S;
+    s->timer_is_long = ms > IDLE_MS;
 }
 
 void stream_fail(struct stream *s, tt_rc rc, const char *fmt, ...)
@@ -104,7 +104,7 @@ static void linger(struct stream *s, unsigned seconds)
     s->linger_s = seconds;
     s->linger_until = clock_monotonic_ns() + LINGER_MAX_S * UINT64_C(1000000000);
     stream_stop_asking(s);
-    timer_set(s, seconds);
+    timer_set(s, seconds * UINT64_C(1000));
 }
 
 /* ---- the socket ---- */
@@ -198,7 +198,7 @@ static void flush(struct stream *s)
         tt_conn_output_done(s->conn, (size_t)n);
         s->is_active = true;
         if (s->phase == STREAM_LINGER && clock_monotonic_ns() < s->linger_until)
-            timer_set(s, s->linger_s);
+            timer_set(s, s->linger_s * UINT64_C(1000));
     }
 }
 
@@ -244,7 +244,7 @@ static void watch_socket(struct stream *s)
     bool timed = s->phase == STREAM_LINGER || !s->stats.connected;
     bool waits = !s->timer_is_long && event_pending(s->timer, EV_TIMEOUT, &unused) != 0;
     if (!timed && !waits && (s->is_active || held_up))
-        timer_set(s, IDLE_S);
+        timer_set(s, IDLE_MS);
 }
 
 /* ---- the run ---- */
@@ -402,7 +402,7 @@ static void look_at_peer(struct stream *s)
         s->moved_at = now;
     s->is_active = false;
     uint64_t left_ns = time_left(s, now),
-             left_s = left_ns == UINT64_MAX ? UINT64_MAX : left_ns / 1000000000 + 1;
+             left_ms = left_ns == UINT64_MAX ? UINT64_MAX : left_ns / 1000000 + 1;
     if (left_ns == 0) {
         give_up(s);
         return;
@@ -411,10 +411,10 @@ static void look_at_peer(struct stream *s)
         look_for_reset(s);
     if (!was_active)
         trim(s);
-    if ((was_active || held_up) && left_s > IDLE_S)
-        timer_set(s, IDLE_S);
-    else if (left_s != UINT64_MAX)
-        timer_set(s, (unsigned)left_s);
+    if ((was_active || held_up) && left_ms > IDLE_MS)
+        timer_set(s, IDLE_MS);
+    else if (left_ms != UINT64_MAX)
+        timer_set(s, left_ms);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -495,7 +495,7 @@ tt_rc stream_new(struct stream **ret, int fd, const struct stream_options *opt, 
     s->opt.server_name = NULL; /* was copied; the caller's text may go, and so may these: */
     s->opt.sessions = NULL;
     s->opt.early_data = s->opt.ech_config_list = (struct tt_bytes){NULL, 0};
-    timer_set(s, s->opt.handshake_timeout_s);
+    timer_set(s, s->opt.handshake_timeout_s * UINT64_C(1000));
     stream_schedule(s);
     *ret = s;
     return TT_OK;

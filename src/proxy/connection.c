@@ -6,8 +6,7 @@
  * sees that it was no end: an alert, or a reset. */
 #include "proxy/connection_internal.h"
 
-#include <errno.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,58 +18,13 @@
 #include "proxy/report.h"
 
 #define TICKET_PATIENCE_MS 500 /* tickets come right behind the handshake, or they do not */
-#define KEEP_DEADLINE_MS   60000
 
 struct connection *connection_next(const struct connection *c)
 {
     return c->next;
 }
 
-static struct session_key key_of(const struct connection *c)
-{
-    struct session_key key = {.peer = c->t->opt.connect, .server_name = c->t->opt.server_name};
-    memcpy(key.config, c->setup->fingerprint, sizeof key.config);
-    return key;
-}
-
 /* ---- the end ---- */
-
-/* Held sessions go on the thread of the TPM. */
-static tt_rc free_leftover(void *arg, struct tt_tpm *tpm, struct tt_error *err)
-{
-    (void)tpm;
-    (void)err;
-    session_taken_free(&((struct leftover *)arg)->taken);
-    return TT_OK;
-}
-
-static void release_leftover(void *arg)
-{
-    mem_free(arg);
-}
-
-static void leftover_done(void *arg, const struct sign_answer *answer)
-{
-    (void)arg;
-    (void)answer;
-}
-
-static void free_taken(struct connection *c)
-{
-    struct leftover *l = c->taken.holder != NULL ? mem_alloc(sizeof *l) : NULL;
-    if (l == NULL) {
-        session_taken_free(&c->taken);
-        return;
-    }
-    const struct sign_work work = {.run = free_leftover, .release = release_leftover, .arg = l};
-    const struct sign_request request = {.work = &work, .class = SIGN_OTHER, .done = leftover_done};
-    struct sign_job *job;
-    l->taken = c->taken;
-    if (sign_queue_submit(c->w->queue, &job, &request, NULL) != TT_OK) {
-        l->next = c->w->leftovers;
-        c->w->leftovers = l;
-    }
-}
 
 static void bring_no_more(struct connection *c)
 {
@@ -112,7 +66,7 @@ void connection_free(struct connection *c)
     attest_gate_free(c->gate);
     splicer_free(c->splicer);
     stream_free(c->stream);
-    free_taken(c);
+    connection_free_taken(c);
     if (c->again != NULL)
         ech_offer_free(c->again);
     mem_free(c->again);
@@ -152,7 +106,7 @@ json_t *connection_facts(const struct connection *c)
     return all;
 }
 
-static void refuse(struct connection *c, enum refusal cause, const struct tt_error *why)
+void connection_refuse(struct connection *c, enum refusal cause, const struct tt_error *why)
 {
     atomic_fetch_add_explicit(&c->t->counters.refused[cause], 1, memory_order_relaxed);
     struct sign_queue_state signer; /* what fails in an outage is told as a whole */
@@ -175,7 +129,7 @@ static void abort_tls(struct connection *c, unsigned alert, const struct tt_erro
 void connection_cut(struct connection *c, const struct tt_error *why)
 {
     if (c->phase != OPEN)
-        refuse(c, REFUSED_TIMEOUT, why);
+        connection_refuse(c, REFUSED_TIMEOUT, why);
     else
         report_error(REPORT_NOTICE, c->t->opt.name, "cut", why, connection_facts(c));
     connection_reset_plaintext(c);
@@ -209,7 +163,7 @@ static void open_relay(struct connection *c, int *fd)
                                       .failed = on_relay_failed,
                                       .arg = c};
     if (relay_new(&c->relay, &opt, &err) != TT_OK) {
-        refuse(c, REFUSED_LIMIT, &err);
+        connection_refuse(c, REFUSED_LIMIT, &err);
         abort_tls(c, TT_ALERT_INTERNAL_ERROR, &err);
         return;
     }
@@ -246,21 +200,19 @@ static void count_handshake(struct connection *c)
            json_pack("{s:s, s:s, s:b}", "id", c->id, "peer", c->peer, "resumed", info.resumed));
 }
 
-static void reach_target(struct connection *c);
-
 static void go_on(struct connection *c)
 {
     if (is_client(c))
         open_relay(c, &c->fd);
     else
-        reach_target(c);
+        connection_reach(c);
 }
 
 /* The last frame says why: it has to go out before the connection ends. */
 static void not_attested(struct connection *c, const struct tt_error *why)
 {
     connection_reset_plaintext(c);
-    refuse(c, REFUSED_ATTESTATION, why);
+    connection_refuse(c, REFUSED_ATTESTATION, why);
     c->is_refused = true;
     stream_finish(c->stream);
 }
@@ -303,7 +255,7 @@ static void on_connected(void *arg, struct stream *s)
     struct tt_error why = {0};
     count_handshake(c);
     if (!is_client(c) && !admit_peer(&c->w->known, &c->setup->rules, stream_conn(s), &why)) {
-        refuse(c, REFUSED_RULE, &why);
+        connection_refuse(c, REFUSED_RULE, &why);
         abort_tls(c, TT_ALERT_ACCESS_DENIED, &why);
     } else if (c->setup->attests || c->setup->attest != NULL) {
         show_tpm(c);
@@ -370,7 +322,7 @@ static bool tries_again(struct connection *c, const struct tt_error *error)
            json_pack("{s:s, s:s, s:b}", "id", c->id, "peer", c->peer, "configs",
                      buf_size(&c->again->configs) > 0));
     stream_free(TT_TAKE(c->stream));
-    reach_target(c);
+    connection_reach(c);
     return true;
 }
 
@@ -381,7 +333,7 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
         return;
     if (c->gate != NULL) {
         connection_reset_plaintext(c);
-        refuse(c, REFUSED_ATTESTATION, attest_gate_closed(c->gate, NULL));
+        connection_refuse(c, REFUSED_ATTESTATION, attest_gate_closed(c->gate, NULL));
         connection_free(c);
         return;
     }
@@ -392,86 +344,14 @@ static void on_closed(void *arg, struct stream *s, const struct tt_error *error)
     } else {
         connection_reset_plaintext(c);
         if (!c->outcome.connected)
-            refuse(c, cause_of(error), error);
+            connection_refuse(c, cause_of(error), error);
         else if (!is_refused && c->phase == OPEN)
             report_error(REPORT_INFO, c->t->opt.name, "cut", error, connection_facts(c));
     }
     connection_free(c);
 }
 
-/* ---- tickets ---- */
-
-struct keeping {
-    struct tunnel *tunnel;
-    struct session_key key;
-    struct tt_session *session;
-};
-
-static tt_rc keep(struct keeping *k, struct tt_error *err)
-{
-    struct counters *n = &k->tunnel->counters;
-    tt_rc rc = burst_keep(k->tunnel->burst, &k->key, k->session, clock_wall_ms(), err);
-    atomic_fetch_add_explicit(rc == TT_OK ? &n->sessions_kept : &n->sessions_lost, 1, memory_order_relaxed);
-    return rc;
-}
-
-static tt_rc keep_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
-{
-    (void)tpm;
-    return keep(arg, err);
-}
-
-static void keep_release(void *arg)
-{
-    struct keeping *k = arg;
-    tt_session_free(k->session);
-    mem_free(k);
-}
-
-static void keep_done(void *arg, const struct sign_answer *answer)
-{
-    const struct tunnel *t = arg;
-    if (answer->error.rc != TT_OK && answer->error.rc != TT_ERR_UNSUPPORTED)
-        report_error(REPORT_WARNING, t->opt.name, "session_lost", &answer->error, NULL);
-}
-
-static void keep_on_queue(struct connection *c, struct keeping *k)
-{
-    struct tt_error err = {0};
-    struct sign_job *job;
-    const struct sign_work work = {.run = keep_run, .release = keep_release, .arg = k};
-    const struct sign_request request = {
-        .work = &work, .class = SIGN_OTHER, .deadline_ms = KEEP_DEADLINE_MS, .done = keep_done, .arg = c->t};
-    if (sign_queue_submit(c->w->queue, &job, &request, &err) == TT_OK)
-        return;
-    atomic_fetch_add_explicit(&c->t->counters.sessions_lost, 1, memory_order_relaxed);
-    report_error(REPORT_WARNING, c->t->opt.name, "session_lost", &err, NULL);
-    keep_release(k);
-}
-
-void connection_ticket(struct connection *c, struct tt_session *session)
-{
-    struct tt_error err = {0};
-    struct keeping *k = mem_alloc(sizeof *k);
-    if (k == NULL) {
-        tt_session_free(session);
-        return;
-    }
-    c->outcome.tickets++;
-    *k = (struct keeping){.tunnel = c->t, .key = key_of(c), .session = session};
-    if (c->t->opt.session_mode == SESSIONS_HELD) {
-        keep_on_queue(c, k);
-        return;
-    }
-    if (keep(k, &err) != TT_OK)
-        report_error(REPORT_WARNING, c->t->opt.name, "session_lost", &err, NULL);
-    keep_release(k);
-}
-
-bool connection_wants_tickets(const struct connection *c)
-{
-    return c->t->opt.session_mode != SESSIONS_OFF && c->t->burst != NULL;
-}
+/* ---- streams ---- */
 
 static void on_session(void *arg, struct stream *s, struct tt_session *session)
 {
@@ -480,8 +360,6 @@ static void on_session(void *arg, struct stream *s, struct tt_session *session)
         stream_refuse_tickets(s); /* what more tickets would come from must not stay in memory either */
     connection_ticket(c, session);
 }
-
-/* ---- streams ---- */
 
 static tt_rc open_stream(struct connection *c, int fd, struct tt_error *err)
 {
@@ -516,7 +394,7 @@ static tt_rc open_stream(struct connection *c, int fd, struct tt_error *err)
 
 static void stream_failed(struct connection *c, const struct tt_error *err)
 {
-    refuse(c, REFUSED_LIMIT, err);
+    connection_refuse(c, REFUSED_LIMIT, err);
     connection_reset_plaintext(c);
     connection_free(c);
 }
@@ -529,7 +407,7 @@ static void on_reached(void *arg, int fd, const struct tt_error *error)
     struct tt_error err = {0};
     reach_free(TT_TAKE(c->reach));
     if (fd < 0) {
-        refuse(c, is_client(c) ? REFUSED_TLS_TARGET : REFUSED_PLAINTEXT_TARGET, error);
+        connection_refuse(c, is_client(c) ? REFUSED_TLS_TARGET : REFUSED_PLAINTEXT_TARGET, error);
         abort_tls(c, TT_ALERT_INTERNAL_ERROR, error);
         return;
     }
@@ -543,7 +421,7 @@ static void on_reached(void *arg, int fd, const struct tt_error *error)
     c->target_fd = fd;
     if (c->t->opt.proxy_protocol &&
         admit_header(&c->w->known, fd, c->stream, c->id, &c->setup->algorithms, &err) != TT_OK) {
-        refuse(c, REFUSED_PLAINTEXT_TARGET, &err);
+        connection_refuse(c, REFUSED_PLAINTEXT_TARGET, &err);
         abort_tls(c, TT_ALERT_INTERNAL_ERROR, &err);
         return;
     }
@@ -557,7 +435,7 @@ static uint64_t left_ms(const struct connection *c)
     return spent < all ? all - spent : 1;
 }
 
-static void reach_target(struct connection *c)
+void connection_reach(struct connection *c)
 {
     struct tt_error err = {0};
     const struct reach_options opt = {.base = c->w->base,
@@ -571,62 +449,6 @@ static void reach_target(struct connection *c)
         on_reached(c, -1, &err);
 }
 
-/* ---- a session first ---- */
-
-static tt_rc load_run(void *arg, struct tt_tpm *tpm, struct tt_error *err)
-{
-    (void)tpm;
-    return held_load(arg, err);
-}
-
-static void load_done(void *arg, const struct sign_answer *answer)
-{
-    struct connection *c = arg;
-    c->loading = NULL;
-    if (answer->error.rc != TT_OK) { /* such as of another TPM, or of this one before it was cleared */
-        report_error(REPORT_NOTICE, c->t->opt.name, "session_unusable", &answer->error, NULL);
-        free_taken(c);
-        c->taken = (struct session_taken){0};
-        c->outcome.offered = false;
-    }
-    reach_target(c);
-}
-
-static void load_session(struct connection *c)
-{
-    struct tt_error err = {0};
-    const struct sign_work work = {.run = load_run, .arg = c->taken.holder};
-    const struct sign_request request = {.work = &work, .class = SIGN_HANDSHAKE, .done = load_done, .arg = c};
-    c->phase = LOADING;
-    if (sign_queue_submit(c->w->queue, &c->loading, &request, &err) == TT_OK)
-        return;
-    refuse(c, REFUSED_TPM, &err);
-    connection_reset_plaintext(c);
-    connection_free(c);
-}
-
-static void wake(struct burst_waiter *w)
-{
-    struct connection *c = (struct connection *)((char *)w - offsetof(struct connection, waiter));
-    inbox_post(&c->w->inbox, &c->post);
-}
-
-static void seek_session(struct connection *c)
-{
-    const struct session_key key = key_of(c);
-    enum burst_answer answer = burst_ask(c->t->burst, &c->waiter, &key, clock_wall_ms(), &c->taken);
-    c->brings = answer != BURST_WAIT;
-    c->outcome.offered = answer == BURST_RESUME;
-    if (answer == BURST_WAIT && c->phase == WAITING && c->outcome.tickets == 0)
-        atomic_fetch_add_explicit(&c->t->counters.waited_for_tickets, 1, memory_order_relaxed);
-    if (answer == BURST_WAIT)
-        return;
-    if (c->taken.holder != NULL)
-        load_session(c);
-    else
-        reach_target(c);
-}
-
 /* ---- the beginning ---- */
 
 static void on_post(struct post *p)
@@ -634,9 +456,9 @@ static void on_post(struct post *p)
     struct connection *c = (struct connection *)((char *)p - offsetof(struct connection, post));
     struct tt_error err = {0};
     if (c->t->burst != NULL)
-        seek_session(c);
+        connection_seek_session(c);
     else if (is_client(c))
-        reach_target(c);
+        connection_reach(c);
     else if (open_stream(c, c->fd, &err) == TT_OK)
         c->fd = -1;
     else
@@ -675,7 +497,7 @@ bool connection_hand_over(struct carrier *w, struct tunnel *t, int fd, const cha
     c->fd = fd;
     c->target_fd = -1;
     c->post.run = on_arrival;
-    c->waiter.wake = wake;
+    c->waiter.wake = connection_wake;
     c->began_ns = clock_monotonic_ns();
     (void)snprintf(c->peer, sizeof c->peer, "%s", peer);
     give_id(c->id);

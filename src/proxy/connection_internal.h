@@ -1,5 +1,5 @@
-/* proxy/connection_internal.h: a connection's inside, for connection.c (its way) and kernel.c (its records in
- * the kernel). Layer: proxy. */
+/* proxy/connection_internal.h: a connection's inside, for connection.c (its way), connection_ticket.c (its
+ * sessions) and kernel.c (its records in the kernel). Layer: proxy. */
 #ifndef PROXY_CONNECTION_INTERNAL_H
 #define PROXY_CONNECTION_INTERNAL_H
 
@@ -61,6 +61,15 @@ struct relay_counts connection_passed(const struct connection *c);
 json_t *connection_facts(const struct connection *c);
 /* connection_reset_plaintext: what was cut must not look whole to the program behind it. */
 void connection_reset_plaintext(const struct connection *c);
+/* connection_refuse: counted and said. connection_reach: the target is next. */
+void connection_refuse(struct connection *c, enum refusal cause, const struct tt_error *why);
+void connection_reach(struct connection *c);
+
+/* connection_seek_session: a client begins: with a session, after the wait for one, or without.
+ * connection_wake: a burst_waiter's. connection_free_taken: the session that it began with. */
+void connection_seek_session(struct connection *c);
+void connection_wake(struct burst_waiter *w);
+void connection_free_taken(struct connection *c);
 /* connection_ticket: one came; the session is its. */
 void connection_ticket(struct connection *c, struct tt_session *session);
 bool connection_wants_tickets(const struct connection *c);

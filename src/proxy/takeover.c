@@ -32,6 +32,14 @@ static tt_rc failed(struct tt_error *err, const char *what, int why)
     return error_set(err, TT_ERR_IO, "--takeover: %s: %s", what, strerror(why));
 }
 
+/* Of whoever connected, or of whoever listens: what is handed over is as good as the process itself. */
+static bool is_own(int fd)
+{
+    struct ucred who;
+    socklen_t len = sizeof who;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && (who.uid == geteuid() || who.uid == 0);
+}
+
 /* ---- the new one ---- */
 
 static int dial(const char *path, struct tt_error *err, tt_rc *ret)
@@ -82,6 +90,13 @@ tt_rc takeover_ask(struct listen_handed *ret, int *ret_former, const char *path,
     *ret_former = -1;
     if (fd < 0)
         return rc;
+    if (!is_own(fd)) {
+        (void)close(fd);
+        rc = error_set(err, TT_ERR_IO, "--takeover: %s is another user's", path);
+        error_hint(err,
+                   "both processes run as one user (--user); put the path where only that one may write");
+        return rc;
+    }
     ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | MSG_WAITALL);
     int why = n < 0 ? errno : EPROTO;
     take_descriptors(ret, &m);
@@ -145,13 +160,6 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     hang_up(t);
 }
 
-static bool is_allowed(int fd)
-{
-    struct ucred who;
-    socklen_t len = sizeof who;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && (who.uid == geteuid() || who.uid == 0);
-}
-
 static bool hand_over(struct takeover *t, int fd)
 {
     int all[LISTEN_HANDED_MAX];
@@ -176,7 +184,7 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return;
-    if (t->fd >= 0 || !is_allowed(fd) || !hand_over(t, fd)) {
+    if (t->fd >= 0 || !is_own(fd) || !hand_over(t, fd)) {
         (void)close(fd); /* one at a time */
         return;
     }

@@ -3,7 +3,8 @@
  *
  * Both are given one path. The new one asks there for the sockets (SCM_RIGHTS), starts, says that it listens,
  * and waits until the former has let go of them and of the path; from then on it answers there itself. One
- * that ends before it is ready changes nothing. Only the same user may ask, or root. */
+ * that ends before it is ready changes nothing. Only the same user, or
+ * root, may ask, and only the same or root is believed: whose sockets those are sees who connects. */
 #ifndef PROXY_TAKEOVER_H
 #define PROXY_TAKEOVER_H
 
