@@ -175,7 +175,7 @@ static void put_ssl(struct sink *s, const struct header *h)
     set_u16(s, at, s->len - at - 2);
 }
 
-size_t header_write(uint8_t *ret, size_t cap, const struct header *h)
+static size_t write_all(uint8_t *ret, size_t cap, const struct header *h)
 {
     static const uint8_t signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d,
                                           0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
@@ -198,4 +198,25 @@ size_t header_write(uint8_t *ret, size_t cap, const struct header *h)
     for (size_t i = 0; i < sizeof no_crc; i++)
         ret[crc_at + i] = (uint8_t)(crc >> 8 * (3 - i));
     return s.len;
+}
+
+/* What is told of the connection beside whose it is, the first to go first. */
+static bool leave_one_out(struct header *h)
+{
+    const char **const told[] = {&h->sig_scheme, &h->group, &h->cipher, &h->sig_alg, &h->key_alg};
+    for (size_t i = 0; i < TT_COUNT(told); i++)
+        if (*told[i] != NULL) {
+            *told[i] = NULL;
+            return true;
+        }
+    return false;
+}
+
+size_t header_write(uint8_t *ret, size_t cap, const struct header *h)
+{
+    struct header less = *h;
+    size_t n = write_all(ret, cap, h);
+    while (n > HEADER_TAKEN && leave_one_out(&less))
+        n = write_all(ret, cap, &less);
+    return n <= HEADER_TAKEN ? n : write_all(ret, cap, h);
 }

@@ -8,7 +8,8 @@
 #include "base/rc.h"
 
 #define HEADER_MAX           (16 + 65535)
-#define HEADER_UNIQUE_ID_MAX 128 /* section 2.2.5 */
+#define HEADER_UNIQUE_ID_MAX 128        /* section 2.2.5 */
+#define HEADER_TAKEN         (16 + 216) /* more is refused by Apache: findings/apache-proxy-v2-216.sh */
 
 /* The client field of PP2_TYPE_SSL, section 2.2.6. */
 enum header_client {
@@ -29,7 +30,9 @@ struct header {
 };
 
 /* header_write: the header with its CRC32C. Returns its length, or 0: it has more than cap bytes, or a value
- * that its TLV cannot hold. Nothing is cut off. */
+ * that its TLV cannot hold. Nothing is cut off. Where that makes it no longer than HEADER_TAKEN, the
+ * signature's scheme, the group, the suite and the certificate's algorithms are left out, as many as it
+ * takes. */
 TT_MUST_USE size_t header_write(uint8_t *ret, size_t cap, const struct header *h);
 
 /* header_crc32c: RFC 9260 appendix A. */

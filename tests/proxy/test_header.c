@@ -149,6 +149,51 @@ static void test_tls(void **state)
     assert_header(8, &resumed);
 }
 
+/* Whether a TLV of this type and text is in it. */
+static bool has(const uint8_t *bytes, size_t n, uint8_t type, const char *value)
+{
+    size_t len = strlen(value);
+    for (size_t at = 16; at + 3 + len <= n; at++)
+        if (bytes[at] == type && bytes[at + 1] == 0 && bytes[at + 2] == len &&
+            memcmp(bytes + at + 3, value, len) == 0)
+            return true;
+    return false;
+}
+
+/* Apache takes 16 + 216 bytes. What only describes the connection makes room for whose it is; never the other
+ * way round, and not for nothing. */
+static void test_taken(void **state)
+{
+    (void)state;
+    char name[300];
+    uint8_t bytes[1024];
+    memset(name, 'n', sizeof name);
+    struct header h = {.source = v6("2001:db8::7", 51234),
+                       .destination = v6("2001:db8::1", 443),
+                       .is_tls = true,
+                       .client = HEADER_CLIENT_CERT_CONN,
+                       .version = "TLSv1.3",
+                       .cn = text("device-1"),
+                       .key_alg = "EC256",
+                       .sig_alg = "ecdsa-with-SHA256",
+                       .cipher = "TLS_AES_256_GCM_SHA384",
+                       .group = "x25519",
+                       .sig_scheme = "ecdsa_secp256r1_sha256"};
+    size_t whole = header_write(bytes, sizeof bytes, &h), told = 25 + 9 + 25 + 20 + 8;
+    size_t room = HEADER_TAKEN - whole - 3;
+    for (size_t len = 1; len < sizeof name; len++) {
+        h.authority = (struct tt_bytes){(const uint8_t *)name, len};
+        size_t n = header_write(bytes, sizeof bytes, &h);
+        bool all = len <= room || len > room + told;
+        assert_true(all ? n == whole + 3 + len : n <= HEADER_TAKEN);
+        assert_true(has(bytes, n, 0x22, "device-1"));
+        assert_int_equal(has(bytes, n, 0x27, "ecdsa_secp256r1_sha256"), all);
+        assert_int_equal(has(bytes, n, 0x26, "x25519"), all || len <= room + 25);
+        assert_int_equal(has(bytes, n, 0x23, "TLS_AES_256_GCM_SHA384"), all || len <= room + 25 + 9);
+        assert_int_equal(has(bytes, n, 0x25, "EC256"), all || len <= room + told - 8);
+    }
+}
+
 /* What a length field cannot say is refused, not cut off. */
 static void test_too_long(void **state)
 {
@@ -177,10 +222,8 @@ static void test_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crc),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_crc),   cmocka_unit_test(test_addresses), cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_taken), cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests_name("header", tests, NULL, NULL);
 }
