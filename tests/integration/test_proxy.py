@@ -299,6 +299,16 @@ class File(Case):
         self.assertEqual(round_trip(self.client(port).port), b"hello")
         self.assertEqual(p.stop().code, 0)
 
+    def test_long_names_stay_apart(self):
+        """inih alone would cut both to one name (findings/libinih-cut.sh)."""
+        names = ["edge-" * 12 + end for end in "ab"]
+        LAB.write("long.conf", "".join("[client %s]\nlisten = unix:%s.sock\nconnect = localhost:1\nca = ca/ca.pem\n" % (name, name[-1])
+                                       for name in names))
+        checked = LAB.tpmtls("proxy", "check", "long.conf")
+        self.assertEqual(checked.code, 0, checked.err)
+        for name in names:
+            self.assertIn("%s: plaintext unix:" % name, checked.out.decode())
+
     def test_tunnels_come_and_go(self):
         """Each change of the file, with connections that are there through all of it."""
         at = harness.Programs(echo).at
