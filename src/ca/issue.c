@@ -25,6 +25,7 @@ struct before {
     int64_t number; /* 0: nothing */
     char state[12];
     char serial[CA_SERIAL_HEX];
+    bool attested;
 };
 
 struct work {
@@ -110,6 +111,7 @@ static tt_rc before_take(void *arg, const struct store_row *row)
     b->number = row_int(row, 0);
     copy_text(b->state, sizeof b->state, row_text(row, 1));
     copy_text(b->serial, sizeof b->serial, row_text(row, 2));
+    b->attested = row_int(row, 3) != 0;
     return TT_OK;
 }
 
@@ -123,12 +125,12 @@ static tt_rc before_read(struct work *w, struct ca *ca, struct tt_error *err)
     w->before = (struct before){0};
     if (w->again[0] == '\0' || p == NULL)
         return TT_OK;
-    const struct statement ask = {
-        .sql = "SELECT number, state, serial FROM request WHERE again = $1 AND profile = $2 AND state <> "
-               "'refused' ORDER BY number DESC LIMIT 1",
-        STORE_ARGS(store_text(w->again), store_text(p->name)),
-        .fn = before_take,
-        .arg = &w->before};
+    const struct statement ask = {.sql = "SELECT number, state, serial, attested FROM request WHERE again = "
+                                         "$1 AND profile = $2 AND state <> "
+                                         "'refused' ORDER BY number DESC LIMIT 1",
+                                  STORE_ARGS(store_text(w->again), store_text(p->name)),
+                                  .fn = before_take,
+                                  .arg = &w->before};
     return ca_ask(ca, &ask, NULL, err);
 }
 
@@ -142,6 +144,20 @@ static void again_make(struct work *w)
     sha256_text(csr, w->order->csr);
     int n = snprintf(who, sizeof who, "%s %.64s %s", ca_who_word(by->who), by->id == NULL ? "" : by->id, csr);
     sha256_text(w->again, (struct tt_bytes){(const uint8_t *)who, n > 0 ? (size_t)n : 0});
+}
+
+tt_rc ca_was_attested(struct ca *ca, bool *ret, const struct ca_order *o, struct tt_error *err)
+{
+    struct work w = {.order = o};
+    tt_rc rc = known_read(&w.known, ca, &o->by, err);
+    if (rc == TT_OK) {
+        again_make(&w);
+        rc = before_read(&w, ca, err);
+    }
+    known_free(&w.known);
+    if (rc == TT_OK)
+        *ret = w.before.number != 0 && w.before.attested;
+    return rc;
 }
 
 /* ---- the requester himself ---- */

@@ -29,7 +29,7 @@ struct renew {
     json_t *list; /* --json */
     int code;     /* the worst */
     /* Of the one that is under way. */
-    bool is_key_lost, is_refused, is_new;
+    bool is_key_lost, is_refused, is_new, keeps_request;
     unsigned long long tpm_commands;
 };
 
@@ -115,34 +115,28 @@ static tt_rc open_key(struct cli_key *ret, struct renew *x, const struct cli *cl
 }
 
 /* Who was enrolled by evidence shows it again, as far as the server asks. */
-static tt_rc find_wants(struct est_wants *ret, struct buf *ret_evidence, struct est_client *client,
-                        const struct cli_key *key, const struct enrolled *e, struct tt_error *err)
-{
-    TT_AUTO(est_csrattrs_free) struct est_csrattrs attrs = {0};
-    struct est_attest_wish wish;
-    TT_TRY(est_client_csrattrs(&attrs, client, err));
-    est_wants_read(ret, &attrs);
-    return e->attest && est_attest_wish_get(&wish, &attrs)
-               ? enroll_evidence(ret_evidence, client, &attrs, key, e, err)
-               : TT_OK;
-}
-
 static tt_rc ask_server(struct renew *x, struct est_client *client, const struct cli_key *key,
                         const struct enrolled *e, const struct tt_cert_list *current, struct est_issued *ret,
                         unsigned *ret_retry_s, struct tt_error *err)
 {
-    TT_AUTO(buf_free) struct buf evidence = {0};
+    TT_AUTO(est_csrattrs_free) struct est_csrattrs attrs = {0};
+    struct est_attest_wish wish;
     struct est_wants wants;
     TT_TRY(est_client_cacerts(&ret->cacerts, client, err));
-    TT_TRY(find_wants(&wants, &evidence, client, key, e, err));
-    const struct est_request request = {.client = client,
-                                        .key = key->key,
-                                        .wants = &wants,
-                                        .attribute = buf_bytes(&evidence),
-                                        .like = current->certs[0],
-                                        .wait_s = (unsigned)x->o->wait,
-                                        .waits = enroll_waits};
-    return est_request_send(&ret->issued, &request, ret_retry_s, err);
+    TT_TRY(est_client_csrattrs(&attrs, client, err));
+    est_wants_read(&wants, &attrs);
+    const struct enroll_asking asking = {.client = client,
+                                         .attrs = &attrs,
+                                         .wants = &wants,
+                                         .key = key,
+                                         .e = e,
+                                         .dir = x->dir,
+                                         .like = current->certs[0],
+                                         .attest = e->attest && est_attest_wish_get(&wish, &attrs),
+                                         .wait_s = (unsigned)x->o->wait};
+    TT_TRY(enroll_ask(&ret->issued, &asking, ret_retry_s, err));
+    x->keeps_request = !asking.attest && !wants.bound;
+    return TT_OK;
 }
 
 static tt_rc exchange(void *arg, const struct enrolled *e, const struct tt_cert_list *current,
@@ -180,6 +174,7 @@ static void installed(void *arg, const struct enrolled *e, bool changed_roots)
 {
     struct renew *x = arg;
     x->is_new = true;
+    enrolled_request_answered(e, x->dir, x->keeps_request);
     if (changed_roots)
         cli_note("%s: the CA has a new root, for which the old one vouches: it is believed from now on",
                  e->name);

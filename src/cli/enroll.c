@@ -13,7 +13,6 @@
 #include "base/mem.h"
 #include "cli/term.h"
 #include "cli/trust_options.h"
-#include "est/attested.h"
 #include "net/clock.h"
 #include "net/files.h"
 #include "net/identity.h"
@@ -111,13 +110,6 @@ tt_rc enroll_client(struct est_client **ret, const struct enroll_peer *p, struct
     return est_client_new(ret, &opt, err);
 }
 
-void enroll_waits(void *arg, unsigned seconds, const char *text)
-{
-    (void)arg;
-    cli_note("the server has the request and wants to be asked again in %u s%s%s", seconds,
-             text[0] != '\0' ? ": " : "", text);
-}
-
 static void say_command(void *arg, const struct tt_tpm_event *event)
 {
     (void)arg;
@@ -142,7 +134,6 @@ struct first {
     struct est_csrattrs attrs;
     struct est_wants wants;
     struct cli_key key;
-    struct buf evidence;
 };
 
 static void first_free(struct first *x)
@@ -153,7 +144,6 @@ static void first_free(struct first *x)
     tt_cert_list_free(x->cacerts);
     tt_cert_list_free(x->roots);
     est_csrattrs_free(&x->attrs);
-    buf_free(&x->evidence);
 }
 
 /* RFC 7030 section 4.1.1: provisionally, for cacerts alone, without a password; then all again. */
@@ -243,50 +233,6 @@ static tt_rc find_key(struct first *x, struct tt_error *err)
     return is_there ? cli_open_key(&x->key, x->f->cli, key, err) : make_key(x, err);
 }
 
-/* ---- the request ---- */
-
-tt_rc enroll_evidence(struct buf *ret, struct est_client *client, const struct est_csrattrs *attrs,
-                      const struct cli_key *key, const struct enrolled *e, struct tt_error *err)
-{
-    TT_AUTO(mem_free_auto) char *pem = NULL;
-    size_t len = 0;
-    if (key->tpm == NULL) {
-        (void)error_set(err, TT_ERR_UNSUPPORTED, "%s is a software key: no TPM can attest it", e->key);
-        error_hint(
-            err, "leave --attest out, or name a file that is not there yet: the key is then made in the TPM");
-        return TT_ERR_UNSUPPORTED;
-    }
-    if (e->ek_cert != NULL)
-        TT_TRY(cli_read_file(&pem, &len, e->ek_cert, err));
-    const struct tt_attester_params params = {.ek_certificates = {(const uint8_t *)pem, len}};
-    const struct est_attested what = {
-        .client = client, .attrs = attrs, .tpm = key->tpm, .key = key->key, .params = &params};
-    return est_attest(ret, &what, err);
-}
-
-static void keep_request(void *arg, const char *pem)
-{
-    const struct first *x = arg;
-    (void)!enrolled_request_write(x->f->e, x->f->dir, pem, NULL); /* it serves a second try alone */
-}
-
-static tt_rc send_request(struct first *x, struct est_issued *issued, const struct tt_csr_params *asked,
-                          struct tt_error *err)
-{
-    TT_AUTO(mem_free_auto) char *former = enrolled_request_read(x->f->e, x->f->dir);
-    const struct est_request request = {.client = x->client,
-                                        .key = x->key.key,
-                                        .wants = &x->wants,
-                                        .asked = asked,
-                                        .attribute = buf_bytes(&x->evidence),
-                                        .former = former,
-                                        .keep = keep_request,
-                                        .wait_s = x->f->wait_s,
-                                        .waits = enroll_waits,
-                                        .arg = x};
-    return est_request_send(&issued->issued, &request, &x->f->retry_s, err);
-}
-
 static tt_rc first_run(struct first *x, struct tt_error *err)
 {
     struct enrolled *e = x->f->e;
@@ -296,9 +242,16 @@ static tt_rc first_run(struct first *x, struct tt_error *err)
     TT_TRY(find_roots(x, err));
     TT_TRY(find_wants(x, err));
     TT_TRY(find_key(x, err));
-    if (e->attest)
-        TT_TRY(enroll_evidence(&x->evidence, x->client, &x->attrs, &x->key, e, err));
-    TT_TRY(send_request(x, &issued, &asked, err));
+    const struct enroll_asking asking = {.client = x->client,
+                                         .attrs = &x->attrs,
+                                         .wants = &x->wants,
+                                         .key = &x->key,
+                                         .e = e,
+                                         .dir = x->f->dir,
+                                         .asked = &asked,
+                                         .attest = e->attest,
+                                         .wait_s = x->f->wait_s};
+    TT_TRY(enroll_ask(&issued.issued, &asking, &x->f->retry_s, err));
     issued.cacerts = TT_TAKE(x->cacerts);
     const struct renewal_judge judge = {.dir = x->f->dir,
                                         .asked = &asked,
@@ -307,7 +260,7 @@ static tt_rc first_run(struct first *x, struct tt_error *err)
                                         .now = clock_wall_s(),
                                         .force = x->f->force};
     TT_TRY(renewal_accept(e, &issued, &judge, &changed, err));
-    enrolled_request_remove(e, x->f->dir);
+    enrolled_request_answered(e, x->f->dir, !e->attest && !x->wants.bound);
     e->renewed_at = judge.now;
     e->failures = 0;
     e->failed_at = e->retry_at = 0;

@@ -39,19 +39,25 @@ struct enroll_first {
 };
 TT_MUST_USE tt_rc enroll_first(struct enroll_first *f, struct tt_error *err);
 
-/* enroll_evidence: the attribute that shows that the key is in a TPM, for a server that asks for it (attrs);
- * where it does not: TT_ERR_UNSUPPORTED. */
-TT_MUST_USE tt_rc enroll_evidence(struct buf *ret, struct est_client *client,
-                                  const struct est_csrattrs *attrs, const struct cli_key *key,
-                                  const struct enrolled *e, struct tt_error *err);
-
+/* struct enroll_asking: a request, to be sent. */
+struct enroll_asking {
+    struct est_client *client;
+    const struct est_csrattrs *attrs; /* as the server has just said; wants: what is understood of it */
+    const struct est_wants *wants;
+    const struct cli_key *key;
+    const struct enrolled *e;
+    const char *dir;
+    const struct tt_csr_params *asked; /* the names; NULL: those of `like`, which is renewed */
+    struct tt_bytes like;
+    bool attest; /* show that the key is in a TPM; where the server does not ask for it: TT_ERR_UNSUPPORTED */
+    unsigned wait_s;
+};
+TT_MUST_USE tt_rc enroll_ask(struct tt_cert_list **ret, const struct enroll_asking *a, unsigned *ret_retry_s,
+                             struct tt_error *err);
 /* enroll_after: run e->exec_after, if there is one; false: it failed, which was said. */
 bool enroll_after(const struct enrolled *e);
 
 /* enroll_trace: with -vv each TPM command that is not for a connection is said. */
 struct cli enroll_trace(const struct cli *cli);
-
-/* enroll_waits: the note while a server thinks. */
-void enroll_waits(void *arg, unsigned seconds, const char *text);
 
 #endif

@@ -432,15 +432,16 @@ tt_rc enrolled_certs_write(const struct enrolled *e, const char *dir, enum enrol
                       (struct file_want){0644, FILE_OURS}, err);
 }
 
-/* ---- a request ---- */
+/* ---- requests ---- */
 
-#define REQUEST_END ".request.pem"
+static const char *const requests[] = {
+    [ENROLLED_SENT] = ".request.pem", [ENROLLED_ANSWERED] = ".answered.pem"};
 
-char *enrolled_request_read(const struct enrolled *e, const char *dir)
+char *enrolled_request_read(const struct enrolled *e, const char *dir, enum enrolled_request which)
 {
     char path[PATH_MAX], *text = NULL;
     size_t len = 0;
-    return path_of(path, dir, e->name, REQUEST_END, NULL) == TT_OK &&
+    return path_of(path, dir, e->name, requests[which], NULL) == TT_OK &&
                    file_read_owned_text(&text, &len, FILE_TRUSTED, path, NULL) == TT_OK
                ? text
                : NULL;
@@ -450,14 +451,17 @@ tt_rc enrolled_request_write(const struct enrolled *e, const char *dir, const ch
 {
     char path[PATH_MAX];
     TT_TRY(dir_ready(dir, err));
-    TT_TRY(path_of(path, dir, e->name, REQUEST_END, err));
+    TT_TRY(path_of(path, dir, e->name, requests[ENROLLED_SENT], err));
     return file_write(NULL, path, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)},
                       (struct file_want){0600, FILE_OURS}, err);
 }
 
-void enrolled_request_remove(const struct enrolled *e, const char *dir)
+void enrolled_request_answered(const struct enrolled *e, const char *dir, bool keep)
 {
-    char path[PATH_MAX];
-    if (path_of(path, dir, e->name, REQUEST_END, NULL) == TT_OK)
-        (void)unlink(path);
+    char sent[PATH_MAX], answered[PATH_MAX];
+    if (path_of(sent, dir, e->name, requests[ENROLLED_SENT], NULL) != TT_OK ||
+        path_of(answered, dir, e->name, requests[ENROLLED_ANSWERED], NULL) != TT_OK)
+        return;
+    if (!keep || rename(sent, answered) != 0) /* it is not there where the answered one was sent again */
+        (void)unlink(sent);
 }

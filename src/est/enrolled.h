@@ -3,7 +3,8 @@
  *
  * In the directory of enrolments: NAME.json (mode 0600; docs/enroll.md has its fields), NAME.trust.pem (the
  * CA's certificates that are believed), NAME.installed.pem (the certificate that was installed last, leaf to
- * root: what puts a half-written file right again), NAME.lock. */
+ * root: what puts a half-written file right again), NAME.request.pem and NAME.answered.pem (requests),
+ * NAME.lock. */
 #ifndef EST_ENROLLED_H
 #define EST_ENROLLED_H
 
@@ -75,10 +76,15 @@ TT_MUST_USE tt_rc enrolled_certs_read(struct tt_cert_list **ret, const struct en
 TT_MUST_USE tt_rc enrolled_certs_write(const struct enrolled *e, const char *dir, enum enrolled_certs which,
                                        const struct tt_cert_list *certs, struct tt_error *err);
 
-/* A request that was sent and not answered: NAME.request.pem. read: NULL: none; mem_free. */
-char *enrolled_request_read(const struct enrolled *e, const char *dir);
+/* Requests. read: NULL: none; mem_free. answered: the one that was sent is to be sent again by renewals
+ * (keep), or forgotten. */
+enum enrolled_request {
+    ENROLLED_SENT,    /* NAME.request.pem: sent, and not answered */
+    ENROLLED_ANSWERED /* NAME.answered.pem */
+};
+char *enrolled_request_read(const struct enrolled *e, const char *dir, enum enrolled_request which);
 TT_MUST_USE tt_rc enrolled_request_write(const struct enrolled *e, const char *dir, const char *pem,
                                          struct tt_error *err);
-void enrolled_request_remove(const struct enrolled *e, const char *dir);
+void enrolled_request_answered(const struct enrolled *e, const char *dir, bool keep);
 
 #endif

@@ -4,11 +4,15 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "pki/chain.h"
 #include "pki/csr.h"
 #include "signer/made.h"
+#include "tpmtls/attest.h"
 #include "wire/base64.h"
 #include "wire/der.h"
 #include "wire/pem.h"
+
+TT_DEFINE_AUTO(struct tt_cert_info, tt_cert_info_free)
 
 /* ---- what is wanted ---- */
 
@@ -120,6 +124,8 @@ struct making {
     struct tt_pki_signer signer;
     struct buf challenge; /* the attribute */
     char *pem;
+    bool repeats; /* what was sent is r->former */
+    bool anew;    /* do not */
 };
 
 static tt_rc sign(void *arg, uint16_t scheme, struct tt_bytes message, uint8_t *ret_sig, size_t cap,
@@ -166,11 +172,9 @@ static tt_rc challenge_make(struct making *m, struct tt_error *err)
     return wr_status(&w) == TT_OK ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
 }
 
-/* Where the TPM may be used. */
-static tt_rc create(void *arg, struct tt_error *err)
+/* The names are in r->asked, or in r->like. */
+static struct tt_csr_params params_of(const struct making *m, struct tt_bytes attributes[2])
 {
-    struct making *m = arg;
-    struct tt_bytes attributes[2];
     struct tt_csr_params params = m->r->asked != NULL ? *m->r->asked : (struct tt_csr_params){0};
     params.attributes = attributes;
     params.attributes_len = 0;
@@ -178,15 +182,39 @@ static tt_rc create(void *arg, struct tt_error *err)
         attributes[params.attributes_len++] = buf_bytes(&m->challenge);
     if (m->r->attribute.len > 0)
         attributes[params.attributes_len++] = m->r->attribute;
+    return params;
+}
+
+/* Where the TPM may be used. */
+static tt_rc create(void *arg, struct tt_error *err)
+{
+    struct making *m = arg;
+    struct tt_bytes attributes[2];
+    const struct tt_csr_params params = params_of(m, attributes);
     return m->r->asked != NULL ? tt_csr_create(&m->pem, &params, &m->signer, err)
                                : csr_create_like(&m->pem, m->r->like, &params, &m->signer, err);
 }
 
+/* One that names its connection serves on no other. */
 static bool former_serves(const struct making *m)
 {
     const struct est_request *r = m->r;
-    return r->former != NULL && r->asked != NULL && r->attribute.len == 0 && buf_size(&m->challenge) == 0 &&
-           csr_asks_the_same(r->former, r->asked, m->signer.spki);
+    struct tt_bytes attributes[2];
+    if (r->former == NULL || m->anew || buf_size(&m->challenge) > 0)
+        return false;
+    const struct tt_csr_params params = params_of(m, attributes);
+    return r->asked != NULL ? csr_asks_the_same(r->former, &params, &m->signer)
+                            : csr_is_like(r->former, r->like, &params, &m->signer);
+}
+
+static struct making making_of(const struct est_request *r)
+{
+    struct making m = {.r = r};
+    m.signer = (struct tt_pki_signer){
+        .sign = sign, .arg = r->key, .spki = tt_key_spki(r->key), .scheme = tt_key_x509_scheme(r->key)};
+    if (r->wants != NULL && r->wants->rsa_scheme != 0 && is_rsa(tt_key_type(r->key)))
+        m.signer.scheme = r->wants->rsa_scheme;
+    return m;
 }
 
 static tt_rc make(void *arg, struct buf *ret, struct tt_error *err)
@@ -196,7 +224,8 @@ static tt_rc make(void *arg, struct buf *ret, struct tt_error *err)
     mem_free(TT_TAKE(m->pem));
     if (m->r->wants != NULL && m->r->wants->bound)
         TT_TRY(challenge_make(m, err));
-    if (former_serves(m)) {
+    m->repeats = former_serves(m);
+    if (m->repeats) {
         m->pem = mem_strdup(m->r->former);
     } else {
         TT_TRY(est_client_work(m->r->client, create, m, err));
@@ -220,25 +249,75 @@ static void waits(void *arg, unsigned seconds, const char *text)
         m->r->waits(m->r->arg, seconds, text);
 }
 
-tt_rc est_request_send(struct tt_cert_list **ret, const struct est_request *r, unsigned *ret_retry_s,
-                       struct tt_error *err)
+static tt_rc ask(struct tt_cert_list **ret, struct making *m, unsigned *ret_retry_s, struct tt_error *err)
 {
-    struct making m = {.r = r};
-    TT_TRY(key_fits(r, err));
-    m.signer = (struct tt_pki_signer){
-        .sign = sign, .arg = r->key, .spki = tt_key_spki(r->key), .scheme = tt_key_x509_scheme(r->key)};
-    if (r->wants != NULL && r->wants->rsa_scheme != 0 && is_rsa(tt_key_type(r->key)))
-        m.signer.scheme = r->wants->rsa_scheme;
+    const struct est_request *r = m->r;
     const struct est_enroll what = {.renews = r->asked == NULL,
                                     .make = make,
                                     .bound = r->wants != NULL && r->wants->bound,
                                     .wait_s = r->wait_s,
                                     .waits = waits,
-                                    .arg = &m};
-    tt_rc rc = est_client_enroll(ret, r->client, &what, ret_retry_s, err);
+                                    .arg = m};
+    return est_client_enroll(ret, r->client, &what, ret_retry_s, err);
+}
+
+/* A server that knows a request again may answer it with what it has issued for it before. */
+static bool is_newer(const struct tt_cert_list *got, const struct making *m)
+{
+    TT_AUTO(tt_cert_info_free_auto) struct tt_cert_info *new = NULL, *old = NULL;
+    struct tt_bytes leaf;
+    return chain_leaf(&leaf, got, m->signer.spki, NULL) != TT_OK ||
+           tt_cert_describe(&new, leaf, NULL) != TT_OK || tt_cert_describe(&old, m->r->like, NULL) != TT_OK ||
+           new->not_after > old->not_after;
+}
+
+static bool wants_another(const struct making *m, tt_rc rc, const struct tt_cert_list *got)
+{
+    return m->repeats && m->r->asked == NULL &&
+           (rc == TT_ERR_PEER_ALERT || (rc == TT_OK && !is_newer(got, m)));
+}
+
+tt_rc est_request_send(struct tt_cert_list **ret, const struct est_request *r, unsigned *ret_retry_s,
+                       struct tt_error *err)
+{
+    struct making m = making_of(r);
+    struct tt_cert_list *got = NULL;
+    struct tt_error why = {0};
+    TT_TRY(key_fits(r, err));
+    tt_rc rc = ask(&got, &m, ret_retry_s, &why);
+    if (wants_another(&m, rc, got)) {
+        tt_cert_list_free(TT_TAKE(got));
+        m.anew = true;
+        why = (struct tt_error){0};
+        rc = ask(&got, &m, ret_retry_s, &why);
+    }
     buf_free(&m.challenge);
     mem_free(m.pem);
+    if (rc == TT_OK)
+        *ret = got;
+    else if (err != NULL)
+        *err = why;
     return rc;
+}
+
+bool est_request_repeats(const struct est_request *r)
+{
+    const struct making m = making_of(r);
+    return (r->wants == NULL || !r->wants->bound) && former_serves(&m);
+}
+
+bool est_request_evidence(struct buf *ret, const char *former)
+{
+    TT_AUTO(pem_block_free) struct pem_block block = {0};
+    TT_AUTO(mem_free_auto) uint8_t *bundle = NULL;
+    TT_AUTO(mem_free_auto) uint8_t *attribute = NULL;
+    size_t len = 0, attribute_len = 0;
+    return former != NULL &&
+           pem_find(&block, (struct tt_bytes){(const uint8_t *)former, strlen(former)},
+                    "CERTIFICATE REQUEST") == TT_OK &&
+           tt_csr_evidence(&bundle, &len, (struct tt_bytes){block.der, block.len}, NULL) == TT_OK &&
+           tt_evidence_attribute(&attribute, &attribute_len, (struct tt_bytes){bundle, len}, NULL) == TT_OK &&
+           buf_append(ret, attribute, attribute_len) == TT_OK;
 }
 
 tt_rc est_key_make(struct tt_key **ret, char **ret_pem, struct tt_tpm *tpm,

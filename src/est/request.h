@@ -27,8 +27,10 @@ struct est_request {
     const struct tt_csr_params *asked; /* the names; NULL: those of `like`, which is renewed */
     struct tt_bytes like;
     struct tt_bytes attribute; /* one more, such as evidence: DER; or empty */
-    /* A request that was sent before and not answered, PEM: sent again where it is the same, so that the
-     * server knows it again. *keep is told of a new one before it is sent (mem_free). Either may be NULL. */
+    /* A request that was sent before, PEM: sent again where it is the same. One that was not answered the
+     * server knows again; a renewal needs no second signature for it (docs/enroll.md says why). A renewal for
+     * which the server does not take it, or answers it with what it has issued already, is signed anew. *keep
+     * is told of a new one before it is sent (mem_free). Either may be NULL. */
     const char *former;
     void (*keep)(void *arg, const char *pem);
     unsigned wait_s;
@@ -38,5 +40,11 @@ struct est_request {
 /* est_request_send: as est_client_enroll. TT_ERR_UNSUPPORTED: the server wants another kind of key. */
 TT_MUST_USE tt_rc est_request_send(struct tt_cert_list **ret, const struct est_request *r,
                                    unsigned *ret_retry_s, struct tt_error *err);
+
+/* est_request_repeats: would the former be sent? */
+bool est_request_repeats(const struct est_request *r);
+
+/* est_request_evidence: append the attribute with evidence of a former request; false: it has none. */
+bool est_request_evidence(struct buf *ret, const char *former);
 
 #endif

@@ -23,7 +23,11 @@ void csr_free(struct csr *csr);
 TT_MUST_USE tt_rc csr_create_like(char **ret_pem, struct tt_bytes cert, const struct tt_csr_params *params,
                                   const struct tt_pki_signer *signer, struct tt_error *err);
 
-/* csr_asks_the_same: is this PEM a request with nothing but these names, for this key? */
-bool csr_asks_the_same(const char *pem, const struct tt_csr_params *params, struct tt_bytes spki);
+/* csr_asks_the_same: is this PEM what tt_csr_create would make, but for the signature, which is good?
+ * csr_is_like: what csr_create_like would make. */
+bool csr_asks_the_same(const char *pem, const struct tt_csr_params *params,
+                       const struct tt_pki_signer *signer);
+bool csr_is_like(const char *pem, struct tt_bytes cert, const struct tt_csr_params *params,
+                 const struct tt_pki_signer *signer);
 
 #endif

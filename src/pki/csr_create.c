@@ -143,27 +143,49 @@ tt_rc csr_create_like(char **ret_pem, struct tt_bytes cert, const struct tt_csr_
     return rc;
 }
 
-static bool begins_with(struct tt_bytes der, struct tt_bytes info)
+/* The info, then the AlgorithmIdentifier of the scheme, then a signature. */
+static bool begins_with(struct tt_bytes der, struct tt_bytes info, struct tt_bytes algorithm)
 {
     struct reader r = reader_of(der), whole = der_enter(&r, DER_SEQUENCE);
-    return !whole.failed && info.len > 0 && info.data != NULL && rd_left(&whole) > info.len &&
-           memcmp(whole.at, info.data, info.len) == 0;
+    struct tt_bytes is_info = rd_bytes(&whole, info.len), is_algorithm = rd_bytes(&whole, algorithm.len);
+    return !whole.failed && info.len > 0 && memcmp(is_info.data, info.data, info.len) == 0 &&
+           memcmp(is_algorithm.data, algorithm.data, algorithm.len) == 0;
 }
 
-bool csr_asks_the_same(const char *pem, const struct tt_csr_params *params, struct tt_bytes spki)
+/* Is this PEM what request_build would make, but for the signature? */
+static bool request_is(const char *pem, const X509_NAME *subject, const GENERAL_NAMES *sans,
+                       const struct tt_csr_params *params, const struct tt_pki_signer *signer)
+{
+    TT_AUTO(buf_free) struct buf info = {0};
+    TT_AUTO(pem_block_free) struct pem_block block = {0};
+    struct tt_bytes algorithm;
+    return pem_find(&block, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, "CERTIFICATE REQUEST") ==
+               TT_OK &&
+           signed_algorithm(&algorithm, signer->scheme, NULL) == TT_OK &&
+           info_build(&info, subject, sans, params, signer->spki) == TT_OK &&
+           begins_with((struct tt_bytes){block.der, block.len}, buf_bytes(&info), algorithm) &&
+           result_check((struct tt_bytes){block.der, block.len}, NULL) == TT_OK;
+}
+
+bool csr_asks_the_same(const char *pem, const struct tt_csr_params *params,
+                       const struct tt_pki_signer *signer)
 {
     TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
     TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *sans = NULL;
-    TT_AUTO(buf_free) struct buf info = {0};
-    TT_AUTO(pem_block_free) struct pem_block block = {0};
-    const struct tt_bytes text = {(const uint8_t *)pem, strlen(pem)};
-    if (pem_find(&block, text, "CERTIFICATE REQUEST") != TT_OK ||
-        subject_parse(&subject, params, NULL) != TT_OK ||
-        san_parse(&sans, params->sans, params->sans_len, NULL) != TT_OK)
-        return false;
-    bool is = info_build(&info, subject, sans, params, spki) == TT_OK &&
-              begins_with((struct tt_bytes){block.der, block.len}, buf_bytes(&info)) &&
-              result_check((struct tt_bytes){block.der, block.len}, NULL) == TT_OK;
+    bool is = subject_parse(&subject, params, NULL) == TT_OK &&
+              san_parse(&sans, params->sans, params->sans_len, NULL) == TT_OK &&
+              request_is(pem, subject, sans, params, signer);
+    ERR_clear_error();
+    return is;
+}
+
+bool csr_is_like(const char *pem, struct tt_bytes cert, const struct tt_csr_params *params,
+                 const struct tt_pki_signer *signer)
+{
+    TT_AUTO(X509_free_auto) X509 *x = cert_read(cert);
+    TT_AUTO(GENERAL_NAMES_free_auto)
+    GENERAL_NAMES *sans = x == NULL ? NULL : X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    bool is = x != NULL && request_is(pem, X509_get_subject_name(x), sans, params, signer);
     ERR_clear_error();
     return is;
 }

@@ -84,6 +84,31 @@ static tt_rc malformed(struct attested *ret, const struct tt_error *why)
     return TT_ERR_VERIFY;
 }
 
+/* Of another time, or from before the last start of a service without attest-key; all else may be good. */
+static bool is_of_the_past(enum tt_attest_reason reason)
+{
+    return reason == TT_ATTEST_NONCE_OLD || reason == TT_ATTEST_NONCE_WRONG ||
+           reason == TT_ATTEST_PROOF_OLD || reason == TT_ATTEST_PROOF_TOKEN;
+}
+
+static tt_rc judge(struct attested *ret, const struct attest_desk *d, struct tt_bytes evidence,
+                   const struct tt_attest_want *want, struct tt_error *err)
+{
+    struct tt_attest_verdict v;
+    struct tt_attest_want whenever = *want;
+    tt_rc rc = tt_attest_judge(&v, d->policy, evidence, want, err);
+    if (rc == TT_OK || rc == TT_ERR_VERIFY)
+        ret->verdict = v;
+    if (rc == TT_ERR_VERIFY && is_of_the_past(v.reason)) {
+        whenever.key = NULL;
+        rc = tt_attest_judge(&v, d->policy, evidence, &whenever, NULL);
+        ret->is_past = rc == TT_OK;
+    }
+    if (rc == TT_OK)
+        memcpy(ret->ek_sha256, v.ek_sha256, sizeof ret->ek_sha256);
+    return rc;
+}
+
 tt_rc attest_desk_judge(struct attested *ret, const struct attest_desk *d, struct tt_bytes csr, int64_t now,
                         struct tt_error *err)
 {
@@ -104,7 +129,7 @@ tt_rc attest_desk_judge(struct attested *ret, const struct attest_desk *d, struc
         return error_set(err, rc, "%s", why.text);
     const struct tt_attest_want want = {
         .use = TT_ATTEST_ENROL, .spki = {spki, spki_len}, .key = d->key, .now = now};
-    TT_TRY(tt_attest_judge(&ret->verdict, d->policy, (struct tt_bytes){evidence, len}, &want, err));
+    TT_TRY(judge(ret, d, (struct tt_bytes){evidence, len}, &want, err));
     ret->evidence = TT_TAKE(evidence);
     ret->len = len;
     return TT_OK;

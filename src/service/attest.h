@@ -23,9 +23,12 @@ struct attested {
     uint8_t *evidence; /* owned: mem_free */
     size_t len;
     struct tt_attest_verdict verdict;
+    bool is_past; /* good but for its age: the verdict says why not, and it counts for a request that was
+                     asked before alone (ca_was_attested) */
+    char ek_sha256[65]; /* where it is good, or past */
 };
-/* attest_desk_judge: of a request (DER). TT_OK: good. TT_ERR_NOT_FOUND: it brings none, or none is wanted.
- * TT_ERR_VERIFY: refused, the verdict says why. */
+/* attest_desk_judge: of a request (DER). TT_OK: good, or past. TT_ERR_NOT_FOUND: it brings none, or none is
+ * wanted. TT_ERR_VERIFY: refused, the verdict says why. */
 TT_MUST_USE tt_rc attest_desk_judge(struct attested *ret, const struct attest_desk *d, struct tt_bytes csr,
                                     int64_t now, struct tt_error *err);
 

@@ -157,28 +157,49 @@ static bool label_fits(struct enrolment *e)
     return false;
 }
 
+static bool evidence_refused(struct enrolment *e)
+{
+    const struct tt_attest_verdict *v = &e->attested.verdict;
+    char word[48];
+    (void)snprintf(word, sizeof word, "attestation-%s", tt_attest_reason_name(v->reason));
+    decide(e, EST_REFUSED, word, v->text, "");
+    e->verdict.word = ca_refusal_word(CA_REFUSED_NOT_ATTESTED);
+    return false;
+}
+
 /* Evidence that is not good is refused, whoever brings it. With neither token nor certificate it says who
  * asks: the TPM, which is its endorsement key. */
 static bool by_evidence(struct enrolment *e, const struct issuing *what)
 {
     struct tt_error err = {0};
     tt_rc rc = attest_desk_judge(&e->attested, what->attest, buf_bytes(&e->csr), what->now, &err);
-    const struct tt_attest_verdict *v = &e->attested.verdict;
     if (rc == TT_OK) {
         e->order.attested = true;
-        e->order.ek = v->ek_sha256;
+        e->order.ek = e->attested.ek_sha256;
         e->order.evidence = (struct tt_bytes){e->attested.evidence, e->attested.len};
     }
     if (rc == TT_OK || rc == TT_ERR_NOT_FOUND)
         return true;
-    char word[48];
-    (void)snprintf(word, sizeof word, "attestation-%s", tt_attest_reason_name(v->reason));
     if (rc == TT_ERR_VERIFY)
-        decide(e, EST_REFUSED, word, v->text, "");
-    else
-        decide(e, EST_FAILED, "", "the evidence cannot be judged at the moment", "");
+        return evidence_refused(e);
+    decide(e, EST_FAILED, "", "the evidence cannot be judged at the moment", "");
     e->verdict.word = ca_refusal_word(CA_REFUSED_NOT_ATTESTED);
     return false;
+}
+
+/* What was good when it came need not be fresh when a person has approved it, or when the answer is asked for
+ * again: the request is the same, byte by byte, and so is who asks. */
+static bool evidence_counts(struct ca *ca, struct enrolment *e)
+{
+    struct tt_error err = {0};
+    bool was_good = false;
+    if (!e->attested.is_past)
+        return true;
+    if (ca_was_attested(ca, &was_good, &e->order, &err) != TT_OK) {
+        store_failed(e, &err);
+        return false;
+    }
+    return was_good || evidence_refused(e);
 }
 
 static bool by_tpm(struct enrolment *e)
@@ -187,7 +208,7 @@ static bool by_tpm(struct enrolment *e)
         decide(e, EST_UNKNOWN, ca_refusal_word(CA_REFUSED_NOT_ATTESTED), "nothing says who asks", "");
         return false;
     }
-    (void)snprintf(e->id, sizeof e->id, "%s", e->attested.verdict.ek_sha256);
+    (void)snprintf(e->id, sizeof e->id, "%s", e->attested.ek_sha256);
     (void)snprintf(e->profile, sizeof e->profile, "%.63s", e->label);
     e->order.by.who = CA_BY_ATTESTATION;
     e->order.by.id = e->id;
@@ -207,7 +228,7 @@ static bool prepare(struct ca *ca, struct enrolment *e, const struct issuing *wh
         return false;
     if (e->has_label)
         e->order.profile = e->label;
-    return true;
+    return evidence_counts(ca, e);
 }
 
 /* ---- what became of it ---- */

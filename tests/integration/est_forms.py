@@ -6,7 +6,8 @@ standards' examples have; for the tests of `tpmtls enroll` and `tpmtls renew`. I
 Words of `form`: body (lines, crlf, crlf-76 as globalsign/est, one-line, spaced, der, pem, indefinite), certs (leaf, chain, root-first, twice), http10 (true: with a length, cut off behind it; to the end: without one), chunked,
 transfer_encoding (the header Content-Transfer-Encoding), status, text, retry_after, waits (how many 202), redirect, status_header, csrattrs (base64),
 token (demanded by HTTP Basic), refuse_certificate, issue (good, other-key, other-ca, other-name, ended, early), life and age (s), root
-(1, 2: rolled over, 3: rolled over with nobody vouching).
+(1, 2: rolled over, 3: rolled over with nobody vouching), repeated (what becomes of a request that came before: refuse, former: the
+certificate that was issued for it).
 """
 import base64
 import datetime
@@ -136,6 +137,7 @@ def body_of(der, form):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     authority = None
+    issued = {}
 
     def log_message(self, *args):
         pass
@@ -246,9 +248,15 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(202, b"an operator has to look at it", "text/plain", **headers)
         if form.get("status"):
             return self.answer(form["status"], form.get("text", "no").encode(), form.get("text_type", "text/plain"))
+        before = self.issued.get(body)
+        if before and form.get("repeated") == "refuse":
+            return self.answer(400, b"this request has been here before", "text/plain")
+        if before and form.get("repeated") == "former":
+            return self.certificates(before)
         with open(self.authority.path("in.csr"), "wb") as f:
             f.write(b"-----BEGIN CERTIFICATE REQUEST-----\n" + base64.encodebytes(base64.b64decode(body)) + b"-----END CERTIFICATE REQUEST-----\n")
-        return self.certificates(self.chain(form))
+        self.issued[body] = self.chain(form)
+        return self.certificates(self.issued[body])
 
     def chain(self, form):
         a, how = self.authority, form.get("issue", "good")

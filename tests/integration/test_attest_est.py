@@ -22,6 +22,13 @@ attestation = yes
 one-identity = yes
 need = subject
 
+[slow]
+days = 30
+key-usage = digitalSignature
+purposes = clientAuth
+attestation = yes
+approval = always
+
 [loose]
 days = 30
 key-usage = digitalSignature
@@ -132,6 +139,49 @@ class Case(unittest.TestCase):
         got, text = service.ask("simpleenroll", self.request(chip, subject), label=label)
         self.assertEqual(got, status, text)
         return text
+
+
+class Approval(Case):
+    """A person takes longer than a nonce lives. Without attest-key a service that is started anew knows no nonce of before."""
+
+    @staticmethod
+    def approve():
+        waiting = json.loads(LAB.must(PROGRAM, "--json", "ca", "pending", "--dir", "ca").out)
+        LAB.must(PROGRAM, "ca", "approve", "--dir", "ca", waiting[0]["id"])
+        return waiting
+
+    def test_what_was_good_counts_when_a_person_approves_it(self):
+        before = self.serve()
+        self.proved(before, "one")
+        request = self.request("one", "/CN=approved")
+        self.assertEqual(before.ask("simpleenroll", request, label="slow")[0], 202)
+        before.program.stop()
+        service = self.serve()
+        self.assertEqual(service.ask("simpleenroll", request, label="slow")[0], 202)  # it still waits, as the same
+        self.assertEqual(len(self.approve()), 1)
+        status, text = service.ask("simpleenroll", self.request("one", "/CN=another"), label="slow")
+        self.assertEqual(status, 400)  # the same evidence in another request
+        self.assertIn(b"attestation-nonce-wrong", text)
+        for label in ("loose", "device"):  # or for another profile
+            status, text = service.ask("simpleenroll", request, label=label)
+            self.assertEqual((status, text.split(b":")[0]), (400, b"attestation-nonce-wrong"))
+        self.assertEqual(service.ask("simpleenroll", request, label="slow")[0], 200)
+        self.assertEqual(service.ask("simpleenroll", request, label="slow")[0], 200)  # the answer was lost
+
+    def test_as_a_device_does_it(self):
+        before = self.serve()
+        words = ("--ca", "ca/ca.pem", "--attest", "--key", "slow.key", "--subject", "/CN=slow", "-o", "slow.pem", "--wait", "0")
+
+        def enroll(service):
+            return LAB.tpmtls("--tpm", CHIPS["two"].tcti, "enroll", "--server", "localhost:%s/slow" % service.port, *words)
+
+        self.assertEqual(enroll(before).code, 6)
+        before.program.stop()
+        service = self.serve()
+        self.assertEqual(enroll(service).code, 6)
+        self.assertEqual(len(self.approve()), 1)
+        result = enroll(service)
+        self.assertEqual(result.code, 0, result.err)
 
 
 class Enrolment(Case):

@@ -10,7 +10,7 @@ import time
 import unittest
 
 import harness
-from swtpm import manufactured
+from swtpm import Swtpm, manufactured
 
 LAB = SERVER = PORT = None
 VERBOSE = os.environ.get("TPMTLS_TEST_VERBOSE", "").split()
@@ -349,10 +349,87 @@ class Renewal(Case):
         self.assertEqual(found["tpm_commands"], 6)  # CreatePrimary, ReadPublic of 0x81000001, Create, Load, FlushContext, Sign
         self.form()
         found = json.loads(LAB.tpmtls("--json", "renew", "device").out)[0]
-        self.assertEqual((found["result"], found["tpm_commands"]), ("renewed", 5))  # the storage key is derived, used, flushed
+        self.assertEqual((found["result"], found["tpm_commands"]), ("renewed", 4))  # CreatePrimary, Load, FlushContext, Sign: the handshake's
+        self.assertEqual(self.asked("simpleenroll")[0]["body"], self.asked("simplereenroll")[0]["body"])
+
+    def test_commands_of_the_tpm_for_a_storage_key_in_it(self):
+        """The usual way to set a TPM up: the storage key is at 0x81000001."""
+        chip = Swtpm(LAB.path("work/chip"))
+        try:
+            chip.tools("tpm2_createprimary", "-Q", "-C", "o", "-G", "ecc", "-c", "srk.ctx", "-a",
+                       "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt")
+            chip.tools("tpm2_evictcontrol", "-Q", "-C", "o", "-c", "srk.ctx", "0x81000001")
+            chip.tools("tpm2_flushcontext", "-t")
+            self.form(age=25 * 86400)
+            self.ends(0, "--tpm", chip.tcti, "enroll", "--server", "localhost:%d" % PORT, "--ca", "est/root1.pem", "--key", "work/device.key",
+                      "--subject", "/CN=device-1", "-o", "work/device.pem")
+            self.form()
+            found = json.loads(LAB.tpmtls("--tpm", chip.tcti, "--json", "renew", "device").out)[0]
+            self.assertEqual((found["result"], found["tpm_commands"]), ("renewed", 3))  # ReadPublic, Load, Sign
+        finally:
+            chip.stop()
+
+    def bodies(self):
+        return [line["body"] for line in self.asked() if line["method"] == "POST"]
+
+    def renewed_with(self, questions, **form):
+        """By so many requests. The bodies of all."""
+        self.form(life=40 * 86400, **form)
+        before, n = self.serial(), len(self.bodies())
+        self.renew("--force", "device", says="renewed")
+        self.assertNotEqual(self.serial(), before)
+        self.assertEqual(len(self.bodies()), n + questions)
+        return self.bodies()
+
+    def test_the_request_is_sent_again(self):
+        """Renewals need no second signature: the handshake shows who has the key (docs/enroll.md)."""
+        self.begin("--san", "DNS:d.example")
+        for _ in range(3):
+            bodies = self.renewed_with(1)
+            time.sleep(1.1)  # they have to end later than the one before
+            self.assertEqual(len(set(bodies)), 1)
+
+    def test_a_request_that_the_server_knows(self):
+        """It refuses it, or has the old certificate for it: then it is signed anew, in the same run."""
+        for how in ("refuse", "former"):
+            with self.subTest(how=how):
+                self.setUp()
+                self.begin()
+                bodies = self.renewed_with(2, repeated=how)
+                self.assertEqual(bodies[0], bodies[1])
+                self.assertNotEqual(bodies[1], bodies[2])
+
+    def test_a_request_is_signed_anew(self):
+        """Where the server wants it bound to its connection; where what is kept is another's, damaged, or asks for something else."""
+        self.begin()
+        bodies = self.renewed_with(1, csrattrs="MAsGCSqGSIb3DQEJBw==")  # challengePassword
+        self.assertNotEqual(bodies[0], bodies[1])
+        kept = os.path.join(LAB.path("state"), "tpmtls/enrolments/device.answered.pem")
+        good = LAB.read(kept)
+        LAB.must("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "other.key", "-subj", "/CN=device-1",
+                 "-out", "other.csr")
+        flipped = bytearray(base64.b64decode("".join(good.decode().splitlines()[1:-1])))
+        flipped[-1] ^= 1
+        flipped = b"-----BEGIN CERTIFICATE REQUEST-----\n" + base64.encodebytes(bytes(flipped)) + b"-----END CERTIFICATE REQUEST-----\n"
+        for what in (LAB.read("other.csr"), flipped, good[:100], b""):
+            time.sleep(1.1)
+            LAB.write(kept, what)
+            bodies = self.renewed_with(1)
+            self.assertNotIn(bodies[-1], bodies[:-1])
+
+    def test_a_renewal_that_waits_for_a_person(self):
+        """The same request asks again, so that the server knows it again."""
+        self.begin()
+        os.unlink(os.path.join(LAB.path("state"), "tpmtls/enrolments/device.answered.pem"))
+        self.form(waits=2, retry_after="1000")
+        for _ in range(2):
+            self.renew("--force", "device", code=6, says="has not decided yet")
+        self.form(life=40 * 86400)
+        self.renew("--force", "device", says="renewed")
+        self.assertEqual(len(set(self.bodies()[1:])), 1)
 
     def test_commands_of_the_tpm_for_a_key_in_it(self):
-        """It is read, and signs twice; nothing is made at a handle."""
+        """It is read, and signs; nothing is made at a handle."""
         key = "handle:0x81000010"
         LAB.must(harness.PROGRAM, "key", "create", "--persist", "0x81000010")
         try:
@@ -360,7 +437,7 @@ class Renewal(Case):
             self.enroll(key=key)
             self.form()
             found = json.loads(LAB.tpmtls("--json", "renew", "device").out)[0]
-            self.assertEqual((found["result"], found["tpm_commands"]), ("renewed", 3))
+            self.assertEqual((found["result"], found["tpm_commands"]), ("renewed", 2))
         finally:
             LAB.must(harness.PROGRAM, "key", "evict", "0x81000010")
         self.renew("--force", "device", code=4)
