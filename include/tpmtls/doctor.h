@@ -125,10 +125,11 @@ struct tt_doctor {
 };
 
 struct tt_doctor_request {
-    const char *spec;                      /* as for tt_tpm_open; NULL: the kernel's device */
-    bool quick;                            /* no RSA key is made: on a chip that takes seconds each */
-    unsigned patience_ms;                  /* as for tt_tpm_set_deadline */
-    const struct tt_bytes *owner_password; /* as for tt_tpm_set_owner_password; NULL: not known */
+    const char *spec;                            /* as for tt_tpm_open; NULL: the kernel's device */
+    bool quick;                                  /* no RSA key is made: on a chip that takes seconds each */
+    unsigned patience_ms;                        /* as for tt_tpm_set_deadline */
+    const struct tt_bytes *owner_password;       /* as for tt_tpm_set_owner_password; NULL: not known */
+    const struct tt_bytes *endorsement_password; /* as for tt_tpm_set_endorsement_password; NULL: not known */
 };
 
 /* tt_doctor_examine: TT_OK also when there is no TPM: then ret->reached is false. To be freed with

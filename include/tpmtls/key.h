@@ -81,6 +81,10 @@ TT_API TT_MUST_USE tt_rc tt_tpm_expect_storage(struct tt_tpm *tpm, struct tt_byt
  * bus. NULL: it is not known, and taken for empty; the storage root key at 0x81000001 works without it. */
 TT_API TT_MUST_USE tt_rc tt_tpm_set_owner_password(struct tt_tpm *tpm, const struct tt_bytes *password,
                                                    struct tt_error *err);
+/* tt_tpm_set_endorsement_password: the same of the endorsement hierarchy (TPM_RH_ENDORSEMENT): for deriving
+ * keys of it (attestation keys, endorsement keys that are not kept), and for using endorsement keys. */
+TT_API TT_MUST_USE tt_rc tt_tpm_set_endorsement_password(struct tt_tpm *tpm, const struct tt_bytes *password,
+                                                         struct tt_error *err);
 /* tt_tpm_set_parent: make keys and sealed data under the storage key at this persistent handle; 0, as after
  * opening: under the ECC storage root key, which is derived, or else the one at 0x81000001. */
 TT_API TT_MUST_USE tt_rc tt_tpm_set_parent(struct tt_tpm *tpm, uint32_t handle, struct tt_error *err);

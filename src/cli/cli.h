@@ -50,7 +50,8 @@ struct cli {
     const char *key_password_file; /* --key-password-file: a path or "fd:N", or NULL: ask on the terminal */
     struct cli_auth auth;          /* --auth-file, --auth-fd, --auth-credential, --auth-ask, --auth-empty */
     struct cli_auth owner_auth;    /* the same of the TPM's owner */
-    tt_tpm_trace_fn tpm_trace;     /* told of each TPM command while a key is opened; may be NULL */
+    struct cli_auth endorsement_auth; /* and of its endorsement hierarchy */
+    tt_tpm_trace_fn tpm_trace;        /* told of each TPM command while a key is opened; may be NULL */
     void *tpm_trace_arg;
 };
 
@@ -117,9 +118,12 @@ TT_MUST_USE tt_rc cli_parse_handle(uint32_t *ret, const char *text, struct tt_er
 /* cli_parse_persistent: one where the owner may put something. */
 TT_MUST_USE tt_rc cli_parse_persistent(uint32_t *ret, const char *text, struct tt_error *err);
 
-/* cli_owner_password: what --owner-auth-* says; else none is given. */
+/* cli_owner_password, cli_endorsement_password: what --owner-auth-*, --endorsement-auth-* say; else none is
+ * given. */
 struct cli_password;
 TT_MUST_USE tt_rc cli_owner_password(struct cli_password *ret, const struct cli *cli, struct tt_error *err);
+TT_MUST_USE tt_rc cli_endorsement_password(struct cli_password *ret, const struct cli *cli,
+                                           struct tt_error *err);
 
 /* cli_tpm_says: what a TPM answered, whatever it is called (nothing is at that handle): exit code 4. */
 TT_MUST_USE tt_rc cli_tpm_says(tt_rc rc, struct tt_error *err);

@@ -132,9 +132,13 @@ static int run(const struct cli *cli, void *options)
     struct tt_doctor_request req = {
         .spec = tpm_choice(cli), .quick = o->quick, .patience_ms = cli_patience_ms(cli)};
     TT_AUTO(cli_password_free) struct cli_password owner = {.given = false};
-    if (cli_owner_password(&owner, cli, &err) != TT_OK || read_roots(&list, o->roots, &err) != TT_OK)
+    TT_AUTO(cli_password_free) struct cli_password endorsement = {.given = false};
+    if (cli_owner_password(&owner, cli, &err) != TT_OK ||
+        cli_endorsement_password(&endorsement, cli, &err) != TT_OK ||
+        read_roots(&list, o->roots, &err) != TT_OK)
         return cli_fail(&err);
     req.owner_password = cli_password_of(&owner);
+    req.endorsement_password = cli_password_of(&endorsement);
     term_busy("looking at the TPM, and trying each type of key", cli->json);
     tt_rc rc = tt_doctor_examine(&d, &req, &err);
     term_done();

@@ -25,15 +25,15 @@ struct enroll {
     const struct cli *cli;
     const struct enroll_options *o;
     char *dir, *name;
-    char *key, *cert, *chain, *ca, *token_file, *ek_cert, *auth_value, *auth_from;
+    char *key, *cert, *chain, *ca, *token_file, *ek_cert, *auth_from, *endorsement_from;
     char sha256[65];
     struct enrolled e;
 };
 
 static void enroll_free(struct enroll *x)
 {
-    char *const all[] = {x->dir, x->name,       x->key,     x->cert,       x->chain,
-                         x->ca,  x->token_file, x->ek_cert, x->auth_value, x->auth_from};
+    char *const all[] = {x->dir, x->name,       x->key,     x->cert,      x->chain,
+                         x->ca,  x->token_file, x->ek_cert, x->auth_from, x->endorsement_from};
     enrolled_free(&x->e);
     for (size_t i = 0; i < TT_COUNT(all); i++)
         mem_free(all[i]);
@@ -94,6 +94,8 @@ static tt_rc find_paths(struct enroll *x, struct tt_error *err)
         TT_TRY(enrolled_path(&x->ca, o->ca, err));
     if (x->cli->auth.kind == CLI_AUTH_FILE)
         TT_TRY(enrolled_path(&x->auth_from, x->cli->auth.value, err));
+    if (x->cli->endorsement_auth.kind == CLI_AUTH_FILE)
+        TT_TRY(enrolled_path(&x->endorsement_from, x->cli->endorsement_auth.value, err));
     if (o->name == NULL)
         return enrolled_name_for(&x->name, x->dir, x->cert, err);
     if (!enrolled_name_is_valid(o->name))
@@ -107,16 +109,16 @@ static tt_rc find_paths(struct enroll *x, struct tt_error *err)
 
 /* ---- what is remembered ---- */
 
-/* Where the key's password is found again; one that was typed is not remembered. */
-static void remember_auth(struct enroll *x)
+/* Where a password is found again; one that was typed is not remembered. */
+static void remember_auth(const char **ret_kind, const char **ret_value, const struct cli_auth *auth,
+                          const char *path)
 {
-    const struct cli_auth *auth = &x->cli->auth;
     if (auth->kind == CLI_AUTH_FILE) {
-        x->e.auth_kind = "file";
-        x->e.auth_value = x->auth_from;
+        *ret_kind = "file";
+        *ret_value = path;
     } else if (auth->kind == CLI_AUTH_CREDENTIAL) {
-        x->e.auth_kind = "credential";
-        x->e.auth_value = auth->value;
+        *ret_kind = "credential";
+        *ret_value = auth->value;
     }
 }
 
@@ -139,7 +141,9 @@ static void remember(struct enroll *x)
     e->attest = o->attest;
     e->ek_cert = x->ek_cert;
     e->exec_after = o->exec_after;
-    remember_auth(x);
+    remember_auth(&e->auth_kind, &e->auth_value, &x->cli->auth, x->auth_from);
+    remember_auth(&e->endorsement_kind, &e->endorsement_value, &x->cli->endorsement_auth,
+                  x->endorsement_from);
     if (getrandom(&e->jitter, sizeof e->jitter, 0) != (ssize_t)sizeof e->jitter)
         e->jitter = 0;
 }

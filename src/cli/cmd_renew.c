@@ -60,23 +60,21 @@ static bool is_for_later(tt_rc rc)
 
 /* ---- the exchange ---- */
 
-static bool auth_of(struct cli *cli, const struct enrolled *e)
+static void auth_again(struct cli_auth *auth, const char *kind, const char *value)
 {
-    if (cli->auth.kind != CLI_AUTH_NONE || e->auth_kind == NULL || e->auth_value == NULL)
-        return false;
-    cli->auth = (struct cli_auth){strcmp(e->auth_kind, "file") == 0 ? CLI_AUTH_FILE : CLI_AUTH_CREDENTIAL,
-                                  e->auth_value};
-    return true;
+    if (auth->kind == CLI_AUTH_NONE && kind != NULL && value != NULL)
+        *auth = (struct cli_auth){strcmp(kind, "file") == 0 ? CLI_AUTH_FILE : CLI_AUTH_CREDENTIAL, value};
 }
 
-/* The TPM and the password as they were at the enrolment, unless said otherwise. */
+/* The TPM and the passwords as they were at the enrolment, unless said otherwise. */
 static struct cli cli_for(const struct renew *x, const struct enrolled *e)
 {
     struct cli cli = enroll_trace(x->cli);
     const char *from_environment = getenv("TPMTLS_TPM");
     if (cli.tpm == NULL && (from_environment == NULL || from_environment[0] == '\0'))
         cli.tpm = e->tpm;
-    (void)auth_of(&cli, e);
+    auth_again(&cli.auth, e->auth_kind, e->auth_value);
+    auth_again(&cli.endorsement_auth, e->endorsement_kind, e->endorsement_value);
     cli.unattended = true;
     return cli;
 }

@@ -52,11 +52,14 @@ static tt_rc expect_storage(struct tt_tpm *tpm, const struct cli *cli, struct tt
     return TT_ERR_USAGE;
 }
 
-static tt_rc take_owner(struct tt_tpm *tpm, const struct cli *cli, struct tt_error *err)
+static tt_rc take_hierarchies(struct tt_tpm *tpm, const struct cli *cli, struct tt_error *err)
 {
     TT_AUTO(cli_password_free) struct cli_password owner = {.given = false};
+    TT_AUTO(cli_password_free) struct cli_password endorsement = {.given = false};
     TT_TRY(cli_owner_password(&owner, cli, err));
-    return tt_tpm_set_owner_password(tpm, cli_password_of(&owner), err);
+    TT_TRY(tt_tpm_set_owner_password(tpm, cli_password_of(&owner), err));
+    TT_TRY(cli_endorsement_password(&endorsement, cli, err));
+    return tt_tpm_set_endorsement_password(tpm, cli_password_of(&endorsement), err);
 }
 
 tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *err)
@@ -79,7 +82,7 @@ tt_rc cli_open_tpm(struct tt_tpm **ret, const struct cli *cli, struct tt_error *
     TT_TRY(rc);
     rc = expect_storage(tpm, cli, err);
     if (rc == TT_OK)
-        rc = take_owner(tpm, cli, err);
+        rc = take_hierarchies(tpm, cli, err);
     if (rc != TT_OK) {
         tt_tpm_close(tpm);
         return rc;

@@ -69,6 +69,17 @@ static const struct option_row password_rows[] = {
      OPTION_TO(struct cli, owner_auth), .take = cli_take_auth, .min = CLI_AUTH_CREDENTIAL},
     {"owner-auth-ask", NULL, "ask for it", OPTION_TO(struct cli, owner_auth), .take = cli_take_auth,
      .min = CLI_AUTH_ASK},
+    {"endorsement-auth-file", "FILE",
+     "the password of the TPM's endorsement hierarchy is the first line of FILE: where it is set, and a key "
+     "is to be "
+     "attested, or an endorsement key used",
+     OPTION_TO(struct cli, endorsement_auth), .take = cli_take_auth, .min = CLI_AUTH_FILE},
+    {"endorsement-auth-fd", "N", "the same, from a descriptor", OPTION_TO(struct cli, endorsement_auth),
+     .take = cli_take_auth, .min = CLI_AUTH_FD},
+    {"endorsement-auth-credential", "NAME", "the same, from a credential of systemd",
+     OPTION_TO(struct cli, endorsement_auth), .take = cli_take_auth, .min = CLI_AUTH_CREDENTIAL},
+    {"endorsement-auth-ask", NULL, "ask for it", OPTION_TO(struct cli, endorsement_auth),
+     .take = cli_take_auth, .min = CLI_AUTH_ASK},
     {0},
 };
 

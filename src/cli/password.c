@@ -132,6 +132,12 @@ tt_rc cli_owner_password(struct cli_password *ret, const struct cli *cli, struct
     return auth_password(ret, &cli->owner_auth, &(struct cli_auth_want){.what = "the TPM's owner"}, err);
 }
 
+tt_rc cli_endorsement_password(struct cli_password *ret, const struct cli *cli, struct tt_error *err)
+{
+    return auth_password(ret, &cli->endorsement_auth,
+                         &(struct cli_auth_want){.what = "the TPM's endorsement hierarchy"}, err);
+}
+
 tt_rc cli_no_auth(const struct cli *cli, const char *command, struct tt_error *err)
 {
     if (cli->auth.kind == CLI_AUTH_NONE || cli->auth.kind == CLI_AUTH_EMPTY)
@@ -152,7 +158,9 @@ tt_rc cli_take_auth(const struct option_row *row, void *at, const char *value, s
     struct cli_auth *auth = at;
     if (auth->kind != CLI_AUTH_NONE)
         return error_set(err, TT_ERR_USAGE, "where does the password come from? one option --%s... only",
-                         strncmp(row->name, "owner", 5) == 0 ? "owner-auth-" : "auth-");
+                         strncmp(row->name, "owner", 5) == 0          ? "owner-auth-"
+                         : strncmp(row->name, "endorsement", 11) == 0 ? "endorsement-auth-"
+                                                                      : "auth-");
     *auth = (struct cli_auth){(enum cli_auth_kind)row->min, value};
     return TT_OK;
 }

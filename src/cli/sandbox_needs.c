@@ -103,6 +103,8 @@ static void needs_passwords(struct needs *n, const struct cli *cli)
         needs_file(n, cli->auth.value);
     if (cli->owner_auth.kind == CLI_AUTH_FILE)
         needs_file(n, cli->owner_auth.value);
+    if (cli->endorsement_auth.kind == CLI_AUTH_FILE)
+        needs_file(n, cli->endorsement_auth.value);
     needs_file(n, getenv("CREDENTIALS_DIRECTORY"));
 }
 

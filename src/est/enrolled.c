@@ -208,6 +208,8 @@ static bool take(struct enrolled *e, json_t *o)
     e->ek_cert = text(o, "ek_cert");
     e->auth_kind = text(o, "auth");
     e->auth_value = text(o, "auth_value");
+    e->endorsement_kind = text(o, "endorsement_auth");
+    e->endorsement_value = text(o, "endorsement_auth_value");
     e->attest = json_is_true(json_object_get(o, "attest"));
     e->jitter = (uint32_t)number(o, "jitter");
     e->renewed_at = number(o, "renewed_at");
@@ -274,6 +276,8 @@ static json_t *doc_of(const struct enrolled *e)
     put_text(o, "ek_cert", e->ek_cert);
     put_text(o, "auth", e->auth_kind);
     put_text(o, "auth_value", e->auth_value);
+    put_text(o, "endorsement_auth", e->endorsement_kind);
+    put_text(o, "endorsement_auth_value", e->endorsement_value);
     put_text(o, "exec_after", e->exec_after);
     (void)json_object_set_new(o, "attest", json_boolean(e->attest));
     put_number(o, "jitter", e->jitter);

@@ -24,10 +24,13 @@ struct enrolled {
     const char *subject; /* what was asked for, for --bootstrap */
     const char *sans[ENROLLED_SANS];
     size_t sans_len;
-    const char *type;                   /* of the key */
-    const char *token_file;             /* for --bootstrap */
-    const char *ek_cert;                /* of the endorsement key, for attestation */
-    const char *auth_kind, *auth_value; /* --auth-* of the key, where it is no secret itself */
+    const char *type;       /* of the key */
+    const char *token_file; /* for --bootstrap */
+    const char *ek_cert;    /* of the endorsement key, for attestation */
+    /* --auth-* of the key, --endorsement-auth-* of the TPM, where they are no secrets themselves: "file" or
+     * "credential" */
+    const char *auth_kind, *auth_value;
+    const char *endorsement_kind, *endorsement_value;
     const char *exec_after;
     bool attest;
     uint32_t jitter;

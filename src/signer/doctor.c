@@ -306,6 +306,8 @@ tt_rc tt_doctor_examine(struct tt_doctor **ret, const struct tt_doctor_request *
         tt_tpm_set_deadline(tpm, 0, req->patience_ms);
         rc = tt_tpm_set_owner_password(tpm, req->owner_password, &d->error);
         if (rc == TT_OK)
+            rc = tt_tpm_set_endorsement_password(tpm, req->endorsement_password, &d->error);
+        if (rc == TT_OK)
             rc = examine(d, tpm, req->quick);
     } else if (rc != TT_ERR_USAGE) {
         rc = TT_OK;

@@ -7,6 +7,7 @@
 #include "tpm/attest_internal.h"
 #include "tpm/key.h"
 #include "tpm/nv.h"
+#include "tpm/owner.h"
 #include "tpm/persistent.h"
 #include "tpm/public.h"
 #include "wire/der_chain.h"
@@ -108,22 +109,6 @@ tt_rc attest_area(struct buf *to, const TPM2B_PUBLIC *pub)
     return buf_append(to, bytes, len);
 }
 
-static tt_rc refuse_password(const struct tpm_op *op, struct tt_error *err)
-{
-    op->tpm->last_failure = op->rc;
-    (void)error_set(err, TT_ERR_AUTH, "cannot %s: the TPM's endorsement hierarchy has a password (0x%x)",
-                    op->what, op->rc);
-    error_hint(err,
-               "who set it can remove it: `tpm2_changeauth -c endorsement -p PASSWORD`; the owner's password "
-               "does not help here");
-    return TT_ERR_AUTH;
-}
-
-static bool refused(const struct tpm_op *op)
-{
-    return tpm_rc_is(op->rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(op->rc, TPM2_RC_AUTH_FAIL);
-}
-
 tt_rc attest_primary(ESYS_TR *ret, struct buf *area, struct tt_tpm *tpm, const TPM2B_PUBLIC *template,
                      const char *what, struct tt_error *err)
 {
@@ -131,15 +116,16 @@ tt_rc attest_primary(ESYS_TR *ret, struct buf *area, struct tt_tpm *tpm, const T
     static const TPM2B_DATA outside;
     static const TPML_PCR_SELECTION pcrs;
     TPM2B_PUBLIC *pub = NULL;
-    ESYS_TR object = ESYS_TR_NONE;
+    ESYS_TR object = ESYS_TR_NONE, session;
+    TT_TRY(hierarchy_authorize(&session, tpm, ESYS_TR_RH_ENDORSEMENT, err));
     struct tpm_op op = tpm_op_start(tpm, what);
     do
-        op.rc = Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                   ESYS_TR_NONE, &sensitive, template, &outside, &pcrs, &object, &pub, NULL,
-                                   NULL, NULL);
+        op.rc = Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_ENDORSEMENT, session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                   &sensitive, template, &outside, &pcrs, &object, &pub, NULL, NULL, NULL);
     while (tpm_op_again(&op));
-    if (refused(&op))
-        return refuse_password(&op, err);
+    hierarchy_authorize_end(tpm, ESYS_TR_RH_ENDORSEMENT);
+    if (hierarchy_refused(&op))
+        return endorsement_explain(&op, err);
     TT_TRY(tpm_op_end(&op, err));
     tt_rc rc = attest_area(area, pub);
     Esys_Free(pub);

@@ -57,6 +57,12 @@ struct tpm_pin {
     TPM2B_NAME name;
 };
 
+/* struct hierarchy: its password, where that is known; see tpm/owner.h. */
+struct hierarchy {
+    bool is_known;
+    TPM2B_AUTH auth;
+};
+
 struct tt_tpm {
     ESYS_CONTEXT *esys;
     struct meter meter;
@@ -77,8 +83,7 @@ struct tt_tpm {
     TPMS_CONTEXT *srk;    /* the derived storage root key's saved context, or NULL; */
     TPM2B_PUBLIC srk_pub; /* and what it is */
     uint32_t parent;      /* of what is made: a persistent handle, or 0: the storage root key */
-    bool has_owner;       /* the owner's password is known: */
-    TPM2B_AUTH owner;
+    struct hierarchy owner, endorsement;
     unsigned srk_derivations;
     bool hashes_known; /* the one below is filled in */
     unsigned hashes;   /* bit n: TPM_ALG_ID n, SHA-1 to SHA-512 */

@@ -198,7 +198,7 @@ static bool derive_srk(TPM2B_NAME *ret, const struct tt_doctor *d, struct tt_tpm
 {
     struct tpm_parent derived;
     const struct parent_want want = {.handle = TPM2_RH_OWNER};
-    if ((d->owner_auth && !tpm->has_owner) || parent_acquire(&derived, tpm, &want, NULL) != TT_OK)
+    if ((d->owner_auth && !tpm->owner.is_known) || parent_acquire(&derived, tpm, &want, NULL) != TT_OK)
         return false;
     bool is_derived = derived.transient; /* else it is what is at the handle: the password was wrong */
     *ret = derived.name;

@@ -171,7 +171,6 @@ static const struct ek_kind *kind_of_certificate(uint32_t nv_index)
     return NULL;
 }
 
-/* The password of the endorsement hierarchy is nothing that we are given. */
 static void derive_missing(struct tt_doctor *d, struct tt_tpm *tpm, bool quick)
 {
     for (size_t i = 0; i < d->eks_len; i++) {
@@ -179,7 +178,7 @@ static void derive_missing(struct tt_doctor *d, struct tt_tpm *tpm, bool quick)
         struct tt_error why = {0};
         if (kind == NULL || d->eks[i].der == NULL || seems_known(d, &d->eks[i]))
             continue;
-        if (d->endorsement_auth)
+        if (d->endorsement_auth && !tpm->endorsement.is_known)
             (void)error_set(&why, TT_ERR_AUTH, "the endorsement hierarchy has a password");
         else if (quick && kind->curve == 0)
             (void)error_set(&why, TT_ERR_UNSUPPORTED, "an RSA key takes long to derive");

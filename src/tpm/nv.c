@@ -107,15 +107,15 @@ static tt_rc read_as_owner(uint8_t *to, struct nv *nv, struct tt_error *err)
     struct tpm_op op = tpm_op_start(nv->tpm, "read the NV index as the owner");
     ESYS_TR session = ESYS_TR_PASSWORD;
     for (size_t at = 0; at < nv->size && op.rc == TSS2_RC_SUCCESS;) {
-        TT_TRY(owner_authorize(&session, nv->tpm, err)); /* for one command */
+        TT_TRY(hierarchy_authorize(&session, nv->tpm, ESYS_TR_RH_OWNER, err)); /* for one command */
         op.rc = read_some(to, nv, ESYS_TR_RH_OWNER, session, at);
-        owner_authorize_end(nv->tpm);
+        hierarchy_authorize_end(nv->tpm, ESYS_TR_RH_OWNER);
         if (op.rc == TSS2_RC_SUCCESS)
             at += nv->chunk;
         else if (chunk_smaller(nv, op.rc))
             op.rc = TSS2_RC_SUCCESS;
     }
-    return owner_refused(&op) ? owner_explain(&op, "", err) : tpm_op_end(&op, err);
+    return hierarchy_refused(&op) ? owner_explain(&op, "", err) : tpm_op_end(&op, err);
 }
 
 /* The index's own empty password first, where trying it costs nothing: most certificates lie so. Then the
@@ -125,7 +125,7 @@ static tt_rc read_authorized(uint8_t *to, struct nv *nv, struct tt_error *err)
     if ((nv->attributes & TPMA_NV_AUTHREAD) != 0 && guard_nv(nv->attributes)) {
         struct tpm_op op = tpm_op_start(nv->tpm, "read the NV index");
         op.rc = read_all(to, nv, nv->index, ESYS_TR_PASSWORD);
-        if (!owner_refused(&op)) /* no password is wrong */
+        if (!hierarchy_refused(&op)) /* no password is wrong */
             return tpm_op_end(&op, err);
     }
     if ((nv->attributes & TPMA_NV_OWNERREAD) != 0)

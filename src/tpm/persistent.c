@@ -71,7 +71,7 @@ static tt_rc evict_end(const struct tpm_op *op, uint32_t handle, struct tt_error
         error_hint(err, "`tpmtls key list` shows what is where; choose a free handle");
         return TT_ERR_EXISTS;
     }
-    if (owner_refused(op))
+    if (hierarchy_refused(op))
         return owner_explain(op, "", err);
     return tpm_op_end(op, err);
 }
@@ -80,13 +80,13 @@ tt_rc persistent_put(struct tt_tpm *tpm, ESYS_TR object, uint32_t handle, struct
 {
     TT_TRY(persistent_check(handle, err));
     ESYS_TR made = ESYS_TR_NONE, owner;
-    TT_TRY(owner_authorize(&owner, tpm, err));
+    TT_TRY(hierarchy_authorize(&owner, tpm, ESYS_TR_RH_OWNER, err));
     struct tpm_op op = tpm_op_start(tpm, "make the key persistent");
     do
         op.rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, object, owner, ESYS_TR_NONE, ESYS_TR_NONE,
                                   handle, &made);
     while (tpm_op_again(&op));
-    owner_authorize_end(tpm);
+    hierarchy_authorize_end(tpm, ESYS_TR_RH_OWNER);
     TT_TRY(evict_end(&op, handle, err));
     (void)Esys_TR_Close(tpm->esys, &made);
     return TT_OK;
@@ -97,14 +97,14 @@ tt_rc tpm_persistent_evict(struct tt_tpm *tpm, uint32_t handle, struct tt_error 
     ESYS_TR object = ESYS_TR_NONE, none = ESYS_TR_NONE, owner;
     TPM2B_PUBLIC pub;
     TT_TRY(persistent_check(handle, err));
-    TT_TRY(owner_authorize(&owner, tpm, err));
+    TT_TRY(hierarchy_authorize(&owner, tpm, ESYS_TR_RH_OWNER, err));
     TT_TRY(persistent_open(&object, &pub, tpm, handle, err));
     struct tpm_op op = tpm_op_start(tpm, "remove the persistent key");
     do
         op.rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, object, owner, ESYS_TR_NONE, ESYS_TR_NONE,
                                   handle, &none);
     while (tpm_op_again(&op));
-    owner_authorize_end(tpm);
+    hierarchy_authorize_end(tpm, ESYS_TR_RH_OWNER);
     (void)Esys_TR_Close(tpm->esys, &object); /* ESAPI remembers the name that was there */
     return evict_end(&op, handle, err);
 }

@@ -49,15 +49,14 @@ static tt_rc primary_create(ESYS_TR *ret, TPM2B_PUBLIC *ret_pub, struct tt_tpm *
     TPML_PCR_SELECTION pcrs = {0};
     TPM2B_PUBLIC *pub = NULL;
     ESYS_TR session = ESYS_TR_PASSWORD;
-    if (p->hierarchy == ESYS_TR_RH_OWNER)
-        TT_TRY(owner_authorize(&session, tpm, err));
+    TT_TRY(hierarchy_authorize(&session, tpm, p->hierarchy, err));
     struct tpm_op op = tpm_op_start(tpm, "derive the storage root key");
     do
         op.rc = Esys_CreatePrimary(tpm->esys, p->hierarchy, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
                                    &p->template, &outside, &pcrs, ret, &pub, NULL, NULL, NULL);
     while (tpm_op_again(&op));
-    owner_authorize_end(tpm);
-    if (!owner_refused(&op)) {
+    hierarchy_authorize_end(tpm, p->hierarchy);
+    if (!hierarchy_refused(&op)) {
         TT_TRY(tpm_op_end(&op, err));
         *ret_pub = *pub;
         Esys_Free(pub);
@@ -65,9 +64,10 @@ static tt_rc primary_create(ESYS_TR *ret, TPM2B_PUBLIC *ret_pub, struct tt_tpm *
     }
     if (p->hierarchy == ESYS_TR_RH_OWNER)
         return owner_explain(&op, "have the owner put it at 0x81000001, where no password is needed", err);
+    if (p->hierarchy == ESYS_TR_RH_ENDORSEMENT)
+        return endorsement_explain(&op, err);
     return error_set(err, TT_ERR_AUTH,
-                     "cannot derive the key's parent: the TPM's endorsement or platform hierarchy has a "
-                     "password (0x%x)",
+                     "cannot derive the key's parent: the TPM's platform hierarchy has a password (0x%x)",
                      op.rc);
 }
 
@@ -208,7 +208,7 @@ static tt_rc parent_find(struct tpm_parent *ret, struct tt_tpm *tpm, const struc
     TPM2B_PUBLIC pub;
     rc = owner && !want->rsa ? srk_derive(&object, &pub, tpm, false, &why)
                              : primary_create(&object, &pub, tpm, &primary, &why);
-    if (rc == TT_ERR_AUTH && owner && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
+    if (rc == TT_ERR_AUTH && owner && !tpm->owner.is_known && persistent_srk(ret, tpm) == TT_OK)
         return TT_OK; /* not the key's parent: then TPM2_Load says so */
     if (rc != TT_OK && err != NULL)
         *err = why;
@@ -289,7 +289,7 @@ static tt_rc srk_find(struct tpm_parent *ret, struct tt_tpm *tpm, bool again, st
     }
     struct tt_error why = {0};
     tt_rc rc = srk_derive(&p.object, &p.pub, tpm, again, &why);
-    if (rc == TT_ERR_AUTH && !tpm->has_owner && persistent_srk(ret, tpm) == TT_OK)
+    if (rc == TT_ERR_AUTH && !tpm->owner.is_known && persistent_srk(ret, tpm) == TT_OK)
         return TT_OK;
     if (rc != TT_OK && err != NULL)
         *err = why;
@@ -355,11 +355,14 @@ tt_rc parent_for_new_key(struct tpm_parent *ret, uint32_t *ret_handle, struct tt
 static tt_rc ek_policy(ESYS_TR session, struct tt_tpm *tpm, struct tt_error *err)
 {
     struct tpm_op op = tpm_op_start(tpm, "use the endorsement key");
+    ESYS_TR password;
+    TT_TRY(hierarchy_authorize(&password, tpm, ESYS_TR_RH_ENDORSEMENT, err));
     do
-        op.rc = Esys_PolicySecret(tpm->esys, ESYS_TR_RH_ENDORSEMENT, session, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+        op.rc = Esys_PolicySecret(tpm->esys, ESYS_TR_RH_ENDORSEMENT, session, password, ESYS_TR_NONE,
                                   ESYS_TR_NONE, NULL, NULL, NULL, 0, NULL, NULL);
     while (tpm_op_again(&op));
-    return tpm_op_end(&op, err);
+    hierarchy_authorize_end(tpm, ESYS_TR_RH_ENDORSEMENT);
+    return hierarchy_refused(&op) ? endorsement_explain(&op, err) : tpm_op_end(&op, err);
 }
 
 tt_rc parent_authorize(ESYS_TR *ret, struct tt_tpm *tpm, const struct tpm_parent *p, struct tt_error *err)
