@@ -63,6 +63,7 @@ static tt_rc judge_all(struct tt_cert_list **ret, struct tt_cert_list **ret_root
     TT_TRY(chain_leaf(&leaf, answer->issued, j->spki, err));
     TT_TRY(dates_good(leaf, j, err));
     TT_TRY(j->asked != NULL ? chain_has_asked(leaf, j->asked, err) : chain_same_names(leaf, j->before, err));
+    TT_TRY(chain_uses(leaf, j->before, err));
     TT_TRY(chain_roots(&roots, j->roots, cacerts, j->now, err));
     const struct chain_source from = {.sent = answer->issued, .also = cacerts, .roots = roots, .now = j->now};
     TT_TRY(chain_build(ret, leaf, &from, err));

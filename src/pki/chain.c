@@ -278,6 +278,74 @@ tt_rc chain_same_names(struct tt_bytes leaf, struct tt_bytes before, struct tt_e
     return has_names(leaf, X509_get_subject_name(old), sans, err);
 }
 
+/* ---- what it is good for ---- */
+
+typedef EXTENDED_KEY_USAGE purposes;
+static inline void purposes_free(purposes *p)
+{
+    EXTENDED_KEY_USAGE_free(p);
+}
+TT_DEFINE_AUTO(purposes, purposes_free)
+
+/* NULL: for all. */
+static purposes *purposes_of(const X509 *x)
+{
+    return X509_get_ext_d2i(x, NID_ext_key_usage, NULL, NULL);
+}
+
+static bool has_purpose(const purposes *p, const ASN1_OBJECT *wanted)
+{
+    for (int i = 0; i < sk_ASN1_OBJECT_num(p); i++) {
+        const ASN1_OBJECT *o = sk_ASN1_OBJECT_value(p, i);
+        if (OBJ_cmp(o, wanted) == 0 || OBJ_obj2nid(o) == NID_anyExtendedKeyUsage)
+            return true;
+    }
+    return false;
+}
+
+static tt_rc purpose_missing(const ASN1_OBJECT *wanted, struct tt_error *err)
+{
+    char text[80] = "";
+    (void)OBJ_obj2txt(text, sizeof text, wanted, 0);
+    return error_set(
+        err, TT_ERR_VERIFY,
+        "the certificate that was issued may not be used for what it is for: its extended key usage "
+        "lacks %s",
+        text);
+}
+
+/* Everything the one before was for; where that was for everything, or there was none: TLS, at one end of it.
+ */
+static tt_rc purposes_check(const X509 *x, const X509 *before, struct tt_error *err)
+{
+    TT_AUTO(purposes_free_auto) purposes *has = purposes_of(x);
+    TT_AUTO(purposes_free_auto) purposes *had = before != NULL ? purposes_of(before) : NULL;
+    const ASN1_OBJECT *client = OBJ_nid2obj(NID_client_auth), *server = OBJ_nid2obj(NID_server_auth);
+    if (has == NULL)
+        return TT_OK;
+    for (int i = 0; had != NULL && i < sk_ASN1_OBJECT_num(had); i++)
+        if (!has_purpose(has, sk_ASN1_OBJECT_value(had, i)))
+            return purpose_missing(sk_ASN1_OBJECT_value(had, i), err);
+    bool is_for_tls = has_purpose(has, client) || (before == NULL && has_purpose(has, server));
+    return had != NULL || is_for_tls ? TT_OK : purpose_missing(client, err);
+}
+
+tt_rc chain_uses(struct tt_bytes leaf, struct tt_bytes before, struct tt_error *err)
+{
+    TT_AUTO(X509_free_auto) X509 *x = cert_read(leaf);
+    TT_AUTO(X509_free_auto) X509 *old = before.len > 0 ? cert_read(before) : NULL;
+    if (x == NULL || (before.len > 0 && old == NULL))
+        return error_set(err, TT_ERR_DECODE, "this is not a certificate");
+    bool signs = (X509_get_key_usage(x) & KU_DIGITAL_SIGNATURE) != 0; /* all bits, where it has none */
+    tt_rc rc = signs
+                   ? purposes_check(x, old, err)
+                   : error_set(err, TT_ERR_VERIFY,
+                               "the certificate that was issued may not be used for TLS: its key usage lacks "
+                               "digitalSignature");
+    ERR_clear_error();
+    return rc;
+}
+
 /* ---- roots ---- */
 
 bool chain_is_root(struct tt_bytes der)

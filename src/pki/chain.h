@@ -34,6 +34,10 @@ TT_MUST_USE tt_rc chain_has_asked(struct tt_bytes leaf, const struct tt_csr_para
  * of the request; of the answer, that nothing is lost). */
 TT_MUST_USE tt_rc chain_same_names(struct tt_bytes leaf, struct tt_bytes before, struct tt_error *err);
 
+/* chain_uses: may it sign in a handshake (key usage), and is it for all that the one before was for (extended
+ * key usage; `before` empty: for one end of TLS)? TT_ERR_VERIFY names what is missing. */
+TT_MUST_USE tt_rc chain_uses(struct tt_bytes leaf, struct tt_bytes before, struct tt_error *err);
+
 /* chain_roots: the roots to believe from now on: those of `old` that have not ended (all, if every one has),
  * and each self-signed one of `sent` for which one of `old` vouches: by a certificate for the same name and
  * key that leads to it (NewWithOld), or by its own key, which has made itself a new certificate. */

@@ -5,7 +5,7 @@ standards' examples have; for the tests of `tpmtls enroll` and `tpmtls renew`. I
 
 Words of `form`: body (lines, crlf, crlf-76 as globalsign/est, one-line, spaced, der, pem, indefinite), certs (leaf, chain, root-first, twice), http10 (true: with a length, cut off behind it; to the end: without one), chunked,
 transfer_encoding (the header Content-Transfer-Encoding), status, text, retry_after, waits (how many 202), redirect, status_header, csrattrs (base64),
-token (demanded by HTTP Basic), refuse_certificate, issue (good, other-key, other-ca, other-name, ended, early), life and age (s), root
+token (demanded by HTTP Basic), refuse_certificate, issue (good, other-key, other-ca, other-name, ended, early, other-use, server-use, no-signature), life and age (s), root
 (1, 2: rolled over, 3: rolled over with nobody vouching), repeated (what becomes of a request that came before: refuse, former: the
 certificate that was issued for it).
 """
@@ -40,6 +40,17 @@ keyUsage = critical,digitalSignature
 extendedKeyUsage = clientAuth,serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
+[other-use]
+keyUsage = critical,digitalSignature
+extendedKeyUsage = emailProtection
+[server-use]
+keyUsage = critical,digitalSignature
+extendedKeyUsage = serverAuth
+[no-signature]
+keyUsage = critical,keyAgreement
+extendedKeyUsage = clientAuth,serverAuth
+[any-use]
+keyUsage = critical,digitalSignature
 [root]
 basicConstraints = critical,CA:TRUE
 keyUsage = critical,keyCertSign,cRLSign
@@ -271,7 +282,8 @@ class Handler(BaseHTTPRequestHandler):
             age, life = 7200, 3600
         if how == "early":
             age = -86400
-        a.sign(csr, by, "out.pem", age=age, life=life, subject="/CN=somebody else" if how == "other-name" else None)
+        section = how if how in ("other-use", "server-use", "no-signature", "any-use") else "leaf"
+        a.sign(csr, by, "out.pem", extensions=section, age=age, life=life, subject="/CN=somebody else" if how == "other-name" else None)
         leaf = der_of(a.read("out.pem"))
         above = [der_of(a.read(name + ".pem")) for name in ([by, root] if form.get("sub") else [root])]
         return {"leaf": [leaf], "chain": [leaf] + above, "root-first": list(reversed(above)) + [leaf], "twice": [leaf] + above + [leaf] + above}[
