@@ -3,12 +3,14 @@
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "crypto/sig_internal.h"
+#include "wire/der.h"
 #include "wire/pem.h"
 
 static tt_rc put_number(struct buf *to, const EVP_PKEY *pkey, const char *param, size_t len)
@@ -74,10 +76,50 @@ static bool oaep_setup(EVP_PKEY_CTX *ctx, const struct wrap_oaep *key)
     return true;
 }
 
+/* RSAPublicKey in a SubjectPublicKeyInfo (RFC 8017 appendix A.1.1). Read here, since libcrypto's generic
+ * decoder costs several times the encryption. */
+static bool rsa_numbers(BIGNUM **ret_n, BIGNUM **ret_e, struct tt_bytes spki)
+{
+    static const uint8_t rsa_encryption[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1};
+    struct reader outer = reader_of(spki), r = der_enter(&outer, DER_SEQUENCE);
+    struct reader algorithm = der_enter(&r, DER_SEQUENCE);
+    struct tt_bytes oid = der_get(&algorithm, DER_OID), bits = der_get(&r, DER_BIT_STRING);
+    if (rd_done(&r) != TT_OK || rd_done(&outer) != TT_OK || oid.len != sizeof rsa_encryption ||
+        memcmp(oid.data, rsa_encryption, oid.len) != 0 || bits.len < 1 || bits.data[0] != 0)
+        return false;
+    struct reader whole = reader_of((struct tt_bytes){bits.data + 1, bits.len - 1});
+    struct reader key = der_enter(&whole, DER_SEQUENCE);
+    struct tt_bytes n = der_get_uint(&key), e = der_get_uint(&key);
+    if (rd_done(&key) != TT_OK || rd_done(&whole) != TT_OK || n.len > 2048 || e.len > 2048)
+        return false;
+    *ret_n = BN_bin2bn(n.data, (int)n.len, NULL);
+    *ret_e = BN_bin2bn(e.data, (int)e.len, NULL);
+    return true;
+}
+
+static EVP_PKEY *rsa_public(struct tt_bytes spki)
+{
+    BIGNUM *n = NULL, *e = NULL;
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM *params = NULL;
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    if (rsa_numbers(&n, &e, spki) && n != NULL && e != NULL && bld != NULL && ctx != NULL &&
+        OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+        OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1 &&
+        (params = OSSL_PARAM_BLD_to_param(bld)) != NULL && EVP_PKEY_fromdata_init(ctx) == 1)
+        (void)EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    EVP_PKEY_CTX_free(ctx);
+    BN_free(n);
+    BN_free(e);
+    return key;
+}
+
 tt_rc wrap_oaep(struct buf *to, const struct wrap_oaep *key, struct tt_bytes message)
 {
-    const uint8_t *at = key->spki.data;
-    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &at, (long)key->spki.len);
+    EVP_PKEY *pkey = rsa_public(key->spki);
     EVP_PKEY_CTX *ctx = pkey == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
     size_t len = pkey == NULL ? 0 : (size_t)EVP_PKEY_get_size(pkey);
     uint8_t *out = buf_reserve(to, len);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "pki/ek_seen.h"
 #include "pki/fields.h"
 #include "pki/text.h"
 
@@ -19,6 +20,7 @@
 struct ek_roots {
     X509_STORE *store;
     STACK_OF(X509) * between;
+    struct ek_seen *seen;
 };
 
 void ek_roots_free(struct ek_roots *r)
@@ -27,6 +29,7 @@ void ek_roots_free(struct ek_roots *r)
         return;
     X509_STORE_free(r->store);
     sk_X509_pop_free(r->between, X509_free);
+    ek_seen_free(r->seen);
     mem_free(r);
 }
 TT_DEFINE_AUTO(struct ek_roots, ek_roots_free)
@@ -42,7 +45,8 @@ static bool root_add(struct ek_roots *r, X509 *x)
 tt_rc ek_roots_new(struct ek_roots **ret, const struct tt_cert_list *roots, struct tt_error *err)
 {
     TT_AUTO(ek_roots_free_auto) struct ek_roots *r = mem_alloc(sizeof *r);
-    if (r == NULL || (r->store = X509_STORE_new()) == NULL || (r->between = sk_X509_new_null()) == NULL)
+    if (r == NULL || (r->store = X509_STORE_new()) == NULL || (r->between = sk_X509_new_null()) == NULL ||
+        (r->seen = ek_seen_new()) == NULL)
         return pki_no_memory(err);
     for (size_t i = 0; roots != NULL && i < roots->len; i++) {
         TT_AUTO(X509_free_auto) X509 *x = cert_read(roots->certs[i]);
@@ -127,12 +131,18 @@ static void facts_take(struct ek_facts *f, X509 *x)
     ERR_clear_error();
 }
 
-static tt_rc facts_of(struct ek_facts *f, X509 **ret, struct tt_bytes der)
+static tt_rc views_take(struct ek_facts *f, struct tt_bytes der)
 {
     struct cert_fields fields;
     TT_TRY(cert_fields_read(&fields, der));
     f->spki = fields.spki;
     f->public_key = fields.public_key;
+    return TT_OK;
+}
+
+static tt_rc facts_of(struct ek_facts *f, X509 **ret, struct tt_bytes der)
+{
+    TT_TRY(views_take(f, der));
     *ret = cert_read(der);
     ERR_clear_error();
     if (*ret == NULL)
@@ -150,11 +160,15 @@ tt_rc ek_facts_read(struct ek_facts *ret, struct tt_bytes der)
 
 /* ---- what it was issued for ---- */
 
-static bool eku_allows(X509 *x)
+/* The profile wants an extended key usage; certificates of older chips have none, but say of which TPM they
+ * are, which no certificate for anything else does. */
+static bool eku_allows(X509 *x, const struct ek_facts *facts)
 {
     int critical = 0;
     EXTENDED_KEY_USAGE *eku = X509_get_ext_d2i(x, NID_ext_key_usage, &critical, NULL);
-    bool allows = eku == NULL && critical == -1; /* the profile wants one; older certificates have none */
+    bool is_absent = eku == NULL && critical == -1;
+    bool allows =
+        is_absent && facts->manufacturer[0] != '\0' && facts->model[0] != '\0' && facts->version[0] != '\0';
     for (int i = 0; eku != NULL && i < sk_ASN1_OBJECT_num(eku); i++) {
         char oid[40] = "";
         const ASN1_OBJECT *o = sk_ASN1_OBJECT_value(eku, i);
@@ -166,7 +180,7 @@ static bool eku_allows(X509 *x)
     return allows;
 }
 
-static bool usage_check(X509 *x, struct tt_error *err)
+static bool usage_check(X509 *x, const struct ek_facts *facts, struct tt_error *err)
 {
     uint32_t flags = X509_get_extension_flags(x), usage = X509_get_key_usage(x);
     ERR_clear_error();
@@ -175,10 +189,13 @@ static bool usage_check(X509 *x, struct tt_error *err)
     else if ((flags & EXFLAG_KUSAGE) != 0 && (usage & (KU_KEY_ENCIPHERMENT | KU_KEY_AGREEMENT)) == 0)
         (void)error_set(err, TT_ERR_VERIFY,
                         "the endorsement certificate's key usage allows no key encipherment");
-    else if (!eku_allows(x))
+    else if (!eku_allows(x, facts))
         (void)error_set(
             err, TT_ERR_VERIFY,
-            "the certificate is not one of an endorsement key: its extended key usage is another");
+            (flags & EXFLAG_XKUSAGE) != 0
+                ? "the certificate is not one of an endorsement key: its extended key usage is another"
+                : "the certificate is not one of an endorsement key: it has neither that extended key "
+                  "usage nor a TPM's manufacturer, model and version");
     else
         return true;
     return false;
@@ -255,16 +272,25 @@ static STACK_OF(X509) * between_of(const struct ek_roots *roots, const struct ek
     return all;
 }
 
-static tt_rc path_judge(enum ek_refusal *ret, const struct ek_roots *roots, X509 *leaf,
+/* struct wanted: a leaf, what is known of it, and where it is remembered. */
+struct wanted {
+    X509 *leaf;
+    const struct ek_facts *facts;
+    const uint8_t *key; /* NULL: nowhere */
+};
+
+static tt_rc path_judge(enum ek_refusal *ret, const struct ek_roots *roots, const struct wanted *w,
                         const struct ek_chain *chain, struct tt_error *err)
 {
     STACK_OF(X509) *between = between_of(roots, chain);
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     tt_rc rc = TT_OK;
-    if (ctx == NULL || between == NULL || X509_STORE_CTX_init(ctx, roots->store, leaf, between) != 1)
+    if (ctx == NULL || between == NULL || X509_STORE_CTX_init(ctx, roots->store, w->leaf, between) != 1)
         rc = pki_no_memory(err);
     else
         rc = path_verify(ret, ctx, chain->now, err);
+    if (rc == TT_OK && w->key != NULL)
+        ek_seen_put(roots->seen, w->key, w->facts, X509_STORE_CTX_get0_chain(ctx));
     X509_STORE_CTX_free(ctx);
     sk_X509_pop_free(between, X509_free);
     ERR_clear_error();
@@ -276,14 +302,23 @@ tt_rc ek_chain_judge(struct ek_facts *ret, enum ek_refusal *ret_refusal, const s
 {
     TT_AUTO(X509_free_auto) X509 *x = NULL;
     struct ek_facts facts = {.spki = {0}};
+    uint8_t key[EK_SEEN_KEY];
+    bool has_key = ek_seen_key(key, chain);
+    if (has_key && ek_seen_get(roots->seen, &facts, key, chain->now) &&
+        views_take(&facts, chain->certs[0]) == TT_OK) {
+        *ret = facts;
+        *ret_refusal = EK_GOOD;
+        return TT_OK;
+    }
     *ret_refusal = EK_MALFORMED;
     if (facts_of(&facts, &x, chain->certs[0]) != TT_OK)
         return error_set(err, TT_ERR_VERIFY, "the endorsement certificate cannot be read");
     *ret = facts;
     *ret_refusal = EK_USAGE;
-    if (!usage_check(x, err))
+    if (!usage_check(x, &facts, err))
         return TT_ERR_VERIFY;
-    TT_TRY(path_judge(ret_refusal, roots, x, chain, err));
+    const struct wanted w = {x, &facts, has_key ? key : NULL};
+    TT_TRY(path_judge(ret_refusal, roots, &w, chain, err));
     *ret_refusal = EK_GOOD;
     return TT_OK;
 }

@@ -19,6 +19,10 @@
         "subjectAltName", ek_san                                                                             \
     }
 
+/* The manufacturer alone. */
+static const char ek_san_short[] = "critical,DER:301ca41a30183116301406056781050201"
+                                   "0c0b69643a3439343635383030";
+
 /* struct row: a certificate, and what is said of it. */
 struct row {
     const char *what, *reason;
@@ -46,7 +50,10 @@ static void test_quirks(void **state)
          "good",
          {.cn = "", .extensions = {EKU, SAN, {"keyUsage", "critical,keyAgreement"}}}},
         {"no extended key usage", "good", {.cn = "", .extensions = {SAN, {"keyUsage", "keyEncipherment"}}}},
-        {"no extension at all", "good", {.cn = "unknown"}},
+        {"neither an extended key usage nor a word about a TPM", "ek-usage", {.cn = "unknown"}},
+        {"nor its model",
+         "ek-usage",
+         {.cn = "", .extensions = {{"subjectAltName", ek_san_short}, {"keyUsage", "keyEncipherment"}}}},
         {"a critical extended key usage",
          "good",
          {.cn = "", .extensions = {{"extendedKeyUsage", "critical,2.23.133.8.1"}, SAN}}},
@@ -129,6 +136,7 @@ static void test_any_bit(void **state)
     size_t len = w->ek->cert.len;
     (void)state;
     assert_true(len <= sizeof copy);
+    assert_int_equal(world_judge(w, NULL), TT_ATTEST_GOOD); /* which is remembered: it is no other's */
     for (size_t bit = 0; bit < 8 * len; bit++) {
         memcpy(copy, w->ek->cert.data, len);
         copy[bit / 8] ^= (uint8_t)(1U << bit % 8);
@@ -139,13 +147,40 @@ static void test_any_bit(void **state)
     world_free(w);
 }
 
+/* What was found good is remembered as long as it is, with these certificates, by these roots. */
+static void test_again(void **state)
+{
+    struct world *w = world_new("P-256");
+    struct node *stranger = node_ca("Another Root", NULL);
+    struct tt_attest_verdict first, again;
+    const struct node_options o = {
+        .cn = "", .from = TEST_NOW - 10, .until = TEST_NOW + 100, .extensions = {EKU, SAN}};
+    (void)state;
+    assert_string_equal(judged(w, &o, &first), "good");
+    w->want.key = NULL; /* nonces have a time of their own */
+    for (int64_t now = TEST_NOW - 11; now <= TEST_NOW + 101; now++) {
+        bool is_in_time = now >= TEST_NOW - 10 && now < TEST_NOW + 100;
+        w->want.now = now;
+        assert_int_equal(world_judge(w, &again), is_in_time ? TT_ATTEST_GOOD : TT_ATTEST_EK_TIME);
+        assert_string_equal(first.manufacturer, again.manufacturer);
+        assert_string_equal(first.ek_serial, again.ek_serial);
+    }
+    w->want.now = TEST_NOW;
+    w->e.certs[w->e.certs_len++] = stranger->cert;
+    assert_int_equal(world_judge(w, &again), TT_ATTEST_GOOD); /* verified, since more came with it */
+    assert_string_equal(first.ek_sha256, again.ek_sha256);
+    w->ek_is.attributes |= 1U << 18; /* the rest is judged each time */
+    world_build(w);
+    assert_int_equal(world_judge(w, NULL), TT_ATTEST_EK_ATTRIBUTES);
+    node_free(stranger);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quirks),
-        cmocka_unit_test(test_untrusted),
-        cmocka_unit_test(test_what_it_says),
-        cmocka_unit_test(test_any_bit),
+        cmocka_unit_test(test_quirks),  cmocka_unit_test(test_untrusted), cmocka_unit_test(test_what_it_says),
+        cmocka_unit_test(test_any_bit), cmocka_unit_test(test_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
