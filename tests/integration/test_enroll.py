@@ -469,12 +469,26 @@ class Renewal(Case):
     def test_not_good(self):
         self.begin()
         before = LAB.read("work/device.pem")
-        for how, code in (("other-key", 1), ("other-ca", 3), ("ended", 3), ("other-name", 3), ("early", 6)):
+        for how, code in (("other-key", 1), ("other-ca", 3), ("ended", 3), ("other-name", 3), ("early", 6), ("other-use", 3), ("server-use", 3),
+                          ("no-signature", 3)):
             self.form(issue=how)
             self.renew("--force", "device", code=code)
         self.form(life=86400)
         self.renew("--force", "device", code=6, says="no later than the one that is there")
         self.assertEqual(LAB.read("work/device.pem"), before)
+
+    def test_what_it_is_for(self):
+        """One that is for nothing of TLS is not taken; one that is for less than the one before neither."""
+        for how, says in (("other-use", "lacks TLS Web Client Authentication"), ("no-signature", "lacks digitalSignature")):
+            self.form(issue=how)
+            self.enroll(code=3, says=says)
+            self.assertFalse(os.path.exists(LAB.path("work/device.pem")))
+        self.form(issue="any-use")
+        self.enroll()
+        self.form(issue="server-use", life=40 * 86400)
+        self.renew("--force", "device", code=3, says="lacks TLS Web Client Authentication")
+        self.form(life=40 * 86400)
+        self.renew("--force", "device", says="renewed")
 
     def test_half_written(self):
         self.enroll("--chain", "work/chain.pem")
@@ -723,6 +737,29 @@ class Attested(Service):
     def enroll_attested(self, port, *options, code=0, says=""):
         return self.ends(code, "--json", *VERBOSE, "enroll", "--server", "localhost:%d/device" % port, "--ca", "work/ca/ca.pem", "--key", "work/device.key",
                          "--subject", "/CN=device-1", "-o", "work/device.pem", "--attest", *options, says=says)
+
+    def test_password_of_the_endorsement_hierarchy(self):
+        """Both endorsement keys: of the elliptic curve's its password is not asked, of RSA's it is; the attestation key is derived by it."""
+        port = self.begin()
+        self.profile()
+        self.chip.tools("tpm2_changeauth", "-Q", "-c", "e", "secret of the TPM")
+        for name, word in (("right", "secret of the TPM"), ("wrong", "no secret")):
+            LAB.write("work/" + name, word + "\n")
+            os.chmod(LAB.path("work/" + name), 0o600)
+        time.sleep(3)  # the profiles are read again
+        result = self.enroll_attested(port, code=4, says="cannot derive the attestation key: the TPM's endorsement hierarchy has a password")
+        self.assertIn("give it with --endorsement-auth-file FILE", result.err)
+        self.enroll_attested(port, "--endorsement-auth-file", "work/wrong", code=4,
+                             says="cannot derive the attestation key: the endorsement hierarchy's password is wrong")
+        self.enroll_attested(port, "--endorsement-auth-file", "work/right", "--endorsement-auth-fd", "3", code=2, says="one option --endorsement-auth-")
+        self.enroll_attested(port, "--endorsement-auth-file", "work/right")
+        self.assertIn(LAB.path("work/right"), LAB.read("state/tpmtls/enrolments/device.json").decode())
+        self.assertNotIn("secret of", LAB.read("state/tpmtls/enrolments/device.json").decode())
+        self.renew("--force", "device", says="renewed")  # by the same file
+        for ek in ("L-1", "H-3"):
+            made = ("attest", "make", "--key", "work/device.key", "--nonce", "00" * 32, "--ek", ek, "-o", "work/evidence", "--force")
+            self.ends(4, *made, says="--endorsement-auth-file")
+            self.ends(0, *made, "--endorsement-auth-file", "work/right")
 
     def test_commands_of_the_tpm(self):
         """With a key made for it, without a quote; one more where the TPM still tests itself."""
