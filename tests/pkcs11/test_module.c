@@ -88,6 +88,39 @@ static void a_token_says_whether_it_has_a_pin(void **state)
     end();
 }
 
+static void assert_padded(const unsigned char *bytes, size_t size)
+{
+    assert_null(memchr(bytes, 0, size));
+    assert_int_not_equal(bytes[0], ' ');
+}
+
+/* Blanks behind them, no NUL, as in some (findings/tpm2-pkcs11-model.sh): a URI would not find the token by
+ * them. */
+static void texts_are_padded_with_blanks(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"ec", "pinned"};
+    CK_INFO all;
+    CK_SLOT_INFO slot;
+    CK_TOKEN_INFO info[2];
+    begin();
+    assert_ckr(p11->C_GetInfo(&all));
+    assert_padded(all.manufacturerID, sizeof all.manufacturerID);
+    assert_padded(all.libraryDescription, sizeof all.libraryDescription);
+    for (size_t i = 0; i < TT_COUNT(tokens); i++) {
+        assert_ckr(p11->C_GetSlotInfo(slot_named(tokens[i]), &slot));
+        assert_padded(slot.slotDescription, sizeof slot.slotDescription);
+        assert_padded(slot.manufacturerID, sizeof slot.manufacturerID);
+        assert_ckr(p11->C_GetTokenInfo(slot_named(tokens[i]), &info[i]));
+        assert_padded(info[i].label, sizeof info[i].label);
+        assert_padded(info[i].manufacturerID, sizeof info[i].manufacturerID);
+        assert_padded(info[i].model, sizeof info[i].model);
+        assert_padded(info[i].serialNumber, sizeof info[i].serialNumber);
+    }
+    assert_memory_not_equal(info[0].serialNumber, info[1].serialNumber, sizeof info[0].serialNumber);
+    end();
+}
+
 static void a_private_key_tells_no_secret(void **state)
 {
     (void)state;
@@ -696,6 +729,7 @@ int main(void)
         cmocka_unit_test(broken_directories_are_left_out),
         cmocka_unit_test(a_broken_directory_hides_none),
         cmocka_unit_test(a_token_says_whether_it_has_a_pin),
+        cmocka_unit_test(texts_are_padded_with_blanks),
         cmocka_unit_test(a_private_key_tells_no_secret),
         cmocka_unit_test(key_and_certificate_share_their_id),
         cmocka_unit_test(a_renewed_certificate_is_seen),
