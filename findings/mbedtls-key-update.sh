@@ -93,6 +93,7 @@ C
 gcc -Iroot/usr/include server.c -o server "$lib/libmbedtls.so.21" "$lib/libmbedx509.so.7" "$lib/libmbedcrypto.so.16" \
     -Wl,--allow-shlib-undefined
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+: >server.log
 # With Debian 13's libc, by its own loader.
 timeout 60 "$lib/ld-linux-x86-64.so.2" --library-path "$lib" ./server "$port" >server.log &
 server=$!

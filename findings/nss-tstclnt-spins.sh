@@ -31,6 +31,7 @@ mkdir db
 "$bin/certutil" -N -d sql:db --empty-password
 "$bin/certutil" -A -d sql:db -n ca -t C,, -i cert.pem
 # -www answers the first request and ends the connection.
+: >server.log
 openssl s_server -accept 127.0.0.1:0 -tls1_3 -key key.pem -cert cert.pem -www >server.log 2>&1 &
 server=$!
 for _ in 1 2 3 4 5 6 7 8 9 10; do

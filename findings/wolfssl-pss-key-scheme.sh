@@ -62,6 +62,7 @@ gcc -Iroot/usr/include server.c -o server "$lib/libwolfssl.so.35"
 try() {
     schemes=$1
     shift
+    : >server.log
     "$@" >server.log 2>&1 </dev/null &
     server=$!
     port=''
