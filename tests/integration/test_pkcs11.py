@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
+import time
 import unittest
 
 import harness
@@ -197,6 +199,31 @@ class GnuTLS(unittest.TestCase):
                 done = LAB.must("openssl", "s_client", "-connect", "127.0.0.1:" + port, "-tls1_3", "-CAfile", "ca/ca.pem",
                                 "-verify_return_error", "-servername", "localhost", "-verify_hostname", "localhost")
                 self.assertIn(b"Verify return code: 0", done.out)
+
+
+CLIENT = "/usr/lib/%s/pkcs11/p11-kit-client.so" % sysconfig.get_config_var("MULTIARCH")
+
+
+@needs("pkcs11-tool", "p11-kit", CLIENT)
+class Remote(unittest.TestCase):
+    """Over the socket of p11-kit server, which leaves out mechanisms (findings/p11-kit-remote-mechanisms.sh): those of TLS are left."""
+
+    def test_signs(self):
+        LAB.write("message", "hello")
+        LAB.must("openssl", "dgst", "-sha256", "-binary", "-out", "digest", "message")
+        with LAB.background("p11-kit", "server", "--foreground", "--name", LAB.path("p11.sock"), "--provider", MODULE, "pkcs11:"):
+            limit = time.monotonic() + harness.TIMEOUT
+            while not os.path.exists(LAB.path("p11.sock")) and time.monotonic() < limit:
+                time.sleep(0.05)
+            for name, mechanism, verify in (
+                    ("p256", ("ECDSA", "-f", "openssl"), ()),
+                    ("pin-rsa2048", ("RSA-PKCS-PSS", "--hash-algorithm", "SHA256"), ("rsa_padding_mode:pss", "rsa_pss_saltlen:32"))):
+                login = ("--login", "--pin", PIN) if name.startswith("pin-") else ()
+                LAB.must("pkcs11-tool", "--module", CLIENT, "--token-label", name, *login, "--sign", "-m", *mechanism, "-i", "digest",
+                         "-o", "remote.sig", env={"P11_KIT_SERVER_ADDRESS": "unix:path=" + LAB.path("p11.sock")})
+                options = [word for option in ("digest:sha256",) + verify for word in ("-pkeyopt", option)]
+                LAB.must("openssl", "pkeyutl", "-verify", "-certin", "-inkey", name + ".pem", "-sigfile", "remote.sig", "-in", "digest",
+                         *options)
 
 
 ENGINES = subprocess.run(["openssl", "version", "-e"], capture_output=True, text=True, check=True).stdout.split('"')[1]
