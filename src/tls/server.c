@@ -12,7 +12,7 @@ static tt_rc make_cookie(struct tt_conn *c)
 }
 
 /* We keep the handshake's state ourselves, so that a cookie (section 4.3.2) is for the forced retry only,
- * which would change nothing without one. Mbed TLS 3.6 takes it for an extension it did not ask for. */
+ * which would change nothing without one. Mbed TLS 3.6 refuses it (findings/mbedtls-retry-cookie.sh). */
 tt_rc server_retry(struct tt_conn *c)
 {
     struct hs *hs = c->hs;
