@@ -53,8 +53,8 @@ tt_rc client_hello_parse(struct client_hello *ret, struct tt_bytes message)
 /* "the client MUST send the same ClientHello without modification, except" for key_share, early_data, cookie,
  * pre_shared_key, padding (section 4.2.2) and encrypted_client_hello, whose payload is another one each time
  * (RFC 9849 section 6.1.5): a digest of everything else. "extensions MAY appear in any order" (section 4.3),
- * and wolfSSL's do change places: the digests of the single ones are combined so that their order does not
- * count. */
+ * and wolfSSL's do change places (findings/wolfssl-second-client-hello.sh): the digests of the single ones
+ * are combined so that their order does not count. */
 static tt_rc client_hello_fingerprint(struct tt_conn *c, const struct client_hello *ch, uint8_t *ret)
 {
     uint8_t digest[32];
