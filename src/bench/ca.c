@@ -285,7 +285,7 @@ static tt_rc revoked_fill(void *arg, struct ca *ca, struct head *h, struct tt_er
                                           "WHERE i < 100000) INSERT INTO certificate "
                                           "SELECT $1 + i, '4' || lower(substr(hex(randomblob(20)), 2)), "
                                           "'CN=x', '', $2, $2 + 31536000, $2, '', 'client', 0, '', 0, 0, "
-                                          "'revoked', 1 + i % 5, $2, x'30' FROM n",
+                                          "'revoked', 1 + i % 5, $2, x'30', 0 FROM n",
                                    STORE_ARGS(store_int(h->certificates), store_int(s->now))};
     h->certificates += CRL_ENTRIES;
     h->revision++;

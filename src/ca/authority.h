@@ -17,8 +17,11 @@
 #define CA_DAYS_MAX    36500
 #define CA_SHA256_HEX  65
 
+#define CA_FORMER_MAX 4
+
 struct ocsp_state;
 
+/* struct ca: an open CA. A former key of it is a CA like this one, on the same store (ca/former.c). */
 struct ca {
     struct store *store;
     char dir[PATH_MAX];
@@ -28,6 +31,12 @@ struct ca {
     int64_t not_before, not_after;
     uint8_t *key_id; /* its subject key identifier, for authorityKeyIdentifier */
     size_t key_id_len;
+    char key_id_text[CA_KEY_ID_SIZE]; /* "": it has none */
+    int64_t key_number;               /* in the table ca_key; 0: the first */
+    struct tt_bytes own;              /* a former one's certificate, in rollover */
+    bool is_former;                   /* store, chain, rollover and profiles are another's */
+    struct ca *former[CA_FORMER_MAX];
+    size_t former_len;
     struct profiles *profiles;
     struct tt_pki_signer signer;
     bool has_signer;
@@ -68,6 +77,19 @@ void id_text(char ret[CA_ID_HEX], int64_t number);
 void sha256_text(char ret[CA_SHA256_HEX], struct tt_bytes b);
 tt_rc ca_no_memory(struct tt_error *err);
 
+/* ca_of_certificate: fill in what ca->cert says. */
+TT_MUST_USE tt_rc ca_of_certificate(struct ca *ca, struct tt_bytes der, struct tt_error *err);
+/* ca_key_of: number and name of the key with this SHA-256, of a CA whose directory is ca->dir; *ret_there:
+ * there is a row. name: mem_free. */
+TT_MUST_USE tt_rc ca_key_of(struct ca *ca, const char *spki_sha256, bool *ret_there, int64_t *ret_number,
+                            char **ret_name, struct tt_error *err);
+/* former_load: after certificates and key. former_tend: the CRL and the responder's certificate of each
+ * former key that is needed still and at hand. */
+TT_MUST_USE tt_rc former_load(struct ca *ca, struct tt_error *err);
+TT_MUST_USE tt_rc former_tend(struct ca *ca, int64_t now, struct tt_error *err);
+/* crl_entries: what a complete list has in it now. */
+TT_MUST_USE tt_rc crl_entries(struct buf *to, struct ca *ca, int64_t now, struct tt_error *err);
+
 void ocsp_state_free(struct ocsp_state *s);
 /* ocsp_tend: the responder's certificate, before it ends. */
 TT_MUST_USE tt_rc ocsp_tend(struct ca *ca, int64_t now, struct tt_error *err);
@@ -96,7 +118,7 @@ TT_MUST_USE tt_rc ca_alive(const struct ca *ca, int64_t now, struct tt_error *er
 struct ca_record {
     struct tt_bytes der;
     const char *serial, *subject, *names, *profile;
-    int64_t not_before, not_after, request;
+    int64_t not_before, not_after, request, ca_key; /* ca_key: that signed it */
     struct ca_requester by;
     bool attested;
 };

@@ -8,6 +8,7 @@
 #include "ca/authority.h"
 #include "ca/dir.h"
 #include "pki/cert.h"
+#include "pki/key.h"
 #include "pki/text.h"
 
 tt_rc ca_no_memory(struct tt_error *err)
@@ -64,14 +65,18 @@ void ca_close(struct ca *ca)
 {
     if (ca == NULL)
         return;
+    for (size_t i = 0; i < ca->former_len; i++)
+        ca_close(ca->former[i]);
     mem_free(ca->key);
-    store_close(ca->store);
-    tt_cert_list_free(ca->chain);
-    tt_cert_list_free(ca->rollover);
     X509_free(ca->cert);
     mem_free(ca->key_id);
-    profiles_free(ca->profiles);
     ocsp_state_free(ca->ocsp);
+    if (!ca->is_former) {
+        store_close(ca->store);
+        tt_cert_list_free(ca->chain);
+        tt_cert_list_free(ca->rollover);
+        profiles_free(ca->profiles);
+    }
     mem_free(ca);
 }
 
@@ -86,10 +91,9 @@ static tt_rc list_read(struct tt_cert_list **ret, const char *dir, const char *n
     return TT_OK;
 }
 
-static tt_rc certs_load(struct ca *ca, struct tt_error *err)
+tt_rc ca_of_certificate(struct ca *ca, struct tt_bytes der, struct tt_error *err)
 {
-    TT_TRY(list_read(&ca->chain, ca->dir, CA_CERT_FILE, err));
-    ca->cert = cert_read(ca->chain->certs[0]);
+    ca->cert = cert_read(der);
     if (ca->cert == NULL)
         return ca_no_memory(err);
     bool ok = X509_check_ca(ca->cert) == 1 &&
@@ -104,7 +108,16 @@ static tt_rc certs_load(struct ca *ca, struct tt_error *err)
     ca->key_id = id == NULL ? NULL : mem_dup(ASN1_STRING_get0_data(id), ca->key_id_len);
     if (id != NULL && ca->key_id == NULL)
         return ca_no_memory(err);
+    if (ca->key_id_len > 0 && ca->key_id_len <= (CA_KEY_ID_SIZE - 1) / 2)
+        text_hex(ca->key_id_text, (struct tt_bytes){ca->key_id, ca->key_id_len});
+    return TT_OK;
+}
+
+static tt_rc certs_load(struct ca *ca, struct tt_error *err)
+{
     struct tt_error none = {0};
+    TT_TRY(list_read(&ca->chain, ca->dir, CA_CERT_FILE, err));
+    TT_TRY(ca_of_certificate(ca, ca->chain->certs[0], err));
     tt_rc rc = list_read(&ca->rollover, ca->dir, CA_ROLLOVER_FILE, &none);
     if (rc != TT_OK && rc != TT_ERR_NOT_FOUND)
         return error_set(err, rc, "%s", none.text);
@@ -122,37 +135,78 @@ static tt_rc profiles_load(struct ca *ca, struct tt_error *err)
     TT_TRY(dir_path(where, ca->dir, CA_PROFILES_FILE, err));
     tt_rc rc = dir_read(&text, &len, ca->dir, CA_PROFILES_FILE, &none);
     if (rc == TT_ERR_NOT_FOUND)
-        return profiles_read(&ca->profiles, profiles_builtin, "the built-in profiles", err);
+        return profiles_read(&ca->profiles, profiles_builtin, "the built-in profiles", ca->key_id_text, err);
     if (rc != TT_OK)
         return error_set(err, rc, "%s", none.text);
-    return profiles_read(&ca->profiles, text, where, err);
+    return profiles_read(&ca->profiles, text, where, ca->key_id_text, err);
 }
 
-static tt_rc take_text(void *arg, const struct store_row *row)
+struct key_row {
+    bool there;
+    int64_t number;
+    char *name;
+};
+
+static tt_rc take_key(void *arg, const struct store_row *row)
 {
-    char **to = arg;
-    mem_free(*to);
-    *to = mem_strdup(row_text(row, 0));
-    return *to == NULL ? TT_ERR_MEMORY : TT_OK;
+    struct key_row *k = arg;
+    k->there = true;
+    k->number = row_int(row, 0);
+    mem_free(k->name);
+    k->name = mem_strdup(row_text(row, 1));
+    return k->name == NULL ? TT_ERR_MEMORY : TT_OK;
 }
 
 /* A key beside the certificate is stored by its name alone, so that the directory can be moved. */
+static tt_rc in_directory(char **name, const struct ca *ca, struct tt_error *err)
+{
+    char path[PATH_MAX];
+    if (!dir_is_key_name(*name))
+        return TT_OK;
+    TT_TRY(dir_path(path, ca->dir, *name, err));
+    mem_free(*name);
+    *name = mem_strdup(path);
+    return *name == NULL ? ca_no_memory(err) : TT_OK;
+}
+
+tt_rc ca_key_of(struct ca *ca, const char *spki_sha256, bool *ret_there, int64_t *ret_number, char **ret_name,
+                struct tt_error *err)
+{
+    struct key_row k = {0};
+    const struct statement ask = {.sql = "SELECT number, name FROM ca_key WHERE spki = $1",
+                                  STORE_ARGS(store_text(spki_sha256)),
+                                  .fn = take_key,
+                                  .arg = &k};
+    tt_rc rc = ca_ask(ca, &ask, NULL, err);
+    if (rc == TT_OK && k.there)
+        rc = in_directory(&k.name, ca, err);
+    if (rc != TT_OK) {
+        mem_free(k.name);
+        return rc;
+    }
+    *ret_there = k.there;
+    *ret_number = k.number;
+    *ret_name = k.name;
+    return TT_OK;
+}
+
 static tt_rc key_load(struct ca *ca, struct tt_error *err)
 {
-    TT_AUTO(mem_free_auto) char *key = NULL;
-    char path[PATH_MAX];
+    bool there = false;
+    struct tt_cert_info *info = NULL;
+    TT_TRY(tt_cert_describe(&info, ca_certificate(ca), err));
+    tt_rc rc = ca_key_of(ca, info->spki_sha256, &there, &ca->key_number, &ca->key, err);
+    tt_cert_info_free(info);
+    if (rc != TT_OK || there)
+        return rc;
+    struct key_row first = {0};
     const struct statement ask = {
-        .sql = "SELECT value FROM setting WHERE name = 'key'", .fn = take_text, .arg = &key};
-    TT_TRY(ca_ask(ca, &ask, NULL, err));
-    if (key == NULL)
-        return error_set(err, TT_ERR_DECODE, "the CA's store does not say where its key is");
-    if (strcmp(key, CA_KEY_FILE) == 0) {
-        TT_TRY(dir_path(path, ca->dir, CA_KEY_FILE, err));
-        mem_free(key);
-        key = mem_strdup(path);
-    }
-    ca->key = TT_TAKE(key);
-    return ca->key == NULL ? ca_no_memory(err) : TT_OK;
+        .sql = "SELECT 0, value FROM setting WHERE name = 'key'", .fn = take_key, .arg = &first};
+    rc = ca_ask(ca, &ask, NULL, err);
+    ca->key = first.name;
+    TT_TRY(rc);
+    return ca->key != NULL ? in_directory(&ca->key, ca, err)
+                           : error_set(err, TT_ERR_DECODE, "the CA's store does not say where its key is");
 }
 
 static tt_rc store_load(struct ca *ca, const char *store, struct tt_error *err)
@@ -174,6 +228,7 @@ tt_rc ca_open(struct ca **ret, const struct ca_place *place, struct tt_error *er
     TT_TRY(profiles_load(ca, err));
     TT_TRY(store_load(ca, place->store, err));
     TT_TRY(key_load(ca, err));
+    TT_TRY(former_load(ca, err));
     *ret = TT_TAKE(ca);
     return TT_OK;
 }
@@ -213,9 +268,17 @@ bool ca_profile_demands_attestation(const struct ca *ca, const char *profile)
 
 /* ---- who signs ---- */
 
+static bool is_its_key(const struct ca *ca, const struct tt_pki_signer *signer)
+{
+    TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = spki_read(signer->spki);
+    bool is = key != NULL && EVP_PKEY_eq(key, X509_get0_pubkey(ca->cert)) == 1;
+    ERR_clear_error();
+    return is;
+}
+
 tt_rc ca_set_signer(struct ca *ca, const struct tt_pki_signer *signer, struct tt_error *err)
 {
-    if (!tt_cert_matches_key(ca_certificate(ca), signer->spki)) {
+    if (!is_its_key(ca, signer)) {
         (void)error_set(err, TT_ERR_USAGE, "the key is not the one of this CA's certificate");
         error_hint(err, "the CA was made with the key %.200s; it must be the same key still", ca->key);
         return TT_ERR_USAGE;

@@ -38,8 +38,10 @@ struct ca;
 #define CA_STORE_FILE    "ca.db"        /* the default store */
 #define CA_PLACE_FILE    "store"        /* where the store is, if elsewhere: one line */
 #define CA_ROLLOVER_FILE "rollover.pem" /* certificates for a change of keys: old-with-new, new-with-old */
+#define CA_NEXT_KEY_FILE "next.key"     /* a software key that is about to be the CA's */
 #define CA_SERIAL_HEX    41             /* a serial number in hexadecimal, with its NUL */
 #define CA_ID_HEX        17             /* the id of a request or token, with its NUL */
+#define CA_KEY_ID_SIZE   41             /* a key identifier in hexadecimal, with its NUL */
 #define CA_BATCH_MAX     256
 
 /* ---- open ---- */
@@ -66,8 +68,26 @@ TT_MUST_USE tt_rc ca_set_signer(struct ca *ca, const struct tt_pki_signer *signe
  * with ca_rollover behind it). Valid until close. */
 struct tt_bytes ca_certificate(const struct ca *ca);
 const struct tt_cert_list *ca_chain(const struct ca *ca);
-/* ca_rollover: old-with-new, new-with-old and the like; its len is 0 for none. */
+/* ca_rollover: old-with-old, new-with-old, old-with-new and the like; its len is 0 for none. */
 const struct tt_cert_list *ca_rollover(const struct ca *ca);
+/* ca_key_id: its subject key identifier in hexadecimal; "": its certificate has none. */
+const char *ca_key_id(const struct ca *ca);
+
+/* struct ca_former: a key that the CA had before, and the certificates of it that have not ended: as long as
+ * there are some, it signs CRLs and OCSP answers for those who believe the old root alone. */
+struct ca_former {
+    const char *key_id, *key; /* until close; key: as ca_key_name */
+    int64_t not_after;        /* of its own certificate */
+    int64_t certificates, until;
+};
+size_t ca_former_count(const struct ca *ca);
+const char *ca_former_key_id(const struct ca *ca, size_t i);
+struct tt_bytes ca_former_certificate(const struct ca *ca, size_t i); /* until close */
+TT_MUST_USE tt_rc ca_former(struct ca *ca, struct ca_former *ret, size_t i, int64_t now,
+                            struct tt_error *err);
+/* ca_set_former_signer: as ca_set_signer. Without one, what it has signed last counts until it ends. */
+TT_MUST_USE tt_rc ca_set_former_signer(struct ca *ca, size_t i, const struct tt_pki_signer *signer,
+                                       struct tt_error *err);
 
 /* ---- issue ---- */
 
@@ -246,6 +266,10 @@ TT_MUST_USE tt_rc ca_crl(struct ca *ca, struct buf *ret, struct ca_fresh *ret_fr
  * there is no signer. */
 TT_MUST_USE tt_rc ca_crl_delta(struct ca *ca, struct buf *ret, struct ca_fresh *ret_fresh, int64_t now,
                                struct tt_error *err);
+/* ca_crl_of: ca_crl by the key with this identifier, now or formerly the CA's: all of them list the same.
+ * TT_ERR_NOT_FOUND. */
+TT_MUST_USE tt_rc ca_crl_of(struct ca *ca, const char *key_id, struct buf *ret, struct ca_fresh *ret_fresh,
+                            int64_t now, struct tt_error *err);
 /* ca_crl_to_pem: NUL-terminated; mem_free. */
 TT_MUST_USE tt_rc ca_crl_to_pem(char **ret, struct tt_bytes der, struct tt_error *err);
 /* ca_ocsp: the answer to one OCSP request (DER), appended to ret; also to a damaged one (malformedRequest:
@@ -338,6 +362,27 @@ struct ca_make {
  * profile sub-ca and records that. signer: of the new CA's key. TT_ERR_EXISTS: something is at dir. */
 TT_MUST_USE tt_rc ca_make(const struct ca_make *make, const struct tt_pki_signer *signer, struct ca *parent,
                           struct tt_error *err);
+
+/* struct ca_change: another key for the same CA (RFC 4210 section 4.4). */
+struct ca_change {
+    const char *key_pem; /* a software key, kept in the CA's directory, or NULL */
+    const char *key;     /* without key_pem: where the key is */
+    unsigned days;       /* 0: ten years; with a parent what its profile sub-ca says */
+    const char *by;
+    int64_t now;
+};
+/* ca_change_key: ca, with its signer, gets the key of signer. A root gets another certificate of its own, and
+ * OldWithOld, NewWithOld and OldWithNew go into DIR/rollover.pem; a CA below another gets its certificate
+ * from that one (parent, with its signer), and the former one goes there. DIR/ca.pem is written last: before
+ * that it is the old CA whatever happens, and then the new one. ca stays the old one: open it again.
+ * TT_ERR_USAGE, TT_ERR_UNSUPPORTED: not like this, and nothing was changed. TT_ERR_BUSY: another process does
+ * it. */
+TT_MUST_USE tt_rc ca_change_key(struct ca *ca, const struct ca_change *change,
+                                const struct tt_pki_signer *signer, struct ca *parent, struct tt_error *err);
+/* ca_next_key: the software key of a change that was interrupted, PEM; TT_ERR_NOT_FOUND: there is none.
+ * ca_next_key_done: it is the CA's by now. */
+TT_MUST_USE tt_rc ca_next_key(const struct ca *ca, char **ret_pem, struct tt_error *err);
+void ca_next_key_done(const struct ca *ca);
 
 /* ca_profile_names: those of its profiles file, for /csrattrs, labels and help; ended by NULL; until close.
  */

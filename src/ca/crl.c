@@ -72,7 +72,7 @@ struct making {
 
 /* "An entry MUST NOT be removed from the CRL until it appears on one regularly scheduled CRL issued beyond
  * the revoked certificate's validity period" (RFC 5280 section 3.3): twice the period is enough. */
-static tt_rc entries_put(struct buf *to, struct ca *ca, int64_t now, struct tt_error *err)
+tt_rc crl_entries(struct buf *to, struct ca *ca, int64_t now, struct tt_error *err)
 {
     struct writer w = writer_to(to);
     const struct statement ask = {.sql = "SELECT serial, revoked, reason FROM certificate WHERE status IN "
@@ -99,7 +99,7 @@ static tt_rc make(void *arg, struct ca *ca, struct head *h, struct tt_error *err
         .issuer_key_id = {ca->key_id, ca->key_id_len},
         .freshest = text_bytes(ca->profiles->delta_url),
     };
-    TT_TRY(entries_put(&entries, ca, m->now, err));
+    TT_TRY(crl_entries(&entries, ca, m->now, err));
     struct crl_plan plan = plan_times;
     plan.entries = buf_bytes(&entries);
     TT_TRY(crl_build(&der, &plan, &ca->signer, err));
@@ -187,5 +187,6 @@ tt_rc ca_tend(struct ca *ca, int64_t now, struct tt_error *err)
         TT_TRY(renew(&l, ca, now, err));
     if (ca->profiles->delta_url != NULL && ca->has_signer)
         TT_TRY(ca_crl_delta(ca, &delta, &fresh, now, err));
+    TT_TRY(former_tend(ca, now, err));
     return ocsp_tend(ca, now, err);
 }

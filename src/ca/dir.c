@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,6 +90,55 @@ tt_rc dir_store(char ret[DIR_STORE_MAX], const char *dir, const char *asked, str
     return n > 0 && n < DIR_STORE_MAX ? TT_OK : error_set(err, TT_ERR_USAGE, "the store's name is too long");
 }
 
+/* ---- the keys of a CA ---- */
+
+bool dir_is_key_name(const char *name)
+{
+    size_t n = strlen(name);
+    return strcmp(name, CA_KEY_FILE) == 0 || (strchr(name, '/') == NULL && strncmp(name, "ca-", 3) == 0 &&
+                                              n > 7 && strcmp(name + n - 4, ".key") == 0);
+}
+
+tt_rc dir_lock(int *ret, const char *dir, struct tt_error *err)
+{
+    TT_AUTO(fd_close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, TT_ERR_IO, "cannot open %.200s: %s", dir, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return error_set(err, errno == EWOULDBLOCK ? TT_ERR_BUSY : TT_ERR_IO,
+                         errno == EWOULDBLOCK ? "another process changes the key of the CA in %.200s"
+                                              : "cannot lock %.200s",
+                         dir);
+    *ret = fd;
+    fd = -1;
+    return TT_OK;
+}
+
+static void sync_directory(const char *dir)
+{
+    TT_AUTO(fd_close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)fsync(fd);
+}
+
+tt_rc dir_name_key(const char *dir, const char *from, const char *name, struct tt_error *err)
+{
+    char old[PATH_MAX], new[PATH_MAX];
+    TT_TRY(dir_path(old, dir, from, err));
+    TT_TRY(dir_path(new, dir, name, err));
+    if (link(old, new) != 0 && errno != EEXIST)
+        return error_set(err, TT_ERR_IO, "cannot create %s: %s", new, strerror(errno));
+    sync_directory(dir);
+    return TT_OK;
+}
+
+void dir_remove(const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    if (dir_path(path, dir, name, NULL) == TT_OK)
+        (void)unlink(path);
+}
+
 /* ---- creating ---- */
 
 static tt_rc write_file(const char *dir, const char *name, const char *text, mode_t mode,
@@ -128,13 +178,6 @@ static void discard(const char *dir)
         if (dir_path(path, dir, names[i], NULL) == TT_OK)
             (void)unlink(path);
     (void)rmdir(dir);
-}
-
-static void sync_directory(const char *dir)
-{
-    TT_AUTO(fd_close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        (void)fsync(fd);
 }
 
 static tt_rc refuse_existing(const char *dir, struct tt_error *err)

@@ -17,6 +17,14 @@ TT_MUST_USE tt_rc dir_read(char **ret, size_t *ret_len, const char *dir, const c
 /* dir_has: TT_ERR_NOT_FOUND, with the reason, when dir has no such file and so is not a CA. */
 TT_MUST_USE tt_rc dir_has(const char *dir, const char *name, struct tt_error *err);
 
+/* dir_is_key_name: the name of a key's file within the directory: ca.key, ca-HASH.key. */
+bool dir_is_key_name(const char *name);
+/* dir_lock: one process at a time changes the CA's key; TT_ERR_BUSY. Close what it gives. */
+TT_MUST_USE tt_rc dir_lock(int *ret, const char *dir, struct tt_error *err);
+/* dir_name_key: DIR/name is DIR/from too, durably; that it was there already is fine. dir_remove: remove. */
+TT_MUST_USE tt_rc dir_name_key(const char *dir, const char *from, const char *name, struct tt_error *err);
+void dir_remove(const char *dir, const char *name);
+
 /* dir_store: where the store is: what is asked for (or NULL), what DIR/store says, or DIR/ca.db, which must
  * be there.
  */

@@ -274,14 +274,13 @@ tt_rc ca_record_add(struct ca *ca, struct head *h, const struct ca_record *r, in
     const struct statement put = {
         .sql = "INSERT INTO certificate (number, serial, subject, names, not_before, not_after, issued, "
                "sha256, profile, "
-               "who, requester, request, attested, status, reason, revoked, der) VALUES ($1, $2, $3, $4, $5, "
-               "$6, $7, $8, "
-               "$9, $10, $11, $12, $13, 'valid', -1, 0, $14)",
+               "who, requester, request, attested, status, reason, revoked, der, ca_key) VALUES ($1, $2, $3, "
+               "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'valid', -1, 0, $14, $15)",
         STORE_ARGS(store_int(h->certificates + 1), store_text(r->serial), store_text(r->subject),
                    store_text(r->names), store_int(r->not_before), store_int(r->not_after), store_int(now),
                    store_text(sha256), store_text(r->profile), store_int(r->by.who),
                    store_text(text_or_empty(r->by.id)), store_int(r->request), store_int(r->attested),
-                   store_blob(r->der))};
+                   store_blob(r->der), store_int(r->ca_key))};
     TT_TRY(store_run(ca->store, &put, NULL, err));
     h->certificates++;
     json_t *what = requester_json(&r->by);
@@ -493,6 +492,7 @@ static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t n
         .request = id_number(w->found.id),
         .by = owner_of(w),
         .attested = w->order->attested,
+        .ca_key = ca->key_number,
     };
     TT_TRY(ca_record_add(ca, h, &record, now, err));
     w->found.verdict = CA_ISSUED;

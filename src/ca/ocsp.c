@@ -126,7 +126,7 @@ static tt_rc status_find(struct status *ret, struct ca *ca, const ASN1_INTEGER *
     return ca_ask(ca, &ask, NULL, err);
 }
 
-/* Is the question about a certificate of ours? By the hash it was asked with. */
+/* Is the question about a certificate of this key? By the hash it was asked with. */
 static bool asks_us(const struct ca *ca, OCSP_CERTID *id)
 {
     ASN1_OBJECT *oid = NULL;
@@ -140,6 +140,18 @@ static bool asks_us(const struct ca *ca, OCSP_CERTID *id)
     bool same = ours != NULL && OCSP_id_issuer_cmp(ours, id) == 0;
     OCSP_CERTID_free(ours);
     return same;
+}
+
+/* Who answers: the key that the first question names, if it is at hand: its responder alone counts for it. */
+static struct ca *asked_of(struct ca *ca, OCSP_REQUEST *request, int64_t now)
+{
+    OCSP_CERTID *id = OCSP_request_onereq_count(request) <= 0
+                          ? NULL
+                          : OCSP_onereq_get0_id(OCSP_request_onereq_get0(request, 0));
+    for (size_t i = 0; id != NULL && i < ca->former_len; i++)
+        if (asks_us(ca->former[i], id) && state_ready(ca->former[i], now, NULL) == TT_OK)
+            return ca->former[i];
+    return ca;
 }
 
 struct answering {
@@ -256,20 +268,14 @@ static bool kept(struct slot *s, struct tt_bytes request, int64_t now)
            now >= s->fresh.this_update;
 }
 
-static tt_rc answer_make(struct buf *ret, struct ca_fresh *ret_fresh, struct ca *ca, struct tt_bytes request,
-                         int64_t now, struct tt_error *err)
+static tt_rc answer_new(struct buf *ret, struct ca_fresh *ret_fresh, struct ca *ca, OCSP_REQUEST *r,
+                        struct tt_bytes request, int64_t now, struct tt_error *err)
 {
     TT_AUTO(buf_free) struct buf der = {0};
-    const uint8_t *at = request.data;
-    OCSP_REQUEST *r =
-        request.len == 0 || request.len > REQUEST_MAX ? NULL : d2i_OCSP_REQUEST(NULL, &at, (long)request.len);
-    bool whole = r != NULL && at == request.data + request.len, keeps = false;
-    ERR_clear_error();
-    tt_rc rc = whole ? answer(&der, ret_fresh, &keeps, ca, r, now, err)
-                     : response_put(&der, OCSP_RESPONSE_STATUS_MALFORMEDREQUEST, NULL, err);
-    OCSP_REQUEST_free(r);
-    TT_TRY(rc);
     char sha256[CA_SHA256_HEX];
+    bool keeps = false;
+    TT_TRY(r != NULL ? answer(&der, ret_fresh, &keeps, ca, r, now, err)
+                     : response_put(&der, OCSP_RESPONSE_STATUS_MALFORMEDREQUEST, NULL, err));
     sha256_text(sha256, buf_bytes(&der));
     (void)snprintf(ret_fresh->etag, sizeof ret_fresh->etag, "%.32s", sha256);
     struct slot *s = slot_of(ca->ocsp, request);
@@ -278,18 +284,44 @@ static tt_rc answer_make(struct buf *ret, struct ca_fresh *ret_fresh, struct ca 
     return buf_append(ret, buf_front(&der), buf_size(&der)) == TT_OK ? TT_OK : ca_no_memory(err);
 }
 
+/* *ret_there: an answer that was signed before. */
+static tt_rc answer_kept(struct buf *ret, struct ca_fresh *ret_fresh, bool *ret_there, struct ca *ca,
+                         struct tt_bytes request, int64_t now, struct tt_error *err)
+{
+    struct slot *s = slot_of(ca->ocsp, request);
+    *ret_there = s != NULL && kept(s, request, now);
+    if (!*ret_there)
+        return TT_OK;
+    *ret_fresh = s->fresh;
+    return buf_append(ret, buf_front(&s->answer), buf_size(&s->answer)) == TT_OK ? TT_OK : ca_no_memory(err);
+}
+
+static tt_rc answer_make(struct buf *ret, struct ca_fresh *ret_fresh, struct ca *ca, struct tt_bytes request,
+                         int64_t now, struct tt_error *err)
+{
+    const uint8_t *at = request.data;
+    bool there = false;
+    OCSP_REQUEST *r =
+        request.len == 0 || request.len > REQUEST_MAX ? NULL : d2i_OCSP_REQUEST(NULL, &at, (long)request.len);
+    bool whole = r != NULL && at == request.data + request.len;
+    ERR_clear_error();
+    struct ca *by = whole ? asked_of(ca, r, now) : ca;
+    tt_rc rc = by == ca ? TT_OK : answer_kept(ret, ret_fresh, &there, by, request, now, err);
+    if (rc == TT_OK && !there)
+        rc = answer_new(ret, ret_fresh, by, whole ? r : NULL, request, now, err);
+    OCSP_REQUEST_free(r);
+    return rc;
+}
+
 tt_rc ca_ocsp(struct ca *ca, struct buf *ret, struct ca_fresh *ret_fresh, struct tt_bytes request,
               int64_t now, struct tt_error *err)
 {
     struct ca_fresh fresh = {0};
+    bool there = false;
     TT_TRY(state_ready(ca, now, err));
-    struct slot *s = slot_of(ca->ocsp, request);
-    if (s != NULL && kept(s, request, now)) {
-        *ret_fresh = s->fresh;
-        return buf_append(ret, buf_front(&s->answer), buf_size(&s->answer)) == TT_OK ? TT_OK
-                                                                                     : ca_no_memory(err);
-    }
-    TT_TRY(answer_make(ret, &fresh, ca, request, now, err));
+    TT_TRY(answer_kept(ret, &fresh, &there, ca, request, now, err));
+    if (!there)
+        TT_TRY(answer_make(ret, &fresh, ca, request, now, err));
     *ret_fresh = fresh;
     return TT_OK;
 }

@@ -1,6 +1,7 @@
 /* ca/ocsp_responder.c: the OCSP responder's own key, in DIR/ocsp.key, and the certificate the CA gives it:
  * short, for this purpose alone, renewed when half of it is over. Layer: ca. RFC 6960 section 4.2.2.2. */
 #include <openssl/pem.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ca/dir.h"
@@ -22,6 +23,14 @@ void ocsp_responder_free(struct ocsp_responder *r)
 }
 
 /* ---- files ---- */
+
+/* The responder has one key, and a certificate by each key of the CA: "This certificate MUST be issued
+ * directly by the CA that is identified in the request" (RFC 6960 section 4.2.2.2). */
+static const char *certificate_file(char ret[64], const struct ca *ca)
+{
+    (void)snprintf(ret, 64, ca->is_former ? "ocsp-%.40s.pem" : OCSP_CERT_FILE, ca->key_id_text);
+    return ret;
+}
 
 static tt_rc put_file(const struct ca *ca, const char *name, const char *label, struct tt_bytes der,
                       unsigned mode, struct tt_error *err)
@@ -73,13 +82,14 @@ static tt_rc load(struct ocsp_responder *r, const struct ca *ca, struct tt_error
     TT_AUTO(mem_free_auto) char *pem = NULL;
     TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *list = NULL;
     size_t len = 0;
+    char file[64];
     struct tt_error none = {0};
     tt_rc rc = r->key != NULL ? TT_OK : key_read(&r->key, ca, &none);
     if (rc == TT_ERR_NOT_FOUND)
         return TT_OK;
     if (rc != TT_OK)
         return error_set(err, rc, "%s", none.text);
-    rc = dir_read(&pem, &len, ca->dir, OCSP_CERT_FILE, &none);
+    rc = dir_read(&pem, &len, ca->dir, certificate_file(file, ca), &none);
     if (rc == TT_OK)
         rc = tt_cert_list_from_pem(&list, (struct tt_bytes){(const uint8_t *)pem, len}, NULL);
     if (rc == TT_ERR_MEMORY)
@@ -122,7 +132,7 @@ static tt_rc renew(struct ocsp_responder *r, struct ca *ca, int64_t now, struct 
     TT_AUTO(X509_NAME_free_auto) X509_NAME *subject = NULL;
     TT_AUTO(mem_free_auto) char *subject_text = NULL;
     TT_AUTO(buf_free) struct buf der = {0};
-    char serial[CA_SERIAL_HEX];
+    char serial[CA_SERIAL_HEX], file[64];
     TT_AUTO(ossl_free_auto) uint8_t *spki = NULL;
     const struct profile *p = profiles_find(ca->profiles, PROFILE);
     if (p == NULL || p->ca)
@@ -147,10 +157,11 @@ static tt_rc renew(struct ocsp_responder *r, struct ca *ca, int64_t now, struct 
                                       .profile = p->name,
                                       .not_before = whom.not_before,
                                       .not_after = whom.not_after,
+                                      .ca_key = ca->key_number,
                                       .by = {.who = CA_BY_OPERATOR, .id = "ocsp"}},
                            .now = now};
     TT_TRY(ca_write(ca, record, &c, err));
-    TT_TRY(put_file(ca, OCSP_CERT_FILE, "CERTIFICATE", buf_bytes(&der), 0644, err));
+    TT_TRY(put_file(ca, certificate_file(file, ca), "CERTIFICATE", buf_bytes(&der), 0644, err));
     return load(r, ca, err);
 }
 

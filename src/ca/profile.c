@@ -59,7 +59,7 @@ static const struct key profile_keys[] = {
 struct reading {
     struct profiles *to;
     struct profile *now, *all;
-    const char *where;
+    const char *where, *key_id;
     struct tt_error *err;
     int line;
     tt_rc rc;
@@ -307,6 +307,31 @@ static tt_rc fixed_build(struct profile *p, struct tt_error *err)
     return wr_status(&w) == TT_OK ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
 }
 
+/* {key} in a URL is the key that signs: what is there stays that key's also when the CA has another one. */
+static tt_rc name_key(struct reading *r, char **url)
+{
+    static const char word[] = "{key}";
+    const char *at = *url == NULL ? NULL : strstr(*url, word);
+    if (at == NULL)
+        return TT_OK;
+    size_t n = strlen(*url) + strlen(r->key_id) + 1;
+    char *named = mem_alloc(n);
+    if (named == NULL)
+        return error_set(r->err, TT_ERR_MEMORY, "out of memory");
+    (void)snprintf(named, n, "%.*s%s%s", (int)(at - *url), *url, r->key_id, at + sizeof word - 1);
+    mem_free(*url);
+    *url = named;
+    return TT_OK;
+}
+
+static tt_rc name_keys(struct reading *r, struct profile *p)
+{
+    TT_TRY(name_key(r, &p->issuer_url));
+    for (size_t i = 0; i < p->crl_url.len; i++)
+        TT_TRY(name_key(r, &p->crl_url.at[i]));
+    return TT_OK;
+}
+
 /* A value of [ca] goes to whoever has none. */
 static tt_rc inherit(struct reading *r, struct profile *p)
 {
@@ -344,6 +369,7 @@ static tt_rc finish(struct reading *r)
     for (size_t i = 0; i < r->to->len; i++) {
         struct profile *p = &r->to->at[i];
         TT_TRY(inherit(r, p));
+        TT_TRY(name_keys(r, p));
         TT_TRY(profile_check(r, p));
         TT_TRY(fixed_build(p, r->err));
     }
@@ -387,11 +413,12 @@ const struct profile *profiles_find(const struct profiles *p, const char *name)
     return NULL;
 }
 
-tt_rc profiles_read(struct profiles **ret, const char *text, const char *where, struct tt_error *err)
+tt_rc profiles_read(struct profiles **ret, const char *text, const char *where, const char *key_id,
+                    struct tt_error *err)
 {
     TT_AUTO(profiles_free_auto) struct profiles *p = mem_alloc(sizeof *p);
     struct profile all = {0};
-    struct reading r = {.to = p, .all = &all, .where = where, .err = err};
+    struct reading r = {.to = p, .all = &all, .where = where, .key_id = key_id, .err = err};
     if (p == NULL)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     p->crl_days = 7;

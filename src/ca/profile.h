@@ -54,9 +54,10 @@ struct profiles {
     unsigned crl_days, crl_overlap_hours, ocsp_hours;
 };
 
-/* profiles_read: where is its name in messages. TT_ERR_USAGE names the line. Free with profiles_free. */
+/* profiles_read: where is its name in messages; key_id: the CA's key identifier in hexadecimal, which {key}
+ * in a URL stands for. TT_ERR_USAGE names the line. Free with profiles_free. */
 TT_MUST_USE tt_rc profiles_read(struct profiles **ret, const char *text, const char *where,
-                                struct tt_error *err);
+                                const char *key_id, struct tt_error *err);
 void profiles_free(struct profiles *p);
 TT_DEFINE_AUTO(struct profiles, profiles_free)
 /* profiles_find: NULL: there is none of that name; name NULL or "": the default. */

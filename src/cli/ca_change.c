@@ -12,14 +12,13 @@
 static void crl_renew(const struct cli *cli, struct ca *ca, const struct ca_options *o)
 {
     struct tt_error err = {0};
-    struct cli_key key = {0};
+    struct ca_keys keys = {.cli = cli};
     if (o->no_crl)
         return;
-    tt_rc rc = ca_cli_key(&key, cli, ca, &err);
-    if (rc == TT_OK) {
+    tt_rc rc = ca_keys_give(&keys, ca, &err);
+    if (rc == TT_OK)
         rc = ca_tend(ca, (int64_t)time(NULL), &err);
-        cli_close_key(&key);
-    }
+    ca_keys_close(&keys);
     if (rc == TT_OK)
         return;
     cli_note("the CRL is still the old one: %s", err.text);
@@ -71,18 +70,16 @@ int run_ca_unrevoke(const struct cli *cli, void *options)
 static tt_rc crl_get(struct buf *ret, struct ca_fresh *fresh, const struct cli *cli,
                      const struct ca_options *o, struct tt_error *err)
 {
+    TT_AUTO(ca_keys_close) struct ca_keys keys = {.cli = cli};
     TT_AUTO(ca_close_auto) struct ca *ca = NULL;
-    struct cli_key key = {0};
     int64_t now = (int64_t)time(NULL);
     TT_TRY(ca_cli_open(&ca, o, err));
     if (!o->no_crl)
-        TT_TRY(ca_cli_key(&key, cli, ca, err));
-    tt_rc rc = o->delta ? ca_crl_delta(ca, ret, fresh, now, err) : ca_crl(ca, ret, fresh, now, err);
-    if (rc == TT_OK && !o->no_crl)
-        rc = ca_tend(ca, now, err);
-    if (!o->no_crl)
-        cli_close_key(&key);
-    return rc;
+        TT_TRY(ca_keys_give(&keys, ca, err));
+    tt_rc rc = o->delta            ? ca_crl_delta(ca, ret, fresh, now, err)
+               : o->key_id != NULL ? ca_crl_of(ca, o->key_id, ret, fresh, now, err)
+                                   : ca_crl(ca, ret, fresh, now, err);
+    return rc == TT_OK && !o->no_crl ? ca_tend(ca, now, err) : rc;
 }
 
 int run_ca_crl(const struct cli *cli, void *options)

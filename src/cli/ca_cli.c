@@ -11,7 +11,6 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
-#include "cli/key_signer.h"
 #include "net/files.h"
 
 /* Who can put a key or a certificate there issues, or decides who does. */
@@ -22,7 +21,8 @@ tt_rc ca_cli_open(struct ca **ret, const struct ca_options *o, struct tt_error *
         enum file_kind kind;
     } files[] = {{CA_KEY_FILE, FILE_SECRET},       {CA_CERT_FILE, FILE_TRUSTED},
                  {CA_STORE_FILE, FILE_TRUSTED},    {CA_PLACE_FILE, FILE_TRUSTED},
-                 {CA_PROFILES_FILE, FILE_TRUSTED}, {"ocsp.key", FILE_SECRET}};
+                 {CA_PROFILES_FILE, FILE_TRUSTED}, {CA_ROLLOVER_FILE, FILE_TRUSTED},
+                 {"ocsp.key", FILE_SECRET},        {CA_NEXT_KEY_FILE, FILE_SECRET}};
     char path[PATH_MAX];
     TT_TRY(file_check_path(o->dir, FILE_TRUSTED, err));
     for (size_t i = 0; i < TT_COUNT(files); i++) {
@@ -33,19 +33,6 @@ tt_rc ca_cli_open(struct ca **ret, const struct ca_options *o, struct tt_error *
     (void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error with a sentence */
     const struct ca_place place = {o->dir, o->store};
     return ca_open(ret, &place, err);
-}
-
-tt_rc ca_cli_key(struct cli_key *ret, const struct cli *cli, struct ca *ca, struct tt_error *err)
-{
-    struct cli_key key = {0};
-    TT_TRY(cli_open_key(&key, cli, ca_key_name(ca), err));
-    struct tt_pki_signer signer = key_signer(key.key);
-    tt_rc rc = ca_set_signer(ca, &signer, err);
-    if (rc != TT_OK)
-        cli_close_key(&key);
-    else
-        *ret = key;
-    return rc;
 }
 
 const char *ca_cli_person(void)
@@ -106,6 +93,25 @@ int ca_cli_json(json_t *root)
     (void)putchar('\n');
     json_decref(root);
     return rc == 0 ? CLI_OK : CLI_FAILURE;
+}
+
+json_t *ca_cli_former_json(struct ca *ca)
+{
+    json_t *all = ca_former_count(ca) == 0 ? NULL : json_array();
+    for (size_t i = 0; i < ca_former_count(ca); i++) {
+        struct ca_former f;
+        char until[24], end[24];
+        if (ca_former(ca, &f, i, (int64_t)time(NULL), NULL) != TT_OK)
+            continue;
+        ca_cli_time(end, f.not_after);
+        ca_cli_time(until, f.until);
+        json_t *one = json_pack("{s:s, s:s, s:s, s:I}", "keyId", f.key_id, "key", f.key, "notAfter", end,
+                                "certificates", (json_int_t)f.certificates);
+        if (f.certificates > 0)
+            (void)json_object_set_new(one, "neededUntil", json_string(until));
+        (void)json_array_append_new(all, one);
+    }
+    return all;
 }
 
 json_t *ca_cli_info_json(const struct tt_cert_info *i)

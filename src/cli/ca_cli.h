@@ -6,13 +6,14 @@
 #include <jansson.h>
 
 #include "ca/ca.h"
+#include "cli/ca_keys.h"
 #include "cli/command.h"
 
 /* struct ca_options: of all of them; each command has rows for its own. */
 struct ca_options {
     const char *dir, *store, *subject, *key, *out, *word, *profile, *parent;
     const char *crl_url, *ocsp_url, *issuer_url;
-    const char *state, *expires, *reason, *head;
+    const char *state, *expires, *reason, *head, *key_id;
     unsigned long days, path_len, limit, uses; /* 0: not given */
     bool chain, delegation, force, newest, der, delta, no_crl, evidence;
 };
@@ -21,8 +22,6 @@ extern const struct option_row ca_dir_rows[];
 
 /* ca_cli_open: with a look at who else may write there. */
 TT_MUST_USE tt_rc ca_cli_open(struct ca **ret, const struct ca_options *o, struct tt_error *err);
-/* ca_cli_key: open its key and have it sign; close with cli_close_key. */
-TT_MUST_USE tt_rc ca_cli_key(struct cli_key *ret, const struct cli *cli, struct ca *ca, struct tt_error *err);
 /* ca_cli_person: who is at the keyboard, for the audit log. */
 const char *ca_cli_person(void);
 /* ca_cli_until: "90m", "12h", "30d" from now on; or "2026-12-31". */
@@ -32,6 +31,8 @@ void ca_cli_time(char ret[24], int64_t seconds);
 int ca_cli_json(json_t *root);
 /* ca_cli_fail: cli_fail, where whoever took the rows may have stopped without a word. */
 int ca_cli_fail(tt_rc rc, struct tt_error *err);
+/* ca_cli_former_json: the keys it had before, an array; NULL: none. */
+json_t *ca_cli_former_json(struct ca *ca);
 json_t *ca_cli_info_json(const struct tt_cert_info *i);
 /* ca_cli_pem: n certificates to --out, or to standard output. */
 TT_MUST_USE tt_rc ca_cli_pem(const struct ca_options *o, const struct tt_cert_list *list, size_t n,
@@ -39,6 +40,7 @@ TT_MUST_USE tt_rc ca_cli_pem(const struct ca_options *o, const struct tt_cert_li
 enum file_over ca_cli_over(const struct ca_options *o);
 
 int run_ca_init(const struct cli *cli, void *options);
+int run_ca_rollover(const struct cli *cli, void *options);
 int run_ca_sign(const struct cli *cli, void *options);
 int run_ca_show(const struct cli *cli, void *options);
 int run_ca_list(const struct cli *cli, void *options);

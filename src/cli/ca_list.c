@@ -11,6 +11,11 @@
 #include "cli/evidence_print.h"
 #include "cli/event.h"
 
+static void json_decref_auto(json_t **j)
+{
+    json_decref(*j);
+}
+
 static void put_time(json_t *to, const char *name, int64_t seconds)
 {
     char text[24];
@@ -247,7 +252,27 @@ static tt_rc show_any(const struct cli *cli, struct ca *ca, const struct ca_opti
     }
     if (o->evidence && o->out != NULL)
         return show_proof(ca, o, NULL, err);
-    return o->word != NULL ? show_issued(cli, ca, o, err) : show_cert(cli, ca_certificate(ca), o, NULL, err);
+    if (o->word != NULL)
+        return show_issued(cli, ca, o, err);
+    TT_AUTO(json_decref_auto) json_t *former = cli->json ? ca_cli_former_json(ca) : NULL;
+    TT_AUTO(json_decref_auto)
+    json_t *own = !cli->json       ? NULL
+                  : former == NULL ? json_pack("{s:s}", "keyId", ca_key_id(ca))
+                                   : json_pack("{s:s, s:O}", "keyId", ca_key_id(ca), "former", former);
+    return show_cert(cli, ca_certificate(ca), o, own, err);
+}
+
+static void show_own(struct ca *ca, const struct ca_options *o)
+{
+    json_t *former = ca_cli_former_json(ca), *f;
+    size_t i;
+    printf("CA's key:    %s\nkey id:      %s\ncertificate: %s/" CA_CERT_FILE "\n", ca_key_name(ca),
+           ca_key_id(ca), o->dir);
+    json_array_foreach(former, i, f)
+        printf("former key:  %s, key id %s, of %lld certificates in use%s%s\n", member(f, "key"),
+               member(f, "keyId"), (long long)json_integer_value(json_object_get(f, "certificates")),
+               member(f, "neededUntil")[0] != '\0' ? " until " : "", member(f, "neededUntil"));
+    json_decref(former);
 }
 
 int run_ca_show(const struct cli *cli, void *options)
@@ -259,7 +284,7 @@ int run_ca_show(const struct cli *cli, void *options)
     if (rc == TT_OK)
         rc = show_any(cli, ca, o, &err);
     if (rc == TT_OK && o->word == NULL && o->out == NULL && !cli->json)
-        printf("CA's key:    %s\ncertificate: %s/" CA_CERT_FILE "\n", ca_key_name(ca), o->dir);
+        show_own(ca, o);
     ca_close(ca);
     return rc == TT_OK ? CLI_OK : ca_cli_fail(rc, &err);
 }

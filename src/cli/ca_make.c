@@ -68,26 +68,14 @@ static struct tt_bytes text_bytes(const char *text)
 }
 
 /* The CA above, with its key, on the TPM of the new one's key if both have one. */
-static tt_rc parent_open(struct ca **ret, struct cli_key *ret_key, const struct cli *cli,
-                         const struct ca_options *o, const struct cli_key *beside, struct tt_error *err)
+static tt_rc parent_open(struct ca **ret, struct ca_keys *keys, const struct ca_options *o,
+                         const struct cli_key *beside, struct tt_error *err)
 {
     struct ca_options above = {.dir = o->parent};
     TT_AUTO(ca_close_auto) struct ca *ca = NULL;
-    struct cli_key key = {0};
     TT_TRY(ca_cli_open(&ca, &above, err));
-    if (beside->tpm != NULL)
-        TT_TRY(cli_open_key_beside(&key, cli, ca_key_name(ca), beside->tpm, err));
-    else
-        TT_TRY(cli_open_key(&key, cli, ca_key_name(ca), err));
-    if (beside->tpm != NULL && key.tpm == beside->tpm)
-        key.tpm = NULL; /* it is the other's to close */
-    struct tt_pki_signer signer = key_signer(key.key);
-    tt_rc rc = ca_set_signer(ca, &signer, err);
-    if (rc != TT_OK) {
-        cli_close_key(&key);
-        return rc;
-    }
-    *ret_key = key;
+    keys->tpm = beside->tpm;
+    TT_TRY(ca_keys_give(keys, ca, err));
     *ret = TT_TAKE(ca);
     return TT_OK;
 }
@@ -98,7 +86,7 @@ static tt_rc init_make(const struct cli *cli, const struct ca_options *o, struct
     bool is_file = o->key != NULL && !cli_is_handle(o->key);
     char absolute[PATH_MAX]; /* later commands run in other directories */
     struct ca *parent = NULL;
-    struct cli_key parent_key = {0};
+    struct ca_keys parent_keys = {.cli = cli};
     const struct ca_make make = {
         .place = {o->dir, o->store},
         .subject = o->subject,
@@ -112,12 +100,13 @@ static tt_rc init_make(const struct cli *cli, const struct ca_options *o, struct
         .now = (int64_t)time(NULL),
     };
     struct tt_pki_signer signer = key_signer(key->key);
-    if (o->parent != NULL)
-        TT_TRY(parent_open(&parent, &parent_key, cli, o, key, err));
-    tt_rc rc = ca_make(&make, &signer, parent, err);
+    tt_rc rc = o->parent != NULL ? parent_open(&parent, &parent_keys, o, key, err) : TT_OK;
+    if (rc == TT_OK)
+        rc = ca_make(&make, &signer, parent, err);
     ca_close(parent);
-    if (parent_key.key != NULL)
-        cli_close_key(&parent_key);
+    if (parent_keys.tpm == key->tpm)
+        parent_keys.tpm = NULL; /* it is the other's to close */
+    ca_keys_close(&parent_keys);
     return rc;
 }
 
@@ -137,13 +126,26 @@ int run_ca_init(const struct cli *cli, void *options)
 
 /* ---- sign ---- */
 
+static bool same_key(struct tt_bytes a, struct tt_bytes b)
+{
+    struct tt_cert_info *one = NULL, *other = NULL;
+    bool same = tt_cert_describe(&one, a, NULL) == TT_OK && tt_cert_describe(&other, b, NULL) == TT_OK &&
+                strcmp(one->spki_sha256, other->spki_sha256) == 0;
+    tt_cert_info_free(one);
+    tt_cert_info_free(other);
+    return same;
+}
+
 /* What the certificate and those above it are, in the order a server sends them. */
 static tt_rc sign_write(const struct ca_options *o, const struct ca *ca, struct tt_bytes leaf,
                         struct tt_error *err)
 {
-    const struct tt_cert_list *above = ca_chain(ca);
+    const struct tt_cert_list *above = ca_chain(ca), *more = ca_rollover(ca);
     struct tt_bytes certs[17] = {leaf};
     size_t n = 1;
+    for (size_t i = 0; o->chain && i < more->len && n < TT_COUNT(certs) / 2; i++)
+        if (same_key(more->certs[i], ca_certificate(ca))) /* NewWithOld: for who knows the old key */
+            certs[n++] = more->certs[i];
     for (size_t i = 0; o->chain && i < above->len && n < TT_COUNT(certs); i++)
         certs[n++] = above->certs[i];
     return ca_cli_pem(o, &(struct tt_cert_list){certs, n}, n, err);
@@ -199,16 +201,17 @@ static tt_rc sign_csr(struct ca_answer *ret, const struct cli *cli, struct ca *c
 {
     TT_AUTO(mem_free_auto) char *csr = NULL;
     size_t len = 0;
-    struct cli_key key = {0};
+    struct ca_keys keys = {.cli = cli};
     TT_TRY(cli_read_file(&csr, &len, o->word, err));
-    TT_TRY(ca_cli_key(&key, cli, ca, err));
+    tt_rc rc = ca_keys_give(&keys, ca, err);
     const struct ca_order order = {.csr = {(const uint8_t *)csr, len},
                                    .profile = o->profile,
                                    .by = {.who = CA_BY_OPERATOR, .id = ca_cli_person()},
                                    .days = (unsigned)o->days,
                                    .delegation = o->delegation};
-    tt_rc rc = ca_issue(ca, &order, ret, 1, (int64_t)time(NULL), err);
-    cli_close_key(&key);
+    if (rc == TT_OK)
+        rc = ca_issue(ca, &order, ret, 1, (int64_t)time(NULL), err);
+    ca_keys_close(&keys);
     return rc != TT_OK || ret->verdict != CA_REFUSED ? rc : refused(o, order.csr, ret, err);
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "base/rc.h"
-#include "cli/key_signer.h"
+#include "cli/ca_keys.h"
 #include "net/clock.h"
 #include "net/files.h"
 #include "net/loop.h"
@@ -36,10 +36,9 @@ struct stage {
     struct reading *now, *retired;
     struct tt_tpm *tpm; /* of the server's key, if it has one */
     struct ca *ca;
-    struct cli_key ca_key;
+    struct ca_keys keys; /* of the CA; its thread's, once that runs */
     struct tt_attest_policy *attest;
     uint8_t attest_key[TT_ATTEST_KEY_SIZE];
-    struct tt_pki_signer signer;
     const char *watched[WATCHED_MAX];
     char watched_text[2][PATH_MAX];
     size_t watched_len;
@@ -238,9 +237,14 @@ static tt_rc open_ca(struct stage *s, const struct ca_serve_options *o, struct t
     const struct ca_place place = {o->dir, o->store};
     TT_TRY(file_check_path(o->dir, FILE_TRUSTED, err));
     TT_TRY(ca_open(&s->ca, &place, err));
-    TT_TRY(cli_open_key(&s->ca_key, &s->cli, ca_key_name(s->ca), err));
-    s->signer = key_signer(s->ca_key.key);
-    return ca_set_signer(s->ca, &s->signer, err);
+    s->keys.cli = &s->cli;
+    return ca_keys_give(&s->keys, s->ca, err);
+}
+
+static tt_rc give_keys(void *arg, struct ca *ca, struct tt_error *err)
+{
+    struct stage *s = arg;
+    return ca_keys_give(&s->keys, ca, err);
 }
 
 /* Without a key of its own what was given out before is refused after a restart: whoever came with it asks
@@ -260,7 +264,7 @@ static tt_rc run(struct stage *s, struct tt_error *err)
     TT_TRY(read_file(&first, s->file, err));
     const struct ca_serve_options *o = &first->options;
     struct service_options opt = {.place = {o->dir, o->store},
-                                  .signer = &s->signer,
+                                  .keys = give_keys,
                                   .listen = o->listen,
                                   .publish = o->publish,
                                   .status = o->status,
@@ -299,7 +303,7 @@ static void tear_down(struct stage *s)
     free_retired(s, true);
     reading_free(s->now);
     tt_tpm_close(s->tpm);
-    cli_close_key(&s->ca_key);
+    ca_keys_close(&s->keys);
     if (s->base != NULL)
         event_base_free(s->base);
 }

@@ -34,6 +34,18 @@ static const struct option_row init_rows[] = {
     {"issuer-url", "URL", "where its certificate can be had", TO(issuer_url)},
     {0},
 };
+static const struct option_row rollover_rows[] = {
+    {"key", "KEY",
+     "the new key, which may live in the TPM: a TSS2 PRIVATE KEY file or handle:0x81...; default: a P-256 "
+     "software key that is made in DIR",
+     TO(key)},
+    {"days", "N",
+     "how long the new certificate is valid; default: 3650, or with --parent what its profile sub-ca says",
+     TO(days), .min = 1, .max = 36500},
+    {"parent", "DIR", "of a CA that is no root: the CA above it, which issues the new certificate",
+     TO(parent)},
+    {0},
+};
 static const struct option_row sign_rows[] = {
     {NULL, "CSR|-", "the request, a file or standard input", TO(word), .needed = "which request?"},
     {"profile", "NAME",
@@ -100,6 +112,10 @@ static const struct option_row crl_rows[] = {
     {"der", NULL, "in DER; default: PEM", TO(der)},
     {"delta", NULL, "only what has changed since the oldest CRL that is still valid (RFC 5280 section 5.2.4)",
      TO(delta)},
+    {"key-id", "ID",
+     "the one that this key of the CA signs, the present or a former one: `tpmtls ca show` has their "
+     "identifiers",
+     TO(key_id), .not_with = "delta"},
     {"no-key", NULL, "the one in the store, without the CA's key", TO(no_crl)},
     {0},
 };
@@ -133,6 +149,7 @@ static const struct option_row head_rows[] = {
 
 #define PARTS(name, ...) static const struct option_part name[] = {{NULL, ca_dir_rows, 0}, __VA_ARGS__, {0}}
 PARTS(init_parts, {NULL, init_rows, 0});
+PARTS(rollover_parts, {NULL, rollover_rows, 0});
 PARTS(sign_parts, {NULL, sign_rows, 0});
 PARTS(show_parts, {NULL, show_rows, 0});
 PARTS(list_parts, {NULL, filter_rows, 0}, {NULL, order_rows, 0});
@@ -158,6 +175,9 @@ static const struct option_part dir_parts[] = {{NULL, ca_dir_rows, 0}, {0}};
 
 COMMAND(command_init, "init", "make a CA in a new directory",
         "  tpmtls ca init --dir ca --subject '/O=Example/CN=Example CA'", init_parts, run_ca_init);
+COMMAND(command_rollover, "rollover",
+        "give the CA another key; who trusts the old one can follow (RFC 4210 section 4.4)",
+        "  tpmtls ca rollover --dir ca", rollover_parts, run_ca_rollover);
 COMMAND(command_sign, "sign", "check a request and issue a certificate",
         "  tpmtls ca sign --dir ca device.csr -o device.pem", sign_parts, run_ca_sign);
 COMMAND(command_show, "show", "tell about the CA, or about one certificate it issued",
@@ -218,11 +238,23 @@ static const struct command command_audit = {
              "to time: with it, `ca audit verify --head HASH` shows that nothing up to there was changed.",
     .subcommands = audit_commands,
 };
-static const struct command *const subcommands[] = {
-    &command_init,   &command_sign,    &command_show,     &command_list,
-    &command_export, &command_stats,   &command_revoke,   &command_unrevoke,
-    &command_crl,    &command_pending, &command_approve,  &command_reject,
-    &command_token,  &command_audit,   &command_ca_serve, NULL};
+static const struct command *const subcommands[] = {&command_init,
+                                                    &command_sign,
+                                                    &command_show,
+                                                    &command_list,
+                                                    &command_export,
+                                                    &command_stats,
+                                                    &command_revoke,
+                                                    &command_unrevoke,
+                                                    &command_crl,
+                                                    &command_pending,
+                                                    &command_approve,
+                                                    &command_reject,
+                                                    &command_token,
+                                                    &command_audit,
+                                                    &command_rollover,
+                                                    &command_ca_serve,
+                                                    NULL};
 
 const struct command command_ca = {
     .name = "ca",

@@ -28,6 +28,8 @@ struct kept {
 struct crl {
     struct worker_task task;
     bool is_delta, is_asked;
+    char key_id[CA_KEY_ID_SIZE]; /* "": of the CA's key, whichever that is */
+    struct buf certificate;      /* of that key */
     struct buf fetched, der;
     struct ca_fresh fetched_fresh, fresh;
     int64_t at; /* clock_boot_ms; 0: there is none */
@@ -39,7 +41,7 @@ struct publish {
     struct worker *worker;
     struct buf certificate, chain; /* DER; PEM */
     struct ca_fresh since;         /* of the two */
-    struct crl crl, delta;
+    struct crl crl, delta, of_key[PUBLISH_KEYS_MAX];
     struct kept kept[PLACES];
     struct publish_counts counts;
 };
@@ -115,6 +117,8 @@ static tt_rc crl_run(struct worker_task *t, struct ca *ca, int64_t now, struct t
 {
     struct crl *c = (struct crl *)t;
     buf_free(&c->fetched);
+    if (c->key_id[0] != '\0')
+        return ca_crl_of(ca, c->key_id, &c->fetched, &c->fetched_fresh, now, err);
     return c->is_delta ? ca_crl_delta(ca, &c->fetched, &c->fetched_fresh, now, err)
                        : ca_crl(ca, &c->fetched, &c->fetched_fresh, now, err);
 }
@@ -289,6 +293,30 @@ static void send_certificate(struct publish *p, struct http_request *r, bool pem
                  buf_bytes(pem ? &p->chain : &p->certificate), &fresh);
 }
 
+/* "/ca-ID.crl", "/ca-ID.cer": false: there is no such key. */
+static bool send_of_key(struct publish *p, struct http_request *r, const char *path)
+{
+    for (size_t i = 0; i < TT_COUNT(p->of_key); i++) {
+        struct crl *c = &p->of_key[i];
+        size_t n = strlen(c->key_id);
+        const char *end = path + 4 + n;
+        if (n == 0 || strncmp(path, "/ca-", 4) != 0 || strncasecmp(path + 4, c->key_id, n) != 0)
+            continue;
+        if (strcmp(end, ".crl") == 0) {
+            send_crl(p, c, r);
+            return true;
+        }
+        if (strcmp(end, ".cer") == 0) {
+            p->counts.others++;
+            const struct ca_fresh fresh = {.this_update = p->since.this_update,
+                                           .next_update = clock_wall_s() + PUBLISH_MAX_AGE};
+            answer_fresh(r, "application/pkix-cert", buf_bytes(&c->certificate), &fresh);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_ocsp(const struct http_request *r)
 {
     const char *type = http_request_header(r, "Content-Type");
@@ -316,7 +344,7 @@ void publish_take(struct publish *p, struct http_request *r)
         send_certificate(p, r, path[4] == 'p');
     else if (strncmp(path, "/ocsp/", 6) == 0)
         ask_ocsp_by_path(p, r, path + 6);
-    else
+    else if (!send_of_key(p, r, path))
         http_answer_text(r, 404, "there are /ca.crl, /ca-delta.crl, /ca.cer, /ca.pem and /ocsp\n");
 }
 
@@ -332,8 +360,23 @@ static tt_rc no_memory(struct tt_error *err)
     return error_set(err, TT_ERR_MEMORY, "no memory for the CA's publications");
 }
 
-tt_rc publish_set(struct publish *p, const struct tt_cert_list *chain, struct tt_error *err)
+/* A key that the CA had once stays, so that who asks by an old name has an answer. */
+static tt_rc key_add(struct publish *p, const struct publish_key *key)
 {
+    size_t i = 0;
+    while (i < TT_COUNT(p->of_key) && p->of_key[i].key_id[0] != '\0' &&
+           strcmp(p->of_key[i].key_id, key->id) != 0)
+        i++;
+    if (i == TT_COUNT(p->of_key) || p->of_key[i].key_id[0] != '\0')
+        return TT_OK;
+    TT_TRY(buf_append(&p->of_key[i].certificate, key->certificate.data, key->certificate.len));
+    (void)snprintf(p->of_key[i].key_id, sizeof p->of_key[i].key_id, "%s", key->id);
+    return TT_OK;
+}
+
+tt_rc publish_set(struct publish *p, const struct publish_shown *shown, struct tt_error *err)
+{
+    const struct tt_cert_list *chain = &shown->chain;
     TT_AUTO(mem_free_auto) char *pem = NULL;
     struct tt_cert_info *info = NULL;
     TT_TRY(tt_cert_list_to_pem(&pem, chain, chain->len, err));
@@ -343,9 +386,13 @@ tt_rc publish_set(struct publish *p, const struct tt_cert_list *chain, struct tt
     tt_cert_info_free(info);
     buf_free(&p->certificate);
     buf_free(&p->chain);
+    p->crl.at = p->delta.at = 0; /* the key may be another */
     if (buf_append(&p->certificate, chain->certs[0].data, chain->certs[0].len) != TT_OK ||
         buf_append(&p->chain, pem, strlen(pem)) != TT_OK)
         return no_memory(err);
+    for (size_t i = 0; i < shown->keys_len; i++)
+        if (key_add(p, &shown->keys[i]) != TT_OK)
+            return no_memory(err);
     return TT_OK;
 }
 
@@ -356,6 +403,8 @@ tt_rc publish_new(struct publish **ret, struct worker *w, struct tt_error *err)
         return no_memory(err);
     p->worker = w;
     p->crl.task = p->delta.task = (struct worker_task){.run = crl_run, .done = crl_done};
+    for (size_t i = 0; i < TT_COUNT(p->of_key); i++)
+        p->of_key[i].task = p->crl.task;
     p->delta.is_delta = true;
     *ret = p;
     return TT_OK;
@@ -363,6 +412,7 @@ tt_rc publish_new(struct publish **ret, struct worker *w, struct tt_error *err)
 
 static void crl_clear(struct crl *c)
 {
+    buf_free(&c->certificate);
     buf_free(&c->der);
     buf_free(&c->fetched);
     mem_free(c->waiting);
@@ -378,6 +428,8 @@ void publish_free(struct publish *p)
     }
     crl_clear(&p->crl);
     crl_clear(&p->delta);
+    for (size_t i = 0; i < TT_COUNT(p->of_key); i++)
+        crl_clear(&p->of_key[i]);
     buf_free(&p->certificate);
     buf_free(&p->chain);
     mem_free(p);

@@ -3,9 +3,10 @@
  *
  *      GET /ca.crl            the CRL, DER
  *      GET /ca-delta.crl      what has changed since an older one, DER
- *      GET /ca.cer (or .crt)  the CA's certificate, DER; GET /ca.pem: its chain, PEM
- *      POST /ocsp             an OCSP request; or any path with Content-Type application/ocsp-request
- *      GET /ocsp/BASE64       the same, percent-encoded
+ *      GET /ca-ID.crl         the CRL that this key of the CA signs, now or formerly its key: ID is the
+ * subject key identifier in hexadecimal; /ca-ID.cer: its certificate GET /ca.cer (or .crt)  the CA's
+ * certificate, DER; GET /ca.pem: its chain, PEM POST /ocsp             an OCSP request; or any path with
+ * Content-Type application/ocsp-request GET /ocsp/BASE64       the same, percent-encoded
  *
  * Layer: service. With ETag, Last-Modified and Cache-Control; answers to OCSP without a nonce are kept for a
  * few seconds, so that a popular certificate costs the CA's thread nothing. */
@@ -23,8 +24,19 @@ struct publish;
 
 TT_MUST_USE tt_rc publish_new(struct publish **ret, struct worker *w, struct tt_error *err);
 void publish_free(struct publish *p); /* after worker_end; NULL is fine */
-/* publish_set: what the CA's certificates are now, the CA's own first; copied. */
-TT_MUST_USE tt_rc publish_set(struct publish *p, const struct tt_cert_list *chain, struct tt_error *err);
+/* struct publish_shown: what the CA's certificates are now, its own first, and those of its keys. */
+#define PUBLISH_KEYS_MAX 8
+struct publish_key {
+    char id[CA_KEY_ID_SIZE];
+    struct tt_bytes certificate;
+};
+struct publish_shown {
+    struct tt_cert_list chain;
+    const struct publish_key *keys;
+    size_t keys_len;
+};
+/* publish_set: copied. */
+TT_MUST_USE tt_rc publish_set(struct publish *p, const struct publish_shown *shown, struct tt_error *err);
 /* publish_take: a request of the HTTP server in the clear; answers it in any case. */
 void publish_take(struct publish *p, struct http_request *r);
 

@@ -25,6 +25,22 @@ static tt_rc add_certificates(struct shown *k, const struct tt_cert_list *list, 
     return TT_OK;
 }
 
+static void show_key(struct shown *k, const char *id, struct tt_bytes der)
+{
+    struct publish_key *key = &k->keys[k->keys_len];
+    if (id[0] == '\0' || k->keys_len == TT_COUNT(k->keys))
+        return;
+    for (size_t i = 0; i < k->certificates.len; i++) {
+        struct tt_bytes ours = k->certificates.certs[i];
+        if (ours.len == der.len && memcmp(ours.data, der.data, der.len) == 0) {
+            key->certificate = ours;
+            (void)snprintf(key->id, sizeof key->id, "%s", id);
+            k->keys_len++;
+            return;
+        }
+    }
+}
+
 static tt_rc shown_fill(struct shown *k, const struct ca *ca)
 {
     const struct tt_cert_list *chain = ca_chain(ca), *more = ca_rollover(ca);
@@ -53,6 +69,9 @@ tt_rc shown_read(struct shown *ret, const struct ca *ca, struct tt_error *err)
         shown_free(&k);
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     }
+    show_key(&k, ca_key_id(ca), ca_certificate(ca));
+    for (size_t i = 0; i < ca_former_count(ca); i++)
+        show_key(&k, ca_former_key_id(ca, i), ca_former_certificate(ca, i));
     for (size_t i = 0; profiles != NULL && profiles[i] != NULL && k.profiles_len < PROFILES_MAX; i++) {
         k.attested[k.profiles_len] = ca_profile_demands_attestation(ca, profiles[i]);
         (void)snprintf(k.profiles[k.profiles_len++], sizeof k.profiles[0], "%s", profiles[i]);
@@ -68,9 +87,13 @@ void shown_free(struct shown *k)
     *k = (struct shown){0};
 }
 
-static struct tt_cert_list chain_of(const struct shown *k)
+static tt_rc publish_shown(struct service *s, struct tt_error *err)
 {
-    return (struct tt_cert_list){.certs = k->certificates.certs, .len = k->chain_len};
+    const struct shown *k = &s->known;
+    const struct publish_shown what = {.chain = {.certs = k->certificates.certs, .len = k->chain_len},
+                                       .keys = k->keys,
+                                       .keys_len = k->keys_len};
+    return publish_set(s->publish, &what, err);
 }
 
 /* ---- reload: the CA's directory on its thread, then our own files on the TPM's ---- */
@@ -124,8 +147,7 @@ static void install(struct service *s, struct reload *r)
     r->setup.config = former_config;
     http_server_use(s->tls, s->setup.config);
     est_server_set(s->est, s->setup.binding, s->setup.a_minute);
-    const struct tt_cert_list chain = chain_of(&s->known);
-    if (s->publish != NULL && publish_set(s->publish, &chain, &err) != TT_OK)
+    if (s->publish != NULL && publish_shown(s, &err) != TT_OK)
         report_error(REPORT_WARNING, NULL, "reload_failed", &err, NULL);
 }
 
@@ -288,13 +310,12 @@ static tt_rc start_servers(struct service *s, struct tt_error *err)
     TT_TRY(listen_at(s, &s->tls, s->opt.listen, &opt, "est", err));
     if (s->opt.publish == NULL)
         return TT_OK;
-    const struct tt_cert_list chain = chain_of(&s->known);
     opt.config = NULL;
     opt.body_max = PUBLISH_OCSP_MAX;
     opt.headers_max = 2 * PUBLISH_OCSP_MAX; /* a request by GET */
     opt.request = service_publish;
     TT_TRY(publish_new(&s->publish, s->worker, err));
-    TT_TRY(publish_set(s->publish, &chain, err));
+    TT_TRY(publish_shown(s, err));
     return listen_at(s, &s->clear, s->opt.publish, &opt, "publish", err);
 }
 
@@ -310,7 +331,8 @@ static tt_rc start(struct service *s, struct ca **ca, struct tt_error *err)
     const struct worker_options worker = {.base = s->base,
                                           .ca = *ca,
                                           .place = s->opt.place,
-                                          .signer = s->opt.signer,
+                                          .keys = s->opt.keys,
+                                          .keys_arg = s->opt.arg,
                                           .attest = &s->opt.attest,
                                           .tend_failed = on_tend_failed,
                                           .arg = s};

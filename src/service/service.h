@@ -22,7 +22,8 @@ struct service_options {
     struct event_base *base;
     struct ca *ca; /* open, with its signer; the service's from service_run on, in any case */
     struct ca_place place;
-    const struct tt_pki_signer *signer;    /* the CA's */
+    /* On the CA's thread: the CA was opened again, and its keys are to sign for it. */
+    tt_rc (*keys)(void *arg, struct ca *ca, struct tt_error *err);
     struct attest_desk attest;             /* its policy NULL: no evidence is asked for */
     const char *listen, *publish, *status; /* publish, status: NULL for none */
     size_t connections;

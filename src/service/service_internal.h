@@ -24,6 +24,8 @@ struct shown {
     char profiles[PROFILES_MAX][EST_LABEL_MAX + 1];
     bool attested[PROFILES_MAX];
     size_t profiles_len;
+    struct publish_key keys[PUBLISH_KEYS_MAX]; /* with an identifier: the CA's of today first */
+    size_t keys_len;
 };
 TT_MUST_USE tt_rc shown_read(struct shown *ret, const struct ca *ca, struct tt_error *err);
 void shown_free(struct shown *k);

@@ -258,7 +258,7 @@ tt_rc worker_read_again(struct worker *w, struct ca **ca, struct tt_error *err)
 {
     struct ca *fresh = NULL;
     TT_TRY(ca_open(&fresh, &w->opt.place, err));
-    tt_rc rc = ca_set_signer(fresh, w->opt.signer, err);
+    tt_rc rc = w->opt.keys(w->opt.keys_arg, fresh, err);
     if (rc != TT_OK) {
         ca_close(fresh);
         return rc;

@@ -24,8 +24,10 @@ struct worker_options {
     struct event_base *base;
     struct ca *ca; /* open, with its signer; the worker's from worker_begin on */
     struct ca_place place;
-    const struct attest_desk *attest;   /* of evidence; must outlive the worker; NULL: none */
-    const struct tt_pki_signer *signer; /* for when the CA is opened again; must outlive the worker */
+    const struct attest_desk *attest; /* of evidence; must outlive the worker; NULL: none */
+    /* From the worker: for when the CA is opened again: have its keys sign for it. */
+    tt_rc (*keys)(void *arg, struct ca *ca, struct tt_error *err);
+    void *keys_arg;
     /* From the loop: the CRL and the like could not be made in time. May be NULL. */
     void (*tend_failed)(void *arg, const struct tt_error *err);
     void *arg;

@@ -14,7 +14,7 @@ static struct ca *authority(void)
     if (ca.cert == NULL) {
         ca.cert = X509_new();
         FUZZ_CHECK(ca.cert != NULL &&
-                   profiles_read(&ca.profiles, profiles_builtin, "built-in", NULL) == TT_OK);
+                   profiles_read(&ca.profiles, profiles_builtin, "built-in", "", NULL) == TT_OK);
     }
     return &ca;
 }
