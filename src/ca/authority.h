@@ -87,6 +87,9 @@ TT_MUST_USE tt_rc ca_key_of(struct ca *ca, const char *spki_sha256, bool *ret_th
  * former key that is needed still and at hand. */
 TT_MUST_USE tt_rc former_load(struct ca *ca, struct tt_error *err);
 TT_MUST_USE tt_rc former_tend(struct ca *ca, int64_t now, struct tt_error *err);
+/* refused_forget: requests that were refused long ago, or before the last CA_REFUSED_KEPT of them. */
+#define CA_REFUSED_KEPT 100000
+TT_MUST_USE tt_rc refused_forget(struct ca *ca, int64_t now, struct tt_error *err);
 /* crl_entries: what a complete list has in it now. */
 TT_MUST_USE tt_rc crl_entries(struct buf *to, struct ca *ca, int64_t now, struct tt_error *err);
 

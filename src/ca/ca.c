@@ -20,7 +20,8 @@ tt_rc ca_no_memory(struct tt_error *err)
 
 const char *ca_who_word(enum ca_who who)
 {
-    static const char *const words[] = {"operator", "token", "certificate", "attestation"};
+    static const char *const words[] = {"operator", "token", "certificate", "attestation",
+                                        "operator-certificate"};
     return (unsigned)who < TT_COUNT(words) ? words[who] : "?";
 }
 

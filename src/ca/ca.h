@@ -92,11 +92,13 @@ TT_MUST_USE tt_rc ca_set_former_signer(struct ca *ca, size_t i, const struct tt_
 /* ---- issue ---- */
 
 enum ca_who {
-    CA_BY_OPERATOR,    /* a person at the machine, or with the operator's certificate */
+    CA_BY_OPERATOR,    /* a person at the machine */
     CA_BY_TOKEN,       /* id: the token's, from ca_token_check */
     CA_BY_CERTIFICATE, /* id: the serial number of a certificate of ours, from ca_find */
-    CA_BY_ATTESTATION  /* id: the hash of the endorsement key, hexadecimal */
+    CA_BY_ATTESTATION, /* id: the hash of the endorsement key, hexadecimal */
+    CA_BY_ENROLLER     /* for somebody else, by an operator's certificate; id: its serial number */
 };
+#define CA_OPERATOR_PROFILE "operator" /* whose certificates make one an operator of the service */
 struct ca_requester {
     enum ca_who who;
     const char *id;      /* or NULL */
@@ -153,6 +155,7 @@ bool ca_refusal_is_auth(enum ca_refusal why);
 
 enum ca_verdict {
     CA_ISSUED,
+    CA_FAILED,  /* could not be judged or recorded, by a fault of its own: nothing of it is in the store */
     CA_PENDING, /* waits for a person; the same request by the same requester asks again (EST: 202) */
     CA_REFUSED
 };
@@ -163,7 +166,8 @@ struct ca_answer {
     struct tt_bytes certificate; /* CA_ISSUED: DER, owned; its chain is ca_chain */
     char serial[CA_SERIAL_HEX];  /* CA_ISSUED */
     enum ca_refusal why;         /* CA_REFUSED */
-    struct tt_error reason;      /* CA_REFUSED: the sentence and the hint; CA_PENDING: a sentence */
+    struct tt_error
+        reason; /* CA_FAILED: why; CA_REFUSED: the sentence and the hint; CA_PENDING: a sentence */
 };
 void ca_answer_free(struct ca_answer *a);
 
@@ -172,8 +176,12 @@ void ca_answer_free(struct ca_answer *a);
  * hence all may be asked again): TT_ERR_BUSY (others hold the store), TT_ERR_IO (disk full, read-only,
  * database gone), TT_ERR_TPM...
  *
- * A token is spent in the same transaction. The same request (byte by byte) of the same token is answered
- * with the same certificate, not a second one: an answer that was lost on its way can be asked for again. */
+ * One request that cannot be judged or recorded does not stop the others: it is CA_FAILED.
+ *
+ * A token is spent in the same transaction. The same request (byte by byte) of the same requester is answered
+ * with the same certificate, and not signed again: an answer that was lost on its way can be asked for again.
+ * By a token as long as that certificate is valid, else until a third of its life is over: later it is a new
+ * request. */
 TT_MUST_USE tt_rc ca_issue(struct ca *ca, const struct ca_order *orders, struct ca_answer *ret, size_t n,
                            int64_t now, struct tt_error *err);
 
@@ -289,15 +297,18 @@ struct ca_token_plan {
     int64_t expires;     /* seconds since 1970 */
     unsigned uses;       /* 0: 1 */
     const char *by;
+    const char *const *names; /* alternative names that may be asked for ("DNS:a.example"), and no others */
+    size_t names_len;         /* 0: those that the subject says */
 };
-#define CA_PASSWORD_MAX 64
+#define CA_PASSWORD_MAX    64
+#define CA_TOKEN_NAMES_MAX 2048
 /* ca_token_create: ret_password is shown once; the store has its hash alone. */
 TT_MUST_USE tt_rc ca_token_create(struct ca *ca, char ret_id[CA_ID_HEX], char ret_password[CA_PASSWORD_MAX],
                                   const struct ca_token_plan *plan, int64_t now, struct tt_error *err);
 
 struct ca_token {
     char id[CA_ID_HEX];
-    char subject[256], profile[64], by[64];
+    char subject[256], profile[64], by[64], names[CA_TOKEN_NAMES_MAX]; /* names: one a line */
     int64_t made, expires, revoked;
     unsigned uses, used;
 };

@@ -188,5 +188,7 @@ tt_rc ca_tend(struct ca *ca, int64_t now, struct tt_error *err)
     if (ca->profiles->delta_url != NULL && ca->has_signer)
         TT_TRY(ca_crl_delta(ca, &delta, &fresh, now, err));
     TT_TRY(former_tend(ca, now, err));
+    if (ca->profiles->refused_days != 0)
+        TT_TRY(refused_forget(ca, now, err));
     return ocsp_tend(ca, now, err);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ca/authority.h"
+#include "ca/identity.h"
 #include "ca/judge.h"
 #include "pki/text.h"
 
@@ -17,6 +18,7 @@
 enum outcome {
     OUT_REFUSED,
     OUT_WAITS, /* for a person */
+    OUT_AGAIN, /* it has its certificate */
     OUT_SIGNED
 };
 
@@ -38,6 +40,7 @@ struct work {
     char again[CA_SHA256_HEX]; /* "": never asked again */
     char serial[CA_SERIAL_HEX];
     struct ca_subject subject;
+    struct identity identity; /* of a profile with one-identity */
     struct buf der;
     /* of a transaction; made anew when it is tried again */
     struct ca_answer found;
@@ -67,6 +70,7 @@ static tt_rc token_take(void *arg, const struct store_row *row)
     k->revoked = row_int(row, 3);
     k->uses = row_int(row, 4);
     k->used = row_int(row, 5);
+    copy_text(k->names, sizeof k->names, row_text(row, 6));
     return TT_OK;
 }
 
@@ -84,25 +88,33 @@ static tt_rc certificate_take(void *arg, const struct store_row *row)
     return buf_append(&k->certificate, der.data, der.len);
 }
 
+static bool has_certificate(const struct ca_requester *by)
+{
+    return by->who == CA_BY_CERTIFICATE || by->who == CA_BY_ENROLLER;
+}
+
 static tt_rc known_read(struct known *k, struct ca *ca, const struct ca_requester *by, struct tt_error *err)
 {
     char serial[CA_SERIAL_HEX] = "";
     const char *id = by->id == NULL ? "" : by->id;
     const struct statement token = {
-        .sql = "SELECT subject, profile, expires, revoked, uses, used FROM token WHERE number = $1",
+        .sql = "SELECT subject, profile, expires, revoked, uses, used, names FROM token WHERE number = $1",
         STORE_ARGS(store_int(id_number(id))),
         .fn = token_take,
         .arg = k};
     if (by->who == CA_BY_TOKEN)
         return ca_ask(ca, &token, NULL, err);
-    if (by->who != CA_BY_CERTIFICATE || !serial_plain(serial, id))
+    if (!has_certificate(by) || !serial_plain(serial, id))
         return TT_OK;
     const struct statement certificate = {
         .sql = "SELECT status, profile, not_after, der, who, requester FROM certificate WHERE serial = $1",
         STORE_ARGS(store_text(serial)),
         .fn = certificate_take,
         .arg = k};
-    return ca_ask(ca, &certificate, NULL, err);
+    TT_TRY(ca_ask(ca, &certificate, NULL, err));
+    if (by->who == CA_BY_ENROLLER) /* what others get is not what he is */
+        k->profile[0] = '\0';
+    return TT_OK;
 }
 
 static tt_rc before_take(void *arg, const struct store_row *row)
@@ -177,7 +189,7 @@ static bool requester_check(struct work *w, int64_t now)
             return refuse(a, CA_REFUSED_TOKEN, TT_ERR_AUTH, "tpmtls ca token create makes another",
                           "the token was used already");
     }
-    if (w->order->by.who == CA_BY_CERTIFICATE) {
+    if (has_certificate(&w->order->by)) {
         if (!k->there)
             return refuse(a, CA_REFUSED_CERTIFICATE, TT_ERR_AUTH, NULL,
                           "the requester's certificate was not issued by this CA");
@@ -195,7 +207,8 @@ static bool requester_check(struct work *w, int64_t now)
 static bool waits(const struct work *w)
 {
     enum profile_approval rule = w->judged.profile->approval;
-    if (w->order->by.who == CA_BY_OPERATOR || strcmp(w->before.state, "approved") == 0)
+    bool is_person = w->order->by.who == CA_BY_OPERATOR || w->order->by.who == CA_BY_ENROLLER;
+    if (is_person || strcmp(w->before.state, "approved") == 0)
         return false;
     return rule == APPROVAL_ALWAYS || (rule == APPROVAL_UNATTESTED && !w->order->attested);
 }
@@ -221,10 +234,26 @@ static tt_rc sign(struct work *w, const struct ca *ca, struct tt_error *err)
     return ca_certify(&w->der, w->serial, ca, &w->subject, err);
 }
 
-static tt_rc identity_take(void *arg, const struct store_row *row)
+/* What was answered before, maybe into the void. By a token as long as it is valid: its use is paid for. Else
+ * it is a new request when a third of the certificate's life is over: devices renew later than that, and may
+ * do so with the request that they have. */
+#define ANSWER                                                                                               \
+    "FROM certificate WHERE serial = $1 AND status = 'valid' AND not_after > $2 AND (CAST($3 AS BIGINT) = "  \
+    "1 "                                                                                                     \
+    "OR issued + (not_after - issued) / 3 > $2)"
+#define ANSWER_ARGS(w, now)                                                                                  \
+    STORE_ARGS(store_text((w)->before.serial), store_int(now),                                               \
+               store_int((w)->order->by.who == CA_BY_TOKEN ? 1 : 0))
+
+static tt_rc is_answered(bool *ret, const struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
 {
-    char *subject = arg;
-    copy_text(subject, 256, row_text(row, 0));
+    int64_t rows = 0;
+    const struct statement ask = {.sql = "SELECT 1 " ANSWER, ANSWER_ARGS(w, now)};
+    *ret = false;
+    if (strcmp(w->before.state, "issued") != 0)
+        return TT_OK;
+    TT_TRY(ca_ask(ca, &ask, &rows, err));
+    *ret = rows > 0;
     return TT_OK;
 }
 
@@ -237,6 +266,12 @@ static tt_rc prepare(struct work *w, struct ca *ca, int64_t now, struct tt_error
     w->outcome = OUT_REFUSED;
     if (!requester_check(w, now))
         return TT_OK;
+    bool answered = false;
+    TT_TRY(is_answered(&answered, w, ca, now, err));
+    if (answered) { /* and not signed again */
+        w->outcome = OUT_AGAIN;
+        return TT_OK;
+    }
     if (strcmp(w->before.state, "pending") == 0 || strcmp(w->before.state, "rejected") == 0)
         w->outcome = OUT_WAITS; /* or a refusal: the transaction says */
     TT_TRY(judge(&w->judged, a, ca, w->order, &w->known, err));
@@ -372,7 +407,7 @@ static tt_rc certificate_again(struct work *w, struct ca *ca, struct tt_error *e
 {
     char serial[CA_SERIAL_HEX] = "";
     int64_t rows = 0;
-    if (w->order->by.who != CA_BY_CERTIFICATE || !serial_plain(serial, text_or_empty(w->order->by.id)))
+    if (!has_certificate(&w->order->by) || !serial_plain(serial, text_or_empty(w->order->by.id)))
         return TT_OK;
     const struct statement ask = {.sql = "SELECT 1 FROM certificate WHERE serial = $1 AND status = 'valid'",
                                   STORE_ARGS(store_text(serial))};
@@ -383,41 +418,27 @@ static tt_rc certificate_again(struct work *w, struct ca *ca, struct tt_error *e
     return TT_OK;
 }
 
-/* One TPM, one subject; one subject, one TPM: while the certificate is valid. In the transaction: two who
- * ask at the same moment do not both get it. */
-static tt_rc identity_check(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
+/* Whose the certificate is from now on. What is renewed stays that TPM's who came for it by evidence: else
+ * its identity were free as soon as the first certificate has ended. That a certificate asked stands in the
+ * request. */
+static struct ca_requester owner_of(const struct work *w)
 {
-    char other[256] = "";
     const struct ca_requester *by = &w->order->by;
-    const char *subject = w->judged.subject, *profile = w->judged.profile->name;
-    if (by->who != CA_BY_ATTESTATION || !w->judged.profile->one_identity)
+    if (by->who != CA_BY_CERTIFICATE || w->known.who != CA_BY_ATTESTATION || !w->judged.profile->one_identity)
+        return *by;
+    return (struct ca_requester){CA_BY_ATTESTATION, w->known.requester, by->address};
+}
+
+/* In the transaction: two who ask at the same moment do not both get it. */
+static tt_rc identity_judge(struct work *w, struct ca *ca, int64_t now, struct tt_error *err)
+{
+    const struct ca_requester by = owner_of(w);
+    const struct identity_claim c = {&w->identity, by.id, w->judged.profile->name, now};
+    if (by.who != CA_BY_ATTESTATION || !w->judged.profile->one_identity)
         return TT_OK;
-    const struct statement same_tpm = {.sql = "SELECT subject FROM certificate WHERE who = $1 AND requester "
-                                              "= $2 AND subject <> $3 AND profile = $4 AND "
-                                              "status = 'valid' AND not_after > $5 LIMIT 1",
-                                       STORE_ARGS(store_int(CA_BY_ATTESTATION), store_text(by->id),
-                                                  store_text(subject), store_text(profile), store_int(now)),
-                                       .fn = identity_take,
-                                       .arg = other};
-    TT_TRY(store_run(ca->store, &same_tpm, NULL, err));
-    if (other[0] != '\0') {
-        refuse(&w->found, CA_REFUSED_NAME, TT_ERR_UNSUPPORTED, "revoke that certificate first",
-               "this TPM has the identity %.100s already", other);
-        return TT_OK;
-    }
-    const struct statement same_subject = {.sql = "SELECT requester FROM certificate WHERE who = $1 AND "
-                                                  "requester <> $2 AND subject = $3 AND profile = $4 AND "
-                                                  "status = 'valid' AND not_after > $5 LIMIT 1",
-                                           STORE_ARGS(store_int(CA_BY_ATTESTATION), store_text(by->id),
-                                                      store_text(subject), store_text(profile),
-                                                      store_int(now)),
-                                           .fn = identity_take,
-                                           .arg = other};
-    TT_TRY(store_run(ca->store, &same_subject, NULL, err));
-    if (other[0] != '\0')
-        refuse(&w->found, CA_REFUSED_NAME, TT_ERR_UNSUPPORTED, "revoke that certificate first",
-               "another TPM has the identity %.100s", subject);
-    return TT_OK;
+    if (w->identity.len == 0)
+        TT_TRY(identity_of(&w->identity, &w->judged, err));
+    return identity_check(&w->found, ca, &c, err);
 }
 
 static tt_rc der_take(void *arg, const struct store_row *row)
@@ -434,10 +455,7 @@ static tt_rc again_find(struct work *w, struct ca *ca, int64_t now, struct tt_er
 {
     int64_t rows = 0;
     const struct statement ask = {
-        .sql = "SELECT der FROM certificate WHERE serial = $1 AND status = 'valid' AND not_after > $2",
-        STORE_ARGS(store_text(w->before.serial), store_int(now)),
-        .fn = der_take,
-        .arg = &w->found};
+        .sql = "SELECT der " ANSWER, ANSWER_ARGS(w, now), .fn = der_take, .arg = &w->found};
     TT_TRY(store_run(ca->store, &ask, &rows, err));
     if (rows == 0) {
         w->before = (struct before){0}; /* then it is a new request */
@@ -467,17 +485,6 @@ static tt_rc waiting_put(struct work *w, struct ca *ca, struct head *h, int64_t 
     return act_add(ca, h, "wait", what, now, err);
 }
 
-/* Whose the certificate is from now on. What is renewed stays that TPM's who came for it by evidence: else
- * its identity were free as soon as the first certificate has ended. That a certificate asked stands in the
- * request. */
-static struct ca_requester owner_of(const struct work *w)
-{
-    const struct ca_requester *by = &w->order->by;
-    if (by->who != CA_BY_CERTIFICATE || w->known.who != CA_BY_ATTESTATION || !w->judged.profile->one_identity)
-        return *by;
-    return (struct ca_requester){CA_BY_ATTESTATION, w->known.requester, by->address};
-}
-
 static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t now, struct tt_error *err)
 {
     TT_TRY(request_put(w, ca, h, "issued", now, err));
@@ -495,6 +502,8 @@ static tt_rc signed_put(struct work *w, struct ca *ca, struct head *h, int64_t n
         .ca_key = ca->key_number,
     };
     TT_TRY(ca_record_add(ca, h, &record, now, err));
+    TT_TRY(identity_put(ca, &(struct identity_claim){&w->identity, record.by.id, record.profile, now},
+                        w->serial, err));
     w->found.verdict = CA_ISSUED;
     copy_text(w->found.serial, sizeof w->found.serial, w->serial);
     w->found.certificate =
@@ -512,8 +521,13 @@ static tt_rc one_write(struct work *w, struct ca *ca, struct head *h, int64_t no
         TT_TRY(again_find(w, ca, now, err));
     if (w->found.verdict == CA_ISSUED && w->found.certificate.data != NULL)
         return TT_OK;
+    if (prepared == OUT_AGAIN && w->found.why == CA_REFUSED_NOT) { /* revoked a moment ago */
+        w->found.verdict = CA_FAILED;
+        (void)error_set(&w->found.reason, TT_ERR_BUSY, "its certificate was revoked a moment ago: ask again");
+        return TT_OK;
+    }
     if (prepared != OUT_REFUSED && w->found.why == CA_REFUSED_NOT)
-        TT_TRY(identity_check(w, ca, now, err));
+        TT_TRY(identity_judge(w, ca, now, err));
     if (w->found.why == CA_REFUSED_NOT && strcmp(w->before.state, "rejected") == 0) {
         (void)refuse(&w->found, CA_REFUSED_REJECTED, TT_ERR_AUTH, NULL, "a person rejected this request");
         return TT_OK; /* that is in the store */
@@ -557,6 +571,7 @@ static void work_free(struct work *w, size_t n)
     for (size_t i = 0; i < n; i++) {
         known_free(&w[i].known);
         judged_free(&w[i].judged);
+        identity_free(&w[i].identity);
         buf_free(&w[i].der);
         ca_answer_free(&w[i].found);
     }
@@ -585,14 +600,9 @@ static tt_rc batch_answer(struct batch *b, struct ca_answer *answers, const stru
     return TT_OK;
 }
 
-tt_rc ca_issue(struct ca *ca, const struct ca_order *orders, struct ca_answer *ret, size_t n, int64_t now,
-               struct tt_error *err)
+static tt_rc issue_together(struct ca *ca, const struct ca_order *orders, struct ca_answer *ret, size_t n,
+                            int64_t now, struct tt_error *err)
 {
-    if (n == 0)
-        return TT_OK;
-    if (n > CA_BATCH_MAX)
-        return error_set(err, TT_ERR_USAGE, "more than %d requests in a batch", CA_BATCH_MAX);
-    TT_TRY(ca_alive(ca, now, err));
     TT_AUTO(mem_free_auto) struct ca_answer *answers = mem_alloc(n * sizeof *answers);
     struct batch b = {.ca = ca, .work = mem_alloc(n * sizeof *b.work), .n = n, .now = now};
     if (b.work == NULL)
@@ -600,4 +610,48 @@ tt_rc ca_issue(struct ca *ca, const struct ca_order *orders, struct ca_answer *r
     tt_rc rc = answers == NULL ? ca_no_memory(err) : batch_answer(&b, answers, orders, ret, err);
     work_free(b.work, n);
     return rc;
+}
+
+/* Not the store's, the disk's, the TPM's: something about the request. */
+static bool is_of_one(tt_rc rc)
+{
+    return rc == TT_ERR_DECODE || rc == TT_ERR_USAGE || rc == TT_ERR_UNSUPPORTED || rc == TT_ERR_VERIFY ||
+           rc == TT_ERR_INTERNAL;
+}
+
+/* One of them is at fault, and the others shall not suffer: each by itself. */
+static tt_rc issue_apart(struct ca *ca, const struct ca_order *orders, struct ca_answer *ret, size_t n,
+                         int64_t now, struct tt_error *err)
+{
+    tt_rc rc = TT_OK;
+    for (size_t i = 0; i < n; i++) {
+        struct tt_error why = {0};
+        /* What was issued before the store went away stands in it, and whoever asks again has it. */
+        tt_rc one = rc != TT_OK ? rc : issue_together(ca, &orders[i], &ret[i], 1, now, &why);
+        if (one == TT_OK)
+            continue;
+        ret[i] = (struct ca_answer){.verdict = CA_FAILED, .reason = rc != TT_OK ? *err : why};
+        if (rc == TT_OK && !is_of_one(one))
+            rc = error_set(err, one, "%s", why.text);
+    }
+    return TT_OK;
+}
+
+tt_rc ca_issue(struct ca *ca, const struct ca_order *orders, struct ca_answer *ret, size_t n, int64_t now,
+               struct tt_error *err)
+{
+    struct tt_error why = {0};
+    if (n == 0)
+        return TT_OK;
+    if (n > CA_BATCH_MAX)
+        return error_set(err, TT_ERR_USAGE, "more than %d requests in a batch", CA_BATCH_MAX);
+    TT_TRY(ca_alive(ca, now, err));
+    tt_rc rc = issue_together(ca, orders, ret, n, now, &why);
+    if (rc != TT_OK && n > 1 && is_of_one(rc))
+        return issue_apart(ca, orders, ret, n, now, &why);
+    if (rc != TT_OK) {
+        error_hint(err, "%s", why.hint);
+        return error_set(err, rc, "%s", why.text);
+    }
+    return TT_OK;
 }

@@ -266,32 +266,76 @@ static bool whole_judge(const struct judged *j, struct ca_answer *a)
 
 /* ---- the requester ---- */
 
-/* A bond is a subject as text ("CN=a,O=b" or "/O=b/CN=a"), or a name: then CN and every alternative name must
- * be it, and there must be one of them. */
-static tt_rc bond_judge(const struct judged *j, struct ca_answer *a, const char *bond, struct tt_error *err)
+/* Is text one of the lines? */
+static bool is_line(const char *lines, const char *text)
 {
-    bool kept = false;
+    size_t len = strlen(text);
+    for (const char *line = lines; *line != '\0';) {
+        size_t n = strcspn(line, "\n");
+        if (n == len && strncasecmp(line, text, n) == 0)
+            return true;
+        line += n + (line[n] == '\n');
+    }
+    return false;
+}
+
+/* The value of one of the lines: "a.example" of "DNS:a.example". */
+static bool is_value(const char *lines, const char *text)
+{
+    size_t len = strlen(text);
+    for (const char *line = lines; *line != '\0';) {
+        size_t n = strcspn(line, "\n");
+        const char *colon = memchr(line, ':', n);
+        if (colon != NULL && (size_t)(line + n - colon - 1) == len && strncasecmp(colon + 1, text, len) == 0)
+            return true;
+        line += n + (line[n] == '\n');
+    }
+    return false;
+}
+
+static tt_rc bond_of_subject(bool *ret, const struct judged *j, const struct known *k, const char *cn,
+                             struct tt_error *err)
+{
+    const X509_NAME *subject = X509_REQ_get_subject_name(j->csr.req);
+    int cns = cn_count(subject);
+    if (k->subject[0] == '/') {
+        TT_AUTO(X509_NAME_free_auto) X509_NAME *name = NULL;
+        TT_TRY(dn_parse(&name, k->subject, err));
+        *ret = X509_NAME_cmp(name, subject) == 0;
+    } else if (strchr(k->subject, '=') != NULL) {
+        *ret = strcmp(k->subject, j->subject) == 0;
+    } else if (k->subject[0] != '\0') {
+        *ret = cns == 0 ? sk_GENERAL_NAME_num(j->csr.sans) > 0 : cns == 1 && strcasecmp(cn, k->subject) == 0;
+    } else { /* names alone: a CN is one, too */
+        *ret = cns == 0 || (cns == 1 && is_value(k->names, cn));
+    }
+    return TT_OK;
+}
+
+/* A token's bond: a subject ("CN=a,O=b" or "/O=b/CN=a") or a name, and alternative names. Each that is asked
+ * for has to be one that the token lists, or the name that it is for: of a subject its CN. */
+static tt_rc bond_judge(const struct judged *j, struct ca_answer *a, const struct known *k,
+                        struct tt_error *err)
+{
+    bool kept = false, is_whole = strchr(k->subject, '=') != NULL;
     char cn[256];
     cn_of(cn, sizeof cn, X509_REQ_get_subject_name(j->csr.req));
-    if (bond[0] == '/') {
-        TT_AUTO(X509_NAME_free_auto) X509_NAME *name = NULL;
-        TT_TRY(dn_parse(&name, bond, err));
-        kept = X509_NAME_cmp(name, X509_REQ_get_subject_name(j->csr.req)) == 0;
-    } else if (strchr(bond, '=') != NULL) {
-        kept = strcmp(bond, j->subject) == 0;
-    } else {
-        int cns = cn_count(X509_REQ_get_subject_name(j->csr.req));
-        kept = cns == 0 ? sk_GENERAL_NAME_num(j->csr.sans) > 0 : cns == 1 && strcasecmp(cn, bond) == 0;
-        for (int i = 0; kept && i < sk_GENERAL_NAME_num(j->csr.sans); i++) {
-            TT_AUTO(asked_name_free) struct asked_name name = {0};
-            TT_TRY(asked_name_of(&name, sk_GENERAL_NAME_value(j->csr.sans, i), err));
-            kept = strcasecmp(name.value, bond) == 0;
-        }
+    TT_TRY(bond_of_subject(&kept, j, k, cn, err));
+    const char *own = is_whole ? cn : k->subject;
+    for (int i = 0; kept && i < sk_GENERAL_NAME_num(j->csr.sans); i++) {
+        TT_AUTO(asked_name_free) struct asked_name name = {0};
+        TT_TRY(asked_name_of(&name, sk_GENERAL_NAME_value(j->csr.sans, i), err));
+        kept = is_line(k->names, name.text) || (own[0] != '\0' && strcasecmp(name.value, own) == 0);
+        if (!kept)
+            refuse(a, CA_REFUSED_NAME, TT_ERR_UNSUPPORTED,
+                   "tpmtls ca token create --san lists names for a token",
+                   "the token is for %.100s%s, and the request asks for the name %.100s", k->subject,
+                   k->subject[0] == '\0' ? "certain names" : "", name.text);
     }
-    if (!kept)
+    if (!kept && a->why == CA_REFUSED_NOT)
         refuse(a, CA_REFUSED_NAME, TT_ERR_UNSUPPORTED, NULL,
-               "the token is for %.100s, and the request asks for %.100s", bond,
-               j->subject[0] != '\0' ? j->subject : j->sans);
+               "the token is for %.100s%s, and the request asks for %.100s", k->subject,
+               k->subject[0] == '\0' ? "certain names" : "", j->subject[0] != '\0' ? j->subject : j->sans);
     return TT_OK;
 }
 
@@ -325,8 +369,8 @@ static bool same_tpm(const struct judged *j, const struct ca_order *o, const str
 static tt_rc requester_judge(const struct judged *j, struct ca_answer *a, const struct ca_order *o,
                              const struct known *k, struct tt_error *err)
 {
-    if (o->by.who == CA_BY_TOKEN && k->subject[0] != '\0')
-        return bond_judge(j, a, k->subject, err);
+    if (o->by.who == CA_BY_TOKEN && (k->subject[0] != '\0' || k->names[0] != '\0'))
+        return bond_judge(j, a, k, err);
     if (o->by.who != CA_BY_CERTIFICATE)
         return TT_OK;
     TT_TRY(renewal_judge(j, a, k, err));
@@ -346,15 +390,14 @@ static bool profile_judge(struct judged *j, struct ca_answer *a, const struct ca
     if (j->profile == NULL)
         return refuse(a, CA_REFUSED_PROFILE, TT_ERR_USAGE, "profiles.ini in the CA's directory has them",
                       "this CA has no profile '%.60s'", name);
-    bool bound =
-        o->by.who == CA_BY_TOKEN && k->profile[0] != '\0' && strcmp(k->profile, j->profile->name) != 0;
-    /* That a TPM is genuine says not whose it is: a profile has to be meant for that. */
-    bool uninvited = o->by.who == CA_BY_ATTESTATION && !j->profile->attestation;
-    bool grows = o->by.who != CA_BY_OPERATOR && (j->profile->ca || j->profile->ocsp_nocheck);
-    if (bound || grows || uninvited)
-        return refuse(a, CA_REFUSED_PROFILE, TT_ERR_UNSUPPORTED, NULL,
-                      "the profile %s is not for this requester", j->profile->name);
-    return true;
+    const struct profile *own = profiles_find(ca->profiles, k->profile);
+    bool is_owner = o->by.who == CA_BY_TOKEN || o->by.who == CA_BY_CERTIFICATE;
+    bool invited = o->by.who == CA_BY_OPERATOR || (j->profile->requesters & REQUESTER(o->by.who)) != 0;
+    if (invited && !(is_owner && own != j->profile))
+        return true;
+    return refuse(a, CA_REFUSED_PROFILE, TT_ERR_UNSUPPORTED,
+                  invited ? NULL : "the key requesters of that profile says for whom it is",
+                  "the profile %s is not for this requester", j->profile->name);
 }
 
 static bool evidence_judge(const struct judged *j, struct ca_answer *a, const struct ca_order *o)

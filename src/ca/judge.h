@@ -10,6 +10,7 @@ struct known {
     bool there;
     char profile[PROFILE_NAME_MAX]; /* of his token, or of his certificate */
     char subject[256];              /* a token's bond, or "" */
+    char names[CA_TOKEN_NAMES_MAX]; /* those that may be asked for by it, one a line */
     int64_t expires, revoked, uses, used;
     char state[12];         /* of his certificate in the store */
     enum ca_who who;        /* CA_BY_CERTIFICATE: whose it is ... */

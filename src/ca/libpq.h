@@ -12,14 +12,17 @@
     X(PQcmdStatus)                                                                                           \
     X(PQcmdTuples)                                                                                           \
     X(PQconnectdbParams)                                                                                     \
+    X(PQenterPipelineMode)                                                                                   \
     X(PQerrorMessage)                                                                                        \
     X(PQexec)                                                                                                \
+    X(PQexitPipelineMode)                                                                                    \
     X(PQfinish)                                                                                              \
     X(PQgetResult)                                                                                           \
     X(PQgetisnull)                                                                                           \
     X(PQgetlength)                                                                                           \
     X(PQgetvalue)                                                                                            \
     X(PQntuples)                                                                                             \
+    X(PQpipelineSync)                                                                                        \
     X(PQprepare)                                                                                             \
     X(PQreset)                                                                                               \
     X(PQresultErrorField)                                                                                    \

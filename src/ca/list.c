@@ -234,6 +234,54 @@ tt_rc ca_decide(struct ca *ca, const char *id, bool approve, const char *by, int
     return rc;
 }
 
+/* ---- refused ones ---- */
+
+struct old {
+    int64_t before, last; /* made before; or up to this number */
+    int64_t now;
+};
+
+static tt_rc number_take(void *arg, const struct store_row *row)
+{
+    *(int64_t *)arg = row_int(row, 0);
+    return TT_OK;
+}
+
+/* A few at a time, so that nobody waits for it. That they were refused stands in the audit log. */
+static tt_rc forget(void *arg, struct ca *ca, struct head *h, struct tt_error *err)
+{
+    const struct old *o = arg;
+    int64_t gone = 0;
+    const struct statement drop = {.sql =
+                                       "DELETE FROM request WHERE number IN (SELECT number FROM request "
+                                       "WHERE state = 'refused' AND state <> "
+                                       "'issued' AND (made < $1 OR number <= $2) ORDER BY number LIMIT 2000)",
+                                   STORE_ARGS(store_int(o->before), store_int(o->last))};
+    TT_TRY(store_run(ca->store, &drop, &gone, err));
+    return gone == 0 ? TT_OK
+                     : act_add(ca, h, "forget", json_pack("{s:I}", "refused", (json_int_t)gone), o->now, err);
+}
+
+tt_rc refused_forget(struct ca *ca, int64_t now, struct tt_error *err)
+{
+    struct old o = {.before = now - CA_DAY * (int64_t)ca->profiles->refused_days, .now = now};
+    int64_t oldest = now;
+    const struct statement first = {
+        .sql = "SELECT made FROM request WHERE state = 'refused' AND state <> 'issued' "
+               "ORDER BY number LIMIT 1",
+        .fn = number_take,
+        .arg = &oldest};
+    const struct statement last = {
+        .sql = "SELECT number FROM request WHERE state = 'refused' AND state <> 'issued' "
+               "ORDER BY number DESC LIMIT 1 OFFSET $1",
+        STORE_ARGS(store_int(CA_REFUSED_KEPT)),
+        .fn = number_take,
+        .arg = &o.last};
+    TT_TRY(ca_ask(ca, &first, NULL, err));
+    TT_TRY(ca_ask(ca, &last, NULL, err));
+    return oldest < o.before || o.last > 0 ? ca_write(ca, forget, &o, err) : TT_OK;
+}
+
 /* ---- numbers ---- */
 
 static tt_rc count_states(void *arg, const struct store_row *row)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ca/ca.h"
 #include "pki/extension.h"
 
 #define DAYS_MAX 36500
@@ -18,7 +19,8 @@ enum value_kind {
     VALUE_WORDS,
     VALUE_USAGE,
     VALUE_NEED,
-    VALUE_APPROVAL
+    VALUE_APPROVAL,
+    VALUE_REQUESTERS
 };
 
 struct key {
@@ -49,6 +51,7 @@ static const struct key profile_keys[] = {
     {"one-identity", VALUE_BOOL, IN(profile, one_identity), 0},
     {"ocsp-nocheck", VALUE_BOOL, IN(profile, ocsp_nocheck), 0},
     {"approval", VALUE_APPROVAL, IN(profile, approval), 0},
+    {"requesters", VALUE_REQUESTERS, 0, 0},
     {"crl-url", VALUE_WORDS, IN(profile, crl_url), 0},
     {"ocsp-url", VALUE_TEXT, IN(profile, ocsp_url), 0},
     {"issuer-url", VALUE_TEXT, IN(profile, issuer_url), 0},
@@ -71,6 +74,7 @@ static const struct key ca_keys[] = {
     {"crl-days", VALUE_NUMBER, IN(profiles, crl_days), 365},
     {"crl-overlap-hours", VALUE_NUMBER, IN(profiles, crl_overlap_hours), 24 * 365},
     {"ocsp-hours", VALUE_NUMBER, IN(profiles, ocsp_hours), 24 * 365},
+    {"refused-days", VALUE_NUMBER, IN(profiles, refused_days), DAYS_MAX},
     {NULL, VALUE_NUMBER, 0, 0},
 };
 
@@ -159,6 +163,37 @@ static tt_rc need_take(struct reading *r, struct profile *p, const char *value)
     return p->need_host || p->need_subject ? TT_OK : bad(r, "need is host, subject or both", value);
 }
 
+/* "machine" is always among them: who has the CA's files decides anyway. */
+static tt_rc requesters_take(struct reading *r, struct profile *p, const char *value)
+{
+    static const struct {
+        const char *word;
+        unsigned bit;
+    } who[] = {{"machine", 0},
+               {"operator", REQUESTER(CA_BY_ENROLLER)},
+               {"token", REQUESTER(CA_BY_TOKEN)},
+               {"certificate", REQUESTER(CA_BY_CERTIFICATE)},
+               {"attestation", REQUESTER(CA_BY_ATTESTATION)}};
+    struct words w = {0};
+    unsigned bits = 0;
+    TT_TRY(words_take(r, &w, value));
+    for (size_t i = 0; i < w.len; i++) {
+        size_t n = 0;
+        while (n < TT_COUNT(who) && strcasecmp(who[n].word, w.at[i]) != 0)
+            n++;
+        if (n == TT_COUNT(who))
+            (void)bad(r, "requesters are machine, operator, token, certificate and attestation", w.at[i]);
+        else
+            bits |= who[n].bit;
+    }
+    if (w.len == 0)
+        (void)bad(r, "requesters are machine, operator, token, certificate and attestation", value);
+    words_free(&w);
+    p->requesters = bits;
+    p->requesters_said = true;
+    return r->rc;
+}
+
 static tt_rc approval_take(struct reading *r, enum profile_approval *to, const char *value)
 {
     static const char *const words[] = {"never", "unattested", "always"};
@@ -186,6 +221,8 @@ static tt_rc value_take(struct reading *r, const struct key *k, void *base, cons
         return need_take(r, base, value);
     case VALUE_APPROVAL:
         return approval_take(r, (enum profile_approval *)(void *)at, value);
+    case VALUE_REQUESTERS:
+        return requesters_take(r, base, value);
     case VALUE_TEXT:
         break;
     }
@@ -352,6 +389,44 @@ static tt_rc inherit(struct reading *r, struct profile *p)
     return TT_OK;
 }
 
+static bool has_word(const struct words *w, const char *word)
+{
+    for (size_t i = 0; i < w->len; i++)
+        if (strcasecmp(w->at[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* Its certificates speak for the CA: they issue, or say what is revoked. */
+static bool speaks_for_ca(const struct profile *p)
+{
+    return p->ca || p->ocsp_nocheck || has_word(&p->purposes, "OCSPSigning") ||
+           has_word(&p->purposes, "1.3.6.1.5.5.7.3.9");
+}
+
+/* Where the file does not say for whom a profile is. A stolen certificate of an operator shall not make
+ * others that outlive it, and a TPM that is genuine may be anybody's. */
+static void requesters_default(struct profile *p)
+{
+    const unsigned owners = REQUESTER(CA_BY_TOKEN) | REQUESTER(CA_BY_CERTIFICATE);
+    if (p->requesters_said || speaks_for_ca(p))
+        return;
+    p->requesters = owners;
+    if (strcmp(p->name, CA_OPERATOR_PROFILE) != 0)
+        p->requesters |= REQUESTER(CA_BY_ENROLLER);
+    if (p->attestation)
+        p->requesters |= REQUESTER(CA_BY_ATTESTATION);
+}
+
+static tt_rc requesters_check(struct reading *r, const struct profile *p)
+{
+    if (speaks_for_ca(p) && (p->requesters & ~REQUESTER(CA_BY_ENROLLER)) != 0)
+        return bad(r, "a profile of CAs or OCSP responders is for machine and operator alone", p->name);
+    if ((p->requesters & REQUESTER(CA_BY_ATTESTATION)) != 0 && !p->attestation)
+        return bad(r, "who comes by evidence alone needs attestation = yes", p->name);
+    return TT_OK;
+}
+
 static tt_rc profile_check(struct reading *r, const struct profile *p)
 {
     bool signs = (p->usage & (USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN)) != 0;
@@ -361,7 +436,7 @@ static tt_rc profile_check(struct reading *r, const struct profile *p)
         return bad(r, "days and key-usage may not be nothing", p->name);
     if (p->max_days != 0 && p->max_days < p->days)
         return bad(r, "max-days is less than days", p->name);
-    return TT_OK;
+    return requesters_check(r, p);
 }
 
 static tt_rc finish(struct reading *r)
@@ -370,6 +445,7 @@ static tt_rc finish(struct reading *r)
         struct profile *p = &r->to->at[i];
         TT_TRY(inherit(r, p));
         TT_TRY(name_keys(r, p));
+        requesters_default(p);
         TT_TRY(profile_check(r, p));
         TT_TRY(fixed_build(p, r->err));
     }
@@ -424,6 +500,7 @@ tt_rc profiles_read(struct profiles **ret, const char *text, const char *where, 
     p->crl_days = 7;
     p->crl_overlap_hours = 24;
     p->ocsp_hours = 24;
+    p->refused_days = 90;
     int line = ini_parse_string(text, take, &r);
     tt_rc rc = r.rc;
     if (rc == TT_OK && line != 0)

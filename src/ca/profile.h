@@ -23,6 +23,9 @@ enum profile_approval {
     APPROVAL_ALWAYS
 };
 
+/* REQUESTER: the bit of an enum ca_who. */
+#define REQUESTER(who) (1u << (who))
+
 struct profile {
     char name[PROFILE_NAME_MAX];
     unsigned days, max_days; /* max_days 0: as long as the CA itself */
@@ -41,6 +44,8 @@ struct profile {
     bool need_host; /* a DNS or IP name */
     bool need_subject;
     bool must_staple, delegation, attestation, one_identity, ocsp_nocheck;
+    unsigned requesters; /* REQUESTER bits: who may have it besides a person at the machine */
+    bool requesters_said;
     enum profile_approval approval;
     struct buf fixed; /* the extensions that all its certificates have alike, as DER */
 };
@@ -52,6 +57,7 @@ struct profiles {
     char *default_name;
     char *delta_url; /* in the CRL, where its deltas are to be had; NULL: nothing is said of any */
     unsigned crl_days, crl_overlap_hours, ocsp_hours;
+    unsigned refused_days; /* how long requests that were refused are kept; 0: for good */
 };
 
 /* profiles_read: where is its name in messages; key_id: the CA's key identifier in hexadecimal, which {key}

@@ -1,5 +1,9 @@
 /* ca/store_postgres.c: a store in PostgreSQL, by libpq: for several servers on one database. Layer: ca.
  *
+ * Within a transaction a statement whose result nobody waits for is sent, and its answer read later (libpq's
+ * pipeline mode): three of them for a certificate, 128 certificates a commit, would else wait for the server
+ * 384 times. What was wrong with one is told by the next that waits, at the latest by the commit.
+ *
  * A connection that is lost is made again by the next statement that is not in a transaction. Who was in one
  * is told (store_lost), and, when the commit was under way, that nobody knows (store_unsure). */
 #include <stdio.h>
@@ -13,6 +17,7 @@
 #define STATEMENTS_MAX    96
 #define ARGS_MAX          24
 #define RECONNECT_SECONDS 15
+#define SENT_MAX          256 /* their answers have room in the socket: nobody waits for us to read them */
 #define MIGRATION_LOCK    "1953525059" /* "tpmC" */
 
 struct postgres_store {
@@ -20,6 +25,7 @@ struct postgres_store {
     PGconn *db;
     const char *prepared[STATEMENTS_MAX]; /* sN is the one at N */
     size_t prepared_len;
+    size_t sent;  /* statements whose answers have yet to be read; more than none: in pipeline mode */
     bool gave_up; /* nobody was there for RECONNECT_SECONDS: until somebody is, one try is enough */
 };
 
@@ -37,6 +43,8 @@ static const struct {
     tt_rc rc;
     const char *hint;
 } reasons[] = {
+    {"22", TT_ERR_DECODE, NULL}, /* by what was to be written */
+    {"23", TT_ERR_DECODE, NULL},
     {"55P03", TT_ERR_BUSY, "another process holds it; try again when it is done"},
     {"40P01", TT_ERR_BUSY, "another process holds it; try again when it is done"},
     {"53100", TT_ERR_IO,
@@ -65,9 +73,10 @@ static tt_rc failed(struct postgres_store *s, const PGresult *result, const char
     if (s->store.lost)
         error_hint(err, "is PostgreSQL running, and can it be reached? what was issued stands in the store");
     for (size_t i = 0; state != NULL && i < TT_COUNT(reasons); i++)
-        if (strcmp(state, reasons[i].state) == 0) {
+        if (strncmp(state, reasons[i].state, strlen(reasons[i].state)) == 0) {
             rc = reasons[i].rc;
-            error_hint(err, "%s", reasons[i].hint);
+            if (reasons[i].hint != NULL)
+                error_hint(err, "%s", reasons[i].hint);
         }
     return error_set(err, rc, "cannot %s the CA's store in PostgreSQL: %s", doing, text);
 }
@@ -104,7 +113,7 @@ static tt_rc reconnect(struct postgres_store *s, struct tt_error *err)
     unsigned waited = 0, step = 50;
     for (;;) {
         pq.PQreset(s->db);
-        s->prepared_len = 0;
+        s->prepared_len = s->sent = 0;
         if (pq.PQstatus(s->db) == CONNECTION_OK)
             break;
         s->gave_up = s->gave_up || waited >= RECONNECT_SECONDS * 1000;
@@ -238,6 +247,50 @@ static tt_rc collect(struct postgres_store *s, const struct statement *what, int
     return rc;
 }
 
+/* The answers to what was sent. */
+static tt_rc settle(struct postgres_store *s, struct tt_error *err)
+{
+    tt_rc rc = TT_OK;
+    bool is_over = false, was_none = false;
+    if (s->sent == 0)
+        return TT_OK;
+    if (pq.PQpipelineSync(s->db) != 1)
+        rc = failed(s, NULL, "write to", err);
+    while (rc == TT_OK ? !is_over : !is_over && pq.PQstatus(s->db) == CONNECTION_OK) {
+        PGresult *r = pq.PQgetResult(s->db);
+        ExecStatusType status = r == NULL ? PGRES_COMMAND_OK : pq.PQresultStatus(r);
+        if (r == NULL && was_none) /* one stands between two answers: it is gone */
+            return failed(s, NULL, "write to", err);
+        was_none = r == NULL;
+        is_over = status == PGRES_PIPELINE_SYNC;
+        bool fine = is_over || status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+        if (rc == TT_OK && !fine) /* those behind it were not looked at */
+            rc = failed(s, r, "write to", err);
+        pq.PQclear(r);
+    }
+    s->sent = 0;
+    return pq.PQexitPipelineMode(s->db) == 1 || rc != TT_OK ? rc : failed(s, NULL, "write to", err);
+}
+
+static tt_rc send_off(struct postgres_store *s, const struct statement *what, const char *name,
+                      const struct arguments *a, struct tt_error *err)
+{
+    if (s->sent == 0 && pq.PQenterPipelineMode(s->db) != 1)
+        return failed(s, NULL, "use", err);
+    s->sent++;
+    if (pq.PQsendQueryPrepared(s->db, name, (int)what->n, a->values, a->lengths, a->formats, 1) != 1)
+        return failed(s, NULL, "use", err);
+    return s->sent < SENT_MAX ? TT_OK : settle(s, err);
+}
+
+static bool is_prepared(const struct postgres_store *s, const char *sql)
+{
+    for (size_t i = 0; i < s->prepared_len; i++)
+        if (s->prepared[i] == sql)
+            return true;
+    return false;
+}
+
 static tt_rc postgres_run(struct store *store, const struct statement *what, int64_t *ret_rows,
                           struct tt_error *err)
 {
@@ -247,8 +300,13 @@ static tt_rc postgres_run(struct store *store, const struct statement *what, int
     if (what->n > ARGS_MAX)
         return error_set(err, TT_ERR_INTERNAL, "more than %d arguments", ARGS_MAX);
     TT_TRY(ready(s, err));
+    bool waits = !store->in_transaction || what->fn != NULL || ret_rows != NULL;
+    if (waits || !is_prepared(s, what->sql))
+        TT_TRY(settle(s, err));
     TT_TRY(prepare(name, s, what->sql, err));
     arguments_of(&a, what);
+    if (!waits)
+        return send_off(s, what, name, &a, err);
     if (pq.PQsendQueryPrepared(s->db, name, (int)what->n, a.values, a.lengths, a.formats, 1) != 1)
         return failed(s, NULL, "use", err);
     if (what->fn != NULL)
@@ -258,6 +316,7 @@ static tt_rc postgres_run(struct store *store, const struct statement *what, int
 
 static tt_rc exec(struct postgres_store *s, const char *sql, const char *doing, struct tt_error *err)
 {
+    TT_TRY(settle(s, err));
     PGresult *r = pq.PQexec(s->db, sql);
     ExecStatusType status = pq.PQresultStatus(r);
     tt_rc rc = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? TT_OK : failed(s, r, doing, err);
@@ -269,6 +328,7 @@ static tt_rc exec(struct postgres_store *s, const char *sql, const char *doing, 
 
 static void postgres_rollback(struct store *s)
 {
+    (void)settle(mine(s), NULL);
     if (pq.PQstatus(mine(s)->db) == CONNECTION_OK && pq.PQtransactionStatus(mine(s)->db) != PQTRANS_IDLE)
         pq.PQclear(pq.PQexec(mine(s)->db, "ROLLBACK"));
 }
@@ -291,8 +351,12 @@ static tt_rc postgres_begin(struct store *store, enum store_lock lock, struct tt
 static tt_rc postgres_commit(struct store *store, struct tt_error *err)
 {
     struct postgres_store *s = mine(store);
+    tt_rc rc = settle(s, err);
+    if (rc != TT_OK) {
+        postgres_rollback(store);
+        return rc;
+    }
     PGresult *r = pq.PQexec(s->db, "COMMIT");
-    tt_rc rc = TT_OK;
     if (pq.PQresultStatus(r) != PGRES_COMMAND_OK) {
         rc = failed(s, r, "write to", err);
         store->unsure = store->lost;

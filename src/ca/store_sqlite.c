@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ca/store_kind.h"
@@ -40,6 +41,8 @@ static const struct {
     {SQLITE_BUSY, TT_ERR_BUSY, "another process holds it; try again when it is done"},
     {SQLITE_LOCKED, TT_ERR_BUSY, "another process holds it; try again when it is done"},
     {SQLITE_NOMEM, TT_ERR_MEMORY, NULL},
+    {SQLITE_CONSTRAINT, TT_ERR_DECODE, NULL}, /* by what was to be written */
+    {SQLITE_TOOBIG, TT_ERR_DECODE, NULL},
     {SQLITE_NOTADB, TT_ERR_DECODE, "restore it from a backup; the other files of the CA are not affected"},
     {SQLITE_CORRUPT, TT_ERR_DECODE, "restore it from a backup; the other files of the CA are not affected"},
     {SQLITE_READONLY, TT_ERR_IO, "the directory, the file and its -wal and -shm must be writable for you"},
@@ -285,6 +288,24 @@ static const struct store_kind sqlite_kind = {
     .keep = sqlite_keep,
 };
 
+/* While another one turns the file to its write-ahead log SQLite does not wait, but says that it is busy. */
+static tt_rc write_ahead(struct sqlite_store *s, struct tt_error *err)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000000};
+    struct tt_error why = {0};
+    tt_rc rc = exec(s, "PRAGMA journal_mode = WAL", "open", &why);
+    for (int waited = 0; rc == TT_ERR_BUSY && waited < BUSY_MILLISECONDS; waited += 20) {
+        (void)nanosleep(&pause, NULL);
+        why = (struct tt_error){0};
+        rc = exec(s, "PRAGMA journal_mode = WAL", "open", &why);
+    }
+    if (rc != TT_OK) {
+        error_hint(err, "%s", why.hint);
+        return error_set(err, rc, "%s", why.text);
+    }
+    return TT_OK;
+}
+
 /* A handle comes back also when opening fails, and holds the reason. */
 static tt_rc open_file(struct sqlite_store *s, bool create, struct tt_error *err)
 {
@@ -303,7 +324,7 @@ static tt_rc open_file(struct sqlite_store *s, bool create, struct tt_error *err
     TT_TRY(sqlite_version(&s->store, &version, err));
     if (version == 0 && !create)
         return TT_OK;
-    return exec(s, "PRAGMA journal_mode = WAL", "open", err);
+    return write_ahead(s, err);
 }
 
 tt_rc store_sqlite_open(struct store **ret, const char *path, bool create, struct tt_error *err)

@@ -6,14 +6,17 @@
 #include <string.h>
 
 #include "ca/authority.h"
+#include "ca/name_rule.h"
 #include "crypto/lib.h"
 #include "pki/dn.h"
+#include "pki/san.h"
 #include "pki/text.h"
 
 #define PASSWORD_BYTES 20
 
 struct creation {
     const struct ca_token_plan *plan;
+    char names[CA_TOKEN_NAMES_MAX]; /* one a line */
     char hash[CA_SHA256_HEX];
     char id[CA_ID_HEX];
     int64_t now;
@@ -50,17 +53,16 @@ static tt_rc create(void *arg, struct ca *ca, struct head *h, struct tt_error *e
     const struct ca_token_plan *p = c->plan;
     const struct statement put = {
         .sql = "INSERT INTO token (number, hash, subject, profile, made_by, made, expires, revoked, uses, "
-               "used) VALUES "
-               "($1, $2, $3, $4, $5, $6, $7, 0, $8, 0)",
+               "used, names) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, 0, $9)",
         STORE_ARGS(store_int(h->tokens + 1), store_text(c->hash), store_text(or_empty(p->subject)),
                    store_text(or_empty(p->profile)), store_text(or_empty(p->by)), store_int(c->now),
-                   store_int(p->expires), store_int(p->uses == 0 ? 1 : p->uses))};
+                   store_int(p->expires), store_int(p->uses == 0 ? 1 : p->uses), store_text(c->names))};
     TT_TRY(store_run(ca->store, &put, NULL, err));
     id_text(c->id, ++h->tokens);
     return act_add(ca, h, "token",
-                   json_pack("{s:s, s:s, s:s, s:s, s:I}", "by", or_empty(p->by), "token", c->id, "subject",
-                             or_empty(p->subject), "profile", or_empty(p->profile), "expires",
-                             (json_int_t)p->expires),
+                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "by", or_empty(p->by), "token", c->id,
+                             "subject", or_empty(p->subject), "names", c->names, "profile",
+                             or_empty(p->profile), "expires", (json_int_t)p->expires),
                    c->now, err);
 }
 
@@ -81,6 +83,27 @@ static tt_rc plan_check(const struct ca *ca, const struct ca_token_plan *p, int6
     return TT_OK;
 }
 
+/* As they stand in requests, so that they are compared as such. */
+static tt_rc names_write(char ret[CA_TOKEN_NAMES_MAX], const struct ca_token_plan *p, struct tt_error *err)
+{
+    TT_AUTO(GENERAL_NAMES_free_auto) GENERAL_NAMES *names = NULL;
+    size_t len = 0;
+    ret[0] = '\0';
+    if (p->names_len == 0)
+        return TT_OK;
+    TT_TRY(san_parse(&names, p->names, p->names_len, err));
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        TT_AUTO(asked_name_free) struct asked_name name = {0};
+        TT_TRY(asked_name_of(&name, sk_GENERAL_NAME_value(names, i), err));
+        int n = snprintf(ret + len, CA_TOKEN_NAMES_MAX - len, "%s%s", i > 0 ? "\n" : "", name.text);
+        if (n < 0 || (size_t)n >= CA_TOKEN_NAMES_MAX - len)
+            return error_set(err, TT_ERR_USAGE, "the names of a token have more than %d bytes",
+                             CA_TOKEN_NAMES_MAX - 1);
+        len += (size_t)n;
+    }
+    return TT_OK;
+}
+
 tt_rc ca_token_create(struct ca *ca, char ret_id[CA_ID_HEX], char ret_password[CA_PASSWORD_MAX],
                       const struct ca_token_plan *plan, int64_t now, struct tt_error *err)
 {
@@ -88,6 +111,7 @@ tt_rc ca_token_create(struct ca *ca, char ret_id[CA_ID_HEX], char ret_password[C
     uint8_t random[PASSWORD_BYTES];
     char password[CA_PASSWORD_MAX];
     TT_TRY(plan_check(ca, plan, now, err));
+    TT_TRY(names_write(c.names, plan, err));
     if (!crypto_random(NULL, random, sizeof random))
         return error_set(err, TT_ERR_INTERNAL, "there is no randomness for a password");
     password_text(password, random);
@@ -122,6 +146,7 @@ static void token_of(struct ca_token *ret, const struct store_row *row)
     (void)snprintf(ret->subject, sizeof ret->subject, "%s", row_text(row, 1));
     (void)snprintf(ret->profile, sizeof ret->profile, "%s", row_text(row, 2));
     (void)snprintf(ret->by, sizeof ret->by, "%s", row_text(row, 3));
+    (void)snprintf(ret->names, sizeof ret->names, "%s", row_text(row, 9));
 }
 
 static tt_rc token_take(void *arg, const struct store_row *row)
@@ -139,7 +164,7 @@ static tt_rc token_row(void *arg, const struct store_row *row)
 }
 
 #define TOKEN_COLUMNS                                                                                        \
-    "SELECT number, subject, profile, made_by, made, expires, revoked, uses, used FROM token "
+    "SELECT number, subject, profile, made_by, made, expires, revoked, uses, used, names FROM token "
 
 tt_rc ca_token_check(struct ca *ca, struct ca_token *ret, const char *password, int64_t now,
                      struct tt_error *err)

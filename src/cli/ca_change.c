@@ -152,8 +152,12 @@ int run_ca_token_create(const struct cli *cli, void *options)
     struct ca *ca = NULL;
     int64_t now = (int64_t)time(NULL);
     char id[CA_ID_HEX], password[CA_PASSWORD_MAX], until[24];
-    struct ca_token_plan plan = {
-        .subject = o->subject, .profile = o->profile, .uses = (unsigned)o->uses, .by = ca_cli_person()};
+    struct ca_token_plan plan = {.subject = o->subject,
+                                 .profile = o->profile,
+                                 .uses = (unsigned)o->uses,
+                                 .by = ca_cli_person(),
+                                 .names = o->sans.at,
+                                 .names_len = o->sans.len};
     tt_rc rc = ca_cli_until(&plan.expires, o->expires == NULL ? "1h" : o->expires, now, &err);
     if (rc == TT_OK)
         rc = ca_cli_open(&ca, o, &err);

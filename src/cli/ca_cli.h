@@ -14,6 +14,7 @@ struct ca_options {
     const char *dir, *store, *subject, *key, *out, *word, *profile, *parent;
     const char *crl_url, *ocsp_url, *issuer_url;
     const char *state, *expires, *reason, *head, *key_id;
+    struct option_list sans;
     unsigned long days, path_len, limit, uses; /* 0: not given */
     bool chain, delegation, force, newest, der, delta, no_crl, evidence;
 };

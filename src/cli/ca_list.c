@@ -334,7 +334,8 @@ int run_ca_stats(const struct cli *cli, void *options)
 
 static const char *who_word(enum ca_who who)
 {
-    static const char *const words[] = {"operator", "token", "certificate", "attestation"};
+    static const char *const words[] = {"operator", "token", "certificate", "attestation",
+                                        "operator-certificate"};
     return (unsigned)who < TT_COUNT(words) ? words[who] : "?";
 }
 
@@ -387,8 +388,12 @@ int run_ca_pending(const struct cli *cli, void *options)
 
 static tt_rc gather_token(void *arg, const struct ca_token *t)
 {
-    json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "id", t->id, "subject", t->subject, "profile",
-                            t->profile, "by", t->by, "uses", (int)t->uses, "used", (int)t->used);
+    json_t *names = json_array();
+    for (const char *line = t->names; *line != '\0'; line += strcspn(line, "\n"), line += *line == '\n')
+        (void)json_array_append_new(names, json_stringn(line, strcspn(line, "\n")));
+    json_t *one =
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:o}", "id", t->id, "subject", t->subject, "profile",
+                  t->profile, "by", t->by, "uses", (int)t->uses, "used", (int)t->used, "names", names);
     put_time(one, "made", t->made);
     put_time(one, "expires", t->expires);
     put_time(one, "revokedAt", t->revoked);

@@ -133,6 +133,11 @@ static const struct option_row token_rows[] = {
      "whom it is for: a subject ('/CN=device-1'), or a name that CN and alternative names must be; default: "
      "anybody",
      TO(subject), .elsewhere = "subj"},
+    {"san", "TYPE:VALUE",
+     "an alternative name that may be asked for by it (DNS:host, IP:address, URI:uri, email:mailbox), and no "
+     "other; "
+     "default: the name of --subject, or its CN",
+     TO(sans), .max = 100},
     {"expires", "TIME", "until when it is good: 90m, 12h, 30d, or a day; default: 1h", TO(expires)},
     {"profile", "NAME", "the profile its certificates have; default: the CA's", TO(profile)},
     {"uses", "N", "for how many enrolments; default: 1", TO(uses), .min = 1, .max = 1000000},

@@ -6,8 +6,6 @@
 
 #include "base/mem.h"
 
-#define OPERATOR_PROFILE "operator"
-
 struct enrolment *enrolment_new(const struct est_order *order)
 {
     struct enrolment *e = mem_alloc(sizeof *e);
@@ -114,9 +112,9 @@ static bool by_certificate(struct ca *ca, struct enrolment *e, int64_t now)
                "the certificate of the connection is revoked, on hold or expired", "");
         return false;
     }
-    bool is_operator = !e->renews && strcmp(f.profile, OPERATOR_PROFILE) == 0;
+    bool is_operator = !e->renews && strcmp(f.profile, CA_OPERATOR_PROFILE) == 0;
     (void)snprintf(e->profile, sizeof e->profile, "%s", f.profile);
-    e->order.by.who = is_operator ? CA_BY_OPERATOR : CA_BY_CERTIFICATE;
+    e->order.by.who = is_operator ? CA_BY_ENROLLER : CA_BY_CERTIFICATE;
     e->order.by.id = e->id;
     e->order.profile = is_operator ? NULL : e->profile;
     return true;
@@ -148,7 +146,7 @@ static bool by_token(struct ca *ca, struct enrolment *e, int64_t now)
  * could have all. */
 static bool label_fits(struct enrolment *e)
 {
-    if (!e->has_label || e->order.by.who == CA_BY_OPERATOR || strcmp(e->label, e->profile) == 0)
+    if (!e->has_label || e->order.by.who == CA_BY_ENROLLER || strcmp(e->label, e->profile) == 0)
         return true;
     decide(e, EST_REFUSED, ca_refusal_word(CA_REFUSED_PROFILE),
            e->order.by.who == CA_BY_TOKEN ? "the token is not for the profile in the path"
@@ -244,6 +242,10 @@ static void conclude(struct enrolment *e)
     case CA_PENDING:
         decide(e, EST_WAITS, "", a->reason.text[0] != '\0' ? a->reason.text : "a person has to approve this",
                "");
+        break;
+    case CA_FAILED: /* what exactly is for the log */
+        decide(e, EST_FAILED, "", "the CA cannot answer this request at the moment", "");
+        e->failure = a->reason;
         break;
     default:
         decide(e, ca_refusal_is_auth(a->why) ? EST_UNKNOWN : EST_REFUSED, ca_refusal_word(a->why),

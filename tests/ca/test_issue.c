@@ -4,6 +4,8 @@
 
 #include "ca_test.h"
 
+#include "ca/authority.h"
+
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +36,7 @@ static const char profiles[] =
     "[one-each]\n"
     "attestation = yes\n"
     "one-identity = yes\n"
+    "names = DNS:*\n"
     "[asked]\n"
     "approval = always\n"
     "[asked-tpm]\n"
@@ -48,6 +51,9 @@ static const char profiles[] =
     "[sub-ca]\n"
     "ca = yes\n"
     "key-usage = keyCertSign cRLSign\n"
+    "[ocsp]\n"
+    "purposes = OCSPSigning\n"
+    "ocsp-nocheck = yes\n"
     "[full]\n"
     "purposes = serverAuth clientAuth 1.3.6.1.4.1.99999.1\n"
     "key-usage = digitalSignature keyEncipherment\n"
@@ -367,6 +373,11 @@ static void profiles_that_are_wrong_are_named(void **state)
         {"[ca]\ndefault = client\n[cl ient]\ndays = 1\n", "no name for a profile"},
         {"[ca]\ndefault = client\ncrl-days = 1\ncrl-overlap-hours = 24\n[client]\ndays = 1\n",
          "less than crl-days"},
+        {"[ca]\ndefault = client\n[client]\nrequesters = everybody\n",
+         "requesters are machine, operator, token"},
+        {"[ca]\ndefault = client\n[client]\nrequesters = attestation\n", "needs attestation = yes"},
+        {"[ca]\ndefault = a\n[a]\nca = yes\nkey-usage = keyCertSign\nrequesters = token\n",
+         "machine and operator alone"},
         {"[ca]\ndefault = client\n[client]\nwhat is this\n", "line 4 is not of the form"},
     };
     for (size_t i = 0; i < TT_COUNT(table); i++) {
@@ -535,6 +546,47 @@ static void an_identity_is_renewed(void **state)
     buf_free(&two);
 }
 
+/* Names as names: case and white space of a subject, a name that stands in the other's alternative names
+ * alone; and what is on hold comes back. */
+static void an_identity_is_of_names(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *cn, *san;
+        bool good;
+    } table[] = {
+        {"ONE", NULL, false},       {" one ", NULL, false},
+        {"two", "DNS:one", false},  {"two", "DNS:A.example", false},
+        {"a.EXAMPLE", NULL, false}, {"two", "DNS:b.example", true},
+    };
+    struct buf csr = csr_of(&f->key, "one", "DNS:a.example");
+    struct ca_order order = {.csr = buf_bytes(&csr),
+                             .profile = "one-each",
+                             .by = {CA_BY_ATTESTATION, "11", NULL},
+                             .attested = true};
+    struct ca_answer first = ask(f, &order, NOW), a;
+    assert_int_equal(first.verdict, CA_ISSUED);
+    for (size_t hold = 0; hold < 2; hold++) {
+        if (hold == 1)
+            assert_int_equal(ca_revoke(f->ca, first.serial, 6, "me", NOW, NULL), TT_OK);
+        for (size_t i = 0; i < TT_COUNT(table); i++) {
+            struct buf theirs = csr_of(&f->key, table[i].cn, table[i].san);
+            a = ask(f,
+                    &(struct ca_order){.csr = buf_bytes(&theirs),
+                                       .profile = "one-each",
+                                       .by = {CA_BY_ATTESTATION, "22", NULL},
+                                       .attested = true},
+                    NOW);
+            if ((a.verdict == CA_ISSUED) != table[i].good || (!table[i].good && a.why != CA_REFUSED_NAME))
+                fail_msg("row %zu: %s", i, a.reason.text);
+            ca_answer_free(&a);
+            buf_free(&theirs);
+        }
+    }
+    ca_answer_free(&first);
+    buf_free(&csr);
+}
+
 /* Without a CN and without a name nothing shows that a request is for whom the token is; a second CN would be
  * somebody else's. */
 static void a_bound_token_needs_its_name(void **state)
@@ -573,7 +625,9 @@ static void a_token_is_bound(void **state)
         {"device-1.example", "device-2.example", NULL, false},
         {"device-1.example", "device-1.example", "DNS:device-2.example", false},
         {"device-1.example", "device-1.example", "DNS:device-1.example,IP:192.0.2.1", false},
-        {"/CN=device-1", "device-1", "DNS:any.example", true},
+        {"/CN=device-1", "device-1", "DNS:any.example", false}, /* the names of a subject: its CN */
+        {"/CN=device-1.example", "device-1.example", "DNS:device-1.example", true},
+        {"/CN=device-1.example", "device-1.example", "DNS:device-1.example,IP:192.0.2.1", false},
         {"/CN=device-1", "device-2", NULL, false},
         {"CN=device-1", "device-1", NULL, true},
         {"CN=device-1", "device-11", NULL, false},
@@ -603,6 +657,222 @@ static void a_token_is_bound(void **state)
     order.by.id = t.id;
     a = ask(f, &order, NOW);
     expect(&a, "profile"); /* nobody enrols as a CA */
+    buf_free(&csr);
+}
+
+/* A token for certain names has those and no others, whatever else the profile lets through. */
+static void a_token_lists_names(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"DNS:Host.example", "IP:192.0.2.7"};
+    static const struct {
+        const char *bond, *cn, *san;
+        bool good;
+    } table[] = {
+        {NULL, "host.example", "DNS:host.example,IP:192.0.2.7", true},
+        {NULL, NULL, "IP:192.0.2.7", true},
+        {NULL, "other.example", "DNS:host.example", false},
+        {NULL, "host.example", "DNS:host.example,DNS:other.example", false},
+        {NULL, "host.example", "URI:https://host.example", false},
+        {"/O=x/CN=device", "host.example", "DNS:host.example", false},
+        {"/CN=device", "device", "DNS:host.example", true},
+        {"/CN=device", "device", "DNS:device.example", false},
+        {"device", "device", "DNS:host.example", true},
+    };
+    struct ca_token t;
+    struct tt_error err = {0};
+    char id[CA_ID_HEX], password[CA_PASSWORD_MAX];
+    for (size_t i = 0; i < TT_COUNT(table); i++) {
+        token_make(f, &t,
+                   &(struct ca_token_plan){
+                       .expires = NOW + 60, .subject = table[i].bond, .names = names, .names_len = 2});
+        struct buf csr = csr_of(&f->key, table[i].cn, table[i].san);
+        struct ca_answer a = ask_by(f, CA_BY_TOKEN, t.id, &csr, NOW);
+        if ((a.verdict == CA_ISSUED) != table[i].good || (!table[i].good && a.why != CA_REFUSED_NAME))
+            fail_msg("row %zu: %s", i, a.reason.text);
+        ca_answer_free(&a);
+        buf_free(&csr);
+    }
+    static const char *const wrong[] = {"DNS:-a-"};
+    check_error(ca_token_create(f->ca, id, password,
+                                &(struct ca_token_plan){.expires = NOW + 60, .names = wrong, .names_len = 1},
+                                NOW, &err),
+                TT_ERR_USAGE, &err, "-a-", "a name that is none");
+}
+
+/* For whom a profile is, by default and where it says so. */
+static void a_profile_says_for_whom_it_is(void **state)
+{
+    struct fixture *f = *state;
+    static const char text[] =
+        "[ca]\ndefault = plain\n[plain]\ndays = 1\n[operator]\ndays = 1\n[machines]\nrequesters = machine\n"
+        "[only-ek]\nattestation = yes\nrequesters = attestation\n"
+        "[sub-ca]\nca = yes\nkey-usage = keyCertSign\n[ocsp]\npurposes = OCSPSigning\n"
+        "[branch]\nca = yes\nkey-usage = keyCertSign\nrequesters = operator\n";
+    static const struct {
+        const char *profile;
+        bool machine, enroller, token, ek;
+    } table[] = {
+        {"plain", true, true, true, false},      {"operator", true, false, true, false},
+        {"machines", true, false, false, false}, {"only-ek", true, false, false, true},
+        {"sub-ca", true, false, false, false},   {"ocsp", true, false, false, false},
+        {"branch", true, true, false, false},
+    };
+    dir_put(f->dir, "ca/profiles.ini", text, strlen(text));
+    struct ca *again = NULL;
+    struct tt_error err = {0};
+    if (test_ca_open(&again, f->path, &err) != TT_OK)
+        fail_msg("%s", err.text);
+    ca_close(f->ca);
+    f->ca = again;
+    assert_int_equal(ca_set_signer(f->ca, &f->signer, NULL), TT_OK);
+    struct buf csr = csr_of(&f->key, "olga", NULL);
+    struct ca_order order = {.csr = buf_bytes(&csr), .profile = "operator"};
+    struct ca_answer olga = ask(f, &order, NOW), a;
+    assert_int_equal(olga.verdict, CA_ISSUED);
+    for (size_t i = 0; i < TT_COUNT(table); i++) {
+        struct ca_token t;
+        token_make(f, &t, &(struct ca_token_plan){.expires = NOW + 60, .profile = table[i].profile});
+        const struct {
+            struct ca_requester by;
+            bool good;
+        } who[] = {{{CA_BY_OPERATOR, "me", NULL}, table[i].machine},
+                   {{CA_BY_ENROLLER, olga.serial, NULL}, table[i].enroller},
+                   {{CA_BY_TOKEN, t.id, NULL}, table[i].token},
+                   {{CA_BY_ATTESTATION, "11", NULL}, table[i].ek}};
+        for (size_t k = 0; k < TT_COUNT(who); k++) {
+            order = (struct ca_order){
+                .csr = buf_bytes(&csr), .profile = table[i].profile, .by = who[k].by, .attested = true};
+            a = ask(f, &order, NOW);
+            if ((a.verdict == CA_ISSUED) != who[k].good || (!who[k].good && a.why != CA_REFUSED_PROFILE))
+                fail_msg("%s, requester %zu: %s", table[i].profile, k, a.reason.text);
+            ca_answer_free(&a);
+        }
+    }
+    assert_int_equal(ca_revoke(f->ca, olga.serial, 1, "me", NOW, NULL), TT_OK);
+    order = (struct ca_order){.csr = buf_bytes(&csr), .by = {CA_BY_ENROLLER, olga.serial, NULL}};
+    a = ask(f, &order, NOW);
+    expect(&a, "certificate"); /* an operator's is looked at like any other */
+    ca_answer_free(&olga);
+    buf_free(&csr);
+}
+
+struct counted {
+    const struct tt_pki_signer *of;
+    int n;
+};
+
+static tt_rc counted_sign(void *arg, uint16_t scheme, struct tt_bytes message, uint8_t *ret_sig, size_t cap,
+                          size_t *ret_len, struct tt_error *err)
+{
+    struct counted *c = arg;
+    c->n++;
+    return c->of->sign(c->of->arg, scheme, message, ret_sig, cap, ret_len, err);
+}
+
+/* Asked again, it costs the CA's key nothing; but what a device renews with is a new request. */
+static void the_same_request_is_signed_once(void **state)
+{
+    struct fixture *f = *state;
+    struct counted c = {.of = &f->signer};
+    struct tt_pki_signer counting = f->signer;
+    struct ca_token t;
+    counting.sign = counted_sign;
+    counting.arg = &c;
+    assert_int_equal(ca_set_signer(f->ca, &counting, NULL), TT_OK);
+    struct buf csr = csr_of(&f->key, "a", NULL);
+    token_make(f, &t, &(struct ca_token_plan){.expires = NOW + 300 * DAY});
+    struct ca_answer first = ask_by(f, CA_BY_TOKEN, t.id, &csr, NOW), a;
+    assert_int_equal(c.n, 1);
+    a = ask_by(f, CA_BY_TOKEN, t.id, &csr, NOW + 200 * DAY);
+    assert_string_equal(a.serial, first.serial);
+    ca_answer_free(&a);
+    /* By the certificate, with the request that is kept: lost answers for a third of its life, then another.
+     */
+    struct ca_answer second = ask_by(f, CA_BY_CERTIFICATE, first.serial, &csr, NOW + 240 * DAY);
+    assert_int_equal(c.n, 2);
+    assert_string_not_equal(second.serial, first.serial);
+    a = ask_by(f, CA_BY_CERTIFICATE, first.serial, &csr, NOW + 241 * DAY);
+    assert_string_equal(a.serial, second.serial);
+    ca_answer_free(&a);
+    assert_int_equal(c.n, 2);
+    struct ca_answer third = ask_by(f, CA_BY_CERTIFICATE, first.serial, &csr, NOW + 364 * DAY);
+    assert_int_equal(c.n, 3);
+    assert_string_not_equal(third.serial, second.serial);
+    ca_answer_free(&third);
+    third = ask_by(f, CA_BY_CERTIFICATE, second.serial, &csr, NOW + 480 * DAY); /* at the next renewal */
+    assert_int_equal(c.n, 4);
+    assert_int_equal(ca_revoke(f->ca, third.serial, 1, "me", NOW + 481 * DAY, NULL), TT_OK);
+    a = ask_by(f, CA_BY_CERTIFICATE, second.serial, &csr, NOW + 481 * DAY); /* what is revoked is no answer */
+    assert_int_equal(a.verdict, CA_ISSUED);
+    assert_int_equal(c.n, 5);
+    ca_answer_free(&a);
+    ca_answer_free(&first);
+    ca_answer_free(&second);
+    ca_answer_free(&third);
+    buf_free(&csr);
+}
+
+static void der_put_at(struct fixture *f, const char *serial, struct tt_bytes der)
+{
+    const struct statement put = {.sql = "UPDATE certificate SET der = $1 WHERE serial = $2",
+                                  STORE_ARGS(store_blob(der), store_text(serial))};
+    assert_int_equal(store_run(f->ca->store, &put, NULL, NULL), TT_OK);
+}
+
+/* One that cannot be judged (what is renewed is damaged in the store) stops no other. */
+static void one_fault_stops_one_request(void **state)
+{
+    struct fixture *f = *state;
+    struct buf csrs[3] = {csr_of(&f->key, "a", NULL), csr_of(&f->key, "b", NULL), csr_of(&f->key, "c", NULL)};
+    struct ca_order orders[3] = {{0}};
+    struct ca_answer answers[3] = {{0}};
+    struct ca_answer first = ask(f, &(struct ca_order){.csr = buf_bytes(&csrs[1])}, NOW);
+    for (size_t i = 0; i < 3; i++)
+        orders[i] = (struct ca_order){.csr = buf_bytes(&csrs[i])};
+    orders[1].by = (struct ca_requester){CA_BY_CERTIFICATE, first.serial, NULL};
+    der_put_at(f, first.serial, (struct tt_bytes){(const uint8_t *)"0", 1});
+    assert_int_equal(ca_issue(f->ca, orders, answers, 3, NOW, NULL), TT_OK);
+    assert_int_equal(answers[0].verdict, CA_ISSUED);
+    assert_int_equal(answers[1].verdict, CA_FAILED);
+    assert_non_null(strstr(answers[1].reason.text, "damaged"));
+    assert_int_equal(answers[2].verdict, CA_ISSUED);
+    der_put_at(f, first.serial, first.certificate);
+    for (size_t i = 0; i < 3; i++) {
+        ca_answer_free(&answers[i]);
+        buf_free(&csrs[i]);
+    }
+    ca_answer_free(&first);
+}
+
+static tt_rc count_request(void *arg, const struct ca_request *r)
+{
+    (void)r;
+    (*(int *)arg)++;
+    return TT_OK;
+}
+
+/* What was refused is kept for refused-days (90), and what was refused stays in the log. */
+static void refused_requests_are_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct buf csr = csr_of(&f->key, "a", "DNS:*.a.example");
+    for (int64_t day = 0; day < 2; day++) {
+        struct ca_answer a = ask(f, &(struct ca_order){.csr = buf_bytes(&csr)}, NOW + day * 50 * DAY);
+        expect(&a, "wildcard");
+    }
+    static const struct {
+        int64_t day;
+        int left;
+    } table[] = {{60, 2}, {90, 2}, {91, 1}, {141, 0}};
+    for (size_t i = 0; i < TT_COUNT(table); i++) {
+        int n = 0;
+        assert_int_equal(ca_tend(f->ca, NOW + table[i].day * DAY, NULL), TT_OK);
+        assert_int_equal(
+            ca_requests(f->ca, &(struct ca_request_filter){.state = "refused"}, count_request, &n, NULL),
+            TT_OK);
+        assert_int_equal(n, table[i].left);
+    }
     buf_free(&csr);
 }
 
@@ -660,7 +930,7 @@ static void a_request_waits_for_a_person(void **state)
 {
     struct fixture *f = *state;
     struct ca_token t;
-    token_make(f, &t, &(struct ca_token_plan){.expires = NOW + 3600});
+    token_make(f, &t, &(struct ca_token_plan){.expires = NOW + 3600, .profile = "asked"});
     struct buf csr = csr_of(&f->key, "a", NULL);
     struct ca_answer a = ask_waiting(f, t.id, &csr, false), b;
     assert_int_equal(a.verdict, CA_PENDING);
@@ -683,7 +953,7 @@ static void a_request_waits_for_a_person(void **state)
     assert_string_equal(b.serial, serial);
     ca_answer_free(&b);
     ca_answer_free(&a);
-    token_make(f, &t, &(struct ca_token_plan){.expires = NOW + 3600, .uses = 2});
+    token_make(f, &t, &(struct ca_token_plan){.expires = NOW + 3600, .uses = 2, .profile = "asked"});
     a = ask_waiting(f, t.id, &csr, false);
     assert_int_equal(a.verdict, CA_PENDING);
     assert_int_equal(ca_decide(f->ca, a.id, false, "me", NOW, NULL), TT_OK);
@@ -691,6 +961,7 @@ static void a_request_waits_for_a_person(void **state)
     a = ask_waiting(f, t.id, &csr, false);
     expect(&a, "rejected");
     struct buf shown = csr_of(&f->key, "b", NULL);
+    token_make(f, &t, &(struct ca_token_plan){.expires = NOW + 3600, .profile = "doubted"});
     a = ask_waiting(f, t.id, &shown, true); /* with evidence nobody is asked */
     assert_int_equal(a.verdict, CA_ISSUED);
     ca_answer_free(&a);
@@ -752,6 +1023,12 @@ int main(void)
         TEST(a_bound_token_needs_its_name),
         TEST(an_approval_is_for_one_profile),
         TEST(a_token_is_bound),
+        TEST(an_identity_is_of_names),
+        TEST(a_token_lists_names),
+        TEST(a_profile_says_for_whom_it_is),
+        TEST(the_same_request_is_signed_once),
+        TEST(one_fault_stops_one_request),
+        TEST(refused_requests_are_forgotten),
         TEST(a_certificate_is_renewed_by_its_owner),
         TEST(a_request_waits_for_a_person),
     };

@@ -252,8 +252,9 @@ def one_without_delta_crls_is_taken_over():
     make()
     run(PROGRAM, "ca", "sign", "--dir", "ca", "a.csr")
     store = sqlite3.connect("ca/ca.db")
-    store.execute("DROP TABLE delta")
-    store.execute("PRAGMA user_version = 2")
+    for statement in ("DROP TABLE delta", "DROP TABLE ca_key", "DROP TABLE former_crl", "DROP TABLE identity", "DROP INDEX certificate_key",
+                      "ALTER TABLE certificate DROP COLUMN ca_key", "ALTER TABLE token DROP COLUMN names", "PRAGMA user_version = 2"):
+        store.execute(statement)
     store.commit()
     store.close()
     assert "Delta CRL Indicator: critical" in delta()

@@ -280,6 +280,8 @@ class Who(Case):
         s = self.service()
         got = certificates(s.with_certificate("operator", b64(request("/CN=theirs")), operation="client/simpleenroll"))
         self.assertIn("CN = theirs", LAB.must("openssl", "x509", "-noout", "-subject", stdin=got[0].encode()).out.decode())
+        for label in ("operator", "sub-ca", "ocsp"):  # neither his like, nor who speaks for the CA
+            self.refused(s.with_certificate("operator", b64(request("/CN=theirs")), operation=label + "/simpleenroll"), 400, "profile: ")
 
     def test_certificate_of_another_ca(self):
         s = self.service()
