@@ -40,8 +40,8 @@ tt_rc box_open(const struct box_key *k, struct tt_bytes box, struct buf *out)
     TT_TRY(aead_init(&aead, k->lib, AEAD_AES_256_GCM, false, key_of(k)));
     tt_rc rc = aead_open(&aead, box.data, k->aad, sealed, to);
     aead_wipe(&aead);
-    if (rc == TT_ERR_MEMORY)
-        return rc;
+    if (rc == TT_ERR_MEMORY || rc == TT_ERR_INTERNAL) /* libcrypto's, before it looked at the box */
+        return TT_ERR_MEMORY;
     size_t len = sealed.len - AEAD_TAG_SIZE - 1; /* without the type */
     if (rc != TT_OK || to[len] != CONTENT_TYPE)
         return TT_ERR_NOT_FOUND;

@@ -34,10 +34,27 @@ void ek_roots_free(struct ek_roots *r)
 }
 TT_DEFINE_AUTO(struct ek_roots, ek_roots_free)
 
-/* Self-signed ones are anchors; the others may stand between. */
+/* Does libcrypto say that it lacked memory? Empties its queue. */
+static bool lacked_memory(void)
+{
+    bool did = false;
+    for (unsigned long e; (e = ERR_get_error()) != 0;)
+        did = did || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+    return did;
+}
+
+/* Self-signed ones are anchors; the others may stand between. libcrypto reads their extensions with the first
+ * use, and what it could not read then, for want of memory, it would never again. */
 static bool root_add(struct ek_roots *r, X509 *x)
 {
-    if (X509_NAME_cmp(X509_get_subject_name(x), X509_get_issuer_name(x)) == 0)
+    ERR_clear_error();
+    (void)X509_check_purpose(x, -1, 0);
+    if (lacked_memory())
+        return false;
+    int order = X509_NAME_cmp(X509_get_subject_name(x), X509_get_issuer_name(x));
+    if (order == -2) /* no memory to compare them */
+        return false;
+    if (order == 0)
         return X509_STORE_add_cert(r->store, x) == 1;
     return X509_up_ref(x) == 1 && sk_X509_push(r->between, x) > 0;
 }
@@ -50,6 +67,8 @@ tt_rc ek_roots_new(struct ek_roots **ret, const struct tt_cert_list *roots, stru
         return pki_no_memory(err);
     for (size_t i = 0; roots != NULL && i < roots->len; i++) {
         TT_AUTO(X509_free_auto) X509 *x = cert_read(roots->certs[i]);
+        if (x == NULL) /* libcrypto does not always say that memory was what it lacked */
+            x = cert_read(roots->certs[i]);
         if (x == NULL)
             return error_set(err, TT_ERR_DECODE, "vendors' root %zu is not a certificate", i + 1);
         if (!root_add(r, x))
@@ -61,16 +80,19 @@ tt_rc ek_roots_new(struct ek_roots **ret, const struct tt_cert_list *roots, stru
 
 /* ---- what it says ---- */
 
-static void take_text(char *ret, size_t cap, const ASN1_STRING *s)
+/* What is no text is passed over. */
+static tt_rc take_text(char *ret, size_t cap, const ASN1_STRING *s)
 {
     TT_AUTO(buf_free) struct buf text = {0};
     TT_AUTO(ossl_free_auto) uint8_t *utf8 = NULL;
     int len = ASN1_STRING_to_UTF8(&utf8, s);
-    if (len < 0 || text_escape(&text, (struct tt_bytes){utf8, (size_t)len}) != TT_OK)
-        return;
+    if (len < 0)
+        return TT_OK;
+    TT_TRY(text_escape(&text, (struct tt_bytes){utf8, (size_t)len}));
     (void)snprintf(ret, cap, "%.*s", (int)buf_size(&text),
                    buf_size(&text) > 0 ? (const char *)buf_front(&text) : "");
     error_cut(ret);
+    return TT_OK;
 }
 
 /* "id:" and hexadecimal digits; of a manufacturer they are characters (TCG Vendor ID Registry): "id:49465800"
@@ -94,7 +116,7 @@ static void manufacturer_text(char *text, size_t cap)
         (void)snprintf(text, cap, "%s", c);
 }
 
-static void attributes_take(struct ek_facts *f, const X509_NAME *name)
+static tt_rc attributes_take(struct ek_facts *f, const X509_NAME *name)
 {
     for (int i = 0; i < X509_NAME_entry_count(name); i++) {
         const X509_NAME_ENTRY *e = X509_NAME_get_entry(name, i);
@@ -102,33 +124,35 @@ static void attributes_take(struct ek_facts *f, const X509_NAME *name)
         char oid[40] = "";
         (void)OBJ_obj2txt(oid, sizeof oid, X509_NAME_ENTRY_get_object(e), 1);
         if (strcmp(oid, TCG "2.1") == 0)
-            take_text(f->manufacturer, sizeof f->manufacturer, value);
+            TT_TRY(take_text(f->manufacturer, sizeof f->manufacturer, value));
         else if (strcmp(oid, TCG "2.2") == 0)
-            take_text(f->model, sizeof f->model, value);
+            TT_TRY(take_text(f->model, sizeof f->model, value));
         else if (strcmp(oid, TCG "2.3") == 0)
-            take_text(f->version, sizeof f->version, value);
+            TT_TRY(take_text(f->version, sizeof f->version, value));
     }
+    return TT_OK;
 }
 
-static void facts_take(struct ek_facts *f, X509 *x)
+static tt_rc facts_take(struct ek_facts *f, X509 *x)
 {
+    ERR_clear_error();
     TT_AUTO(GENERAL_NAMES_free_auto)
     GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
     TT_AUTO(mem_free_auto) char *issuer = NULL;
     const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
-    attributes_take(f, X509_get_subject_name(x));
+    TT_TRY(attributes_take(f, X509_get_subject_name(x)));
     for (int i = 0; names != NULL && i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
         if (n->type == GEN_DIRNAME)
-            attributes_take(f, n->d.directoryName);
+            TT_TRY(attributes_take(f, n->d.directoryName));
     }
     manufacturer_text(f->manufacturer, sizeof f->manufacturer);
-    if (text_name(&issuer, X509_get_issuer_name(x)) == TT_OK)
-        (void)snprintf(f->issuer, sizeof f->issuer, "%s", issuer);
+    TT_TRY(text_name(&issuer, X509_get_issuer_name(x)));
+    (void)snprintf(f->issuer, sizeof f->issuer, "%s", issuer);
     error_cut(f->issuer);
     for (int i = 0; serial != NULL && i < serial->length && i < 32; i++)
         (void)snprintf(f->serial + 2 * i, 3, "%02x", serial->data[i]);
-    ERR_clear_error();
+    return lacked_memory() ? TT_ERR_MEMORY : TT_OK;
 }
 
 static tt_rc views_take(struct ek_facts *f, struct tt_bytes der)
@@ -145,10 +169,7 @@ static tt_rc facts_of(struct ek_facts *f, X509 **ret, struct tt_bytes der)
     TT_TRY(views_take(f, der));
     *ret = cert_read(der);
     ERR_clear_error();
-    if (*ret == NULL)
-        return TT_ERR_DECODE;
-    facts_take(f, *ret);
-    return TT_OK;
+    return *ret == NULL ? TT_ERR_DECODE : facts_take(f, *ret);
 }
 
 tt_rc ek_facts_read(struct ek_facts *ret, struct tt_bytes der)
@@ -248,7 +269,7 @@ static tt_rc path_verify(enum ek_refusal *ret, X509_STORE_CTX *ctx, int64_t now,
     if (X509_verify_cert(ctx) == 1)
         return TT_OK;
     int code = X509_STORE_CTX_get_error(ctx);
-    if (code == X509_V_ERR_OUT_OF_MEM || ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE)
+    if (code == X509_V_ERR_OUT_OF_MEM || lacked_memory())
         return pki_no_memory(err);
     *ret = refusal_of(code);
     return error_set(err, TT_ERR_VERIFY,
@@ -297,8 +318,8 @@ static tt_rc path_judge(enum ek_refusal *ret, const struct ek_roots *roots, cons
     return rc;
 }
 
-tt_rc ek_chain_judge(struct ek_facts *ret, enum ek_refusal *ret_refusal, const struct ek_roots *roots,
-                     const struct ek_chain *chain, struct tt_error *err)
+static tt_rc judge_once(struct ek_facts *ret, enum ek_refusal *ret_refusal, const struct ek_roots *roots,
+                        const struct ek_chain *chain, struct tt_error *err)
 {
     TT_AUTO(X509_free_auto) X509 *x = NULL;
     struct ek_facts facts = {.spki = {0}};
@@ -311,8 +332,11 @@ tt_rc ek_chain_judge(struct ek_facts *ret, enum ek_refusal *ret_refusal, const s
         return TT_OK;
     }
     *ret_refusal = EK_MALFORMED;
-    if (facts_of(&facts, &x, chain->certs[0]) != TT_OK)
-        return error_set(err, TT_ERR_VERIFY, "the endorsement certificate cannot be read");
+    tt_rc rc = facts_of(&facts, &x, chain->certs[0]);
+    if (rc != TT_OK)
+        return rc == TT_ERR_MEMORY
+                   ? pki_no_memory(err)
+                   : error_set(err, TT_ERR_VERIFY, "the endorsement certificate cannot be read");
     *ret = facts;
     *ret_refusal = EK_USAGE;
     if (!usage_check(x, &facts, err))
@@ -321,4 +345,15 @@ tt_rc ek_chain_judge(struct ek_facts *ret, enum ek_refusal *ret_refusal, const s
     TT_TRY(path_judge(ret_refusal, roots, &w, chain, err));
     *ret_refusal = EK_GOOD;
     return TT_OK;
+}
+
+/* What is refused is refused twice: libcrypto does not always say that memory was what it lacked, and then it
+ * is not the device's fault (crypto/refusal.h). */
+tt_rc ek_chain_judge(struct ek_facts *ret, enum ek_refusal *ret_refusal, const struct ek_roots *roots,
+                     const struct ek_chain *chain, struct tt_error *err)
+{
+    tt_rc rc = judge_once(ret, ret_refusal, roots, chain, NULL);
+    return rc == TT_ERR_VERIFY ? judge_once(ret, ret_refusal, roots, chain, err)
+           : rc == TT_OK       ? rc
+                               : error_set(err, rc, "the endorsement certificate could not be judged");
 }
