@@ -105,8 +105,7 @@ static tt_rc open_key(struct cli_key *ret, struct renew *x, const struct cli *cl
         err->hint[0] = '\0';
         error_hint(err,
                    "the identity is lost with its key; `tpmtls renew --bootstrap %s` makes a new key and "
-                   "enrolls it by "
-                   "before",
+                   "enrolls it by the token's file, or by attestation",
                    e->name);
     }
     return rc;

@@ -252,7 +252,11 @@ class Chips(Case):
         locked.tools("tpm2_changeauth", "-c", "e", "secret")
         said = self.make(nonce(), chip=locked, key="locked.key", code=4).err
         self.assertIn("the TPM's endorsement hierarchy has a password", said)
-        self.assertIn("tpm2_changeauth -c endorsement", said)
+        self.assertIn("--endorsement-auth-file FILE", said)
+        for name, word, code in (("wrong", "no secret", 4), ("right", "secret", 0)):
+            LAB.write(name, word)
+            os.chmod(LAB.path(name), 0o600)
+            self.make(nonce(), "--endorsement-auth-file", name, chip=locked, key="locked.key", code=code)
         self.assertEqual(locked.wrong_passwords(), 0)
         self.nothing_is_left(locked)
 
