@@ -31,6 +31,7 @@ test tpm2-openssl the OpenSSL provider that our key files must work with
 test tpm2-abrmd a resource manager, for a test of what a service does without it
 test libtss2-tcti-tabrmd0 the way to it
 test dbus-daemon tpm2-abrmd is spoken to through it
+test certmonger gets its certificates from tpmtls ca serve
 test gnuplot-nox draws the plot of tpmtls bench
 test iproute2 ip, to give a test a network of its own
 test opensc pkcs11-tool, which tests the PKCS#11 module
