@@ -20,18 +20,17 @@ static struct post *take_first(struct inbox *box)
     return p;
 }
 
-/* What they post to this loop meanwhile comes in the next turn, so that sockets have theirs. */
+/* A crowd that arrives at once is taken in over several turns, so that sockets have theirs in between. What
+ * was taken back has its count left, and nobody behind it. */
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct inbox *box = arg;
-    uint64_t n = 0;
-    (void)!read(fd, &n, sizeof n);
-    for (uint64_t i = 0; i < n; i++) {
+    uint64_t one;
+    for (int i = 0; i < INBOX_A_TURN && read(fd, &one, sizeof one) == (ssize_t)sizeof one; i++) {
         struct post *p = take_first(box);
-        if (p == NULL)
-            return;
-        p->run(p);
+        if (p != NULL)
+            p->run(p);
     }
 }
 
@@ -39,7 +38,7 @@ tt_rc inbox_open(struct inbox *box, struct event_base *base, struct tt_error *er
 {
     lock_init(&box->lock);
     box->last = &box->first;
-    box->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    box->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
     if (box->fd < 0)
         return error_set(err, TT_ERR_IO, "cannot make an eventfd: %s", strerror(errno));
     box->ready = event_new(base, box->fd, EV_READ | EV_PERSIST, on_ready, box);

@@ -7,6 +7,8 @@
 #include "base/lock.h"
 #include "base/rc.h"
 
+#define INBOX_A_TURN 8 /* so many posts are run in one turn of the loop */
+
 /* struct post: a part of whatever is posted. */
 struct post {
     struct post *next;
