@@ -4,8 +4,8 @@
  *     proxy-load MODE PORT [--dir D] [--seconds S] [--count N] [--streams N] [--phases N]
  *
  * MODE is
- *     target         the server; no PORT, it prints its own; a connection's first byte says what
- *                    that is: 'e' echo, 's' it sends, 'd' it throws away
+ *     target         the server; without PORT it takes and prints one; a connection's first byte
+ *                    says what that is: 'e' echo, 's' it sends, 'd' it throws away
  *     new, resume    connections that send a byte and get it back, one after the other
  *     mixed          the same; every other one resumes
  *     down, up       streams of data
@@ -472,9 +472,10 @@ static void on_target_accept(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void run_target(void)
+static void run_target(uint16_t port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
     struct event_base *base = event_base_new();
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -573,8 +574,8 @@ int main(int argc, char **argv)
     (void)getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &files);
-    if (argc == 2 && strcmp(argv[1], "target") == 0) {
-        run_target();
+    if (argc >= 2 && strcmp(argv[1], "target") == 0) {
+        run_target(argc > 2 ? (uint16_t)strtoul(argv[2], NULL, 10) : 0);
         return 0;
     }
     if (argc < 3)
