@@ -7,14 +7,29 @@
 
 /* ---- one tunnel, by options ---- */
 
+/* All are told, and the last one ends it. */
+static void tell_but_last(void *arg, const struct tt_error *fault)
+{
+    struct tt_error *last = arg;
+    if (last->rc != TT_OK) {
+        cli_note("%s", last->text);
+        if (last->hint[0] != '\0')
+            cli_hint("%s", last->hint);
+    }
+    *last = *fault;
+}
+
 static int run_one(const struct cli *cli, struct proxy_command *o, enum tt_role role)
 {
     struct tt_error err = {0};
+    struct option_faults faults = {.told = tell_but_last, .arg = &err};
     struct proxy_tunnel *t = &o->tunnel;
     t->role = role;
     t->name = role == TT_CLIENT ? "client" : "server";
     t->trust.ca_option = role == TT_CLIENT ? "--ca" : "--client-ca";
-    if (proxy_tunnel_check(t, "--", &err) != TT_OK)
+    proxy_tunnel_check(t, &faults);
+    proxy_common_check(&o->common, &faults);
+    if (faults.n > 0)
         return cli_fail(&err);
     const struct proxy_plan plan = {.cli = cli, .common = &o->common, .tunnels = t, .tunnels_len = 1};
     return proxy_start(&plan);

@@ -56,12 +56,19 @@ void ini_fault(struct ini_reader *r, const char *text, const char *hint)
 
 /* ---- lines ---- */
 
+static void section_fault(void *arg, const struct tt_error *err)
+{
+    struct ini_reader *r = arg;
+    fault(r, r->section_line, err);
+}
+
 static void end_section(struct ini_reader *r)
 {
-    struct tt_error err = {0};
-    if (r->is_known && (options_check(&r->options, &err) != TT_OK ||
-                        (r->form->end != NULL && r->form->end(r, &err) != TT_OK)))
-        fault(r, r->section_line, &err);
+    struct option_faults f = {.told = section_fault, .arg = r};
+    if (r->is_known)
+        options_check_all(&r->options, &f);
+    if (r->is_known && r->form->end != NULL)
+        r->form->end(r, &f);
     r->is_known = false;
 }
 
@@ -71,6 +78,18 @@ static void begin_section(struct ini_reader *r, const char *name)
     r->in_section = true;
     r->section_line = r->line;
     r->is_known = r->form->begin(r, name);
+}
+
+/* inih goes on behind a line that it cannot read, and remembers the first one alone. */
+static bool is_readable(const char *line)
+{
+    size_t end = strcspn(line, "=:");
+    if (line[0] == '[')
+        return strchr(line, ']') != NULL;
+    for (size_t i = 1; i < end; i++)
+        if (line[i] == ';' && strchr(" \t", line[i - 1]) != NULL)
+            end = i; /* a comment */
+    return strchr(";#\r\n", line[0]) != NULL || line[end] == '=' || line[end] == ':';
 }
 
 /* As fgets, for inih; counts, sees sections begin (also empty ones), and notices what inih would cut. A line
@@ -91,6 +110,10 @@ static char *next_line(char *ret, int cap, void *stream)
         return ret;
     }
     memmove(ret, ret + indent, len - indent + 1);
+    if (!is_readable(ret)) {
+        ini_fault(r, "this is neither a section nor key = value", "comments begin with ; or #");
+        ret[0] = '\0';
+    }
     char *end = ret[0] == '[' ? strchr(ret, ']') : NULL;
     if (end != NULL) {
         *end = '\0';
@@ -139,9 +162,8 @@ tt_rc ini_read(struct ini_file *ret, const char *path, const struct ini_form *fo
     int first_bad = ini_parse_stream(next_line, &r, on_key, &r);
     (void)fclose(from);
     end_section(&r);
-    if (first_bad > 0)
-        fault_text(&r, (unsigned)first_bad, "this is neither a section nor key = value",
-                   "comments begin with ; or #");
+    if (first_bad > 0 && ret->faults == 0)
+        fault_text(&r, (unsigned)first_bad, "this cannot be read", "comments begin with ; or #");
     else if (first_bad < 0)
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     if (ret->faults == 0)

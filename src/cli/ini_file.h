@@ -40,8 +40,9 @@ struct ini_form {
     bool (*begin)(struct ini_reader *r, const char *name);
     /* May be NULL. Each key of a section that begin took. */
     void (*key)(struct ini_reader *r, const char *name, const char *value);
-    /* May be NULL. The section is over, and its options do not contradict each other: is it right? */
-    tt_rc (*end)(struct ini_reader *r, struct tt_error *err);
+    /* May be NULL. The section is over; what it must have is there, and nothing contradicts another: what
+     * else is wrong with it? */
+    void (*end)(struct ini_reader *r, struct option_faults *f);
     /* Behind the last line, where no fault was found yet. */
     void (*whole)(struct ini_reader *r);
 };

@@ -305,11 +305,36 @@ static tt_rc check_row(const struct options *o, const struct option_row *row, si
                      row->name != NULL ? " " : "", placeholder);
 }
 
-tt_rc options_check(const struct options *o, struct tt_error *err)
+void option_fault(struct option_faults *f, const struct tt_error *fault)
+{
+    f->n++;
+    f->told(f->arg, fault);
+}
+
+void options_check_all(const struct options *o, struct option_faults *f)
 {
     size_t number = 0;
     for (const struct option_part *part = o->parts; part != NULL && part->rows != NULL; part++)
-        for (const struct option_row *row = part->rows; row->text != NULL; row++)
-            TT_TRY(check_row(o, row, number++, err));
-    return TT_OK;
+        for (const struct option_row *row = part->rows; row->text != NULL; row++) {
+            struct tt_error err = {0};
+            if (check_row(o, row, number++, &err) != TT_OK)
+                option_fault(f, &err);
+        }
+}
+
+static void keep_first(void *arg, const struct tt_error *fault)
+{
+    struct tt_error *first = arg;
+    if (first->rc == TT_OK)
+        *first = *fault;
+}
+
+tt_rc options_check(const struct options *o, struct tt_error *err)
+{
+    struct tt_error first = {0};
+    struct option_faults f = {.told = keep_first, .arg = &first};
+    options_check_all(o, &f);
+    if (f.n > 0 && err != NULL)
+        *err = first;
+    return first.rc;
 }

@@ -101,6 +101,15 @@ TT_MUST_USE tt_rc options_take_key(struct options *o, const char *name, const ch
                                    struct tt_error *err);
 /* options_check: that what must be given is there, and that nothing contradicts another. */
 TT_MUST_USE tt_rc options_check(const struct options *o, struct tt_error *err);
+/* struct option_faults: who is told of each fault there is; zero n before. */
+struct option_faults {
+    void (*told)(void *arg, const struct tt_error *fault);
+    void *arg;
+    size_t n;
+};
+void option_fault(struct option_faults *f, const struct tt_error *fault);
+/* options_check_all: as options_check, but does not end with the first. */
+void options_check_all(const struct options *o, struct option_faults *f);
 /* options_given: how often the option was given (255 at most). */
 unsigned options_given(const struct options *o, const char *name);
 

@@ -69,8 +69,12 @@ extern const struct option_part proxy_client_parts[], proxy_server_parts[];
 extern const struct option_part proxy_common_file_parts[], proxy_client_file_parts[],
     proxy_server_file_parts[];
 
-/* proxy_tunnel_check: what rows cannot say. `dashes` is "--", or "" where the options are keys of a file. */
-TT_MUST_USE tt_rc proxy_tunnel_check(const struct proxy_tunnel *t, const char *dashes, struct tt_error *err);
+/* proxy_tunnel_check, proxy_common_check: every fault that rows cannot say. They open nothing. */
+void proxy_tunnel_check(const struct proxy_tunnel *t, struct option_faults *f);
+void proxy_common_check(const struct proxy_common *c, struct option_faults *f);
+/* proxy_rules_add: those of --allow-...; each that cannot be one is told, or ends it where f is NULL. */
+TT_MUST_USE tt_rc proxy_rules_add(struct rules *rules, const struct proxy_tunnel *t, struct option_faults *f,
+                                  struct tt_error *err);
 
 /* struct proxy_file: a file of tunnels, as it was read. */
 struct proxy_file {

@@ -71,10 +71,14 @@ static void keep_line(struct ini_reader *r, const char *name, const char *value)
         ini_fault(r, "there is no memory for it", "give the machine more, or the file less");
 }
 
-static tt_rc end(struct ini_reader *r, struct tt_error *err)
+static void end(struct ini_reader *r, struct option_faults *f)
 {
+    const struct proxy_file *file = r->arg;
     const struct proxy_tunnel *t = current(r);
-    return t == NULL ? TT_OK : proxy_tunnel_check(t, "", err);
+    if (t == NULL)
+        proxy_common_check(&file->common, f);
+    else
+        proxy_tunnel_check(t, f);
 }
 
 static void whole(struct ini_reader *r)

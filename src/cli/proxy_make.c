@@ -132,25 +132,6 @@ static tt_rc add_client(struct material *x, struct tunnel_setup *s, struct tunne
 
 /* ---- a server's ---- */
 
-static tt_rc add_rules(struct rules *rules, const struct option_list *list, enum rule_kind kind,
-                       struct tt_error *err)
-{
-    for (size_t i = 0; i < list->len; i++)
-        TT_TRY(rules_add(rules, kind, list->at[i], err));
-    return TT_OK;
-}
-
-static tt_rc add_all_rules(struct rules *rules, const struct proxy_tunnel *t, struct tt_error *err)
-{
-    if (t->allow_all)
-        TT_TRY(rules_add(rules, RULE_ALL, NULL, err));
-    TT_TRY(add_rules(rules, &t->allow_cn, RULE_CN, err));
-    TT_TRY(add_rules(rules, &t->allow_ou, RULE_OU, err));
-    TT_TRY(add_rules(rules, &t->allow_dns, RULE_DNS, err));
-    TT_TRY(add_rules(rules, &t->allow_uri, RULE_URI, err));
-    return add_rules(rules, &t->allow_pin, RULE_PIN, err);
-}
-
 static void on_ech_told(void *arg, const char *text, bool is_trouble)
 {
     const struct cli *cli = arg;
@@ -193,7 +174,7 @@ static tt_rc open_tickets(struct material *x, struct tt_config *cfg, struct tt_e
 static tt_rc add_server(struct material *x, struct tunnel_setup *s, bool is_first, struct tt_error *err)
 {
     const struct proxy_tunnel *t = x->t;
-    TT_TRY(add_all_rules(&s->rules, t, err));
+    TT_TRY(proxy_rules_add(&s->rules, t, NULL, err));
     if (t->attestation != NULL) {
         TT_TRY(attest_policy_read(&s->attest, t->attestation, err));
         TT_TRY(attest_key_draw(s->attest_secret, err));

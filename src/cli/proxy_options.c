@@ -7,6 +7,8 @@
 #include "net/address.h"
 #include "net/listen.h"
 #include "net/reach.h"
+#include "proxy/rule.h"
+#include "proxy/status.h"
 
 #define TO(member) OPTION_TO(struct proxy_tunnel, member)
 
@@ -149,69 +151,147 @@ const struct option_part proxy_server_file_parts[] = {
 
 /* ---- what rows cannot say ---- */
 
-static tt_rc wrong(struct tt_error *err, const char *sentence, const char *hint)
+static void wrong(struct option_faults *f, const char *sentence, const char *hint)
 {
-    error_hint(err, "%s", hint);
-    return error_set(err, TT_ERR_USAGE, "%s", sentence);
+    struct tt_error err = {0};
+    (void)error_set(&err, TT_ERR_USAGE, "%s", sentence);
+    error_hint(&err, "%s", hint);
+    option_fault(f, &err);
 }
 
-static tt_rc check_places(const struct proxy_tunnel *t, struct tt_error *err)
+/* True: it was all right. */
+static bool told(struct option_faults *f, tt_rc rc, const struct tt_error *err)
 {
-    struct address named = {.host = ""};
-    TT_TRY(listen_check(t->listen, err));
-    TT_TRY(reach_check(t->connect, err));
-    for (size_t i = 0; i < t->verify_dns.len; i++)
-        TT_TRY(address_set_host(&named, t->verify_dns.at[i], err));
-    for (size_t i = 0; i < t->verify_uri.len; i++)
-        if (strchr(t->verify_uri.at[i], ':') == NULL)
-            return wrong(err, "verify-uri is no URI", "it begins with a scheme, such as spiffe: or urn:");
-    if (t->role == TT_CLIENT && !t->unsafe_listen && !listen_is_local(t->listen))
-        return wrong(err, "other machines could connect there in plaintext",
-                     "listen on 127.0.0.1, [::1] or unix:PATH; or say unsafe-listen");
+    if (rc != TT_OK)
+        option_fault(f, err);
+    return rc == TT_OK;
+}
+
+static void check_listen(const struct proxy_tunnel *t, struct option_faults *f)
+{
+    struct tt_error err = {0};
+    if (t->listen != NULL && told(f, listen_check(t->listen, &err), &err) && t->role == TT_CLIENT &&
+        !t->unsafe_listen && !listen_is_local(t->listen))
+        wrong(f, "other machines could connect there in plaintext",
+              "listen on 127.0.0.1, [::1] or unix:PATH; or say unsafe-listen");
+}
+
+static void check_connect(const struct proxy_tunnel *t, struct option_faults *f)
+{
+    struct tt_error err = {0};
+    if (t->connect == NULL || !told(f, reach_check(t->connect, &err), &err))
+        return;
     if (t->role == TT_CLIENT && strncmp(t->connect, "unix:", 5) == 0 &&
         t->verify_dns.len + t->verify_uri.len == 0)
-        return wrong(err, "a path is no name of a server",
-                     "verify-dns or verify-uri says whose certificate is expected there");
+        wrong(f, "a path is no name of a server",
+              "verify-dns or verify-uri says whose certificate is expected there");
     if (t->role == TT_SERVER && !t->unsafe_target && !listen_is_local(t->connect))
-        return wrong(err, "plaintext would leave this machine",
-                     "connect to 127.0.0.1, [::1] or unix:PATH; or say unsafe-target");
+        wrong(f, "plaintext would leave this machine",
+              "connect to 127.0.0.1, [::1] or unix:PATH; or say unsafe-target");
+}
+
+static void check_names(const struct proxy_tunnel *t, struct option_faults *f)
+{
+    for (size_t i = 0; i < t->verify_dns.len; i++) {
+        struct address named = {.host = ""};
+        struct tt_error err = {0};
+        (void)told(f, address_set_host(&named, t->verify_dns.at[i], &err), &err);
+    }
+    for (size_t i = 0; i < t->verify_uri.len; i++)
+        if (strchr(t->verify_uri.at[i], ':') == NULL)
+            wrong(f, "verify-uri is no URI", "it begins with a scheme, such as spiffe: or urn:");
+    if (t->verify_dns.len + t->verify_uri.len > PROXY_NAMES_MAX)
+        wrong(f, "too many names of a server", "verify-dns and verify-uri: 16 in all");
+}
+
+static tt_rc add_kind(struct rules *rules, const struct option_list *list, enum rule_kind kind,
+                      struct option_faults *f, struct tt_error *err)
+{
+    for (size_t i = 0; i < list->len; i++) {
+        tt_rc rc = rules_add(rules, kind, list->at[i], err);
+        if (f == NULL)
+            TT_TRY(rc);
+        else
+            (void)told(f, rc, err);
+        if (f != NULL)
+            *err = (struct tt_error){0};
+    }
     return TT_OK;
 }
 
-static tt_rc check_who(const struct proxy_tunnel *t, struct tt_error *err)
+tt_rc proxy_rules_add(struct rules *rules, const struct proxy_tunnel *t, struct option_faults *f,
+                      struct tt_error *err)
 {
+    if (t->allow_all)
+        TT_TRY(rules_add(rules, RULE_ALL, NULL, err));
+    TT_TRY(add_kind(rules, &t->allow_cn, RULE_CN, f, err));
+    TT_TRY(add_kind(rules, &t->allow_ou, RULE_OU, f, err));
+    TT_TRY(add_kind(rules, &t->allow_dns, RULE_DNS, f, err));
+    TT_TRY(add_kind(rules, &t->allow_uri, RULE_URI, f, err));
+    return add_kind(rules, &t->allow_pin, RULE_PIN, f, err);
+}
+
+static void check_who(const struct proxy_tunnel *t, struct option_faults *f)
+{
+    struct tt_error err = {0};
+    struct rules rules = {0};
     bool some =
         t->allow_cn.len + t->allow_ou.len + t->allow_dns.len + t->allow_uri.len + t->allow_pin.len > 0;
     if (t->role == TT_CLIENT)
-        return TT_OK;
+        return;
     if (t->tls.keys.len == 0)
-        return wrong(err, "a server needs key and cert", "`tpmtls key create` makes a key in the TPM");
+        wrong(f, "a server needs key and cert", "`tpmtls key create` makes a key in the TPM");
     if (!trust_is_given(&t->trust))
-        return wrong(err, "which clients are to be believed?",
-                     "client-ca names their CA, pin a key of theirs");
+        wrong(f, "which clients are to be believed?", "client-ca names their CA, pin a key of theirs");
     if (!some && !t->allow_all)
-        return wrong(err, "which clients may pass?",
-                     "allow-cn, allow-ou, allow-dns, allow-uri, allow-pin or allow-all");
+        wrong(f, "which clients may pass?",
+              "allow-cn, allow-ou, allow-dns, allow-uri, allow-pin or allow-all");
     if (some && t->allow_all)
-        return wrong(err, "allow-all leaves nothing for the other rules to do", "leave it out, or them");
-    return TT_OK;
+        wrong(f, "allow-all leaves nothing for the other rules to do", "leave it out, or them");
+    (void)told(f, proxy_rules_add(&rules, t, f, &err), &err);
+    rules_free(&rules);
 }
 
-tt_rc proxy_tunnel_check(const struct proxy_tunnel *t, const char *dashes, struct tt_error *err)
+/* What is negotiated: into a configuration that nobody uses. */
+static void check_protocol(const struct proxy_tunnel *t, struct option_faults *f)
 {
-    (void)dashes;
+    struct tt_error err = {0};
+    struct tt_config *cfg = NULL;
+    tt_rc rc = tt_config_new(&cfg, t->role, &err);
+    if (rc == TT_OK)
+        rc = tls_config_values(cfg, &t->tls, &err);
+    if (rc != TT_OK)
+        (void)error_set(&err, rc, "groups, suites, schemes and alpn do not fit together");
+    (void)told(f, rc, &err);
+    tt_config_free(cfg);
+}
+
+void proxy_tunnel_check(const struct proxy_tunnel *t, struct option_faults *f)
+{
     const char *conflict = tls_identities_conflict(&t->tls);
-    TT_TRY(check_places(t, err));
-    TT_TRY(check_who(t, err));
+    check_listen(t, f);
+    check_connect(t, f);
+    check_names(t, f);
+    check_who(t, f);
+    check_protocol(t, f);
     if (conflict != NULL)
-        return wrong(err, conflict, "each key has its cert");
-    if (t->verify_dns.len + t->verify_uri.len > PROXY_NAMES_MAX)
-        return wrong(err, "too many names of a server", "verify-dns and verify-uri: 16 in all");
+        wrong(f, conflict, "each key has its cert");
     if (t->tls.psks.len > 0)
-        return wrong(err, "a proxy has certificates, no external PSK", "leave psk out");
+        wrong(f, "a proxy has certificates, no external PSK", "leave psk out");
     if (t->attest && t->tls.keys.len != 1)
-        return wrong(err, "attest goes with one key", "which of several is used, the server decides");
+        wrong(f, "attest goes with one key", "which of several is used, the server decides");
     if (t->role == TT_CLIENT && t->resume != SESSIONS_SEALED && t->resume_pcrs != NULL)
-        return wrong(err, "resume-pcrs goes with resume sealed", "the others are under no seal");
-    return TT_OK;
+        wrong(f, "resume-pcrs goes with resume sealed", "the others are under no seal");
+}
+
+void proxy_common_check(const struct proxy_common *c, struct option_faults *f)
+{
+    struct tt_error err = {0};
+    if (c->status != NULL)
+        (void)told(f, status_check(c->status, &err), &err);
+    err = (struct tt_error){0};
+    if (c->takeover != NULL && strncmp(c->takeover, "unix:", 5) != 0)
+        wrong(f, "takeover is no path of a socket", "write unix:PATH");
+    else if (c->takeover != NULL)
+        (void)told(f, listen_check(c->takeover, &err), &err);
 }

@@ -198,21 +198,10 @@ static const char *takeover_path(const struct proxy_common *c)
     return c->takeover != NULL ? c->takeover + strlen("unix:") : NULL;
 }
 
-static tt_rc check_takeover(const struct proxy_common *c, struct tt_error *err)
-{
-    if (c->takeover == NULL)
-        return TT_OK;
-    if (strncmp(c->takeover, "unix:", 5) == 0)
-        return listen_check(c->takeover, err);
-    error_hint(err, "unix:PATH");
-    return error_set(err, TT_ERR_USAGE, "--takeover %s is no path", c->takeover);
-}
-
 static tt_rc run(struct stage *s, struct tt_error *err)
 {
     const struct proxy_plan *plan = s->plan;
     unsigned long deadline = 0;
-    TT_TRY(check_takeover(plan->common, err));
     TT_TRY(loop_new(&s->maker.base, false, err));
     if (plan->file != NULL)
         add_watched(s, plan->file);

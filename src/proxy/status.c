@@ -266,14 +266,18 @@ static tt_rc serve_on(struct status *s, size_t i, struct tt_error *err)
     return no_memory(err);
 }
 
-static tt_rc set_up(struct status *s, const char *where, struct tt_error *err)
+tt_rc status_check(const char *where, struct tt_error *err)
 {
     TT_TRY(listen_check(where, err));
-    if (!listen_is_local(where)) {
-        (void)error_set(err, TT_ERR_USAGE, "--status %s: others than this machine could read it", where);
-        error_hint(err, "127.0.0.1:PORT or unix:PATH");
-        return TT_ERR_USAGE;
-    }
+    if (listen_is_local(where))
+        return TT_OK;
+    error_hint(err, "127.0.0.1:PORT or unix:PATH");
+    return error_set(err, TT_ERR_USAGE, "status %s: others than this machine could read it", where);
+}
+
+static tt_rc set_up(struct status *s, const char *where, struct tt_error *err)
+{
+    TT_TRY(status_check(where, err));
     s->http = evhttp_new(s->base);
     s->look = evtimer_new(s->base, on_look, s);
     if (s->http == NULL || s->look == NULL)

@@ -30,6 +30,8 @@ struct status_source {
  * those of this machine could reach it. */
 TT_MUST_USE tt_rc status_open(struct status **ret, struct event_base *base, const char *where,
                               const struct status_source *source, struct tt_error *err);
+/* status_check: whether where is such a place. Opens nothing. */
+TT_MUST_USE tt_rc status_check(const char *where, struct tt_error *err);
 /* status_listeners: to be looked at. */
 struct listeners *status_listeners(struct status *s);
 /* status_address: the first one, with its port. */

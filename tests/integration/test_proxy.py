@@ -385,6 +385,31 @@ class File(Case):
                 self.assertRegex(done.err, r"bad.conf:%d: .*%s" % (line, re.escape(words)))
             self.assertIn("did you mean connect?", done.err)
 
+    def test_all_faults_of_a_section(self):
+        """Not only its first one."""
+        LAB.write("worse.conf", "[proxy]\nstatus = 0.0.0.0:9999\ntakeover = here\n[client a]\nlisten = 0.0.0.0:8443\nconnect = nowhere\n"
+                  "verify-uri = nothing\ngroups = X25519,nonsense\nresume-pcrs = sha256:0\nresume = held\nneither\n[server b]\n"
+                  "connect = 192.0.2.1:80\nallow-pin = xyz\nallow-dns = a..b\nnor this\n[server c]\nlisten = 127.0.0.1:1\n")
+        for command in ("check", "run"):
+            done = LAB.tpmtls("proxy", command, "worse.conf")
+            self.assertEqual(done.code, 2, done.err)
+            for line, words in ((1, "others than this machine"), (1, "takeover is no path"), (4, "other machines could connect"),
+                                (4, "the port is missing"), (4, "verify-uri is no URI"), (4, "nonsense"), (4, "resume-pcrs goes with"),
+                                (11, "neither a section nor"), (12, "listen where?"), (12, "leave this machine"), (12, "xyz"),
+                                (12, "a..b"), (12, "needs key and cert"), (12, "are to be believed"), (16, "neither a section nor"),
+                                (17, "connect where?"), (17, "needs key and cert"), (17, "are to be believed"), (17, "which clients may pass")):
+                self.assertRegex(done.err, r"worse.conf:%d: .*%s" % (line, re.escape(words)))
+            self.assertIn("worse.conf has 19 faults", done.err)
+        self.assertFalse(os.path.exists(LAB.path("here")))
+
+    def test_all_faults_of_the_options(self):
+        done = LAB.tpmtls("proxy", "server", "--listen", "127.0.0.1:0", "--connect", "192.0.2.1:80", "--status", "0.0.0.0:1", "--groups",
+                          "nonsense")
+        self.assertEqual(done.code, 2, done.err)
+        for words in ("leave this machine", "needs key and cert", "are to be believed", "which clients may pass", "nonsense",
+                      "others than this machine"):
+            self.assertIn(words, done.err)
+
     def test_options_too(self):
         for args, words in (
                 (("client", "--listen", "0.0.0.0:1", "--connect", "a:1"), "in plaintext"),
@@ -420,6 +445,36 @@ class Start(Case):
                           "--cert", "server-p256.pem", "--client-ca", "ca/ca.pem", "--allow-all")
         self.assertEqual(done.code, 2, done.err)
         self.assertIn("does not belong to the key", done.err)
+
+
+class Limit(Case):
+    def test_out_of_descriptors(self):
+        """Who is there goes on, who comes too many is closed and said, and it is over when they are gone."""
+        p = LAB.background("sh", "-c", 'ulimit -n 64; exec "$0" "$@"', PROGRAM, "proxy", "server", "--listen", "127.0.0.1:0", "--connect",
+                           harness.Programs(echo).at, "--key", "server-p256.key", "--cert", "server-p256.pem", "--client-ca", "ca/ca.pem",
+                           "--allow-all", "--threads", "1")
+        self.addCleanup(p.__exit__)
+        port = self.listening(p, "server")
+        client = self.client(port, "--resume", "off")
+        held = socket.create_connection(("127.0.0.1", int(client.port)), timeout=harness.TIMEOUT)
+        self.addCleanup(held.close)
+        held.sendall(b"hello")
+        self.assertEqual(held.recv(5), b"hello")
+        crowd = [socket.create_connection(("127.0.0.1", int(port)), timeout=harness.TIMEOUT) for _ in range(100)]
+        p.wait_for('event=refused tunnel=server cause=limit error="Too many open files".*LimitNOFILE')
+        self.assertEqual(crowd[-1].recv(1), b"")  # by the descriptor that was kept for it
+        held.sendall(b"again")
+        self.assertEqual(held.recv(5), b"again")
+        for s in crowd:
+            s.close()
+        for attempt in range(100):
+            try:
+                self.assertEqual(round_trip(client.port), b"hello")
+                break
+            except OSError:
+                self.assertLess(attempt, 99)
+                threading.Event().wait(0.1)
+        self.assertIsNone(p.process.poll())
 
 
 class Handover(Case):
