@@ -109,6 +109,7 @@ kernel cpio makes its initramfs
 kernel kmod finds its modules
 kernel busybox-static its programs
 kernel tpm2-tools looks at the TPM from the side
+kernel strace gives system calls the answers of a kernel that is out of order
 proof cbmc proves what tests/cbmc asserts (Debian 13 has it)
 debian13 debootstrap makes the roots of Debian 13 and of the next
 package debootstrap makes the roots that packages are built and tried in

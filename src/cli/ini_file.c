@@ -1,6 +1,7 @@
 /* cli/ini_file.c: see ini_file.h. Layer: cli. By inih. */
 #include "cli/ini_file.h"
 
+#include <errno.h>
 #include <ini.h>
 #include <stdio.h>
 #include <string.h>
@@ -158,9 +159,12 @@ tt_rc ini_read(struct ini_file *ret, const char *path, const struct ini_form *fo
     FILE *from = fopen(path, "re");
     struct ini_reader r = {.form = form, .file = ret, .arg = arg, .path = path, .from = from};
     if (from == NULL)
-        return error_set(err, TT_ERR_IO, "cannot read %s", path);
+        return error_set(err, TT_ERR_IO, "cannot read %s: %s", path, strerror(errno));
     int first_bad = ini_parse_stream(next_line, &r, on_key, &r);
+    int why = ferror(from) != 0 ? errno : 0; /* such as of a directory */
     (void)fclose(from);
+    if (why != 0)
+        return error_set(err, TT_ERR_IO, "cannot read %s: %s", path, strerror(why));
     end_section(&r);
     if (first_bad > 0 && ret->faults == 0)
         fault_text(&r, (unsigned)first_bad, "this cannot be read", "comments begin with ; or #");

@@ -402,6 +402,12 @@ class File(Case):
             self.assertIn("worse.conf has 19 faults", done.err)
         self.assertFalse(os.path.exists(LAB.path("here")))
 
+    def test_no_file(self):
+        for path, words in (("nofile.conf", "No such file"), ("ca", "Is a directory")):
+            done = LAB.tpmtls("proxy", "check", path)
+            self.assertEqual(done.code, 1, done.err)
+            self.assertRegex(done.err, "cannot read %s: %s" % (path, words))
+
     def test_all_faults_of_the_options(self):
         done = LAB.tpmtls("proxy", "server", "--listen", "127.0.0.1:0", "--connect", "192.0.2.1:80", "--status", "0.0.0.0:1", "--groups",
                           "nonsense")

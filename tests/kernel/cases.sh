@@ -9,6 +9,7 @@ chown mallory /tmp/mallory
 chmod 711 /tmp/w
 cd /tmp/w || exit 1
 
+. /prog/dead.sh
 if [ "$GUEST_TPM" = vtpm ]; then . /prog/lost.sh && vtpm_start; fi
 wait_for 60 test -c "$DEVICE" || exit 1
 # What tpm2-tss' udev rule does; there is no udev here.
@@ -302,6 +303,7 @@ check 'kill -9: the kernel frees sessions and objects' killed
 check 'kill -9 in the middle of a command' killed_in_a_command
 check 'the PKCS#11 module in eight processes at once' pkcs11_at_once
 check 'the PKCS#11 module: kill -9' pkcs11_killed
+dead_cases
 check 'a user in the group tss' in_the_group
 check 'a user who may not: doctor and key create say why' outside_the_group
 check '/dev/tpm0 is busy' raw_device_busy
