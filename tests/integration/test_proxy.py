@@ -352,10 +352,10 @@ class File(Case):
         self.assertEqual(round_trip(first.port), b"hello")
 
         change("[server in]\nno value\n")
-        p.wait_for("event=reload_failed .*come.conf has 2 faults")
+        p.wait_for("event=reload_failed .*come.conf has 6 faults")
         self.assertEqual(round_trip(first.port), b"hello")
         status = json.loads(self.status("come.sock", "/_status")[1])
-        self.assertIn("come.conf has 2 faults", status["reload_error"])
+        self.assertIn("come.conf has 6 faults", status["reload_error"])
         self.assertEqual([t["name"] for t in status["tunnels"]], ["in"])
         self.assertIn("tpmtls_proxy_file_refused 1\n", self.status("come.sock", "/_metrics")[1])
 
