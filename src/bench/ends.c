@@ -121,7 +121,7 @@ static void ech_make(struct ends *e)
     struct pem_block block;
     must(pem_find(&block, key.pem, "ECHCONFIG"), "the ECHConfigList");
     e->ech_list = (struct tt_bytes){block.der, block.len};
-    tt_free(pem);
+    e->ech_pem = key.pem;
 }
 
 void ends_make(struct ends *e, const struct identities *ids, uint16_t suite)
@@ -161,6 +161,7 @@ void ends_free(struct ends *e)
     tt_config_free(e->server_cfg);
     tt_ech_keys_free(e->ech_keys);
     mem_free((void *)(uintptr_t)e->ech_list.data);
+    tt_free((void *)(uintptr_t)e->ech_pem.data);
     tt_trust_free(e->trust);
     tt_tickets_free(e->tickets);
     tt_session_free(e->session);

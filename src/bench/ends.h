@@ -12,6 +12,7 @@ struct ends {
     struct tt_tickets *tickets;
     struct tt_session *session;   /* to resume; NULL before ends_get_session */
     struct tt_ech_keys *ech_keys; /* or NULL */
+    struct tt_bytes ech_pem;      /* the key of these, or empty */
     struct tt_bytes ech_list;     /* that the client offers Encrypted Client Hello with, or empty */
     int64_t now_ms;
 };

@@ -219,6 +219,4 @@ void bench_handshake(struct report *r, const struct identities *ids, const char 
             profile(ids, &kinds[i]);
     }
     primitives_free(primitives);
-    if (profiled == NULL)
-        bench_ech(r, ids);
 }

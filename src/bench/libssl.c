@@ -10,6 +10,7 @@
 struct ssl_ends {
     SSL_CTX *client, *server;
     SSL_SESSION *session; /* the client's, of a ticket */
+    bool ech;
 };
 
 struct ssl_pair {
@@ -48,6 +49,34 @@ static void ssl_step(SSL *ssl)
         die("libssl's handshake");
 }
 
+#ifdef SSL_ECH_STATUS_SUCCESS
+static bool ech_is_accepted(SSL *ssl)
+{
+    char *inner = NULL, *outer = NULL;
+    bool accepted = SSL_ech_get1_status(ssl, &inner, &outer) == SSL_ECH_STATUS_SUCCESS;
+    OPENSSL_free(inner);
+    OPENSSL_free(outer);
+    return accepted;
+}
+
+static void ech_set(SSL_CTX *ctx, struct tt_bytes pem)
+{
+    OSSL_ECHSTORE *store = OSSL_ECHSTORE_new(NULL, NULL);
+    BIO *in = BIO_new_mem_buf(pem.data, (int)pem.len);
+    if (store == NULL || OSSL_ECHSTORE_read_pem(store, in, OSSL_ECH_FOR_RETRY) != 1 ||
+        SSL_CTX_set1_echstore(ctx, store) != 1)
+        die("libssl's ECH");
+    BIO_free(in);
+    OSSL_ECHSTORE_free(store);
+}
+#else
+static bool ech_is_accepted(SSL *ssl)
+{
+    (void)ssl;
+    return false;
+}
+#endif
+
 static void *ssl_pair_connect(void *ends, bool resumed, void (*turn)(int end))
 {
     struct ssl_ends *e = ends;
@@ -77,7 +106,8 @@ static void *ssl_pair_connect(void *ends, bool resumed, void (*turn)(int end))
         turn(1);
         ssl_step(p->server);
     }
-    if (SSL_in_init(p->client) || SSL_in_init(p->server) || SSL_session_reused(p->client) != resumed)
+    if (SSL_in_init(p->client) || SSL_in_init(p->server) || SSL_session_reused(p->client) != resumed ||
+        (e->ech && !ech_is_accepted(p->client)))
         die("libssl's ends are not connected");
     return p;
 }
@@ -127,6 +157,17 @@ static void *ssl_ends_make_hybrid(const struct identities *ids, uint16_t suite)
     return ssl_ends_with(ids, suite, "X25519MLKEM768");
 }
 
+#ifdef SSL_ECH_STATUS_SUCCESS
+static void *ssl_ends_make_ech(const struct identities *ids, uint16_t suite, struct tt_bytes pem)
+{
+    struct ssl_ends *e = ssl_ends_with(ids, suite, "X25519");
+    ech_set(e->client, pem);
+    ech_set(e->server, pem);
+    e->ech = true;
+    return e;
+}
+#endif
+
 static void ssl_ends_free(void *ends)
 {
     struct ssl_ends *e = ends;
@@ -152,6 +193,9 @@ const struct rival rival_libssl = {.key = "libssl",
                                    .name = "libssl",
                                    .ends_make = ssl_ends_make,
                                    .ends_make_hybrid = ssl_ends_make_hybrid,
+#ifdef SSL_ECH_STATUS_SUCCESS
+                                   .ends_make_ech = ssl_ends_make_ech,
+#endif
                                    .ends_free = ssl_ends_free,
                                    .pair_connect = ssl_pair_connect,
                                    .pair_free = ssl_pair_free,

@@ -15,6 +15,8 @@ struct rival {
     void *(*ends_make)(const struct identities *ids, uint16_t suite);
     void *(*ends_make_hybrid)(const struct identities *ids,
                               uint16_t suite); /* with X25519MLKEM768; NULL: it has none here */
+    /* with Encrypted Client Hello: the text of RFC 9934, for both ends; NULL: it has none here */
+    void *(*ends_make_ech)(const struct identities *ids, uint16_t suite, struct tt_bytes pem);
     void (*ends_free)(void *ends);
     /* pair_connect: a full handshake without tickets, or a resumed one. turn(0) and turn(1) are called before
      * each step of the client and of the server. */

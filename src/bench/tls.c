@@ -1,6 +1,7 @@
 /* bench/tls.c: bench-tls: what the engine costs, as ratios within one run. Layer: bench.
- * BENCH_ONLY=handshake|bulk|heap|growth runs one part; BENCH_PROFILE=full|known|resumed|aes128_16k|... runs
- * only our side of one kind of handshake or data, for a profiler. */
+ * BENCH_ONLY=handshake|ech|bulk|heap|growth runs one part;
+ * BENCH_PROFILE=full|known|resumed|ech|aes128_16k|... runs only our side of one kind of handshake or data,
+ * for a profiler. */
 #include "bench/tls.h"
 
 #include <stdlib.h>
@@ -23,6 +24,8 @@ int main(int argc, char **argv)
     identities_make(&ids);
     if (profiled != NULL || chosen("handshake"))
         bench_handshake(r, &ids, profiled);
+    if (profiled != NULL || chosen("handshake") || chosen("ech"))
+        bench_ech(r, &ids, profiled);
     if (profiled != NULL || chosen("bulk"))
         bench_bulk(r, &ids, profiled);
     if (profiled == NULL && chosen("heap"))

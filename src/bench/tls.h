@@ -7,7 +7,7 @@
 
 /* profiled: run only our side of the part of this name, for a profiler; NULL: the whole. */
 void bench_handshake(struct report *r, const struct identities *ids, const char *profiled);
-void bench_ech(struct report *r, const struct identities *ids);
+void bench_ech(struct report *r, const struct identities *ids, const char *profiled);
 void bench_bulk(struct report *r, const struct identities *ids, const char *profiled);
 void bench_heap(struct report *r, const struct identities *ids);
 void bench_growth(struct report *r, const struct identities *ids);

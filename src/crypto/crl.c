@@ -19,11 +19,10 @@
 /* The CA certificate whose key signed the list. *ret_named: at least one has the name. */
 static X509 *issuer_of(const struct tt_trust *t, X509_CRL *crl, bool *ret_named)
 {
-    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(t->store);
     *ret_named = false;
-    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
-        X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
-        if (x == NULL || X509_NAME_cmp(X509_get_subject_name(x), X509_CRL_get_issuer(crl)) != 0)
+    for (int i = 0; i < sk_X509_num(t->cas); i++) {
+        X509 *x = sk_X509_value(t->cas, i);
+        if (X509_NAME_cmp(X509_get_subject_name(x), X509_CRL_get_issuer(crl)) != 0)
             continue;
         *ret_named = true;
         if (X509_CRL_verify(crl, X509_get0_pubkey(x)) == 1)
@@ -55,11 +54,25 @@ static tt_rc check_new(const struct tt_trust *t, X509_CRL *crl, struct tt_error 
     return TT_OK;
 }
 
+/* Once each, as in the store. */
+static bool list_crl(struct tt_trust *t, X509_CRL *crl)
+{
+    for (int i = 0; i < sk_X509_CRL_num(t->lists); i++)
+        if (X509_CRL_match(sk_X509_CRL_value(t->lists, i), crl) == 0)
+            return true;
+    if (X509_CRL_up_ref(crl) != 1)
+        return false;
+    if (sk_X509_CRL_push(t->lists, crl) > 0)
+        return true;
+    X509_CRL_free(crl);
+    return false;
+}
+
 /* Takes crl. */
 static tt_rc add_one(struct tt_trust *t, X509_CRL *crl, struct tt_error *err)
 {
     tt_rc rc = check_new(t, crl, err);
-    if (rc == TT_OK && X509_STORE_add_crl(t->store, crl) != 1)
+    if (rc == TT_OK && (!list_crl(t, crl) || X509_STORE_add_crl(t->store, crl) != 1))
         rc = error_set(err, TT_ERR_MEMORY, "out of memory");
     t->crls += rc == TT_OK;
     X509_CRL_free(crl);
@@ -146,37 +159,26 @@ static void limit_to(struct validity *when, const X509_CRL *crl)
 /* The lists of a set were checked when they came; of two CAs of one name it may be the other's. */
 bool crl_lists(const struct tt_trust *t, X509 *issuer, X509 *x)
 {
-    if (t->crls == 0)
-        return false;
-    if (X509_STORE_lock(t->store) != 1)
-        return true; /* rather than to miss it */
     bool listed = false;
-    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(t->store);
-    for (int i = 0; !listed && i < sk_X509_OBJECT_num(objects); i++) {
-        X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+    for (int i = 0; !listed && i < sk_X509_CRL_num(t->lists); i++) {
+        X509_CRL *crl = sk_X509_CRL_value(t->lists, i);
         X509_REVOKED *entry = NULL;
-        listed = crl != NULL && X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(issuer)) == 0 &&
+        listed = X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(issuer)) == 0 &&
                  X509_CRL_get0_by_cert(crl, &entry, x) == 1 &&
                  X509_CRL_verify(crl, X509_get0_pubkey(issuer)) == 1;
     }
-    (void)X509_STORE_unlock(t->store);
     ERR_clear_error();
     return listed;
 }
 
-/* Every list of an issuer in the path, not only the one libcrypto took: rather too short than too long. The
- * lock: a look-up by another thread sorts the objects. */
+/* Every list of an issuer in the path, not only the one libcrypto took: rather too short than too long. */
 void crl_limit(struct path *p)
 {
-    if (p->trust->crls == 0 || X509_STORE_lock(p->trust->store) != 1)
-        return;
-    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(p->trust->store);
-    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
-        X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
-        for (int j = 0; crl != NULL && j < sk_X509_num(p->built); j++)
+    for (int i = 0; i < sk_X509_CRL_num(p->trust->lists); i++) {
+        X509_CRL *crl = sk_X509_CRL_value(p->trust->lists, i);
+        for (int j = 0; j < sk_X509_num(p->built); j++)
             if (X509_NAME_cmp(X509_get_issuer_name(sk_X509_value(p->built, j)), X509_CRL_get_issuer(crl)) ==
                 0)
                 limit_to(&p->when, crl);
     }
-    (void)X509_STORE_unlock(p->trust->store);
 }

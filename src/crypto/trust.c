@@ -22,7 +22,10 @@ tt_rc tt_trust_new(struct tt_trust **ret, struct tt_error *err)
     t->max_between = MAX_BETWEEN;
     t->pins.max = t->cert_pins.max = (size_t)MAX_PINS * PIN_SIZE;
     t->store = X509_STORE_new();
-    if (t->store == NULL || chain_cache_new(&t->cache) != TT_OK || cert_cache_new(&t->certs) != TT_OK) {
+    t->cas = sk_X509_new_null();
+    t->lists = sk_X509_CRL_new_null();
+    if (t->store == NULL || t->cas == NULL || t->lists == NULL || chain_cache_new(&t->cache) != TT_OK ||
+        cert_cache_new(&t->certs) != TT_OK) {
         tt_trust_free(t);
         return error_set(err, TT_ERR_MEMORY, "out of memory");
     }
@@ -53,6 +56,8 @@ void tt_trust_free(struct tt_trust *t)
     chain_cache_free(t->cache);
     cert_cache_free(t->certs);
     X509_STORE_free(t->store);
+    sk_X509_pop_free(t->cas, X509_free);
+    sk_X509_CRL_pop_free(t->lists, X509_CRL_free);
     buf_free(&t->pins);
     buf_free(&t->cert_pins);
     mem_free(t);
@@ -71,6 +76,20 @@ tt_rc trust_changing(struct tt_trust *t, struct tt_error *err)
     return TT_OK;
 }
 
+/* Once each, as in the store. */
+static bool list_ca(struct tt_trust *t, X509 *x)
+{
+    for (int i = 0; i < sk_X509_num(t->cas); i++)
+        if (X509_cmp(sk_X509_value(t->cas, i), x) == 0)
+            return true;
+    if (X509_up_ref(x) != 1)
+        return false;
+    if (sk_X509_push(t->cas, x) > 0)
+        return true;
+    X509_free(x);
+    return false;
+}
+
 /* Takes x. libcrypto takes note of a certificate's extensions once; without memory for it the certificate is
  * bad for ever after. So that does not come with the first handshake, and what is bad is read a second time.
  */
@@ -84,7 +103,7 @@ static bool add_anchor(struct tt_trust *t, X509 *x)
         x = again;
         (void)X509_check_purpose(x, -1, 0);
     }
-    bool stored = X509_STORE_add_cert(t->store, x) == 1;
+    bool stored = list_ca(t, x) && X509_STORE_add_cert(t->store, x) == 1;
     t->anchors += stored;
     X509_free(x);
     return stored;
@@ -163,18 +182,13 @@ tt_rc tt_trust_set_max_intermediates(struct tt_trust *t, unsigned n, struct tt_e
 
 tt_rc trust_each_subject(const struct tt_trust *t, tt_rc (*fn)(void *arg, struct tt_bytes name), void *arg)
 {
-    if (X509_STORE_lock(t->store) != 1) /* a look-up by another thread sorts the objects */
-        return TT_ERR_INTERNAL;
     tt_rc rc = TT_OK;
-    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(t->store);
-    for (int i = 0; rc == TT_OK && i < sk_X509_OBJECT_num(objects); i++) {
-        const X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+    for (int i = 0; rc == TT_OK && i < sk_X509_num(t->cas); i++) {
         const unsigned char *der = NULL;
         size_t len = 0;
-        if (x != NULL && X509_NAME_get0_der(X509_get_subject_name(x), &der, &len) == 1)
+        if (X509_NAME_get0_der(X509_get_subject_name(sk_X509_value(t->cas, i)), &der, &len) == 1)
             rc = fn(arg, (struct tt_bytes){der, len});
     }
-    (void)X509_STORE_unlock(t->store);
     return rc;
 }
 
@@ -185,19 +199,13 @@ bool trust_has_crls(const struct tt_trust *t)
 
 static tt_rc digests_collect(struct buf *to, const struct tt_trust *t)
 {
-    if (X509_STORE_lock(t->store) != 1)
-        return TT_ERR_INTERNAL;
     tt_rc rc = TT_OK;
-    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(t->store);
-    for (int i = 0; rc == TT_OK && i < sk_X509_OBJECT_num(objects); i++) {
-        const X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+    for (int i = 0; rc == TT_OK && i < sk_X509_num(t->cas); i++) {
         uint8_t digest[EVP_MAX_MD_SIZE];
-        if (x == NULL)
-            continue;
-        rc = X509_digest(x, EVP_sha256(), digest, NULL) == 1 ? buf_append(to, digest, PIN_SIZE)
-                                                             : TT_ERR_INTERNAL;
+        rc = X509_digest(sk_X509_value(t->cas, i), EVP_sha256(), digest, NULL) == 1
+                 ? buf_append(to, digest, PIN_SIZE)
+                 : TT_ERR_INTERNAL;
     }
-    (void)X509_STORE_unlock(t->store);
     return rc;
 }
 

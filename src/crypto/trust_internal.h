@@ -16,11 +16,21 @@
 #define PIN_SIZE    32 /* SHA-256 of a SubjectPublicKeyInfo, or of a certificate */
 #define MAX_BETWEEN 10 /* intermediate CAs */
 
+/* What libcrypto hands to check_issued: from 4.0 on it may not be changed. */
+#if OPENSSL_VERSION_MAJOR >= 4
+typedef const X509 asked_x509;
+#else
+typedef X509 asked_x509;
+#endif
+
 struct tt_trust {
     atomic_uint refs;
     bool frozen, lax;  /* lax: tt_trust_insecure_accept_lax */
-    X509_STORE *store; /* anchors, intermediate CAs, CRLs */
-    size_t anchors, crls;
+    X509_STORE *store; /* anchors, intermediate CAs, CRLs: to be looked up in by libcrypto */
+    /* The same, each once, to be gone through; they stay while the set is frozen. */
+    STACK_OF(X509) * cas;
+    STACK_OF(X509_CRL) * lists;
+    size_t anchors, crls; /* as they were added */
     unsigned max_between; /* intermediate CAs */
     struct buf pins;      /* of keys; PIN_SIZE bytes each */
     struct buf cert_pins; /* of whole certificates */
@@ -75,7 +85,7 @@ TT_MUST_USE tt_rc cert_is_pinned(bool *ret, const struct tt_trust *t, const stru
  * those. */
 TT_MUST_USE tt_rc path_find(struct path *p, STACK_OF(X509) * anchors, struct tt_error *err);
 /* path_may_issue: X509_STORE's check_issued, for every set. */
-int path_may_issue(X509_STORE_CTX *ctx, X509 *x, X509 *issuer);
+int path_may_issue(X509_STORE_CTX *ctx, asked_x509 *x, asked_x509 *issuer);
 
 /* trust_profile.c: profile_forgives: libcrypto has found something that is no fault here. profile_judge: what
  * it does not look at, in p->built. */

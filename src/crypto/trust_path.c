@@ -19,7 +19,7 @@
 
 /* What an issuer's serial number says is void when the CA renewed its certificate and kept the key: the key
  * identifier and the signature decide. What else keeps it from issuing is told by name later. */
-static bool may_issue(X509 *issuer, X509 *x)
+static bool may_issue(asked_x509 *issuer, asked_x509 *x)
 {
     switch (X509_check_issued(issuer, x)) {
     case X509_V_OK:
@@ -32,7 +32,7 @@ static bool may_issue(X509 *issuer, X509 *x)
     }
 }
 
-int path_may_issue(X509_STORE_CTX *ctx, X509 *x, X509 *issuer)
+int path_may_issue(X509_STORE_CTX *ctx, asked_x509 *x, asked_x509 *issuer)
 {
     (void)ctx;
     return may_issue(issuer, x);
@@ -151,21 +151,14 @@ struct search {
 
 static bool pool_fill(struct search *s)
 {
-    X509_STORE *store = s->path->trust->store;
+    STACK_OF(X509) *const ours = s->path->trust->cas;
     s->pool = sk_X509_new_null();
-    bool filled = s->pool != NULL && X509_STORE_lock(store) == 1;
-    if (!filled)
-        return false;
+    bool filled = s->pool != NULL;
     for (int i = 0; filled && i < sk_X509_num(s->path->rest); i++)
         filled = sk_X509_push(s->pool, sk_X509_value(s->path->rest, i)) > 0;
     s->ours_from = sk_X509_num(s->pool);
-    /* The set is frozen, or used by one: what is in it stays. */
-    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
-    for (int i = 0; filled && i < sk_X509_OBJECT_num(objects); i++) {
-        X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
-        filled = x == NULL || sk_X509_push(s->pool, x) > 0;
-    }
-    (void)X509_STORE_unlock(store);
+    for (int i = 0; filled && i < sk_X509_num(ours); i++)
+        filled = sk_X509_push(s->pool, sk_X509_value(ours, i)) > 0;
     return filled;
 }
 

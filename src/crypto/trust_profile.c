@@ -80,8 +80,8 @@ bool profile_forgives(X509_STORE_CTX *ctx, const struct path *p)
 
 static struct tt_bytes extension_of(const X509 *x, int nid)
 {
-    X509_EXTENSION *e = X509_get_ext(x, X509_get_ext_by_NID(x, nid, -1));
-    const ASN1_OCTET_STRING *value = e == NULL ? NULL : X509_EXTENSION_get_data(e);
+    int at = X509_get_ext_by_NID(x, nid, -1);
+    const ASN1_OCTET_STRING *value = at < 0 ? NULL : X509_EXTENSION_get_data(X509_get_ext(x, at));
     return value == NULL ? (struct tt_bytes){NULL, 0}
                          : (struct tt_bytes){ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value)};
 }
@@ -182,9 +182,15 @@ static const char *wrong_in_issued(X509 *x)
 
 static bool common_name_is_right(const X509 *x)
 {
-    char text[64];
-    int len = X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, text, sizeof text);
-    return len <= 0 || (size_t)len >= sizeof text - 1 || !host_is_odd_address(text);
+    char text[64] = "";
+    const X509_NAME *name = X509_get_subject_name(x);
+    int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+    const ASN1_STRING *value = at < 0 ? NULL : X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+    size_t len = value == NULL ? 0 : (size_t)ASN1_STRING_length(value);
+    if (len == 0 || len >= sizeof text - 1)
+        return true;
+    memcpy(text, ASN1_STRING_get0_data(value), len);
+    return !host_is_odd_address(text);
 }
 
 static const char *wrong_in_leaf(X509 *x)

@@ -359,8 +359,7 @@ bool chain_is_root(struct tt_bytes der)
 static bool has_ended(struct tt_bytes der, int64_t now)
 {
     TT_AUTO(X509_free_auto) X509 *x = cert_read(der);
-    time_t at = (time_t)now;
-    return x == NULL || X509_cmp_time(X509_get0_notAfter(x), &at) < 0;
+    return x == NULL || ASN1_TIME_cmp_time_t(X509_get0_notAfter(x), (time_t)now) < 0;
 }
 
 static bool same_name_and_key(struct tt_bytes a, struct tt_bytes b)

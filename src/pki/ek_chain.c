@@ -150,8 +150,8 @@ static tt_rc facts_take(struct ek_facts *f, X509 *x)
     TT_TRY(text_name(&issuer, X509_get_issuer_name(x)));
     (void)snprintf(f->issuer, sizeof f->issuer, "%s", issuer);
     error_cut(f->issuer);
-    for (int i = 0; serial != NULL && i < serial->length && i < 32; i++)
-        (void)snprintf(f->serial + 2 * i, 3, "%02x", serial->data[i]);
+    for (int i = 0; serial != NULL && i < ASN1_STRING_length(serial) && i < 32; i++)
+        (void)snprintf(f->serial + 2 * i, 3, "%02x", ASN1_STRING_get0_data(serial)[i]);
     return lacked_memory() ? TT_ERR_MEMORY : TT_OK;
 }
 
@@ -224,11 +224,11 @@ static bool usage_check(X509 *x, const struct ek_facts *facts, struct tt_error *
 
 /* ---- whom it leads to ---- */
 
-static bool extension_is_known(X509_EXTENSION *ext)
+static bool extension_is_known(const X509 *x, int at)
 {
     char oid[80] = "";
-    (void)OBJ_obj2txt(oid, sizeof oid, X509_EXTENSION_get_object(ext), 1);
-    return X509_supported_extension(ext) == 1 || strcmp(oid, DIRECTORY) == 0 ||
+    (void)OBJ_obj2txt(oid, sizeof oid, X509_EXTENSION_get_object(X509_get_ext(x, at)), 1);
+    return X509_supported_extension(X509_get_ext(x, at)) == 1 || strcmp(oid, DIRECTORY) == 0 ||
            strncmp(oid, TCG, sizeof TCG - 1) == 0;
 }
 
@@ -239,11 +239,9 @@ static int on_error(int ok, X509_STORE_CTX *ctx)
     const X509 *x = X509_STORE_CTX_get_current_cert(ctx);
     if (ok == 1 || X509_STORE_CTX_get_error(ctx) != X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION || x == NULL)
         return ok;
-    for (int i = 0; i < X509_get_ext_count(x); i++) {
-        X509_EXTENSION *ext = X509_get_ext(x, i);
-        if (X509_EXTENSION_get_critical(ext) == 1 && !extension_is_known(ext))
+    for (int i = 0; i < X509_get_ext_count(x); i++)
+        if (X509_EXTENSION_get_critical(X509_get_ext(x, i)) == 1 && !extension_is_known(x, i))
             return 0;
-    }
     X509_STORE_CTX_set_error(ctx, X509_V_OK);
     return 1;
 }

@@ -316,7 +316,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void stop(struct rig *rig)
+static void stop_proxy(struct rig *rig)
 {
     ask_to_stop(rig);
     wait_for_end(rig);
@@ -446,7 +446,7 @@ static void test_data_and_half_closes_pass(void **state)
         visit(&v);
         assert_true(v.whole);
     }
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_a_burst_costs_one_signature(void **state)
@@ -455,7 +455,7 @@ static void test_a_burst_costs_one_signature(void **state)
     start(rig);
     assert_int_equal(crowd(rig, 1000), CROWD);
     assert_int_equal(gated_key_started(rig->key[CLIENT]), 1);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_without_burst_each_signs_who_has_no_ticket(void **state)
@@ -466,7 +466,7 @@ static void test_without_burst_each_signs_who_has_no_ticket(void **state)
     start(rig);
     assert_int_equal(crowd(rig, 1000), CROWD);
     assert_int_equal(gated_key_started(rig->key[CLIENT]), CROWD);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_a_server_without_tickets_is_no_trap(void **state)
@@ -476,7 +476,7 @@ static void test_a_server_without_tickets_is_no_trap(void **state)
     start(rig);
     assert_int_equal(crowd(rig, 1000), CROWD);
     assert_int_equal(gated_key_started(rig->key[CLIENT]), CROWD);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_a_key_that_fails_cuts_with_a_reset(void **state)
@@ -488,7 +488,7 @@ static void test_a_key_that_fails_cuts_with_a_reset(void **state)
     int fd = dial(rig);
     assert_int_equal(read_all(fd, &byte, 1), -1); /* no end that looks like one */
     close(fd);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_who_no_rule_knows_does_not_pass(void **state)
@@ -501,7 +501,7 @@ static void test_who_no_rule_knows_does_not_pass(void **state)
     assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), 1);
     assert_int_equal(read_all(fd, &byte, 1), -1);
     close(fd);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_a_target_that_is_down_cuts(void **state)
@@ -513,7 +513,7 @@ static void test_a_target_that_is_down_cuts(void **state)
     int fd = dial(rig);
     assert_int_equal(read_all(fd, &byte, 1), -1);
     close(fd);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_reloads_under_load_lose_nothing(void **state)
@@ -538,7 +538,7 @@ static void test_reloads_under_load_lose_nothing(void **state)
     assert_int_equal(read_all(long_lived, &back, 1), 1);
     assert_int_equal(back, 'b');
     close(long_lived);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_the_end_waits_for_open_connections(void **state)
@@ -562,7 +562,7 @@ static void test_the_end_waits_for_open_connections(void **state)
     shutdown(fd, SHUT_WR);
     assert_int_equal(read_all(fd, &back, 1), 0);
     close(fd);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 static void test_what_does_not_end_in_time_is_cut(void **state)
@@ -574,7 +574,7 @@ static void test_what_does_not_end_in_time_is_cut(void **state)
     int fd = dial(rig);
     assert_int_equal(send(fd, &byte, 1, MSG_NOSIGNAL), 1);
     assert_int_equal(read_all(fd, &back, 1), 1);
-    stop(rig);
+    stop_proxy(rig);
     assert_int_equal(read_all(fd, &back, 1), -1);
     close(fd);
 }
@@ -590,7 +590,7 @@ static void test_idle_connections_end(void **state)
     assert_int_equal(read_all(fd, &back, 1), 1);
     assert_int_equal(read_all(fd, &back, 1), -1);
     close(fd);
-    stop(rig);
+    stop_proxy(rig);
 }
 
 int main(void)
