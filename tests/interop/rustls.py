@@ -11,6 +11,8 @@ class Rustls(ProgramPeer):
     says = {"external PSK": Doc("docs.rs/rustls: neither ClientConfig nor ServerConfig has a field for an external pre-shared key"),
             "secp521r1": NO_GROUP, "x448": NO_GROUP, **cannot_have_ml_kem(NO_GROUP),
             **cannot_have_certificates("p521", "rsapss", "ed448", "mldsa65")}
+    ech = (("client", "accept"), ("client", "retry"))
+    no_ech = "docs.rs/rustls: ServerConfig has no Encrypted Client Hello; the client has, with the HPKE of a provider: peers/rustls has one over ring"
 
     def command(self, lab):
         return lab.trixie_peer("rustls")

@@ -1,15 +1,20 @@
 //! tests/interop/peers/rustls: the end of the interop matrix in rustls with ring. Server: sends back what comes.
 //! Client: sends a file in parts, expects each back.
+use rustls::client::{EchConfig, EchMode, EchStatus};
 use rustls::crypto::{ring, CryptoProvider};
+use rustls::internal::msgs::codec::Codec;
+use rustls::internal::msgs::handshake::EchConfigPayload;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, Stream};
+use rustls::{ClientConfig, ClientConnection, PeerIncompatible, RootCertStore, ServerConfig, ServerConnection, Stream};
 use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+
+mod hpke;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -136,25 +141,52 @@ fn connect(o: &Options, config: &Arc<ClientConfig>, data: &[u8], early: &[u8]) -
         }
         expected.clear();
     }
+    if tls.ech_status() != EchStatus::NotOffered && tls.ech_status() != EchStatus::Accepted {
+        return Err("Encrypted Client Hello was not accepted".into());
+    }
     println!("{:?} {:?}", tls.negotiated_cipher_suite(), tls.handshake_kind());
     tls.send_close_notify();
     tls.complete_io(&mut plain)?;
     Ok(())
 }
 
-fn client(o: &Options) -> Outcome<()> {
-    let builder = ClientConfig::builder_with_provider(o.provider()?)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(o.roots()?);
+/// ech: an ECHConfigList to offer Encrypted Client Hello with, or None.
+fn configure(o: &Options, ech: Option<Vec<u8>>) -> Outcome<Arc<ClientConfig>> {
+    let builder = ClientConfig::builder_with_provider(o.provider()?);
+    let builder = match ech {
+        Some(list) => builder.with_ech(EchMode::Enable(EchConfig::new(list.into(), &[&hpke::RING_HPKE])?))?,
+        None => builder.with_protocol_versions(&[&rustls::version::TLS13])?,
+    };
+    let builder = builder.with_root_certificates(o.roots()?);
     let mut config = if o.has("cert") {
         builder.with_client_auth_cert(o.certificates("cert")?, o.key()?)?
     } else {
         builder.with_no_client_auth()
     };
     config.enable_early_data = o.has("early");
+    Ok(Arc::new(config))
+}
+
+/// The ECHConfigList that a server sent which rejected ours.
+fn told(why: &(dyn Error + 'static)) -> Option<Vec<u8>> {
+    let why = why.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()?;
+    match why {
+        rustls::Error::PeerIncompatible(PeerIncompatible::ServerRejectedEncryptedClientHello(Some(configs))) => {
+            Some(<Vec<EchConfigPayload>>::get_encoding(configs))
+        }
+        _ => None,
+    }
+}
+
+fn client(o: &Options) -> Outcome<()> {
     let early = if o.has("early") { std::fs::read(o.get("early"))? } else { Vec::new() };
-    let (config, data) = (Arc::new(config), std::fs::read(o.get("data"))?);
-    connect(o, &config, &data, &early)?;
+    let list = if o.has("ech") { Some(std::fs::read(format!("{}.list", o.get("ech")))?) } else { None };
+    let (config, data) = (configure(o, list)?, std::fs::read(o.get("data"))?);
+    let first = connect(o, &config, &data, &early);
+    if let Some(list) = first.as_ref().err().and_then(|why| told(why.as_ref())) {
+        return connect(o, &configure(o, Some(list))?, &data, &early);
+    }
+    first?;
     if o.has("resume") {
         connect(o, &config, &data, &early)?;
     }
