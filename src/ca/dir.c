@@ -114,24 +114,6 @@ tt_rc dir_lock(int *ret, const char *dir, struct tt_error *err)
     return TT_OK;
 }
 
-static void sync_directory(const char *dir)
-{
-    TT_AUTO(fd_close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        (void)fsync(fd);
-}
-
-tt_rc dir_name_key(const char *dir, const char *from, const char *name, struct tt_error *err)
-{
-    char old[PATH_MAX], new[PATH_MAX];
-    TT_TRY(dir_path(old, dir, from, err));
-    TT_TRY(dir_path(new, dir, name, err));
-    if (link(old, new) != 0 && errno != EEXIST)
-        return error_set(err, TT_ERR_IO, "cannot create %s: %s", new, strerror(errno));
-    sync_directory(dir);
-    return TT_OK;
-}
-
 void dir_remove(const char *dir, const char *name)
 {
     char path[PATH_MAX];
@@ -178,6 +160,13 @@ static void discard(const char *dir)
         if (dir_path(path, dir, names[i], NULL) == TT_OK)
             (void)unlink(path);
     (void)rmdir(dir);
+}
+
+static void sync_directory(const char *dir)
+{
+    TT_AUTO(fd_close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)fsync(fd);
 }
 
 static tt_rc refuse_existing(const char *dir, struct tt_error *err)

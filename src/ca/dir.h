@@ -21,8 +21,7 @@ TT_MUST_USE tt_rc dir_has(const char *dir, const char *name, struct tt_error *er
 bool dir_is_key_name(const char *name);
 /* dir_lock: one process at a time changes the CA's key; TT_ERR_BUSY. Close what it gives. */
 TT_MUST_USE tt_rc dir_lock(int *ret, const char *dir, struct tt_error *err);
-/* dir_name_key: DIR/name is DIR/from too, durably; that it was there already is fine. dir_remove: remove. */
-TT_MUST_USE tt_rc dir_name_key(const char *dir, const char *from, const char *name, struct tt_error *err);
+/* dir_remove: a file in it. */
 void dir_remove(const char *dir, const char *name);
 
 /* dir_store: where the store is: what is asked for (or NULL), what DIR/store says, or DIR/ca.db, which must

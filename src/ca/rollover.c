@@ -302,7 +302,7 @@ static tt_rc key_keep(struct change *c, struct tt_error *err)
     }
     (void)snprintf(c->key, sizeof c->key, "ca-%.16s.key", c->spki);
     TT_TRY(file_put(c->ca, CA_NEXT_KEY_FILE, c->want->key_pem, 0600, err));
-    return dir_name_key(c->ca->dir, CA_NEXT_KEY_FILE, c->key, err);
+    return file_put(c->ca, c->key, c->want->key_pem, 0600, err);
 }
 
 static tt_rc switch_over(struct change *c, struct tt_error *err)

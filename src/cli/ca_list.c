@@ -121,9 +121,38 @@ static void taken_free(struct tt_cert_list *l)
     mem_free(l->certs);
 }
 
+/* As `ca list` has them, and the certificate where it is in no file. */
+static tt_rc gather_whole(void *arg, const struct ca_entry *e)
+{
+    TT_AUTO(mem_free_auto) char *pem = NULL;
+    struct tt_bytes der = e->der;
+    TT_TRY(tt_cert_list_to_pem(&pem, &(struct tt_cert_list){&der, 1}, 1, NULL));
+    TT_TRY(gather(arg, e));
+    json_t *entry = json_array_get(arg, json_array_size(arg) - 1);
+    return json_object_set_new(entry, "pem", json_string(pem)) == 0 ? TT_OK : TT_ERR_MEMORY;
+}
+
+static int export_json(const struct ca_options *o)
+{
+    struct tt_error err = {0};
+    struct ca *ca = NULL;
+    struct ca_filter filter;
+    int64_t now = (int64_t)time(NULL);
+    json_t *entries = json_array();
+    tt_rc rc = filter_of(&filter, o, now, &err);
+    if (rc == TT_OK)
+        rc = ca_cli_open(&ca, o, &err);
+    if (rc == TT_OK)
+        rc = ca_list(ca, &filter, now, o->out == NULL ? gather_whole : gather, entries, &err);
+    ca_close(ca);
+    if (rc == TT_OK)
+        return ca_cli_json(entries);
+    json_decref(entries);
+    return ca_cli_fail(rc, &err);
+}
+
 int run_ca_export(const struct cli *cli, void *options)
 {
-    (void)cli;
     const struct ca_options *o = options;
     struct tt_error err = {0};
     struct ca *ca = NULL;
@@ -140,11 +169,15 @@ int run_ca_export(const struct cli *cli, void *options)
     ca_close(ca);
     if (rc == TT_OK && list.len == 0)
         rc = error_set(&err, TT_ERR_NOT_FOUND, "no certificate is like that");
+    if (rc == TT_OK && cli->json && o->out == NULL)
+        return export_json(o);
     if (rc == TT_OK)
         rc = ca_cli_pem(o, &list, list.len, &err);
     if (rc == TT_OK)
         cli_wrote(o->out, "certificates");
-    return rc == TT_OK ? CLI_OK : ca_cli_fail(rc, &err);
+    if (rc != TT_OK)
+        return ca_cli_fail(rc, &err);
+    return cli->json ? export_json(o) : CLI_OK;
 }
 
 /* ---- show ---- */

@@ -77,6 +77,7 @@ class Json(unittest.TestCase):
         self.assertEqual(len(output("ca token list", "ca", "token", "list", "--dir", "new")), 1)
         output("ca token revoke", "ca", "token", "revoke", "--dir", "new", token["id"])
         output("ca audit verify", "ca", "audit", "verify", "--dir", "new")
+        self.assertIn("BEGIN CERTIFICATE", output("ca export", "ca", "export", "--dir", "new")[0]["pem"])
         output("ca rollover", "ca", "rollover", "--dir", "new")
         store = sqlite3.connect(lab.path("new/ca.db"))
         store.execute("UPDATE request SET state = 'pending' WHERE number < 3")  # as a profile with approval makes them
