@@ -104,10 +104,11 @@ static tt_rc needed_take(void *arg, const struct store_row *row)
 tt_rc ca_former(struct ca *ca, struct ca_former *ret, size_t i, int64_t now, struct tt_error *err)
 {
     const struct ca *f = ca->former[i];
+    /* The certificate of its own responder, which renews itself, is no reason to have one. */
     struct ca_former is = {.key_id = f->key_id_text, .key = f->key, .not_after = f->not_after};
     const struct statement ask = {.sql =
                                       "SELECT count(*), coalesce(max(not_after), 0) FROM certificate WHERE "
-                                      "ca_key = $1 AND not_after > $2",
+                                      "ca_key = $1 AND not_after > $2 AND profile <> 'ocsp'",
                                   STORE_ARGS(store_int(f->key_number), store_int(now)),
                                   .fn = needed_take,
                                   .arg = &is};

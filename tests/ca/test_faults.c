@@ -91,15 +91,18 @@ static tt_rc do_token(struct world *w, struct tt_error *err)
     TT_TRY(test_ca_open(&ca, w->path, err));
     struct tt_pki_signer signer = key_signs(&w->ca_key);
     tt_rc rc = ca_set_signer(ca, &signer, err);
+    static const char *const names[] = {"DNS:a.example"};
+    const struct ca_token_plan plan = {
+        .subject = "/CN=a", .expires = NOW + 60, .by = "me", .names = names, .names_len = 1};
     if (rc == TT_OK)
-        rc = ca_token_create(ca, id, password,
-                             &(struct ca_token_plan){.subject = "/CN=a", .expires = NOW + 60, .by = "me"},
-                             NOW, err);
+        rc = ca_token_create(ca, id, password, &plan, NOW, err);
     if (rc == TT_OK)
         rc = ca_token_check(ca, &t, password, NOW, err);
     const struct ca_order order = {.csr = bytes_of(w->csr), .by = {CA_BY_TOKEN, t.id, "192.0.2.1"}};
     if (rc == TT_OK)
         rc = ca_issue(ca, &order, &a, 1, NOW, err);
+    if (rc == TT_OK)
+        assert_int_equal(a.verdict, CA_ISSUED);
     ca_answer_free(&a);
     if (rc == TT_OK)
         rc = ca_issue(ca, &order, &a, 1, NOW, err); /* the same again */

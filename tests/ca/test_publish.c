@@ -533,6 +533,50 @@ static void a_ca_below_another(void **state)
 }
 
 /* "through the year 2049" (RFC 5280 section 4.1.2.5). */
+static void signer_give(struct fixture *f, const struct soft_key *next)
+{
+    struct tt_pki_signer signer = key_signs(next);
+    assert_int_equal(ca_set_signer(f->ca, &signer, NULL), TT_OK);
+    assert_int_equal(ca_former_count(f->ca), 1);
+    assert_int_equal(ca_set_former_signer(f->ca, 0, &f->signer, NULL), TT_OK);
+}
+
+/* As long as one of its certificates has not ended, and its responder's is none of those: it renews itself.
+ */
+static void a_former_key_is_needed_for_a_while(void **state)
+{
+    struct fixture *f = *state;
+    struct soft_key next = key_make("P-256");
+    struct tt_pki_signer signer = key_signs(&next);
+    struct ca_change change = {.key = "none", .by = "me", .now = f->now};
+    struct ca_former former;
+    struct ca_fresh fresh;
+    struct tt_error err = {0};
+    check_error(ca_change_key(f->ca, &change, &f->signer, NULL, &err), TT_ERR_USAGE, &err, "that is the key",
+                "its own key");
+    err = (struct tt_error){0};
+    if (ca_change_key(f->ca, &change, &signer, NULL, &err) != TT_OK)
+        fail_msg("%s", err.text);
+    ca_close(f->ca);
+    assert_int_equal(test_ca_open(&f->ca, f->path, NULL), TT_OK);
+    signer_give(f, &next);
+    for (int64_t days = 0; days <= 360; days += 20) {
+        assert_int_equal(ca_tend(f->ca, f->now + days * DAY, NULL), TT_OK);
+        assert_int_equal(ca_former(f->ca, &former, 0, f->now + days * DAY, NULL), TT_OK);
+        assert_int_equal(former.certificates, 1);
+        struct buf der = {0};
+        assert_int_equal(ca_crl_of(f->ca, former.key_id, &der, &fresh, f->now + days * DAY, NULL), TT_OK);
+        const uint8_t *at = buf_front(&der);
+        X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)buf_size(&der));
+        assert_int_equal(X509_CRL_verify(crl, f->ca_key.pkey), 1);
+        X509_CRL_free(crl);
+        buf_free(&der);
+    }
+    assert_int_equal(ca_former(f->ca, &former, 0, f->now + 366 * DAY, NULL), TT_OK);
+    assert_int_equal(former.certificates, 0);
+    key_drop(&next);
+}
+
 static void dates_beyond_2050(void **state)
 {
     struct fixture *f = *state;
@@ -563,6 +607,7 @@ int main(void)
         TEST(ocsp_refuses_what_is_malformed),
         TEST(the_responder_renews_itself),
         TEST(a_ca_below_another),
+        TEST(a_former_key_is_needed_for_a_while),
         TEST(dates_beyond_2050),
     };
     return cmocka_run_group_tests_name("ca/publish", tests, NULL, NULL);

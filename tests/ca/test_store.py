@@ -343,6 +343,13 @@ def postgres_does_all_that_sqlite_does(db):
     assert stats["revoked"] == 1 and stats["held"] == 0 and stats["valid"] == 2 and stats["issuedHour"] == 3, stats
     assert run(PROGRAM, "ca", "export", "--dir", "ca", "--state", "valid").count("BEGIN CERTIFICATE") == 2
     assert len(run(PROGRAM, "ca", "audit", "list", "--dir", "ca").splitlines()) > 8
+    run(PROGRAM, "ca", "rollover", "--dir", "ca")
+    former = json.loads(run(PROGRAM, "--json", "ca", "show", "--dir", "ca"))["former"][0]
+    assert former["certificates"] == 2, former
+    run(PROGRAM, "ca", "crl", "--dir", "ca", "--key-id", former["keyId"], "-o", "former.crl")
+    assert one.upper() in run("openssl", "crl", "-in", "former.crl", "-noout", "-text")
+    run(PROGRAM, "ca", "sign", "--dir", "ca", "a.csr", "-o", "c.pem")
+    run("openssl", "verify", "-x509_strict", "-CAfile", "ca/ca.pem", "c.pem")
     run(PROGRAM, "ca", "audit", "verify", "--dir", "ca")
     db.crash()
     run(PROGRAM, "ca", "list", "--dir", "ca", code=1, says="is PostgreSQL running")
