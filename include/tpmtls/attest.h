@@ -127,6 +127,7 @@ enum tt_attest_reason {
     TT_ATTEST_EK_EXTENSION,   /* a critical extension that is not known */
     TT_ATTEST_EK_KEY,         /* the endorsement key is not the certificate's */
     TT_ATTEST_EK_ATTRIBUTES,  /* it is no endorsement key */
+    TT_ATTEST_EK_KIND,        /* not of a kind that is allowed */
     TT_ATTEST_MANUFACTURER,   /* not one that is allowed */
     TT_ATTEST_AK_MALFORMED,   /* the attestation key's public area */
     TT_ATTEST_AK_ATTRIBUTES,  /* it is no attestation key: it would sign anything, or is not fixed to the TPM
@@ -183,7 +184,9 @@ struct tt_attest_verdict {
 struct tt_attest_policy;
 struct tt_attest_policy_params {
     const struct tt_cert_list
-        *roots; /* of vendors: the self-signed are trusted, the others may stand between */
+        *roots;             /* of vendors: the self-signed are trusted, the others may stand between */
+    const char *const *eks; /* kinds of endorsement keys: "rsa2048", "p256", ...; none: all */
+    size_t eks_len;
     const char *const *manufacturers; /* "IFX"; none: all */
     size_t manufacturers_len;
     const char *const *firmware; /* "IFX:7.85" (at least), or 16 hexadecimal digits (exactly); none: all */

@@ -24,6 +24,7 @@ static const char *const reason_names[TT_ATTEST_REASONS] = {
     [TT_ATTEST_EK_EXTENSION] = "ek-extension",
     [TT_ATTEST_EK_KEY] = "ek-key",
     [TT_ATTEST_EK_ATTRIBUTES] = "ek-attributes",
+    [TT_ATTEST_EK_KIND] = "ek-kind",
     [TT_ATTEST_MANUFACTURER] = "manufacturer",
     [TT_ATTEST_AK_MALFORMED] = "ak-malformed",
     [TT_ATTEST_AK_ATTRIBUTES] = "ak-attributes",
@@ -158,6 +159,10 @@ static tt_rc ek_public(struct judging *j)
         return refuse(j, TT_ATTEST_EK_ATTRIBUTES,
                       "the key of the endorsement certificate is no endorsement key by its attributes (0x%x)",
                       j->ek.attributes);
+    size_t kind = at_kind_of(&j->ek);
+    if (j->policy->eks != 0 && (kind == AT_KINDS || (j->policy->eks >> kind & 1) == 0))
+        return refuse(j, TT_ATTEST_EK_KIND, "the endorsement key is of a kind that is not allowed (%s)",
+                      kind < AT_KINDS ? at_kinds[kind] : "unknown");
     return ek_identity(j, buf_bytes(&j->ek_spki));
 }
 
@@ -256,26 +261,26 @@ static uint16_t scheme_of(const struct at_public *ak)
     }
 }
 
+#define COORDINATE_MAX 66 /* of P-521 */
+
 /* TT_ERR_VERIFY: wrong. */
 static tt_rc signature_check(struct judging *j, struct tt_bytes attest, struct tt_bytes signature)
 {
     struct at_signature s;
-    uint8_t bytes[160];
-    struct buf der = {.max = sizeof bytes};
+    TT_AUTO(buf_free) struct buf der = {0};
     if (at_signature_read(&s, signature) != TT_OK || s.alg != j->ak.scheme || s.hash != j->ak.scheme_hash)
         return TT_ERR_VERIFY;
     if (s.alg != ALG_ECDSA)
         return pubkey_verify(j->policy->lib, j->ak_key, scheme_of(&j->ak), attest, s.rsa);
+    if (s.r.len > COORDINATE_MAX || s.s.len > COORDINATE_MAX)
+        return TT_ERR_VERIFY;
     struct writer w = writer_to(&der); /* Ecdsa-Sig-Value, RFC 3279 section 2.2.3 */
     struct der_mark m = der_open(&w, DER_SEQUENCE);
     der_put_uint(&w, s.r);
     der_put_uint(&w, s.s);
     der_close(&w, m);
-    tt_rc rc = wr_status(&w) == TT_OK
-                   ? pubkey_verify(j->policy->lib, j->ak_key, scheme_of(&j->ak), attest, buf_bytes(&der))
-                   : TT_ERR_VERIFY;
-    buf_free(&der);
-    return rc;
+    TT_TRY(wr_status(&w));
+    return pubkey_verify(j->policy->lib, j->ak_key, scheme_of(&j->ak), attest, buf_bytes(&der));
 }
 
 static bool extra_is(const struct judging *j, struct tt_bytes extra, bool quote, tt_rc *rc)

@@ -79,6 +79,16 @@ static tt_rc refuse(const char *what, const char *text, const char *form, struct
     return TT_ERR_USAGE;
 }
 
+static bool kind_take(unsigned *eks, const char *text)
+{
+    for (size_t i = 0; i < AT_KINDS; i++)
+        if (strcmp(at_kinds[i], text) == 0) {
+            *eks |= 1U << i;
+            return true;
+        }
+    return false;
+}
+
 static tt_rc lists_take(struct tt_attest_policy *p, const struct tt_attest_policy_params *params,
                         struct tt_error *err)
 {
@@ -86,6 +96,10 @@ static tt_rc lists_take(struct tt_attest_policy *p, const struct tt_attest_polic
         params->pcr_digests_len > POLICY_LIST_MAX)
         return error_set(err, TT_ERR_USAGE, "an attestation policy has at most %d entries in a list",
                          POLICY_LIST_MAX);
+    for (size_t i = 0; i < params->eks_len; i++)
+        if (!kind_take(&p->eks, params->eks[i]))
+            return refuse("kind of endorsement keys", params->eks[i],
+                          "p256, p384, p521, rsa2048, rsa3072 or rsa4096", err);
     for (; p->manufacturers_len < params->manufacturers_len; p->manufacturers_len++) {
         const char *text = params->manufacturers[p->manufacturers_len];
         char *to = p->manufacturers[p->manufacturers_len];

@@ -16,6 +16,7 @@ struct firmware_rule {
 struct tt_attest_policy {
     struct crypto_lib *lib;
     struct ek_roots *roots;
+    unsigned eks; /* bit n: at_kinds[n]; 0: all */
     char manufacturers[POLICY_LIST_MAX][16];
     size_t manufacturers_len;
     struct firmware_rule firmware[POLICY_LIST_MAX];

@@ -181,6 +181,15 @@ tt_rc at_public_spki(struct buf *to, const struct at_public *p)
     return right ? wr_status(&w) : TT_ERR_DECODE;
 }
 
+const char *const at_kinds[AT_KINDS] = {"p256", "p384", "p521", "rsa2048", "rsa3072", "rsa4096"};
+
+size_t at_kind_of(const struct at_public *p)
+{
+    if (p->type == ALG_ECC)
+        return p->curve >= 3 && p->curve <= 5 ? p->curve - 3U : AT_KINDS;
+    return p->bits == 2048 ? 3 : p->bits == 3072 ? 4 : p->bits == 4096 ? 5 : AT_KINDS;
+}
+
 /* ---- names ---- */
 
 static tt_rc name_digest(struct at_name *ret, const struct crypto_lib *lib, uint16_t alg,

@@ -55,6 +55,11 @@ struct at_public {
 };
 /* at_public_read: TT_ERR_DECODE; TT_ERR_UNSUPPORTED: neither RSA nor ECC. */
 TT_MUST_USE tt_rc at_public_read(struct at_public *ret, struct tt_bytes area);
+/* at_kinds: what keys are called: "rsa2048", "p256", ...; at_kind_of: which one it is, or AT_KINDS. */
+#define AT_KINDS 6
+extern const char *const at_kinds[AT_KINDS];
+size_t at_kind_of(const struct at_public *p);
+
 /* at_public_spki: append its DER SubjectPublicKeyInfo. TT_ERR_UNSUPPORTED: a curve that we lack. */
 TT_MUST_USE tt_rc at_public_spki(struct buf *to, const struct at_public *p);
 

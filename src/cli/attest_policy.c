@@ -14,7 +14,7 @@
 
 /* struct policy_file: its keys, as an option table has them. */
 struct policy_file {
-    struct option_list roots, manufacturers, firmware, digests;
+    struct option_list roots, eks, manufacturers, firmware, digests;
     const char *pcrs;
 };
 #define TO(member) OPTION_TO(struct policy_file, member)
@@ -22,6 +22,9 @@ struct policy_file {
 static const struct option_row rows[] = {
     {"ek-roots", "FILE", "certificates of TPM vendors, PEM", TO(roots), .max = 16,
      .needed = "whose TPMs? ek-roots = FILE"},
+    {"ek", "TYPE",
+     "the endorsement key is of this type, as certificates for it are: rsa2048, p256, ...; none: any",
+     TO(eks), .max = 6},
     {"manufacturer", "NAME", "the TPM's, as its certificate says: IFX, INTC, STM, ...; none: any",
      TO(manufacturers), .max = 64},
     {"firmware", "VERSION", "IFX:7.85 (at least), or 16 hexadecimal digits (exactly); none: any",
@@ -64,7 +67,7 @@ static int on_key(void *user, const char *section, const char *name, const char 
         (void)error_set(&r->err, TT_ERR_USAGE, "line %u: there are no sections in an attestation policy",
                         r->line);
     else if (options_take_key(&r->options, name, kept, &r->err) != TT_OK)
-        error_hint(&r->err, "line %u; the keys are ek-roots, manufacturer, firmware, pcrs and pcr-digest",
+        error_hint(&r->err, "line %u; the keys are ek-roots, ek, manufacturer, firmware, pcrs and pcr-digest",
                    r->line);
     if (kept != NULL)
         r->texts[r->texts_len++] = kept;
@@ -145,6 +148,8 @@ static tt_rc policy_make(struct tt_attest_policy **ret, const struct policy_file
     TT_TRY(roots_read(&pem, f, path, err));
     TT_TRY(tt_cert_list_from_pem(&roots, (struct tt_bytes){(const uint8_t *)pem, strlen(pem)}, err));
     const struct tt_attest_policy_params params = {.roots = roots,
+                                                   .eks = f->eks.at,
+                                                   .eks_len = f->eks.len,
                                                    .manufacturers = f->manufacturers.at,
                                                    .manufacturers_len = f->manufacturers.len,
                                                    .firmware = f->firmware.at,

@@ -86,16 +86,38 @@ static tt_rc explain(struct world *w, struct tt_error *err)
     return TT_OK;
 }
 
+/* libcrypto 3.0 leaks where it reads a key and its memory fails: that is not looked for. What is ours is
+ * counted. */
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
+static void leaks_are_theirs(const struct source *s, bool begins)
+{
+    if (s != &theirs || __lsan_disable == NULL || __lsan_enable == NULL)
+        return;
+    if (begins)
+        __lsan_disable();
+    else
+        __lsan_enable();
+}
+
 /* True when the allocation that was to fail was reached. */
 static bool run_with_failure(struct world *w, const struct source *s, scene_fn scene, size_t nth)
 {
+    static size_t live;
     struct tt_error err = {0};
     world_policy(w, (struct tt_attest_policy_params){.pcrs = "sha256:0,7"}); /* which remembers no chain */
+    if (nth > 1 && mem_test_stats().live_blocks != live)
+        fail_msg("allocation %zu (%s) failed: %zu blocks, not %zu", nth - 1, s->name,
+                 mem_test_stats().live_blocks, live);
+    live = mem_test_stats().live_blocks;
     size_t before = s->count();
+    leaks_are_theirs(s, true);
     s->fail_nth(nth);
     tt_rc rc = scene(w, &err);
     size_t made = s->count() - before;
     s->fail_nth(0);
+    leaks_are_theirs(s, false);
     if (rc != TT_OK && rc != TT_ERR_MEMORY && rc != TT_ERR_INTERNAL)
         fail_msg("allocation %zu (%s) fails: %s: %s", nth, s->name, tt_rc_name(rc), err.text);
     if (rc != TT_OK)

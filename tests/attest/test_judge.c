@@ -355,8 +355,11 @@ static void test_another_key(void **state)
 static void test_policy(void **state)
 {
     static const struct {
-        const char *manufacturer, *firmware, *digest, *reason;
+        const char *manufacturer, *firmware, *digest, *reason, *ek;
     } rows[] = {
+        {NULL, NULL, NULL, "good", "p256"},
+        {NULL, NULL, NULL, "ek-kind", "p384"},
+        {NULL, NULL, NULL, "ek-kind", "rsa2048"},
         {"IFX", NULL, NULL, "good"},
         {"STM", NULL, NULL, "manufacturer"},
         {"ifx", NULL, NULL, "manufacturer"},
@@ -371,7 +374,9 @@ static void test_policy(void **state)
     struct world *w = world_new("P-256");
     (void)state;
     for (size_t i = 0; i < TT_COUNT(rows); i++) {
-        world_policy(w, (struct tt_attest_policy_params){.manufacturers = &rows[i].manufacturer,
+        world_policy(w, (struct tt_attest_policy_params){.eks = &rows[i].ek,
+                                                         .eks_len = rows[i].ek != NULL,
+                                                         .manufacturers = &rows[i].manufacturer,
                                                          .manufacturers_len = rows[i].manufacturer != NULL,
                                                          .firmware = &rows[i].firmware,
                                                          .firmware_len = rows[i].firmware != NULL,
@@ -420,6 +425,10 @@ static void test_policy_refused(void **state)
                                                                             .pcr_digests_len = 1},
                                           &err),
                      TT_ERR_USAGE);
+    const char *kind = "rsa1024";
+    assert_int_equal(
+        tt_attest_policy_new(&p, &(struct tt_attest_policy_params){.eks = &kind, .eks_len = 1}, &err),
+        TT_ERR_USAGE);
     assert_null(p);
 }
 

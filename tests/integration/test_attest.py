@@ -97,6 +97,16 @@ class Whole(Case):
                 self.assertEqual((page["manufacturer"], page["model"]), ("id:00001014", "swtpm"))
                 self.nothing_is_left()
 
+    def test_one_of_the_endorsement_keys_counts(self):
+        """Each TPM has one of each type, and so one identity where a policy names one type."""
+        for kind, good in (("rsa2048", "L-1"), ("p384", "H-3")):
+            LAB.write("kind.ini", LAB.read("policy.ini").decode() + "ek = %s\n" % kind)
+            for template in ("L-1", "H-3"):
+                self.make(nonce(), "--ek", template, "--pcr", "sha256:0,7")
+                self.assertEqual(self.verdict(policy="kind.ini")["reason"], "good" if template == good else "ek-kind")
+        LAB.write("kind.ini", LAB.read("policy.ini").decode() + "ek = rsa1024\n")
+        self.assertIn("rsa1024", LAB.tpmtls("attest", "verify", "evidence", "--policy", "kind.ini").err)
+
     def test_the_same_tpm_is_known_again(self):
         """Its identity, and the attestation key, are the same after TPM2_Clear and on another day."""
         self.make(nonce())
