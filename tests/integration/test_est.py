@@ -217,7 +217,7 @@ class Paths(Case):
         self.refused(s.ask(b"x", operation="fullcmc"), 501, "CMC")
         self.refused(s.est("nothing"), 404, "path")
         self.refused(s.est("no/such/path"), 404, "path")
-        self.refused(s.est("%2e%2e/cacerts"), 404, "path")
+        self.refused(s.est("%2e%2e/cacerts", "--path-as-is"), 404, "path")
         self.refused(s.est("nolabel/cacerts"), 404, "profile")
         self.refused(s.est("simpleenroll"), 405, "POST")
         self.refused(s.ask(b"x", operation="cacerts"), 405, "GET")
@@ -279,7 +279,7 @@ class Who(Case):
     def test_operator_enrols_others(self):
         s = self.service()
         got = certificates(s.with_certificate("operator", b64(request("/CN=theirs")), operation="client/simpleenroll"))
-        self.assertIn("CN = theirs", LAB.must("openssl", "x509", "-noout", "-subject", stdin=got[0].encode()).out.decode())
+        self.assertRegex(LAB.must("openssl", "x509", "-noout", "-subject", stdin=got[0].encode()).out.decode(), "CN ?= ?theirs")
         for label in ("operator", "sub-ca", "ocsp"):  # neither his like, nor who speaks for the CA
             self.refused(s.with_certificate("operator", b64(request("/CN=theirs")), operation=label + "/simpleenroll"), 400, "profile: ")
 

@@ -470,7 +470,7 @@ class GnutlsServer(Case):
         self.assertEqual(result.code, 0, result.err + LAB.read("gnutls.log").decode("utf-8", "replace"))
         self.assertEqual([e["resumed"] for e in result.events("handshake")], [False, True, False, True, True])
         self.assertEqual([e["status"] for e in result.events("early_data")], ["accepted"])
-        self.assertEqual(result.out.count(b"words\n"), 4)  # gnutls-serv shows early data, and echoes none
+        self.assertIn(result.out.count(b"words\n"), (4, 5))  # gnutls-serv shows early data, and echoes none; 3.8.13 does
 
 
 if __name__ == "__main__":

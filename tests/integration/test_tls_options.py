@@ -165,7 +165,10 @@ class Ocsp(Case):
         self.assert_refused(self.from_openssl("revoked", staple="revoked"), "was revoked on", "by OCSP")
 
     def test_of_another_certificate(self):
-        self.assert_refused(self.from_openssl("leaf", staple="staple"), "another certificate")
+        result = self.from_openssl("leaf", staple="staple")
+        if result.code == 0 and not result.events("handshake")[0]["ocsp_good"]:
+            self.skipTest("s_server of OpenSSL 3.6 leaves out a stapled response that does not fit")
+        self.assert_refused(result, "another certificate")
 
     def test_none(self):
         self.assertFalse(self.assert_ok(self.from_openssl("leaf"))["ocsp_good"])
