@@ -22,6 +22,8 @@ class NSS(ProgramPeer):
     no_key = {("server", "cert " + kind): Seen("UNABLE_TO_IMPORT_KEY|UNKNOWN_OBJECT_TYPE|INVALID_ALGORITHM|SEC_ERROR") for kind in ("ed25519", "ed448", "mldsa65")}
     no_scheme = {("client", "cert " + kind): Seen("SSL_ERROR_NO_CYPHER_OVERLAP") for kind in ("ed25519", "ed448", "mldsa65")}
     says = {"x448": no_group, **cannot_have_ml_kem(no_group), **no_key, **no_scheme}
+    ech = (("client", "accept"),)
+    no_ech = "tstclnt has no option to connect again with the retry configs that came; selfserv is tried from 3.110 on"
 
     def speaks_http(self, case):
         return case.role == "client" and case.resume
@@ -92,21 +94,6 @@ class NSS(ProgramPeer):
         return process.text()
 
 
-class NSS13(NSS):
-    key, name = "nss-3.110", "NSS 3.110"
-    says = {feature: words for feature, words in NSS.says.items() if feature[1] != "X25519MLKEM768"}
-    root = TRIXIE
-
-    def program(self, lab, name):
-        return lab.trixie(name, "libnss3-tools", self.root)
-
-    def build(self, lab):
-        return lab.trixie_peer("nss", self.root)
-
-    def version(self, lab):
-        return "NSS " + lab.trixie_version("libnss3-tools", self.root)
-
-
 class Selfserv(Server):
     """Answers requests of HTTP with a page."""
 
@@ -119,18 +106,22 @@ class Selfserv(Server):
         return got.startswith(b"HTTP/1.0 200") and got.rstrip().endswith(b"EOF")
 
 
-class NSSNext(NSS13):
-    key, name = "nss-3.132", "NSS 3.132"
-    root = SID
-    says = {feature: words for feature, words in NSS13.says.items()
-            if feature not in (("server", "SecP256r1MLKEM768"), ("server", "SecP384r1MLKEM1024"), ("client", "cert mldsa65"))}
+class NSS13(NSS):
+    key, name = "nss-3.110", "NSS 3.110"
+    says = {feature: words for feature, words in NSS.says.items() if feature[1] != "X25519MLKEM768"}
+    says[("server", "ECH")] = says[("server", "ECH retry")] = Seen("SSL peer reported ECH required", "selfserv rejects, with key and config that 3.132 takes")
+    root = TRIXIE
     ech = (("server", "accept"), ("server", "retry"), ("client", "accept"))
     no_ech = "tstclnt has no option to connect again with the retry configs that came"
 
-    def client_words(self, lab, case):
-        # Its first group is X25519MLKEM768, for which alone it has a share: an end without ML-KEM must ask for another,
-        # and 0-RTT is over (RFC 9846 section 4.3.10).
-        return super().client_words(lab, case) + (["-I", "x25519"] if case.early else [])
+    def program(self, lab, name):
+        return lab.trixie(name, "libnss3-tools", self.root)
+
+    def build(self, lab):
+        return lab.trixie_peer("nss", self.root)
+
+    def version(self, lab):
+        return "NSS " + lab.trixie_version("libnss3-tools", self.root)
 
     def speaks_http(self, case):
         return case.role == "server" if case.ech else super().speaks_http(case)
@@ -143,3 +134,16 @@ class NSSNext(NSS13):
                             "-X", lab.text("ech.nss"))
         lab.wait_listening(process, port)
         return Selfserv(process, port)
+
+
+class NSSNext(NSS13):
+    key, name = "nss-3.132", "NSS 3.132"
+    root = SID
+    says = {feature: words for feature, words in NSS13.says.items()
+            if feature not in (("server", "SecP256r1MLKEM768"), ("server", "SecP384r1MLKEM1024"), ("client", "cert mldsa65"),
+                               ("server", "ECH"), ("server", "ECH retry"))}
+
+    def client_words(self, lab, case):
+        # Its first group is X25519MLKEM768, for which alone it has a share: an end without ML-KEM must ask for another,
+        # and 0-RTT is over (RFC 9846 section 4.3.10).
+        return super().client_words(lab, case) + (["-I", "x25519"] if case.early else [])
