@@ -3,7 +3,8 @@
 # once a session lay idle for 65,530 of others' (../shared/neighbours.md 21); a new open works. Here strace gives the answer, to
 # any command. Sourced by cases.sh.
 
-# watched NTH: serve with the NTH write to the device refused; 0: none.
+# watched NTH: three handshakes with a server whose NTH write to the device is refused; 0: none. Sets started: the writes until it
+# listened.
 watched() {
     inject=
     [ $1 -eq 0 ] || inject="-e inject=write:error=EFAULT:when=$1"
@@ -11,6 +12,7 @@ watched() {
         tpmtls serve 127.0.0.1:0 --key p256.key --cert p256.pem --trace >/dev/null 2>serve-dead.log &
     watcher=$!
     wait_for 60 has 'listening on' serve-dead.log
+    started=$(grep -c 'write(' dead.trace)
     server=$(cat /proc/$watcher/task/$watcher/children)
     at=$(port serve-dead.log)
     for _ in 1 2 3; do
@@ -27,10 +29,10 @@ reopened() {
 }
 dead_descriptor() {
     watched 0
-    writes=$(grep -c 'write(' dead.trace)
-    [ $writes -gt 4 ]
-    for nth in 1 $((writes / 2)) $writes; do
-        echo "write $nth of $writes"
+    first=$((started + 1)) last=$(grep -c 'write(' dead.trace)
+    [ $last -gt $first ] # a signature is one, and maybe more
+    for nth in $first $last; do
+        echo "write $nth of $last"
         watched $nth
         reopened
     done
