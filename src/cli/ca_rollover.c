@@ -20,9 +20,11 @@ static void rollover_free(struct rollover *r)
 {
     ca_close(r->ca);
     ca_close(r->parent);
-    ca_keys_close(&r->keys);
+    cli_close_key(&r->next); /* what is on the TPM of the others goes before it */
+    if (r->parent_keys.tpm == r->keys.tpm)
+        r->parent_keys.tpm = NULL;
     ca_keys_close(&r->parent_keys);
-    cli_close_key(&r->next);
+    ca_keys_close(&r->keys);
     mem_free(r->pem);
 }
 
@@ -78,6 +80,7 @@ static tt_rc change_key(struct rollover *r, struct tt_error *err)
     r->parent_keys.cli = r->cli;
     if (o->parent != NULL) {
         TT_TRY(ca_cli_open(&r->parent, &above, err));
+        r->parent_keys.tpm = r->keys.tpm;
         TT_TRY(ca_keys_give(&r->parent_keys, r->parent, err));
     }
     return ca_change_key(r->ca, &change, &signer, r->parent, err);
@@ -88,6 +91,7 @@ static tt_rc go_on(struct rollover *r, struct tt_error *err)
 {
     ca_close(r->ca);
     r->ca = NULL;
+    cli_close_key(&r->next);
     TT_TRY(ca_cli_open(&r->ca, r->o, err));
     struct tt_error why = {0};
     tt_rc rc = ca_keys_give(&r->keys, r->ca, &why);

@@ -825,8 +825,8 @@ static void one_fault_stops_one_request(void **state)
 {
     struct fixture *f = *state;
     struct buf csrs[3] = {csr_of(&f->key, "a", NULL), csr_of(&f->key, "b", NULL), csr_of(&f->key, "c", NULL)};
-    struct ca_order orders[3] = {{0}};
-    struct ca_answer answers[3] = {{0}};
+    struct ca_order orders[3] = {{.days = 0}};
+    struct ca_answer answers[3] = {{.why = CA_REFUSED_NOT}};
     struct ca_answer first = ask(f, &(struct ca_order){.csr = buf_bytes(&csrs[1])}, NOW);
     for (size_t i = 0; i < 3; i++)
         orders[i] = (struct ca_order){.csr = buf_bytes(&csrs[i])};

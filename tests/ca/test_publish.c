@@ -533,7 +533,7 @@ static void a_ca_below_another(void **state)
 }
 
 /* "through the year 2049" (RFC 5280 section 4.1.2.5). */
-static void signer_give(struct fixture *f, const struct soft_key *next)
+static void signer_give(struct fixture *f, struct soft_key *next)
 {
     struct tt_pki_signer signer = key_signs(next);
     assert_int_equal(ca_set_signer(f->ca, &signer, NULL), TT_OK);

@@ -177,8 +177,24 @@ class ByHand(Case):
         self.leaf("new")
         self.good("new", "work/ca/ca.pem")
         self.good("old", "work/ca/ca.pem", "-untrusted", "work/ca/rollover.pem")
-        self.ca("rollover", "--dir", "work/ca", "--key", "work/tpm.key", code=2, says="that is the key that the CA has")
+        LAB.must(PROGRAM, "key", "create", "-o", "work/tpm2.key")
+        self.ca("rollover", "--dir", "work/ca", "--key", "work/tpm2.key")  # from one key in the TPM to another
+        self.leaf("newer")
+        self.good("newer", "work/ca/ca.pem")
+        self.ca("crl", "--dir", "work/ca", "-o", "work/crl.pem")
+        self.ca("rollover", "--dir", "work/ca", "--key", "work/tpm2.key", code=2, says="that is the key that the CA has")
         self.ca("rollover", "--dir", "work/ca", "--key", "work/ca/ca.key", code=2, says="had that key before")
+
+    def test_below_another_in_a_tpm(self):
+        for name in ("root", "ca", "next"):
+            LAB.must(PROGRAM, "key", "create", "-o", "work/%s.key" % name)
+        self.init("--path-length", "1", "--key", "work/root.key", folder="work/root", subject="/CN=Root")
+        self.init("--parent", "work/root", "--key", "work/ca.key", subject="/CN=Issuing CA")
+        self.leaf("old", "work/ca", "--chain")
+        self.ca("rollover", "--dir", "work/ca", "--parent", "work/root", "--key", "work/next.key")
+        self.leaf("new", "work/ca", "--chain")
+        for leaf in ("old", "new"):
+            self.good(leaf, "work/root/ca.pem", "-untrusted", "work/%s.pem" % leaf)
 
     def test_refusals(self):
         self.init()
