@@ -78,9 +78,10 @@ class Certmonger(unittest.TestCase):
 
     def test_a_person_approves(self):
         self.token("--profile", "by-hand")
-        said = self.session(self.request(), "for i in $(seq 100); do %s ca pending --dir ca | grep -q pending && break; sleep 0.1; done" % PROGRAM,
-                            "getcert list -s", "%s ca approve --dir ca $(%s ca pending --dir ca | sed -n '2s/ .*//p')" % (PROGRAM, PROGRAM),
-                            "for i in $(seq 200); do [ -s device.pem ] && break; sleep 0.1; done", "getcert list -s")
+        waits = "for i in $(seq 200); do getcert list -s | grep -q 'status: CA_WORKING' && break; sleep 0.1; done"
+        said = self.session(self.request(), waits, "getcert list -s",
+                            "%s ca approve --dir ca $(%s ca pending --dir ca | sed -n '2s/ .*//p')" % (PROGRAM, PROGRAM),
+                            "for i in $(seq 200); do getcert list -s | grep -q 'status: MONITORING' && break; sleep 0.1; done", "getcert list -s")
         self.assertIn("status: CA_WORKING", said)
         self.assertIn("status: MONITORING", said)
 
