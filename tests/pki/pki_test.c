@@ -135,14 +135,24 @@ void csr_finish(struct buf *ret, const struct soft_key *k, X509_REQ *req)
     X509_REQ_free(req);
 }
 
+X509_NAME *name_of_cn(const char *cn)
+{
+    X509_NAME *name = X509_NAME_new();
+    assert_non_null(name);
+    assert_int_equal(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *)cn, -1, -1, 0),
+                     1);
+    return name;
+}
+
 void csr_make(struct buf *ret, const struct soft_key *k, const char *cn, const struct ext *exts, size_t n)
 {
     X509_REQ *req = X509_REQ_new();
     assert_non_null(req);
-    if (cn != NULL)
-        assert_int_equal(X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(req), "CN", MBSTRING_UTF8,
-                                                    (const uint8_t *)cn, -1, -1, 0),
-                         1);
+    if (cn != NULL) {
+        X509_NAME *name = name_of_cn(cn);
+        assert_int_equal(X509_REQ_set_subject_name(req, name), 1);
+        X509_NAME_free(name);
+    }
     assert_int_equal(X509_REQ_set_pubkey(req, k->pkey), 1);
     STACK_OF(X509_EXTENSION) *stack = sk_X509_EXTENSION_new_null();
     for (size_t i = 0; i < n; i++)

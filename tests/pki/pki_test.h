@@ -40,6 +40,8 @@ struct ext {
     const char *name, *value;
 };
 
+/* name_of_cn: a name of that CN alone; freed with X509_NAME_free. */
+X509_NAME *name_of_cn(const char *cn);
 /* csr_make: a request by libcrypto, DER, in a buf of the caller's. cn NULL: empty subject. */
 void csr_make(struct buf *ret, const struct soft_key *k, const char *cn, const struct ext *exts, size_t n);
 /* csr_finish: sign req and give its DER; frees req. */
