@@ -159,6 +159,17 @@ static bool constraints_are_empty(const X509 *x)
 }
 
 /* What is wrong with one certificate, or NULL. */
+/* libcrypto looks at these itself before 4.0, and forgives the same (profile_forgives). */
+static const char *wrong_in_marks(X509 *x, bool anchor)
+{
+    bool ca = (X509_get_extension_flags(x) & EXFLAG_CA) != 0;
+    if (ca && !marks_critical(x, NID_basic_constraints) && !is_of_old_openssl(x) && !(anchor && is_known(x)))
+        return "is of a CA and does not mark its basicConstraints as critical";
+    if (X509_NAME_entry_count(X509_get_subject_name(x)) == 0 && !marks_critical(x, NID_subject_alt_name))
+        return "has an empty subject and does not mark its subjectAltName as critical";
+    return NULL;
+}
+
 static const char *wrong_in_any(X509 *x)
 {
     const EVP_PKEY *key = X509_get0_pubkey(x);
@@ -219,6 +230,8 @@ static tt_rc judge_form(struct path *p, struct tt_error *err)
     for (int i = 0; i < n; i++) {
         X509 *x = sk_X509_value(p->built, i);
         const char *why = wrong_in_any(x);
+        if (why == NULL)
+            why = wrong_in_marks(x, i == n - 1);
         if (why == NULL && i < n - 1)
             why = wrong_in_issued(x);
         if (why == NULL && i == 0)
