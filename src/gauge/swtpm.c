@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,12 +50,21 @@ static void become(const char *const argv[], int parent)
     _exit(127);
 }
 
+/* That the socket's file is there is not enough: on a busy machine it is a while until swtpm listens. */
+static bool listens(const struct gauge_swtpm *t, const char *name)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    (void)snprintf(a.sun_path, sizeof a.sun_path, "%s/%s", t->dir, name);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool up = fd >= 0 && connect(fd, (const struct sockaddr *)&a, sizeof a) == 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return up;
+}
+
 static bool is_there(const struct gauge_swtpm *t)
 {
-    char server[96], control[96];
-    (void)snprintf(server, sizeof server, "%s/s", t->dir);
-    (void)snprintf(control, sizeof control, "%s/s.ctrl", t->dir);
-    return access(server, F_OK) == 0 && access(control, F_OK) == 0;
+    return listens(t, "s.ctrl") && listens(t, "s"); /* it opens one after the other */
 }
 
 static bool wait_until_there(struct gauge_swtpm *t)

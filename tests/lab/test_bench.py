@@ -60,12 +60,16 @@ class Profiles(unittest.TestCase):
 
     @classmethod
     def run_one(cls, name):
+        """The least of all runs so far: a busy machine adds, and nothing takes away."""
         bench("tpm", "--profile", name + ",jitter=off", "--seconds", "0", "--out", name + ".json")
-        cls.runs[name] = rows(json.loads(LAB.read(name + ".json"))["runs"][0])
+        run = rows(json.loads(LAB.read(name + ".json"))["runs"][0])
+        for title, row in cls.runs.get(name, {}).items():
+            if "min_us" in row:
+                run[title]["min_us"] = min(run[title]["min_us"], row["min_us"])
+        cls.runs[name] = run
 
     def off(self, name):
-        """What is not as published, in words. What is published as making a key is Create, Load and FlushContext. The least
-        of a few: a busy machine adds, and nothing takes away."""
+        """What is not as published, in words. What is published as making a key is Create, Load and FlushContext."""
         row = self.runs[name]
         key = {k: sum(row["%s %s" % (c, k)]["min_us"] for c in ("Create", "Load", "FlushContext")) for k in ("p256", "rsa2048")}
         got = (row["Sign p256"]["min_us"], row["RSA_Decrypt rsa2048"]["min_us"], key["p256"], key["rsa2048"])
@@ -75,7 +79,7 @@ class Profiles(unittest.TestCase):
 
     def test_published_figures(self):
         for name in self.published:
-            for _ in range(5):  # an RSA key is made once, and on a busy machine the emulator's own time may be long
+            for _ in range(8):  # an RSA key is made once, and on a busy machine the emulator's own time may be long
                 if self.off(name):
                     self.run_one(name)
         self.assertEqual([text for name in self.published for text in self.off(name)], [])
