@@ -32,7 +32,7 @@ static const struct row client_hello[] = {
     CH("a byte behind the binders", DECODE_ERROR,
        PUT(EXT_PRE_SHARED_KEY, "0008 0002 abcd 00000000 0021 20 00*32 00")),
     CH("an identity cut off", DECODE_ERROR, PUT(EXT_PRE_SHARED_KEY, "0007 0002 abcd 000000 0021 20 00*32")),
-    CH("pre_shared_key is not the last one", ILLEGAL_PARAMETER, ADD(0x7a7a, "")),
+    CH("pre_shared_key is not the last one", ILLEGAL_PARAMETER, ADD(0x7a7b, "")),
     CH("pre_shared_key is the first one", ILLEGAL_PARAMETER, DROP(EXT_PRE_SHARED_KEY),
        {OP_FIRST, EXT_PRE_SHARED_KEY, "0008 0002 abcd 00000000 0021 20 00*32", 0}),
     CH("pre_shared_key twice", ILLEGAL_PARAMETER,

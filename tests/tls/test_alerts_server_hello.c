@@ -78,7 +78,7 @@ static const struct row versions[] = {
 
 static const struct row extensions[] = {
     SH("no key_share", MISSING_EXTENSION, DROP(EXT_KEY_SHARE)),
-    SH("an unknown extension", UNSUPPORTED_EXTENSION, ADD(0x7a7a, "")),
+    SH("an unknown extension", UNSUPPORTED_EXTENSION, ADD(0x7a7b, "")),
     SH("pre_shared_key without a PSK", UNSUPPORTED_EXTENSION, ADD(EXT_PRE_SHARED_KEY, "0000")),
     SH("cookie, which is HelloRetryRequest's", ILLEGAL_PARAMETER, ADD(EXT_COOKIE, "000100")),
     SH("ALPN, which is EncryptedExtensions'", ILLEGAL_PARAMETER, ADD(EXT_ALPN, "0003 02 6832")),
@@ -145,7 +145,7 @@ static const struct row retries[] = {
     HRR("an empty cookie", DECODE_ERROR, PUT(EXT_COOKIE, "0000")),
     HRR("a cookie cut off", DECODE_ERROR, PUT(EXT_COOKIE, "0002aa")),
     HRR("bytes behind the cookie", DECODE_ERROR, PUT(EXT_COOKIE, "0001aabb")),
-    HRR("an unknown extension", UNSUPPORTED_EXTENSION, ADD(0x7a7a, "")),
+    HRR("an unknown extension", UNSUPPORTED_EXTENSION, ADD(0x7a7b, "")),
     HRR("ALPN", ILLEGAL_PARAMETER, ADD(EXT_ALPN, "0003 02 6832")),
     HRR("pre_shared_key", ILLEGAL_PARAMETER, ADD(EXT_PRE_SHARED_KEY, "0000")),
     HRR("an extension twice", ILLEGAL_PARAMETER, ADD(EXT_KEY_SHARE, "0018")),

@@ -60,7 +60,7 @@ static const struct flaw flaws[] = {
     GOOD("references in the order of the outer one, with gaps", DROP(EXT_SUPPORTED_GROUPS),
          DROP(EXT_KEY_SHARE), PUT(OUTER, "04 000a 0033")),
     GOOD("a reserved version beside TLS 1.3", PUT(EXT_SUPPORTED_VERSIONS, "04 7a7a 0304")),
-    GOOD("an extension that nobody knows", ADD(0x7a7a, "00*9")),
+    GOOD("an extension that nobody knows", ADD(0x7a7b, "00*9")),
     /* RFC 9849, 5.1: the connection is aborted with illegal_parameter */
     BEHIND("padding that is not zero", ILLEGAL_PARAMETER, "00*40 01 00*3"),
     BAD("a reference to what is not there", ILLEGAL_PARAMETER, PUT(OUTER, "02 7a7a")),
