@@ -302,14 +302,22 @@ class Programs(threading.Thread):
 class TapResult(unittest.TestResult):
     """TAP on stdout, one line a test."""
 
-    def __init__(self, total):
+    def __init__(self, tests):
         super().__init__()
-        self.count = 0
-        print("TAP version 13\n1..%d" % total, flush=True)
+        self.count, self.names = 0, [test.id().split(".", 1)[1] for test in tests]
+        print("TAP version 13\n1..%d" % len(self.names), flush=True)
+
+    def _names(self, test):
+        """The tests a verdict is about: of a class or a module that does not begin, all of them."""
+        of = re.match(r"(?:setUp|tearDown)(Class|Module) \(\w+\.?(\w*)\)$", test.id())
+        if not of:
+            return [test.id().split(".", 1)[1]]
+        return [name for name in self.names if of[1] == "Module" or name.split(".")[0] == of[2]]
 
     def _line(self, test, ok, note=""):
-        self.count += 1
-        print("%sok %d - %s%s" % ("" if ok else "not ", self.count, test.id().split(".", 1)[1], note), flush=True)
+        for name in self._names(test):
+            self.count += 1
+            print("%sok %d - %s%s" % ("" if ok else "not ", self.count, name, note), flush=True)
 
     def _bad(self, test, err):
         for line in self._exc_info_to_string(err, test).splitlines():
@@ -339,6 +347,6 @@ def tap_main(module="__main__"):
         for test in group:
             if len(sys.argv) < 2 or any(word in test.id() for word in sys.argv[1:]):
                 suite.addTest(test)
-    result = TapResult(suite.countTestCases())
+    result = TapResult(list(suite))
     suite.run(result)
     sys.exit(0 if result.wasSuccessful() else 1)
