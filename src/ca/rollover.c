@@ -120,8 +120,9 @@ static struct tt_bytes key_id_of(const X509 *cert)
 {
     const ASN1_OCTET_STRING *id = X509_get0_subject_key_id((X509 *)(uintptr_t)cert);
     ERR_clear_error();
-    return id == NULL ? (struct tt_bytes){0}
-                      : (struct tt_bytes){ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id)};
+    if (id == NULL)
+        return (struct tt_bytes){NULL, 0};
+    return (struct tt_bytes){ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id)};
 }
 
 /* "The 'new with old' certificate ... the validity period should start at the generation time of the new key
