@@ -1,4 +1,5 @@
-/* crypto/sig_internal.h: shared by pubkey.c and privkey.c. Layer: crypto; included by this layer only. */
+/* crypto/sig_internal.h: shared by pubkey.c, privkey.c and wrap.c. Layer: crypto; included by this layer
+ * only. */
 #ifndef CRYPTO_SIG_INTERNAL_H
 #define CRYPTO_SIG_INTERNAL_H
 
@@ -48,6 +49,9 @@ void sig_key_free(struct sig_key *k); /* drops one reference */
 bool sig_key_fits(const struct sig_key *k, uint16_t scheme, bool allow_pkcs1);
 /* spki_point: the curve and the uncompressed point of a P-256 or P-384 key; false for any other. */
 bool spki_point(struct tt_bytes spki, enum curve_id *ret_curve, struct tt_bytes *ret_point);
+/* spki_rsa: the key of a SubjectPublicKeyInfo of rsaEncryption, not judged; NULL for any other, and for want
+ * of memory. */
+EVP_PKEY *spki_rsa(struct tt_bytes spki);
 /* point_key_new: of a point that is known to be on the curve. */
 TT_MUST_USE tt_rc point_key_new(struct sig_key **ret, const struct crypto_lib *lib, enum curve_id curve,
                                 struct tt_bytes point);

@@ -84,8 +84,11 @@ static bool rsa_numbers(BIGNUM **ret_n, BIGNUM **ret_e, struct tt_bytes spki)
     struct reader outer = reader_of(spki), r = der_enter(&outer, DER_SEQUENCE);
     struct reader algorithm = der_enter(&r, DER_SEQUENCE);
     struct tt_bytes oid = der_get(&algorithm, DER_OID), bits = der_get(&r, DER_BIT_STRING);
-    if (rd_done(&r) != TT_OK || rd_done(&outer) != TT_OK || oid.len != sizeof rsa_encryption ||
-        memcmp(oid.data, rsa_encryption, oid.len) != 0 || bits.len < 1 || bits.data[0] != 0)
+    if (rd_left(&algorithm) > 0 && der_get(&algorithm, DER_NULL).len > 0)
+        return false;
+    if (rd_done(&algorithm) != TT_OK || rd_done(&r) != TT_OK || rd_done(&outer) != TT_OK ||
+        oid.len != sizeof rsa_encryption || memcmp(oid.data, rsa_encryption, oid.len) != 0 || bits.len < 1 ||
+        bits.data[0] != 0)
         return false;
     struct reader whole = reader_of((struct tt_bytes){bits.data + 1, bits.len - 1});
     struct reader key = der_enter(&whole, DER_SEQUENCE);
@@ -97,7 +100,7 @@ static bool rsa_numbers(BIGNUM **ret_n, BIGNUM **ret_e, struct tt_bytes spki)
     return true;
 }
 
-static EVP_PKEY *rsa_public(struct tt_bytes spki)
+EVP_PKEY *spki_rsa(struct tt_bytes spki)
 {
     BIGNUM *n = NULL, *e = NULL;
     EVP_PKEY *key = NULL;
@@ -119,7 +122,7 @@ static EVP_PKEY *rsa_public(struct tt_bytes spki)
 
 tt_rc wrap_oaep(struct buf *to, const struct wrap_oaep *key, struct tt_bytes message)
 {
-    EVP_PKEY *pkey = rsa_public(key->spki);
+    EVP_PKEY *pkey = spki_rsa(key->spki);
     EVP_PKEY_CTX *ctx = pkey == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
     size_t len = pkey == NULL ? 0 : (size_t)EVP_PKEY_get_size(pkey);
     uint8_t *out = buf_reserve(to, len);
