@@ -101,17 +101,18 @@ bool dir_is_key_name(const char *name)
 
 tt_rc dir_lock(int *ret, const char *dir, struct tt_error *err)
 {
-    TT_AUTO(fd_close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, TT_ERR_IO, "cannot open %.200s: %s", dir, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-        return error_set(err, errno == EWOULDBLOCK ? TT_ERR_BUSY : TT_ERR_IO,
-                         errno == EWOULDBLOCK ? "another process changes the key of the CA in %.200s"
-                                              : "cannot lock %.200s",
-                         dir);
-    *ret = fd;
-    fd = -1;
-    return TT_OK;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        *ret = fd;
+        return TT_OK;
+    }
+    bool taken = errno == EWOULDBLOCK;
+    (void)close(fd);
+    return error_set(err, taken ? TT_ERR_BUSY : TT_ERR_IO,
+                     taken ? "another process changes the key of the CA in %.200s" : "cannot lock %.200s",
+                     dir);
 }
 
 void dir_remove(const char *dir, const char *name)

@@ -32,7 +32,7 @@ static void show_key(struct shown *k, const char *id, struct tt_bytes der)
         return;
     for (size_t i = 0; i < k->certificates.len; i++) {
         struct tt_bytes ours = k->certificates.certs[i];
-        if (ours.len == der.len && memcmp(ours.data, der.data, der.len) == 0) {
+        if (ours.data != NULL && ours.len == der.len && memcmp(ours.data, der.data, der.len) == 0) {
             key->certificate = ours;
             (void)snprintf(key->id, sizeof key->id, "%s", id);
             k->keys_len++;
