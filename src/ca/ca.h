@@ -185,9 +185,15 @@ void ca_answer_free(struct ca_answer *a);
 TT_MUST_USE tt_rc ca_issue(struct ca *ca, const struct ca_order *orders, struct ca_answer *ret, size_t n,
                            int64_t now, struct tt_error *err);
 
-/* ca_was_attested: is the same request of the same requester in the store (not refused), with evidence that
- * was good when it came? Then it need not be fresh again: a person may take longer than a nonce lives. */
-TT_MUST_USE tt_rc ca_was_attested(struct ca *ca, bool *ret, const struct ca_order *o, struct tt_error *err);
+/* ca_asked_before: what is in the store (not refused) of the same request by the same requester. What was
+ * judged when it came, its evidence and the connection that it names, need not be fresh again: a person may
+ * take longer than a nonce lives, or a connection. */
+struct ca_asked {
+    bool there;
+    bool attested; /* its evidence was good */
+};
+TT_MUST_USE tt_rc ca_asked_before(struct ca *ca, struct ca_asked *ret, const struct ca_order *o,
+                                  struct tt_error *err);
 
 /* ca_waiting: requests that wait for a person: fn for each, oldest first. */
 struct ca_request {

@@ -158,7 +158,7 @@ static void again_make(struct work *w)
     sha256_text(w->again, (struct tt_bytes){(const uint8_t *)who, n > 0 ? (size_t)n : 0});
 }
 
-tt_rc ca_was_attested(struct ca *ca, bool *ret, const struct ca_order *o, struct tt_error *err)
+tt_rc ca_asked_before(struct ca *ca, struct ca_asked *ret, const struct ca_order *o, struct tt_error *err)
 {
     struct work w = {.order = o};
     tt_rc rc = known_read(&w.known, ca, &o->by, err);
@@ -168,7 +168,7 @@ tt_rc ca_was_attested(struct ca *ca, bool *ret, const struct ca_order *o, struct
     }
     known_free(&w.known);
     if (rc == TT_OK)
-        *ret = w.before.number != 0 && w.before.attested;
+        *ret = (struct ca_asked){w.before.number != 0, w.before.number != 0 && w.before.attested};
     return rc;
 }
 

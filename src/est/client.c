@@ -565,10 +565,11 @@ tt_rc est_client_enroll(struct tt_cert_list **ret, struct est_client *c, const s
 {
     TT_AUTO(buf_free) struct buf body = {0};
     struct tt_error why = {0};
+    struct est_enroll as = *what;
     const char *operation = what->renews ? "simplereenroll" : "simpleenroll";
     for (unsigned waited = 0;;) {
         char text[TEXT_MAX];
-        TT_TRY(post(c, &body, what, err));
+        TT_TRY(post(c, &body, &as, err));
         unsigned retry = est_retry_after(c->retry_after, clock_wall_s());
         *ret_retry_s = retry;
         if (c->status == 200)
@@ -585,6 +586,7 @@ tt_rc est_client_enroll(struct tt_cert_list **ret, struct est_client *c, const s
             error_hint(err, "the same command asks again; --wait SECONDS waits longer");
             return TT_ERR_BUSY;
         }
+        as.bound = false; /* the server has it, and would take another for another request */
         sleep_in_loop(c, retry);
         waited += retry;
     }

@@ -69,7 +69,7 @@ struct est_enroll {
     /* make: the request in DER, for the connection as it is now; called again for another connection where
      * bound is set, since the request names it. */
     tt_rc (*make)(void *arg, struct buf *ret, struct tt_error *err);
-    bool bound;
+    bool bound;                                                   /* until the server has it, and says 202 */
     unsigned wait_s;                                              /* how long a server may say 202 in all */
     void (*waits)(void *arg, unsigned seconds, const char *text); /* it does; may be NULL */
     void *arg;

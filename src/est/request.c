@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "est/challenge.h"
 #include "pki/chain.h"
 #include "pki/csr.h"
 #include "signer/made.h"
@@ -124,8 +125,7 @@ struct making {
     struct tt_pki_signer signer;
     struct buf challenge; /* the attribute */
     char *pem;
-    bool repeats; /* what was sent is r->former */
-    bool anew;    /* do not */
+    bool repeats; /* what is sent is r->former */
 };
 
 static tt_rc sign(void *arg, uint16_t scheme, struct tt_bytes message, uint8_t *ret_sig, size_t cap,
@@ -153,23 +153,46 @@ static tt_rc key_fits(const struct est_request *r, struct tt_error *err)
     return TT_ERR_UNSUPPORTED;
 }
 
-/* challengePassword { PrintableString }: the base64 of tls-exporter. */
-static tt_rc challenge_make(struct making *m, struct tt_error *err)
+static bool is_bound(const struct est_request *r)
 {
-    uint8_t binding[32];
-    TT_AUTO(buf_free) struct buf text = {0};
-    TT_TRY(est_client_binding(m->r->client, binding, err));
-    if (base64_put(&text, (struct tt_bytes){binding, sizeof binding}) != TT_OK)
-        return error_set(err, TT_ERR_MEMORY, "out of memory");
+    return r->wants != NULL && r->wants->bound;
+}
+
+/* challengePassword { PrintableString } */
+static tt_rc challenge_put(struct making *m, struct tt_bytes text)
+{
     buf_free(&m->challenge);
     struct writer w = writer_to(&m->challenge);
     struct der_mark attribute = der_open(&w, DER_SEQUENCE);
     der_put(&w, DER_OID, EST_OID_CHALLENGE_PASSWORD);
     struct der_mark values = der_open(&w, 0x31);
-    der_put(&w, 0x13, buf_bytes(&text)); /* PrintableString */
+    der_put(&w, 0x13, text); /* PrintableString */
     der_close(&w, values);
     der_close(&w, attribute);
-    return wr_status(&w) == TT_OK ? TT_OK : error_set(err, TT_ERR_MEMORY, "out of memory");
+    return wr_status(&w);
+}
+
+/* The base64 of tls-exporter. */
+static tt_rc challenge_make(struct making *m, struct tt_error *err)
+{
+    uint8_t binding[32];
+    TT_AUTO(buf_free) struct buf text = {0};
+    TT_TRY(est_client_binding(m->r->client, binding, err));
+    return base64_put(&text, (struct tt_bytes){binding, sizeof binding}) == TT_OK &&
+                   challenge_put(m, buf_bytes(&text)) == TT_OK
+               ? TT_OK
+               : error_set(err, TT_ERR_MEMORY, "out of memory");
+}
+
+/* That of the connection which the former request came by. */
+static bool challenge_former(struct making *m)
+{
+    TT_AUTO(pem_block_free) struct pem_block block = {0};
+    const struct tt_bytes pem = {(const uint8_t *)m->r->former, strlen(m->r->former)};
+    struct tt_bytes text;
+    return pem_find(&block, pem, "CERTIFICATE REQUEST") == TT_OK &&
+           est_challenge_find(&text, (struct tt_bytes){block.der, block.len}) == EST_CHALLENGE_THERE &&
+           challenge_put(m, text) == TT_OK;
 }
 
 /* The names are in r->asked, or in r->like. */
@@ -195,12 +218,13 @@ static tt_rc create(void *arg, struct tt_error *err)
                                : csr_create_like(&m->pem, m->r->like, &params, &m->signer, err);
 }
 
-/* One that names its connection serves on no other. */
-static bool former_serves(const struct making *m)
+/* One that names its connection serves on another where it is known from there: where it waits for a person,
+ * or its answer was lost. */
+static bool former_serves(struct making *m)
 {
     const struct est_request *r = m->r;
     struct tt_bytes attributes[2];
-    if (r->former == NULL || m->anew || buf_size(&m->challenge) > 0)
+    if (r->former == NULL || (is_bound(r) && !challenge_former(m)))
         return false;
     const struct tt_csr_params params = params_of(m, attributes);
     return r->asked != NULL ? csr_asks_the_same(r->former, &params, &m->signer)
@@ -222,12 +246,11 @@ static tt_rc make(void *arg, struct buf *ret, struct tt_error *err)
     struct making *m = arg;
     TT_AUTO(pem_block_free) struct pem_block block = {0};
     mem_free(TT_TAKE(m->pem));
-    if (m->r->wants != NULL && m->r->wants->bound)
-        TT_TRY(challenge_make(m, err));
-    m->repeats = former_serves(m);
     if (m->repeats) {
         m->pem = mem_strdup(m->r->former);
     } else {
+        if (is_bound(m->r))
+            TT_TRY(challenge_make(m, err));
         TT_TRY(est_client_work(m->r->client, create, m, err));
         if (m->r->keep != NULL && m->pem != NULL)
             m->r->keep(m->r->arg, m->pem);
@@ -254,7 +277,7 @@ static tt_rc ask(struct tt_cert_list **ret, struct making *m, unsigned *ret_retr
     const struct est_request *r = m->r;
     const struct est_enroll what = {.renews = r->asked == NULL,
                                     .make = make,
-                                    .bound = r->wants != NULL && r->wants->bound,
+                                    .bound = is_bound(r) && !m->repeats,
                                     .wait_s = r->wait_s,
                                     .waits = waits,
                                     .arg = m};
@@ -273,8 +296,9 @@ static bool is_newer(const struct tt_cert_list *got, const struct making *m)
 
 static bool wants_another(const struct making *m, tt_rc rc, const struct tt_cert_list *got)
 {
-    return m->repeats && m->r->asked == NULL &&
-           (rc == TT_ERR_PEER_ALERT || (rc == TT_OK && !is_newer(got, m)));
+    bool renews = m->r->asked == NULL;
+    return m->repeats && ((rc == TT_ERR_PEER_ALERT && (renews || is_bound(m->r))) ||
+                          (rc == TT_OK && renews && !is_newer(got, m)));
 }
 
 tt_rc est_request_send(struct tt_cert_list **ret, const struct est_request *r, unsigned *ret_retry_s,
@@ -284,10 +308,11 @@ tt_rc est_request_send(struct tt_cert_list **ret, const struct est_request *r, u
     struct tt_cert_list *got = NULL;
     struct tt_error why = {0};
     TT_TRY(key_fits(r, err));
+    m.repeats = former_serves(&m);
     tt_rc rc = ask(&got, &m, ret_retry_s, &why);
     if (wants_another(&m, rc, got)) {
         tt_cert_list_free(TT_TAKE(got));
-        m.anew = true;
+        m.repeats = false;
         why = (struct tt_error){0};
         rc = ask(&got, &m, ret_retry_s, &why);
     }
@@ -302,8 +327,10 @@ tt_rc est_request_send(struct tt_cert_list **ret, const struct est_request *r, u
 
 bool est_request_repeats(const struct est_request *r)
 {
-    const struct making m = making_of(r);
-    return (r->wants == NULL || !r->wants->bound) && former_serves(&m);
+    struct making m = making_of(r);
+    bool repeats = former_serves(&m);
+    buf_free(&m.challenge);
+    return repeats;
 }
 
 bool est_request_evidence(struct buf *ret, const char *former)

@@ -29,7 +29,8 @@ struct est_request {
     struct tt_bytes attribute; /* one more, such as evidence: DER; or empty */
     /* A request that was sent before, PEM: sent again where it is the same. One that was not answered the
      * server knows again; a renewal needs no second signature for it (docs/enroll.md says why). A renewal for
-     * which the server does not take it, or answers it with what it has issued already, is signed anew. *keep
+     * which the server does not take it, or answers it with what it has issued already, is signed anew; so is
+     * one that names another connection, where the server does not know it. *keep
      * is told of a new one before it is sent (mem_free). Either may be NULL. */
     const char *former;
     void (*keep)(void *arg, const char *pem);

@@ -206,9 +206,9 @@ static bool may_ask_other(struct est_server *s, const struct http_request *r)
     return est_limit_take(s->limit, (struct tt_bytes){(const uint8_t *)who, len}, (int64_t)now.tv_sec);
 }
 
-/* NULL: it is as it has to be. */
+/* NULL: it is as it has to be, or, with *ret_unbound, was when it came (struct est_order). */
 static const char *binding_fault(const struct est_server *s, const struct http_request *r,
-                                 struct tt_bytes csr)
+                                 struct tt_bytes csr, const char **ret_unbound)
 {
     struct tt_bytes text = {NULL, 0};
     uint8_t binding[32];
@@ -230,9 +230,10 @@ static const char *binding_fault(const struct est_server *s, const struct http_r
     }
     if (conn != NULL && tt_conn_channel_binding(conn, binding) == TT_OK && est_challenge_is(text, binding))
         return NULL;
-    return "binding: the challengePassword of the request is not the tls-exporter (RFC 9266) of the "
-           "connection "
-           "that it came by";
+    *ret_unbound =
+        "the challengePassword of the request is not the tls-exporter (RFC 9266) of the connection "
+        "that it came by";
+    return NULL;
 }
 
 struct enrolment {
@@ -280,7 +281,7 @@ static struct say look(struct est_server *s, struct http_request *r, struct enro
                             "show a certificate of this CA in the handshake, the password of a token, or "
                             "evidence that the key is in a TPM",
                             {"WWW-Authenticate", AUTHENTICATE}};
-    const char *fault = binding_fault(s, r, buf_bytes(&e->csr));
+    const char *fault = binding_fault(s, r, buf_bytes(&e->csr), &e->order.unbound);
     return fault != NULL ? (struct say){400, fault, {NULL}} : (struct say){0};
 }
 

@@ -29,6 +29,9 @@ struct est_order {
     const char *password;        /* of a token, or NULL; neither that nor a certificate: evidence is there */
     struct tt_bytes certificate; /* the client's, DER, proven in the handshake; or empty */
     const char *from;            /* "192.0.2.1:4711" */
+    /* NULL, or why not: it names another connection than its own, and may only be one that was asked before,
+     * by the same requester, and was judged then. A sentence, for ever. */
+    const char *unbound;
 };
 
 enum est_outcome {

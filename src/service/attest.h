@@ -24,7 +24,7 @@ struct attested {
     size_t len;
     struct tt_attest_verdict verdict;
     bool is_past; /* good but for its age: the verdict says why not, and it counts for a request that was
-                     asked before alone (ca_was_attested) */
+                     asked before alone (ca_asked_before) */
     char ek_sha256[65]; /* where it is good, or past */
 };
 /* attest_desk_judge: of a request (DER). TT_OK: good, or past. TT_ERR_NOT_FOUND: it brings none, or none is

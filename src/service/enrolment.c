@@ -17,6 +17,7 @@ struct enrolment *enrolment_new(const struct est_order *order)
         return NULL;
     }
     e->renews = order->renews;
+    e->unbound = order->unbound;
     e->has_label = order->label != NULL;
     e->has_password = order->password != NULL;
     (void)snprintf(e->label, sizeof e->label, "%s", e->has_label ? order->label : "");
@@ -187,17 +188,21 @@ static bool by_evidence(struct enrolment *e, const struct issuing *what)
 
 /* What was good when it came need not be fresh when a person has approved it, or when the answer is asked for
  * again: the request is the same, byte by byte, and so is who asks. */
-static bool evidence_counts(struct ca *ca, struct enrolment *e)
+static bool is_fresh_or_was(struct ca *ca, struct enrolment *e)
 {
     struct tt_error err = {0};
-    bool was_good = false;
-    if (!e->attested.is_past)
+    struct ca_asked before = {false};
+    if (!e->attested.is_past && e->unbound == NULL)
         return true;
-    if (ca_was_attested(ca, &was_good, &e->order, &err) != TT_OK) {
+    if (ca_asked_before(ca, &before, &e->order, &err) != TT_OK) {
         store_failed(e, &err);
         return false;
     }
-    return was_good || evidence_refused(e);
+    if (e->unbound != NULL && !before.there) {
+        decide(e, EST_REFUSED, "binding", e->unbound, "");
+        return false;
+    }
+    return !e->attested.is_past || before.attested || evidence_refused(e);
 }
 
 static bool by_tpm(struct enrolment *e)
@@ -226,7 +231,7 @@ static bool prepare(struct ca *ca, struct enrolment *e, const struct issuing *wh
         return false;
     if (e->has_label)
         e->order.profile = e->label;
-    return evidence_counts(ca, e);
+    return is_fresh_or_was(ca, e);
 }
 
 /* ---- what became of it ---- */

@@ -11,6 +11,7 @@ struct enrolment {
     struct buf csr, certificate; /* what was asked, and by whom */
     char label[EST_LABEL_MAX + 1], password[EST_PASSWORD_MAX + 1], from[ADDRESS_TEXT_MAX];
     bool has_label, has_password, renews;
+    const char *unbound; /* of struct est_order */
     worker_enrolled_fn done;
     void *arg;
 

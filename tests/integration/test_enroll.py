@@ -643,6 +643,33 @@ class Service(Case):
         time.sleep(1.1)
         self.renew("--force", "device", says="renewed")
 
+    def waiting(self):
+        return json.loads(LAB.must(harness.PROGRAM, "--json", "ca", "pending", "--dir", "work/ca").out)
+
+    def test_binding_and_approval(self):
+        """A request that waits for a person names the connection that it came by, and is asked for by others: as the same. One that the
+        server does not know is made anew for its connection."""
+        port = self.begin("binding = required", "retry-after = 1")
+        LAB.write("work/ca/profiles.ini", LAB.read("work/ca/profiles.ini").decode() +
+                  "\n[by-hand]\ndays = 90\nkey-usage = digitalSignature\npurposes = clientAuth\napproval = always\n")
+        self.server.stop()
+        port = self.serve(port)
+        self.token("--profile", "by-hand", "--uses", "2")
+        for options in (("--wait", "0"), ("--wait", "2"), ("--wait", "0")):
+            self.enroll_at(port, "--token-file", "work/token", *options, code=6)
+            self.assertEqual(len(self.waiting()), 1)
+        LAB.must(harness.PROGRAM, "ca", "approve", "--dir", "work/ca", self.waiting()[0]["id"])
+        self.enroll_at(port, "--token-file", "work/token")
+        self.verified(root="work/ca/ca.pem")
+        for wait in ("0", "0"):  # the renewal, too, and the second is no other request
+            self.renew("--force", "--wait", wait, "device", code=6)
+            self.assertEqual(len(self.waiting()), 1)
+        LAB.must(harness.PROGRAM, "ca", "reject", "--dir", "work/ca", self.waiting()[0]["id"])
+        self.renew("--force", "--wait", "0", "device", code=6)  # rejected; one that is made anew waits
+        LAB.must(harness.PROGRAM, "ca", "approve", "--dir", "work/ca", self.waiting()[0]["id"])
+        time.sleep(1.1)
+        self.renew("--force", "device", says="renewed")
+
     def test_first_use(self):
         port = self.begin()
         self.token()
@@ -755,11 +782,25 @@ class Attested(Service):
         self.enroll_attested(port, "--endorsement-auth-file", "work/right")
         self.assertIn(LAB.path("work/right"), LAB.read("state/tpmtls/enrolments/device.json").decode())
         self.assertNotIn("secret of", LAB.read("state/tpmtls/enrolments/device.json").decode())
+        time.sleep(1.1)
         self.renew("--force", "device", says="renewed")  # by the same file
         for ek in ("L-1", "H-3"):
             made = ("attest", "make", "--key", "work/device.key", "--nonce", "00" * 32, "--ek", ek, "-o", "work/evidence", "--force")
             self.ends(4, *made, says="--endorsement-auth-file")
             self.ends(0, *made, "--endorsement-auth-file", "work/right")
+
+    def test_binding_and_approval(self):
+        """The request that waits has its evidence and names the connection that it came by: both were judged then."""
+        port = self.begin("binding = required")
+        self.profile()
+        LAB.write("work/ca/profiles.ini", LAB.read("work/ca/profiles.ini").decode() + "approval = always\n")
+        time.sleep(3)  # the profiles are read again
+        for _ in range(2):
+            self.enroll_attested(port, "--wait", "0", code=6)
+            self.assertEqual(len(self.waiting()), 1)
+        LAB.must(harness.PROGRAM, "ca", "approve", "--dir", "work/ca", self.waiting()[0]["id"])
+        self.enroll_attested(port)
+        self.verified(root="work/ca/ca.pem")
 
     def test_commands_of_the_tpm(self):
         """With a key made for it, without a quote; one more where the TPM still tests itself."""

@@ -319,8 +319,8 @@ class Who(Case):
 class Binding(Case):
     """The request is tied to its connection; openssl computes the exporter, and sends what it is told to."""
 
-    def ask_bound(self, s, change=lambda value: value):
-        """One connection: its exporter, then a request with that in its challengePassword."""
+    def ask_bound(self, s, change=lambda value: value, profile="client"):
+        """One connection: its exporter, then a request with that in its challengePassword. What was sent stays in self.word, self.body."""
         p = subprocess.Popen(["openssl", "s_client", "-connect", "localhost:" + s.port, "-CAfile", "ca/ca.pem", "-keymatexport",
                               "EXPORTER-Channel-Binding", "-keymatexportlen", "32", "-ign_eof"], stdin=subprocess.PIPE,
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=LAB.dir)
@@ -332,8 +332,8 @@ class Binding(Case):
             value = base64.b64encode(change(bytes.fromhex(found.group(1).decode()))).decode()
             LAB.write("bound.cnf", "[req]\ndistinguished_name=d\nattributes=a\nprompt=no\n[d]\nCN=bound\n[a]\nchallengePassword=%s\n" % value)
             der = LAB.must("openssl", "req", "-new", "-key", "device.key", "-config", "bound.cnf", "-outform", "DER").out
-            basic = base64.b64encode(b"x:" + token().encode()).decode()
-            body = b64(der)
+            self.word, self.body = token("--profile", profile), b64(der)
+            basic, body = base64.b64encode(b"x:" + self.word.encode()).decode(), self.body
             head = "POST %s/simpleenroll HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Basic %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
             p.stdin.write((head % (ROOT, basic, PKCS10, len(body))).encode() + body)
             p.stdin.flush()
@@ -352,6 +352,27 @@ class Binding(Case):
             self.assertIn(b"HTTP/1.1 400 ", wrong)
             self.assertIn(b"binding: ", wrong)
         self.assertIn(b"HTTP/1.1 200 OK", self.ask_bound(self.service("binding = off"), lambda value: bytes(32)))
+
+    def test_approved(self):
+        """Judged when it came: a person takes longer than a connection lives. Another's is another request, and was not."""
+        s = self.service("binding = required")
+        self.assertIn(b"HTTP/1.1 202 ", self.ask_bound(s, profile="by-hand"))
+        self.refused(s.with_token(self.word, self.body), 202, "approve")
+        self.refused(s.with_token(token("--profile", "by-hand"), self.body), 400, "binding: ")
+        self.refused(s.with_token("nobody", self.body), 401, "token: ")
+        waiting = json.loads(LAB.must(PROGRAM, "--json", "ca", "pending", "--dir", "ca").out)
+        mine = [r["id"] for r in waiting if "bound" in r["subject"]]
+        self.assertEqual(len(mine), 1)
+        LAB.must(PROGRAM, "ca", "approve", "--dir", "ca", mine[0])
+        self.refused(s.with_token(token("--profile", "by-hand"), self.body), 400, "binding: ")
+        for _ in range(2):  # the second: the answer was lost
+            self.assertEqual(len(certificates(s.with_token(self.word, self.body))), 1)
+
+    def test_refused_is_not_known(self):
+        """What named another connection from the start is refused each time."""
+        s = self.service("binding = required")
+        self.assertIn(b"binding: ", self.ask_bound(s, lambda value: bytes(32), profile="by-hand"))
+        self.refused(s.with_token(self.word, self.body), 400, "binding: ")
 
     def test_required(self):
         s = self.service("binding = required")
