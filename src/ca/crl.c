@@ -14,6 +14,7 @@ struct latest {
     int64_t revision;     /* of the head */
     int64_t number;       /* 0: there is none */
     int64_t crl_revision; /* of the head when it was made */
+    int64_t ca_key;       /* that signed it */
     struct ca_fresh fresh;
 };
 
@@ -25,6 +26,7 @@ static tt_rc latest_take(void *arg, const struct store_row *row)
     l->crl_revision = row_int(row, 2);
     l->fresh.this_update = row_int(row, 3);
     l->fresh.next_update = row_int(row, 4);
+    l->ca_key = row_int(row, 5);
     return TT_OK;
 }
 
@@ -34,7 +36,8 @@ static tt_rc latest_read(struct latest *ret, struct ca *ca, struct tt_error *err
     const struct statement ask = {
         .sql = "SELECT head.revision, coalesce(crl.number, 0), coalesce(crl.revision, 0), "
                "coalesce(crl.this_update, 0), "
-               "coalesce(crl.next_update, 0) FROM head LEFT JOIN crl ON crl.number = head.crls",
+               "coalesce(crl.next_update, 0), coalesce(crl.ca_key, 0) FROM head LEFT JOIN crl ON crl.number "
+               "= head.crls",
         .fn = latest_take,
         .arg = ret};
     return ca_ask(ca, &ask, NULL, err);
@@ -103,15 +106,17 @@ static tt_rc make(void *arg, struct ca *ca, struct head *h, struct tt_error *err
     struct crl_plan plan = plan_times;
     plan.entries = buf_bytes(&entries);
     TT_TRY(crl_build(&der, &plan, &ca->signer, err));
-    const struct statement put = {
-        .sql =
-            "INSERT INTO crl (number, revision, this_update, next_update, der) VALUES ($1, $2, $3, $4, $5)",
-        STORE_ARGS(store_int(plan.number), store_int(h->revision), store_int(plan.this_update),
-                   store_int(plan.next_update), store_blob(buf_bytes(&der)))};
+    const struct statement put = {.sql = "INSERT INTO crl (number, revision, this_update, next_update, der, "
+                                         "ca_key) VALUES ($1, $2, $3, $4, "
+                                         "$5, $6)",
+                                  STORE_ARGS(store_int(plan.number), store_int(h->revision),
+                                             store_int(plan.this_update), store_int(plan.next_update),
+                                             store_blob(buf_bytes(&der)), store_int(ca->key_number))};
     /* The oldest that is still valid is the base of delta CRLs. */
-    const struct statement drop = {.sql = "DELETE FROM crl WHERE number < $1 AND number <> "
-                                          "coalesce((SELECT min(number) FROM crl WHERE next_update > $2), 0)",
-                                   STORE_ARGS(store_int(plan.number - 9), store_int(m->now))};
+    const struct statement drop = {
+        .sql = "DELETE FROM crl WHERE number < $1 AND number <> "
+               "coalesce((SELECT min(number) FROM crl WHERE next_update > $2 AND ca_key = $3), 0)",
+        STORE_ARGS(store_int(plan.number - 9), store_int(m->now), store_int(ca->key_number))};
     TT_TRY(store_run(ca->store, &put, NULL, err));
     TT_TRY(store_run(ca->store, &drop, NULL, err));
     h->crls++;
@@ -126,7 +131,8 @@ static tt_rc make(void *arg, struct ca *ca, struct head *h, struct tt_error *err
 static bool is_old(const struct ca *ca, const struct latest *l, int64_t now)
 {
     int64_t overlap = INT64_C(3600) * ca->profiles->crl_overlap_hours;
-    return l->number == 0 || l->crl_revision != l->revision || now >= l->fresh.next_update - overlap;
+    return l->number == 0 || l->ca_key != ca->key_number || l->crl_revision != l->revision ||
+           now >= l->fresh.next_update - overlap;
 }
 
 static tt_rc der_take(void *arg, const struct store_row *row)
@@ -151,7 +157,7 @@ tt_rc ca_crl(struct ca *ca, struct buf *ret, struct ca_fresh *ret_fresh, int64_t
     TT_TRY(latest_read(&l, ca, err));
     if (is_old(ca, &l, now) && ca->has_signer)
         TT_TRY(renew(&l, ca, now, err));
-    if (l.number == 0 || now >= l.fresh.next_update) {
+    if (l.number == 0 || l.ca_key != ca->key_number || now >= l.fresh.next_update) {
         (void)error_set(err, TT_ERR_NOT_FOUND, "there is no CRL that is valid");
         error_hint(err, "tpmtls ca crl makes one, with the CA's key");
         return TT_ERR_NOT_FOUND;

@@ -117,16 +117,17 @@ static tt_rc made_read(struct buf *ret, struct ca *ca, int64_t number, struct tt
     return rc == TT_ERR_MEMORY ? ca_no_memory(err) : rc;
 }
 
-/* The oldest list that is still valid, so that the delta helps whoever has any of those since; crl.c keeps
- * it. */
+/* The oldest list of this key that is still valid, so that the delta helps whoever has any of those since;
+ * crl.c keeps it. */
 static tt_rc base_read(X509_CRL **ret, struct ca *ca, const struct delta *d, struct tt_error *err)
 {
     TT_AUTO(buf_free) struct buf der = {0};
-    const struct statement ask = {.sql = "SELECT der FROM crl WHERE next_update > $1 AND number <= $2 "
-                                         "ORDER BY number LIMIT 1",
-                                  STORE_ARGS(store_int(d->now), store_int(d->number)),
-                                  .fn = der_take,
-                                  .arg = &der};
+    const struct statement ask = {
+        .sql = "SELECT der FROM crl WHERE next_update > $1 AND number <= $2 AND "
+               "ca_key = $3 ORDER BY number LIMIT 1",
+        STORE_ARGS(store_int(d->now), store_int(d->number), store_int(ca->key_number)),
+        .fn = der_take,
+        .arg = &der};
     tt_rc rc = store_run(ca->store, &ask, NULL, err);
     if (rc != TT_OK)
         return rc == TT_ERR_MEMORY ? ca_no_memory(err) : rc;

@@ -253,7 +253,7 @@ def one_without_delta_crls_is_taken_over():
     run(PROGRAM, "ca", "sign", "--dir", "ca", "a.csr")
     store = sqlite3.connect("ca/ca.db")
     for statement in ("DROP TABLE delta", "DROP TABLE ca_key", "DROP TABLE former_crl", "DROP TABLE identity", "DROP INDEX certificate_key",
-                      "ALTER TABLE certificate DROP COLUMN ca_key", "ALTER TABLE token DROP COLUMN names", "PRAGMA user_version = 2"):
+                      "ALTER TABLE certificate DROP COLUMN ca_key", "ALTER TABLE crl DROP COLUMN ca_key", "ALTER TABLE token DROP COLUMN names", "PRAGMA user_version = 2"):
         store.execute(statement)
     store.commit()
     store.close()

@@ -18,6 +18,7 @@ CREATE TABLE former_crl (
   der BYTEA NOT NULL);
 
 ALTER TABLE certificate ADD COLUMN ca_key BIGINT NOT NULL DEFAULT 0; -- that signed it
+ALTER TABLE crl ADD COLUMN ca_key BIGINT NOT NULL DEFAULT 0;         -- the same
 CREATE INDEX certificate_key ON certificate (ca_key, not_after);
 
 -- What one TPM has by evidence in a profile with one-identity: the subject, and each name.
