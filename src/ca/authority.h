@@ -33,7 +33,7 @@ struct ca {
     size_t key_id_len;
     char key_id_text[CA_KEY_ID_SIZE]; /* "": it has none */
     int64_t key_number;               /* in the table ca_key; 0: the first */
-    struct tt_bytes own;              /* a former one's certificate, in rollover */
+    struct tt_bytes own;              /* its certificate, in chain or rollover */
     bool is_former;                   /* store, chain, rollover and profiles are another's */
     struct ca *former[CA_FORMER_MAX];
     size_t former_len;
@@ -77,7 +77,7 @@ void id_text(char ret[CA_ID_HEX], int64_t number);
 void sha256_text(char ret[CA_SHA256_HEX], struct tt_bytes b);
 tt_rc ca_no_memory(struct tt_error *err);
 
-/* ca_of_certificate: fill in what ca->cert says. */
+/* ca_of_certificate: fill in what its certificate says; der stays with the CA. */
 TT_MUST_USE tt_rc ca_of_certificate(struct ca *ca, struct tt_bytes der, struct tt_error *err);
 /* ca_key_of: number and name of the key with this SHA-256, of a CA whose directory is ca->dir; *ret_there:
  * there is a row. name: mem_free. */
@@ -90,8 +90,11 @@ TT_MUST_USE tt_rc former_tend(struct ca *ca, int64_t now, struct tt_error *err);
 /* refused_forget: requests that were refused long ago, or before the last CA_REFUSED_KEPT of them. */
 #define CA_REFUSED_KEPT 100000
 TT_MUST_USE tt_rc refused_forget(struct ca *ca, int64_t now, struct tt_error *err);
-/* crl_entries: what a complete list has in it now. */
-TT_MUST_USE tt_rc crl_entries(struct buf *to, struct ca *ca, int64_t now, struct tt_error *err);
+/* crl_make: a complete list of now, signed by `key`: ca itself, or a former key of it. *plan: number and
+ * freshest are the caller's, the dates are filled in. Within ca_write. */
+struct crl_plan;
+TT_MUST_USE tt_rc crl_make(struct buf *ret, struct crl_plan *plan, struct ca *ca, const struct ca *key,
+                           int64_t now, struct tt_error *err);
 
 void ocsp_state_free(struct ocsp_state *s);
 /* ocsp_tend: the responder's certificate, before it ends. */

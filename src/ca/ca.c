@@ -8,7 +8,6 @@
 #include "ca/authority.h"
 #include "ca/dir.h"
 #include "pki/cert.h"
-#include "pki/key.h"
 #include "pki/text.h"
 
 tt_rc ca_no_memory(struct tt_error *err)
@@ -94,6 +93,7 @@ static tt_rc list_read(struct tt_cert_list **ret, const char *dir, const char *n
 
 tt_rc ca_of_certificate(struct ca *ca, struct tt_bytes der, struct tt_error *err)
 {
+    ca->own = der;
     ca->cert = cert_read(der);
     if (ca->cert == NULL)
         return ca_no_memory(err);
@@ -243,7 +243,7 @@ const char *ca_key_name(const struct ca *ca)
 
 struct tt_bytes ca_certificate(const struct ca *ca)
 {
-    return ca->chain->certs[0];
+    return ca->own;
 }
 
 const struct tt_cert_list *ca_chain(const struct ca *ca)
@@ -269,17 +269,9 @@ bool ca_profile_demands_attestation(const struct ca *ca, const char *profile)
 
 /* ---- who signs ---- */
 
-static bool is_its_key(const struct ca *ca, const struct tt_pki_signer *signer)
-{
-    TT_AUTO(EVP_PKEY_free_auto) EVP_PKEY *key = spki_read(signer->spki);
-    bool is = key != NULL && EVP_PKEY_eq(key, X509_get0_pubkey(ca->cert)) == 1;
-    ERR_clear_error();
-    return is;
-}
-
 tt_rc ca_set_signer(struct ca *ca, const struct tt_pki_signer *signer, struct tt_error *err)
 {
-    if (!is_its_key(ca, signer)) {
+    if (!tt_cert_matches_key(ca_certificate(ca), signer->spki)) {
         (void)error_set(err, TT_ERR_USAGE, "the key is not the one of this CA's certificate");
         error_hint(err, "the CA was made with the key %.200s; it must be the same key still", ca->key);
         return TT_ERR_USAGE;

@@ -75,7 +75,7 @@ struct making {
 
 /* "An entry MUST NOT be removed from the CRL until it appears on one regularly scheduled CRL issued beyond
  * the revoked certificate's validity period" (RFC 5280 section 3.3): twice the period is enough. */
-tt_rc crl_entries(struct buf *to, struct ca *ca, int64_t now, struct tt_error *err)
+static tt_rc crl_entries(struct buf *to, struct ca *ca, int64_t now, struct tt_error *err)
 {
     struct writer w = writer_to(to);
     const struct statement ask = {.sql = "SELECT serial, revoked, reason FROM certificate WHERE status IN "
@@ -88,24 +88,28 @@ tt_rc crl_entries(struct buf *to, struct ca *ca, int64_t now, struct tt_error *e
     return rc == TT_ERR_MEMORY ? ca_no_memory(err) : rc;
 }
 
+tt_rc crl_make(struct buf *ret, struct crl_plan *plan, struct ca *ca, const struct ca *key, int64_t now,
+               struct tt_error *err)
+{
+    TT_AUTO(buf_free) struct buf entries = {0};
+    int64_t end = now + CA_DAY * (int64_t)ca->profiles->crl_days;
+    plan->issuer = X509_get_subject_name(key->cert);
+    plan->issuer_key_id = (struct tt_bytes){key->key_id, key->key_id_len};
+    plan->this_update = now;
+    plan->next_update = end > key->not_after ? key->not_after : end;
+    TT_TRY(crl_entries(&entries, ca, now, err));
+    plan->entries = buf_bytes(&entries);
+    tt_rc rc = crl_build(ret, plan, &key->signer, err);
+    plan->entries = (struct tt_bytes){NULL, 0};
+    return rc;
+}
+
 static tt_rc make(void *arg, struct ca *ca, struct head *h, struct tt_error *err)
 {
     const struct making *m = arg;
-    TT_AUTO(buf_free) struct buf entries = {0};
     TT_AUTO(buf_free) struct buf der = {0};
-    int64_t end = m->now + CA_DAY * (int64_t)ca->profiles->crl_days;
-    const struct crl_plan plan_times = {
-        .issuer = X509_get_subject_name(ca->cert),
-        .this_update = m->now,
-        .next_update = end > ca->not_after ? ca->not_after : end,
-        .number = h->crls + 1,
-        .issuer_key_id = {ca->key_id, ca->key_id_len},
-        .freshest = text_bytes(ca->profiles->delta_url),
-    };
-    TT_TRY(crl_entries(&entries, ca, m->now, err));
-    struct crl_plan plan = plan_times;
-    plan.entries = buf_bytes(&entries);
-    TT_TRY(crl_build(&der, &plan, &ca->signer, err));
+    struct crl_plan plan = {.number = h->crls + 1, .freshest = text_bytes(ca->profiles->delta_url)};
+    TT_TRY(crl_make(&der, &plan, ca, ca, m->now, err));
     const struct statement put = {.sql = "INSERT INTO crl (number, revision, this_update, next_update, der, "
                                          "ca_key) VALUES ($1, $2, $3, $4, "
                                          "$5, $6)",

@@ -40,7 +40,6 @@ static tt_rc add(struct ca *ca, struct tt_bytes der, int64_t number, char **key,
     f->rollover = ca->rollover;
     f->key_number = number;
     f->key = TT_TAKE(*key);
-    f->own = der;
     (void)snprintf(f->dir, sizeof f->dir, "%s", ca->dir);
     return ca_of_certificate(f, der, err);
 }
@@ -90,7 +89,7 @@ const char *ca_former_key_id(const struct ca *ca, size_t i)
 
 struct tt_bytes ca_former_certificate(const struct ca *ca, size_t i)
 {
-    return ca->former[i]->own;
+    return ca_certificate(ca->former[i]);
 }
 
 static tt_rc needed_take(void *arg, const struct store_row *row)
@@ -140,20 +139,10 @@ static tt_rc make(void *arg, struct ca *ca, struct head *h, struct tt_error *err
 {
     const struct making *m = arg;
     const struct ca *f = m->former;
-    TT_AUTO(buf_free) struct buf entries = {0};
     TT_AUTO(buf_free) struct buf der = {0};
     char sha256[CA_SHA256_HEX];
-    int64_t end = m->now + CA_DAY * (int64_t)ca->profiles->crl_days;
-    struct crl_plan plan = {
-        .issuer = X509_get_subject_name(f->cert),
-        .this_update = m->now,
-        .next_update = end > f->not_after ? f->not_after : end,
-        .number = h->crls,
-        .issuer_key_id = {f->key_id, f->key_id_len},
-    };
-    TT_TRY(crl_entries(&entries, ca, m->now, err));
-    plan.entries = buf_bytes(&entries);
-    TT_TRY(crl_build(&der, &plan, &f->signer, err));
+    struct crl_plan plan = {.number = h->crls};
+    TT_TRY(crl_make(&der, &plan, ca, f, m->now, err));
     const struct statement drop = {.sql = "DELETE FROM former_crl WHERE ca_key = $1",
                                    STORE_ARGS(store_int(f->key_number))};
     const struct statement put = {

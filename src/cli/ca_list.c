@@ -76,24 +76,33 @@ static int list_print(const json_t *entries)
     return CLI_OK;
 }
 
-int run_ca_list(const struct cli *cli, void *options)
+/* *ret: an array of what `fn` makes of each certificate that the options name; the caller's. */
+static tt_rc collect(json_t **ret, const struct ca_options *o, ca_entry_fn fn, struct tt_error *err)
 {
-    const struct ca_options *o = options;
-    struct tt_error err = {0};
     struct ca *ca = NULL;
     struct ca_filter filter;
     int64_t now = (int64_t)time(NULL);
     json_t *entries = json_array();
-    tt_rc rc = filter_of(&filter, o, now, &err);
+    tt_rc rc = filter_of(&filter, o, now, err);
     if (rc == TT_OK)
-        rc = ca_cli_open(&ca, o, &err);
+        rc = ca_cli_open(&ca, o, err);
     if (rc == TT_OK)
-        rc = ca_list(ca, &filter, now, gather, entries, &err);
+        rc = ca_list(ca, &filter, now, fn, entries, err);
     ca_close(ca);
-    if (rc != TT_OK) {
+    if (rc == TT_OK)
+        *ret = entries;
+    else
         json_decref(entries);
+    return rc;
+}
+
+int run_ca_list(const struct cli *cli, void *options)
+{
+    json_t *entries = NULL;
+    struct tt_error err = {0};
+    tt_rc rc = collect(&entries, options, gather, &err);
+    if (rc != TT_OK)
         return ca_cli_fail(rc, &err);
-    }
     if (cli->json)
         return ca_cli_json(entries);
     int code = list_print(entries);
@@ -134,21 +143,10 @@ static tt_rc gather_whole(void *arg, const struct ca_entry *e)
 
 static int export_json(const struct ca_options *o)
 {
+    json_t *entries = NULL;
     struct tt_error err = {0};
-    struct ca *ca = NULL;
-    struct ca_filter filter;
-    int64_t now = (int64_t)time(NULL);
-    json_t *entries = json_array();
-    tt_rc rc = filter_of(&filter, o, now, &err);
-    if (rc == TT_OK)
-        rc = ca_cli_open(&ca, o, &err);
-    if (rc == TT_OK)
-        rc = ca_list(ca, &filter, now, o->out == NULL ? gather_whole : gather, entries, &err);
-    ca_close(ca);
-    if (rc == TT_OK)
-        return ca_cli_json(entries);
-    json_decref(entries);
-    return ca_cli_fail(rc, &err);
+    tt_rc rc = collect(&entries, o, o->out == NULL ? gather_whole : gather, &err);
+    return rc == TT_OK ? ca_cli_json(entries) : ca_cli_fail(rc, &err);
 }
 
 int run_ca_export(const struct cli *cli, void *options)
