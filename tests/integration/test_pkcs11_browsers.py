@@ -27,10 +27,11 @@ def tearDownModule():
 
 
 class Display:
-    """An X server without a screen, and a hand on its keyboard."""
+    """An X server without a screen, and a hand on its keyboard. -noreset: it would begin anew after each client that goes, the
+    hand too, and refuse a browser that comes just then."""
 
     def __enter__(self):
-        self.server = LAB.background("Xvfb", "-displayfd", "1", "-nolisten", "tcp", "-screen", "0", "1024x768x24")
+        self.server = LAB.background("Xvfb", "-noreset", "-displayfd", "1", "-nolisten", "tcp", "-screen", "0", "1024x768x24")
         self.env = {"DISPLAY": ":" + self.server.wait_for(r"(?m)^(\d+)$").group(1)}
         return self
 
