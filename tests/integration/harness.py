@@ -22,6 +22,11 @@ PROGRAM = os.path.abspath(os.environ.get("TPMTLS_PROGRAM", os.path.join(ROOT, "b
 TIMEOUT = 60  # seconds for any one program; a test that needs them has failed
 
 
+def before(variable, folder):
+    """A search path of the environment with one more folder before the others."""
+    return ":".join(filter(None, (folder, os.environ.get(variable))))
+
+
 def check_events(stderr):
     """With --json nothing but events, as docs/json.md has them, is on stderr; a sanitizer's report is another matter."""
     for line in stderr.decode("utf-8", "replace").split("\n"):  # a name may have U+2028, where splitlines splits

@@ -60,7 +60,7 @@ class NotStarted(Case):
     def test_a_running_one_is_not_started(self):
         """No command more than needed, and none that the TPM refuses."""
         report = LAB.path("report")
-        env = {"LD_LIBRARY_PATH": os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM))}
+        env = {"LD_LIBRARY_PATH": harness.before("LD_LIBRARY_PATH", os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM)))}
         for chip, starts in ((CHIP, 0), (self.chip, 1)):
             LAB.write("report", "")
             self.ends(0, "--tpm", "lab:report=%s:%s" % (report, chip.tcti), "key", "list", env=env)
@@ -70,7 +70,7 @@ class NotStarted(Case):
 
 class Unreachable(Case):
     def doctor(self, tpm):
-        env = {"LD_LIBRARY_PATH": os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM))}
+        env = {"LD_LIBRARY_PATH": harness.before("LD_LIBRARY_PATH", os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM)))}
         return json.loads(self.ends(4, "--tpm", tpm, "--json", "doctor", "--quick", env=env).out)
 
     def test_never_possible(self):
@@ -296,7 +296,7 @@ class Faults(Case):
 
     def setUp(self):
         CHIP.tools("tpm2_clear", "-c", "p")
-        self.env = {"LD_LIBRARY_PATH": os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM))}
+        self.env = {"LD_LIBRARY_PATH": harness.before("LD_LIBRARY_PATH", os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM)))}
 
     def play(self, faults, run, says):
         """What it says where the fault is only a repeat, and nowhere else."""

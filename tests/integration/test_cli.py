@@ -92,7 +92,7 @@ class Usage(Case):
             self.assertRegex(LAB.tpmtls(*words).out, rb"^tpmtls \d+\.\d+\.\d+\n$")
         for words in (("--version", "-v"), ("-Vv",), ("version", "-v"), ("-v", "version")):
             text = LAB.tpmtls(*words).out
-            for library in (b"libcrypto: OpenSSL 3", b"tss2-esys: ", b"jansson: ", b"sqlite3: ", b"libevent_core: "):
+            for library in (b"libcrypto: OpenSSL ", b"tss2-esys: ", b"jansson: ", b"sqlite3: ", b"libevent_core: "):
                 self.assertIn(library, text)
 
     def test_no_command(self):

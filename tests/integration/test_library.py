@@ -25,9 +25,9 @@ def setUpModule():
     LAB.must("meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", LAB.path("root"))
     found = glob.glob(LAB.path("root") + "/**/tpmtls.pc", recursive=True)[0]
     LAB.prefix = os.path.dirname(glob.glob(LAB.path("root") + "/**/include/tpmtls", recursive=True)[0]).rsplit("/", 1)[0]
-    LAB.env["PKG_CONFIG_PATH"] = os.path.dirname(found)
+    LAB.env["PKG_CONFIG_PATH"] = harness.before("PKG_CONFIG_PATH", os.path.dirname(found))
     LAB.env["PKG_CONFIG_SYSROOT_DIR"] = LAB.path("root")
-    LAB.env["LD_LIBRARY_PATH"] = os.path.dirname(os.path.dirname(found))
+    LAB.env["LD_LIBRARY_PATH"] = harness.before("LD_LIBRARY_PATH", os.path.dirname(os.path.dirname(found)))
 
 
 def tearDownModule():
