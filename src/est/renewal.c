@@ -224,37 +224,14 @@ static tt_rc choose(struct renewal_state *s, struct tt_cert_list **installed, st
     return TT_OK;
 }
 
-/* The file is what put_certs wrote, letter by letter. */
-static bool holds(const char *path, const struct tt_cert_list *list)
-{
-    TT_AUTO(buf_free) struct buf b = {0};
-    TT_AUTO(mem_free_auto) char *pem = NULL;
-    if (tt_cert_list_to_pem(&pem, list, list->len, NULL) != TT_OK || file_read(&b, path, NULL) != TT_OK)
-        return false;
-    const struct tt_bytes text = buf_bytes(&b);
-    return text.len == strlen(pem) && memcmp(text.data, pem, text.len) == 0;
-}
-
-/* As it nearly always is: then nothing in the files is worth reading again. */
-static bool is_as_installed(const struct enrolled *e, const struct tt_cert_list *installed)
-{
-    const struct tt_cert_list cert = renewal_shown(installed),
-                              above = {installed->certs + 1, installed->len - 1};
-    return holds(e->cert, &cert) && (e->chain == NULL || above.len == 0 || holds(e->chain, &above));
-}
-
 static tt_rc look_at_files(struct renewal_state *s, const struct enrolled *e, const char *dir,
                            struct tt_error *err)
 {
-    TT_AUTO(tt_cert_list_free_auto) struct tt_cert_list *installed = NULL, *file = NULL, *chain = NULL;
+    TT_AUTO(tt_cert_list_free_auto)
+    struct tt_cert_list *installed = NULL, *file = file_certs(e->cert), *chain = NULL;
     tt_rc rc = enrolled_certs_read(&installed, e, dir, ENROLLED_INSTALLED, NULL);
     if (rc == TT_ERR_MEMORY)
         return error_set(err, rc, "out of memory");
-    if (installed != NULL && is_as_installed(e, installed)) {
-        s->current = TT_TAKE(installed);
-        return TT_OK;
-    }
-    file = file_certs(e->cert);
     if (installed == NULL && file == NULL)
         return error_set(err, TT_ERR_NOT_FOUND, "%s holds no certificate, and neither does the copy of it",
                          e->cert);
