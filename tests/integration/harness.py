@@ -27,6 +27,10 @@ def before(variable, folder):
     return ":".join(filter(None, (folder, os.environ.get(variable))))
 
 
+# The environment in which tss2 finds the lab's TCTI.
+LAB_TCTI = {"LD_LIBRARY_PATH": before("LD_LIBRARY_PATH", os.environ.get("TPMTLS_LIBDIR", os.path.dirname(PROGRAM)))}
+
+
 def check_events(stderr):
     """With --json nothing but events, as docs/json.md has them, is on stderr; a sanitizer's report is another matter."""
     for line in stderr.decode("utf-8", "replace").split("\n"):  # a name may have U+2028, where splitlines splits

@@ -60,18 +60,16 @@ class NotStarted(Case):
     def test_a_running_one_is_not_started(self):
         """No command more than needed, and none that the TPM refuses."""
         report = LAB.path("report")
-        env = {"LD_LIBRARY_PATH": harness.before("LD_LIBRARY_PATH", os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM)))}
         for chip, starts in ((CHIP, 0), (self.chip, 1)):
             LAB.write("report", "")
-            self.ends(0, "--tpm", "lab:report=%s:%s" % (report, chip.tcti), "key", "list", env=env)
+            self.ends(0, "--tpm", "lab:report=%s:%s" % (report, chip.tcti), "key", "list", env=harness.LAB_TCTI)
             names = [line.split()[1] for line in LAB.read("report").decode().splitlines()]
             self.assertEqual(names.count("Startup"), starts, names)
 
 
 class Unreachable(Case):
     def doctor(self, tpm):
-        env = {"LD_LIBRARY_PATH": harness.before("LD_LIBRARY_PATH", os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM)))}
-        return json.loads(self.ends(4, "--tpm", tpm, "--json", "doctor", "--quick", env=env).out)
+        return json.loads(self.ends(4, "--tpm", tpm, "--json", "doctor", "--quick", env=harness.LAB_TCTI).out)
 
     def test_never_possible(self):
         for tpm in ("swtpm:path=" + LAB.path("nobody"), "lab:fault=failure@GetCapability#1-:" + CHIP.tcti):
@@ -296,13 +294,12 @@ class Faults(Case):
 
     def setUp(self):
         CHIP.tools("tpm2_clear", "-c", "p")
-        self.env = {"LD_LIBRARY_PATH": harness.before("LD_LIBRARY_PATH", os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM)))}
 
     def play(self, faults, run, says):
         """What it says where the fault is only a repeat, and nowhere else."""
         for fault in faults:
             tpm = "lab:fault=%s:%s" % (fault, CHIP.tcti)
-            result = LAB.tpmtls("--tpm", tpm, *run, env=self.env)
+            result = LAB.tpmtls("--tpm", tpm, *run, env=harness.LAB_TCTI)
             self.assertNotIn("Sanitizer", result.err, fault)
             self.assertEqual(says in result.err, fault.startswith("retry"), "%s: %s" % (fault, result.err))
             self.assertIn(result.code, (0, 1, 4))

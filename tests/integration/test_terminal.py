@@ -103,7 +103,7 @@ class Busy(unittest.TestCase):
     def setUpClass(cls):
         cls.chip = Swtpm(lab.path("chip"))
         cls.addClassCleanup(cls.chip.stop)
-        cls.env = {"TPMTLS_TPM": "lab:profile=slb9670,jitter=off:" + cls.chip.tcti, "LD_LIBRARY_PATH": harness.before("LD_LIBRARY_PATH", os.environ.get("TPMTLS_LIBDIR", ""))}
+        cls.env = {"TPMTLS_TPM": "lab:profile=slb9670,jitter=off:" + cls.chip.tcti, **harness.LAB_TCTI}
 
     def test_a_line_that_goes(self):
         code, shown, _ = on_terminal("key", "create", "--type", "rsa2048", "-o", "slow.key", env=self.env, only=2)

@@ -9,7 +9,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness  # noqa: E402
 from swtpm import Swtpm  # noqa: E402
 
-LIBDIR = os.environ.get("TPMTLS_LIBDIR", os.path.dirname(harness.PROGRAM))
 LAB = None
 
 
@@ -18,7 +17,7 @@ class ToolLab(harness.Lab):
 
     def __init__(self):
         super().__init__()
-        self.env["LD_LIBRARY_PATH"] = LIBDIR
+        self.env.update(harness.LAB_TCTI)
         self.chip = Swtpm(self.dir)
 
     def tcti(self, options, name="tpmtls-lab"):
